@@ -1,0 +1,23 @@
+/** Time as an argument: tests and simulations own it. Wall time goes only into stored fields; durations are monotonic. */
+export interface Clock {
+  /** Milliseconds since 1970, an integer. */
+  nowMs(): number;
+  /** Milliseconds of a clock that never steps; the origin means nothing. */
+  monotonicMs(): number;
+  /** Runs `task` once after `delayMs`; the timer does not keep the process alive. */
+  schedule(delayMs: number, task: () => void): Timer;
+}
+
+export interface Timer {
+  cancel(): void;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  schedule(delayMs, task) {
+    const handle = setTimeout(task, delayMs);
+    handle.unref();
+    return { cancel: () => clearTimeout(handle) };
+  },
+};

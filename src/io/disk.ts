@@ -1,0 +1,91 @@
+/**
+ * The one seam to the disk. Everything above works on these interfaces, so that the same suites run on mapped segments,
+ * plain files, memory and a disk that fails on purpose. Only `src/io` may import `node:fs` or a native package.
+ *
+ * Failures are CometError: COMETMQ_DISK_FULL for ENOSPC and EDQUOT, COMETMQ_IO for the rest, the system error as cause.
+ */
+export type Backend = "mmap-io" | "koffi" | "file" | "memory";
+
+export interface Disk {
+  readonly backend: Backend;
+  /** False where only the creating thread sees the data (memory): dispatch then runs inline. */
+  readonly threadable: boolean;
+  /** Names in `directory`, sorted; empty when it does not exist. */
+  list(directory: string): string[];
+  isDirectory(path: string): boolean;
+  /** Creates `directory` and its parents. */
+  makeDirectory(directory: string): void;
+  /** Size in bytes, or -1 when there is no such file. */
+  sizeOf(path: string): number;
+  /** Last modification in ms since 1970, or -1 when there is no such file. */
+  modifiedMs(path: string): number;
+  /** The whole file, or undefined when there is none. For small files. */
+  readFile(path: string): Buffer | undefined;
+  /** Temp file, fsync, rename, directory fsync: after a crash the old content or the new one is there, whole. */
+  writeAtomically(path: string, content: Uint8Array | string): void;
+  /** Removes a file or an empty directory; does nothing when it is not there. */
+  remove(path: string): void;
+  rename(from: string, to: string): void;
+  /** Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. */
+  openFile(path: string, create: boolean): DiskFile;
+  /** Makes a segment file of zeros whose blocks are really reserved; on failure nothing is left behind. */
+  createSegment(path: string, sizeBytes: number): void;
+  /** Opens an existing segment file of exactly `sizeBytes`. */
+  openSegment(path: string, baseOffset: number, sizeBytes: number, writable: boolean): Segment;
+  /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */
+  lock(path: string): DirectoryLock;
+  /** Space of the device that holds `path`, in bytes. */
+  space(path: string): { totalBytes: number; freeBytes: number };
+}
+
+export interface DirectoryLock {
+  release(): void;
+}
+
+/** A file reached by pread and pwrite: a full disk is an error here, never a signal. */
+export interface DiskFile {
+  readonly path: string;
+  /** Reads up to `length` bytes into `target[start..]`; fewer at the file's end. Returns the count. */
+  readAt(target: Uint8Array, start: number, length: number, position: number): number;
+  /** Writes all of `source[start, start+length)`. */
+  writeAt(source: Uint8Array, start: number, length: number, position: number): void;
+  sizeBytes(): number;
+  /** Sets the length; grown space is a hole that reads as zeros. */
+  truncate(sizeBytes: number): void;
+  /** fdatasync, on a pool thread. */
+  sync(): Promise<void>;
+  syncNow(): void;
+  close(): void;
+}
+
+/**
+ * One fixed-size file of the commit log. On mapped backends `bytes` is the whole file; on others it is a window, and
+ * `window()` moves it. Bytes written become visible to other threads and durable against a process kill with `publish`.
+ */
+export interface Segment {
+  readonly path: string;
+  readonly baseOffset: number;
+  readonly sizeBytes: number;
+  /** True when the whole file is one mapped Buffer, so that `read` never copies. */
+  readonly mapped: boolean;
+  /** A writable window that covers [position, position+length). Bytes already published are not kept in it. */
+  window(position: number, length: number): SegmentWindow;
+  /** Makes window bytes [from, to) readable by every thread of this machine. A no-op on shared maps. */
+  publish(from: number, to: number): void;
+  /** Bytes [position, position+length) of the file: a view on the map, or a copy. */
+  read(position: number, length: number): Buffer;
+  /** Has the pages of [from, to) ready for writing without a fault; a hint, done on another thread where possible. */
+  warm(from: number, to: number): void;
+  /** fdatasync, on a pool thread. */
+  sync(): Promise<void>;
+  syncNow(): void;
+  /** Lets go of the file handle and the map. Views handed out stay valid: the map goes with the last of them. */
+  close(): void;
+}
+
+/** `bytes[position - start]` is byte `position` of the segment, for start <= position < start + bytes.length. */
+export interface SegmentWindow {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly start: number;
+}

@@ -1,0 +1,222 @@
+/** The real disk. Which way segments are reached is decided once: mmap-io, else koffi, else plain files. */
+import { spawnSync } from "node:child_process";
+import * as fs from "node:fs";
+import { dirname } from "node:path";
+import { CometError, systemCode } from "../base/errors.js";
+import { FileHandle } from "./file-handle.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, Segment } from "./disk.js";
+import { lockDirectoryFile } from "./lock-file.js";
+import { loadOptional, native } from "./native.js";
+import { MappedSegment, PlainSegment } from "./segments.js";
+import { ERRNO_EDQUOT, ERRNO_ENOSPC, ioError } from "./system-error.js";
+
+interface MmapIo {
+  map(size: number, protection: number, flags: number, fd: number, offset?: number): Buffer;
+  readonly PROT_READ: number;
+  readonly PROT_WRITE: number;
+  readonly MAP_SHARED: number;
+}
+
+/** mmap-io takes sizes as C ints. */
+const MMAP_IO_BYTES_MAX = 2 ** 31 - 1;
+const ZEROS_BYTES = 1024 * 1024;
+
+function loadMmapIo(): MmapIo | undefined {
+  const loaded = loadOptional<MmapIo & { default?: MmapIo }>("mmap-io");
+  return loaded?.default ?? loaded;
+}
+
+/** The best backend that loads on this machine, or the one asked for (COMETMQ_BACKEND when it does not load). */
+export function chooseBackend(wanted: Backend | "auto" = "auto"): Backend {
+  const usable = (backend: Backend): boolean =>
+    backend === "file" || (backend === "mmap-io" ? loadMmapIo() !== undefined : native() !== undefined);
+  if (wanted !== "auto") {
+    if (wanted === "memory" || !usable(wanted)) {
+      throw new CometError("COMETMQ_BACKEND", `The storage backend ${wanted} does not load on this machine.`);
+    }
+    return wanted;
+  }
+  return usable("mmap-io") ? "mmap-io" : usable("koffi") ? "koffi" : "file";
+}
+
+export class FileDisk implements Disk {
+  readonly backend: Backend;
+  readonly threadable = true;
+  readonly #mmapIo: MmapIo | undefined;
+
+  constructor(backend: Backend = chooseBackend()) {
+    this.backend = backend;
+    this.#mmapIo = backend === "mmap-io" ? loadMmapIo() : undefined;
+  }
+
+  list(directory: string): string[] {
+    try {
+      return fs.readdirSync(directory).sort();
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return [];
+      throw ioError("list", directory, error);
+    }
+  }
+
+  isDirectory(path: string): boolean {
+    return fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  }
+
+  makeDirectory(directory: string): void {
+    try {
+      fs.mkdirSync(directory, { recursive: true });
+    } catch (error) {
+      throw ioError("create the directory", directory, error);
+    }
+  }
+
+  sizeOf(path: string): number {
+    return fs.statSync(path, { throwIfNoEntry: false })?.size ?? -1;
+  }
+
+  modifiedMs(path: string): number {
+    return fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -1;
+  }
+
+  readFile(path: string): Buffer | undefined {
+    try {
+      return fs.readFileSync(path);
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return undefined;
+      throw ioError("read", path, error);
+    }
+  }
+
+  writeAtomically(path: string, content: Uint8Array | string): void {
+    const temporary = `${path}.tmp`;
+    try {
+      const fd = fs.openSync(temporary, "w");
+      try {
+        fs.writeFileSync(fd, content);
+        fs.fsyncSync(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+      fs.renameSync(temporary, path);
+      syncDirectory(dirname(path));
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      throw ioError("write", path, error);
+    }
+  }
+
+  remove(path: string): void {
+    try {
+      if (this.isDirectory(path)) fs.rmdirSync(path);
+      else fs.rmSync(path, { force: true });
+    } catch (error) {
+      throw ioError("remove", path, error);
+    }
+  }
+
+  rename(from: string, to: string): void {
+    try {
+      fs.renameSync(from, to);
+      syncDirectory(dirname(to));
+    } catch (error) {
+      throw ioError("rename", from, error);
+    }
+  }
+
+  openFile(path: string, create: boolean): DiskFile {
+    try {
+      return new FileHandle(path, openReadWrite(path, create));
+    } catch (error) {
+      throw ioError("open", path, error);
+    }
+  }
+
+  createSegment(path: string, sizeBytes: number): void {
+    const temporary = `${path}.reserving`;
+    try {
+      const fd = fs.openSync(temporary, "w");
+      try {
+        reserve(fd, temporary, sizeBytes);
+      } finally {
+        fs.closeSync(fd);
+      }
+      fs.renameSync(temporary, path);
+      syncDirectory(dirname(path));
+    } catch (error) {
+      fs.rmSync(temporary, { force: true });
+      throw ioError(`reserve ${sizeBytes} bytes for`, path, error);
+    }
+  }
+
+  openSegment(path: string, baseOffset: number, sizeBytes: number, writable: boolean): Segment {
+    const actual = this.sizeOf(path);
+    if (actual !== sizeBytes) {
+      throw new CometError("COMETMQ_STORE_LAYOUT", `${path} has ${actual} bytes, expected ${sizeBytes}.`);
+    }
+    let fd = -1;
+    try {
+      fd = fs.openSync(path, writable ? "r+" : "r");
+      if (this.backend === "file") return new PlainSegment(path, baseOffset, sizeBytes, fd);
+      return new MappedSegment(path, baseOffset, fd, this.#map(fd, sizeBytes, writable));
+    } catch (error) {
+      if (fd >= 0) fs.closeSync(fd);
+      throw ioError("map", path, error);
+    }
+  }
+
+  #map(fd: number, sizeBytes: number, writable: boolean): Buffer {
+    const mmap = this.#mmapIo;
+    if (mmap !== undefined && sizeBytes <= MMAP_IO_BYTES_MAX) {
+      return mmap.map(sizeBytes, writable ? mmap.PROT_READ | mmap.PROT_WRITE : mmap.PROT_READ, mmap.MAP_SHARED, fd, 0);
+    }
+    const calls = native();
+    if (calls === undefined) {
+      throw new CometError("COMETMQ_BACKEND", `mmap-io cannot map ${sizeBytes} bytes, and koffi is not there.`);
+    }
+    return Buffer.from(calls.map(fd, sizeBytes, writable));
+  }
+
+  lock(path: string): DirectoryLock {
+    return lockDirectoryFile(path);
+  }
+
+  space(path: string): { totalBytes: number; freeBytes: number } {
+    const stats = fs.statfsSync(path);
+    return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize };
+  }
+}
+
+function openReadWrite(path: string, create: boolean): number {
+  return fs.openSync(path, create ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDWR, 0o644);
+}
+
+/** After a rename or a create: the name itself is durable only with its directory. */
+function syncDirectory(directory: string): void {
+  const fd = fs.openSync(directory, "r");
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * Gives the file real blocks, so that a store into its map can never meet a full disk (a SIGBUS no handler can catch).
+ * By posix_fallocate, else by the fallocate command, else by writing zeros.
+ */
+function reserve(fd: number, path: string, sizeBytes: number): void {
+  const calls = native();
+  if (calls !== undefined) {
+    const errno = calls.fallocate(fd, sizeBytes);
+    if (errno === 0) return;
+    if (errno === ERRNO_ENOSPC || errno === ERRNO_EDQUOT) {
+      throw Object.assign(new Error(`posix_fallocate: errno ${errno}`), { code: "ENOSPC" });
+    }
+  } else if (process.platform === "linux") {
+    if (spawnSync("fallocate", ["-l", String(sizeBytes), path], { stdio: "ignore" }).status === 0) return;
+  }
+  const zeros = Buffer.alloc(ZEROS_BYTES);
+  for (let position = 0; position < sizeBytes; ) {
+    position += fs.writeSync(fd, zeros, 0, Math.min(ZEROS_BYTES, sizeBytes - position), position);
+  }
+}

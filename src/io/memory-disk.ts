@@ -1,0 +1,202 @@
+/**
+ * A disk in this thread's heap: for tests and throw-away brokers. Nothing is shared with other threads, so a store on
+ * it dispatches inline. Files survive close and reopen as long as the MemoryDisk object lives.
+ */
+import { CometError } from "../base/errors.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, Segment, SegmentWindow } from "./disk.js";
+
+interface MemoryFile {
+  bytes: Buffer;
+  sizeBytes: number;
+  modifiedMs: number;
+}
+
+const TOTAL_BYTES = 2 ** 40;
+
+function missing(path: string): CometError {
+  return new CometError("COMETMQ_IO", `There is no file ${path}.`);
+}
+
+export class MemoryDisk implements Disk {
+  readonly backend: Backend = "memory";
+  readonly threadable = false;
+  readonly #files = new Map<string, MemoryFile>();
+  readonly #directories = new Set<string>();
+  readonly #locked = new Set<string>();
+  #usedBytes = 0;
+  #modifications = 0;
+
+  list(directory: string): string[] {
+    const prefix = directory.endsWith("/") ? directory : `${directory}/`;
+    const names = new Set<string>();
+    for (const known of [this.#files.keys(), this.#directories]) {
+      for (const path of known) {
+        if (path.startsWith(prefix) && path.length > prefix.length) names.add(path.slice(prefix.length).split("/")[0]!);
+      }
+    }
+    return [...names].sort();
+  }
+
+  isDirectory(path: string): boolean {
+    return this.#directories.has(path) || this.list(path).length > 0;
+  }
+
+  makeDirectory(directory: string): void {
+    this.#directories.add(directory);
+  }
+
+  sizeOf(path: string): number {
+    return this.#files.get(path)?.sizeBytes ?? -1;
+  }
+
+  modifiedMs(path: string): number {
+    return this.#files.get(path)?.modifiedMs ?? -1;
+  }
+
+  readFile(path: string): Buffer | undefined {
+    const file = this.#files.get(path);
+    return file === undefined ? undefined : Buffer.from(file.bytes.subarray(0, file.sizeBytes));
+  }
+
+  writeAtomically(path: string, content: Uint8Array | string): void {
+    const bytes = Buffer.from(content as string);
+    this.#files.set(path, { bytes, sizeBytes: bytes.length, modifiedMs: ++this.#modifications });
+  }
+
+  remove(path: string): void {
+    this.#usedBytes -= this.#files.get(path)?.bytes.length ?? 0;
+    this.#files.delete(path);
+    this.#directories.delete(path);
+  }
+
+  rename(from: string, to: string): void {
+    const file = this.#files.get(from);
+    if (file === undefined) throw missing(from);
+    this.#files.delete(from);
+    this.#files.set(to, file);
+  }
+
+  openFile(path: string, create: boolean): DiskFile {
+    let file = this.#files.get(path);
+    if (file === undefined) {
+      if (!create) throw missing(path);
+      file = { bytes: Buffer.alloc(0), sizeBytes: 0, modifiedMs: ++this.#modifications };
+      this.#files.set(path, file);
+    }
+    return new MemoryFileHandle(path, file);
+  }
+
+  createSegment(path: string, sizeBytes: number): void {
+    this.#files.set(path, { bytes: Buffer.alloc(sizeBytes), sizeBytes, modifiedMs: ++this.#modifications });
+    this.#usedBytes += sizeBytes;
+  }
+
+  openSegment(path: string, baseOffset: number, sizeBytes: number): Segment {
+    const file = this.#files.get(path);
+    if (file === undefined) throw missing(path);
+    if (file.sizeBytes !== sizeBytes) {
+      throw new CometError("COMETMQ_STORE_LAYOUT", `${path} has ${file.sizeBytes} bytes, expected ${sizeBytes}.`);
+    }
+    reachable(file, sizeBytes);
+    return new MemorySegment(path, baseOffset, file.bytes.subarray(0, sizeBytes));
+  }
+
+  lock(path: string): DirectoryLock {
+    if (this.#locked.has(path)) {
+      throw new CometError("COMETMQ_STORE_LOCKED", `The store of ${path} is in use by this process.`);
+    }
+    this.#locked.add(path);
+    return { release: () => this.#locked.delete(path) };
+  }
+
+  space(): { totalBytes: number; freeBytes: number } {
+    return { totalBytes: TOTAL_BYTES, freeBytes: TOTAL_BYTES - this.#usedBytes };
+  }
+}
+
+/** Sparse growth: room is made when bytes are written, not when the length is set. */
+function reachable(file: MemoryFile, sizeBytes: number): void {
+  if (file.bytes.length >= sizeBytes) return;
+  const grown = Buffer.alloc(Math.max(sizeBytes, Math.min(file.sizeBytes, file.bytes.length * 2)));
+  file.bytes.copy(grown);
+  file.bytes = grown;
+}
+
+class MemoryFileHandle implements DiskFile {
+  readonly path: string;
+  readonly #file: MemoryFile;
+
+  constructor(path: string, file: MemoryFile) {
+    this.path = path;
+    this.#file = file;
+  }
+
+  readAt(target: Uint8Array, start: number, length: number, position: number): number {
+    const count = Math.max(0, Math.min(length, this.#file.sizeBytes - position));
+    const held = this.#file.bytes.subarray(position, Math.min(position + count, this.#file.bytes.length));
+    target.fill(0, start, start + count);
+    target.set(held, start);
+    return count;
+  }
+
+  writeAt(source: Uint8Array, start: number, length: number, position: number): void {
+    reachable(this.#file, position + length);
+    this.#file.bytes.set(source.subarray(start, start + length), position);
+    this.#file.sizeBytes = Math.max(this.#file.sizeBytes, position + length);
+  }
+
+  sizeBytes(): number {
+    return this.#file.sizeBytes;
+  }
+
+  truncate(sizeBytes: number): void {
+    if (sizeBytes < this.#file.bytes.length) this.#file.bytes.fill(0, sizeBytes);
+    this.#file.sizeBytes = sizeBytes;
+  }
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  syncNow(): void {}
+
+  close(): void {}
+}
+
+class MemorySegment implements Segment, SegmentWindow {
+  readonly path: string;
+  readonly baseOffset: number;
+  readonly sizeBytes: number;
+  readonly mapped = true;
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly start = 0;
+
+  constructor(path: string, baseOffset: number, bytes: Buffer) {
+    this.path = path;
+    this.baseOffset = baseOffset;
+    this.sizeBytes = bytes.length;
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  window(): SegmentWindow {
+    return this;
+  }
+
+  publish(): void {}
+
+  read(position: number, length: number): Buffer {
+    return this.bytes.subarray(position, position + length);
+  }
+
+  warm(): void {}
+
+  sync(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  syncNow(): void {}
+
+  close(): void {}
+}

@@ -1,0 +1,105 @@
+/**
+ * What Node's own API lacks, through koffi (foreign functions, prebuilt, no compiler): real block reservation, page
+ * warming, locks that Java sees, maps larger than 2 GiB. koffi is an optional package: `native()` is undefined where it
+ * does not load, and every caller has another way.
+ */
+import { createRequire } from "node:module";
+
+export interface Native {
+  /** posix_fallocate: 0, or an errno value. */
+  fallocate(fd: number, sizeBytes: number): number;
+  /** Address of a Buffer's first byte. */
+  addressOf(bytes: Buffer): bigint;
+  /** madvise(MADV_POPULATE_WRITE) on a pool thread: faults the pages in, writable, contents untouched. */
+  populateWrite(address: bigint, lengthBytes: number): void;
+  /** mmap(MAP_SHARED); the map is undone when the last view on it is collected. */
+  map(fd: number, sizeBytes: number, writable: boolean): ArrayBuffer;
+  /** Takes flock and, on Linux, the POSIX lock of byte 0 that Java's FileChannel.tryLock takes. False when held. */
+  lockFile(fd: number): boolean;
+}
+
+const requireOptional = createRequire(import.meta.url);
+
+/** An optional package, or undefined where it is not installed or does not load on this machine. */
+export function loadOptional<T>(name: string): T | undefined {
+  try {
+    return requireOptional(name) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+type NativeFunction = ((...values: unknown[]) => unknown) & { async: (...values: unknown[]) => void };
+
+interface Koffi {
+  load(path: string | null): { func(prototype: string): NativeFunction };
+  address(value: unknown): bigint;
+  view(pointer: unknown, lengthBytes: number): ArrayBuffer;
+  errno(): number;
+}
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MADV_POPULATE_WRITE = 23;
+const LOCK_EXCLUSIVE_NOW = 2 | 4;
+const F_SETLK = 6;
+const F_WRLCK = 1;
+
+let loaded: Native | undefined;
+let tried = false;
+
+export function native(): Native | undefined {
+  if (!tried) {
+    tried = true;
+    loaded = process.platform === "linux" ? bind() : undefined;
+  }
+  return loaded;
+}
+
+function bind(): Native | undefined {
+  const koffi = loadOptional<Koffi>("koffi");
+  if (koffi === undefined) return undefined;
+  try {
+    return bindTo(koffi);
+  } catch {
+    return undefined;
+  }
+}
+
+function bindTo(koffi: Koffi): Native {
+  const libc = koffi.load(null);
+  const fallocate = libc.func("int posix_fallocate(int, int64_t, int64_t)");
+  const madvise = libc.func("int madvise(void *, size_t, int)");
+  const mmap = libc.func("void *mmap(void *, size_t, int, int, int, int64_t)");
+  const munmap = libc.func("int munmap(void *, size_t)");
+  const flock = libc.func("int flock(int, int)");
+  const fcntl = libc.func("int fcntl(int, int, ...)");
+  const mapped = new FinalizationRegistry<{ pointer: unknown; sizeBytes: number }>((held) => {
+    munmap(held.pointer, held.sizeBytes);
+  });
+  return {
+    fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
+    addressOf: (bytes) => koffi.address(bytes),
+    populateWrite(address, lengthBytes) {
+      madvise.async(address, lengthBytes, MADV_POPULATE_WRITE, () => {});
+    },
+    map(fd, sizeBytes, writable) {
+      const pointer = mmap(null, sizeBytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+      if (koffi.address(pointer) === 0xffffffffffffffffn) {
+        throw Object.assign(new Error(`mmap failed with errno ${koffi.errno()}`), { code: "EMMAP" });
+      }
+      const view = koffi.view(pointer, sizeBytes);
+      mapped.register(view, { pointer, sizeBytes });
+      return view;
+    },
+    lockFile(fd) {
+      if (flock(fd, LOCK_EXCLUSIVE_NOW) !== 0) return false;
+      // struct flock of 64-bit Linux: type i16, whence i16, 4 unused, start i64, length i64, pid i32.
+      const request = Buffer.alloc(32);
+      request.writeInt16LE(F_WRLCK, 0);
+      request.writeInt32LE(1, 16);
+      return fcntl(fd, F_SETLK, "void *", request) === 0;
+    },
+  };
+}

@@ -1,0 +1,130 @@
+/**
+ * Segments on files: mapped by mmap-io or koffi, or reached by pread and pwrite through a heap window. All three show
+ * the same bytes to other threads and processes; only the speed differs.
+ */
+import * as fs from "node:fs";
+import { assert } from "../base/assert.js";
+import type { Segment, SegmentWindow } from "./disk.js";
+import { type Native, native } from "./native.js";
+import { ioError } from "./system-error.js";
+
+/** Smallest heap window of a segment that is not mapped. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const PAGE_BYTES = 4096;
+
+abstract class FileSegment {
+  readonly path: string;
+  readonly baseOffset: number;
+  readonly sizeBytes: number;
+  protected fd: number;
+
+  constructor(path: string, baseOffset: number, sizeBytes: number, fd: number) {
+    this.path = path;
+    this.baseOffset = baseOffset;
+    this.sizeBytes = sizeBytes;
+    this.fd = fd;
+  }
+
+  sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      fs.fdatasync(this.fd, (error) => (error ? reject(ioError("sync", this.path, error)) : resolve()));
+    });
+  }
+
+  syncNow(): void {
+    try {
+      fs.fdatasyncSync(this.fd);
+    } catch (error) {
+      throw ioError("sync", this.path, error);
+    }
+  }
+
+  close(): void {
+    if (this.fd < 0) return;
+    fs.closeSync(this.fd);
+    this.fd = -1;
+  }
+}
+
+/** The whole file is one Buffer over a shared map; the map lives as long as the last Buffer over it. */
+export class MappedSegment extends FileSegment implements Segment, SegmentWindow {
+  readonly mapped = true;
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly start = 0;
+  readonly #native: Native | undefined = native();
+  readonly #address: bigint;
+
+  constructor(path: string, baseOffset: number, fd: number, bytes: Buffer) {
+    super(path, baseOffset, bytes.length, fd);
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#address = this.#native?.addressOf(bytes) ?? 0n;
+  }
+
+  window(): SegmentWindow {
+    return this;
+  }
+
+  publish(): void {}
+
+  read(position: number, length: number): Buffer {
+    assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "read within the segment");
+    return this.bytes.subarray(position, position + length);
+  }
+
+  warm(from: number, to: number): void {
+    const first = from - (from % PAGE_BYTES);
+    const last = Math.min(this.sizeBytes, to);
+    if (last > first) this.#native?.populateWrite(this.#address + BigInt(first), last - first);
+  }
+}
+
+/** No map to be had: writes collect in a heap window and go out with `publish`. */
+export class PlainSegment extends FileSegment implements Segment, SegmentWindow {
+  readonly mapped = false;
+  bytes: Buffer = Buffer.alloc(0);
+  view: DataView = new DataView(new ArrayBuffer(0));
+  start = 0;
+
+  window(position: number, length: number): SegmentWindow {
+    if (position < this.start || position + length > this.start + this.bytes.length) {
+      const size = Math.min(Math.max(WINDOW_BYTES, length), Math.max(length, this.sizeBytes - position));
+      if (this.bytes.length < size) {
+        this.bytes = Buffer.alloc(size);
+        this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+      }
+      this.start = position;
+    }
+    return this;
+  }
+
+  publish(from: number, to: number): void {
+    let position = from;
+    try {
+      while (position < to) {
+        position += fs.writeSync(this.fd, this.bytes, position - this.start, to - position, position);
+      }
+    } catch (error) {
+      throw ioError("write", this.path, error);
+    }
+  }
+
+  read(position: number, length: number): Buffer {
+    assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "read within the segment");
+    const target = Buffer.allocUnsafeSlow(length);
+    let done = 0;
+    try {
+      while (done < length) {
+        const count = fs.readSync(this.fd, target, done, length - done, position + done);
+        if (count === 0) return target.fill(0, done);
+        done += count;
+      }
+    } catch (error) {
+      throw ioError("read", this.path, error);
+    }
+    return target;
+  }
+
+  warm(): void {}
+}

@@ -1,0 +1,13 @@
+/** Translates the operating system's refusals into CometMQ's. */
+import { CometError, systemCode } from "../base/errors.js";
+
+const FULL = new Set(["ENOSPC", "EDQUOT"]);
+export const ERRNO_ENOSPC = 28;
+export const ERRNO_EDQUOT = 122;
+
+export function ioError(action: string, path: string, cause: unknown): CometError {
+  if (cause instanceof CometError) return cause;
+  const code = systemCode(cause);
+  if (FULL.has(code)) return new CometError("COMETMQ_DISK_FULL", `No space left to ${action} ${path}.`, { cause });
+  return new CometError("COMETMQ_IO", `Could not ${action} ${path}${code === "" ? "" : ` (${code})`}.`, { cause });
+}
