@@ -21,6 +21,12 @@ export const ERRORS = {
   COMETMQ_BACKEND: { retryable: false, remedy: "Choose another storage backend, or install the optional package." },
   COMETMQ_CONFIG: { retryable: false, remedy: "Correct the named option." },
   COMETMQ_BAD_FRAME: { retryable: false, remedy: "The peer does not speak the Remoting protocol on this port." },
+  COMETMQ_BAD_REQUEST: { retryable: false, remedy: "Correct the named field of the request." },
+  COMETMQ_BAD_MESSAGE: { retryable: false, remedy: "Correct the message, or look for what damaged it." },
+  COMETMQ_CODEC_MISSING: {
+    retryable: false,
+    remedy: "Install the named package, or run on a Node that has the codec.",
+  },
   COMETMQ_LISTEN: { retryable: false, remedy: "Choose another port or host, or stop what uses it." },
   COMETMQ_REMOTE: { retryable: true, remedy: "See the remark of the remote side." },
   COMETMQ_TIMEOUT: { retryable: true, remedy: "The remote side did not answer in time." },

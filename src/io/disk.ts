@@ -10,7 +10,7 @@ export interface Disk {
   readonly backend: Backend;
   /** False where only the creating thread sees the data (memory): dispatch then runs inline. */
   readonly threadable: boolean;
-  /** Names in `directory`, sorted; empty when it does not exist. */
+  /** Names in `directory`, sorted; empty when there is no such directory. */
   list(directory: string): string[];
   isDirectory(path: string): boolean;
   /** Creates `directory` and its parents. */

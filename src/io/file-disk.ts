@@ -53,7 +53,7 @@ export class FileDisk implements Disk {
     try {
       return fs.readdirSync(directory).sort();
     } catch (error) {
-      if (systemCode(error) === "ENOENT") return [];
+      if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return [];
       throw ioError("list", directory, error);
     }
   }

@@ -55,7 +55,10 @@ export class MemoryDisk implements Disk {
 
   readFile(path: string): Buffer | undefined {
     const file = this.#files.get(path);
-    return file === undefined ? undefined : Buffer.from(file.bytes.subarray(0, file.sizeBytes));
+    if (file === undefined) return undefined;
+    const whole = Buffer.alloc(file.sizeBytes);
+    file.bytes.copy(whole, 0, 0, file.sizeBytes);
+    return whole;
   }
 
   writeAtomically(path: string, content: Uint8Array | string): void {

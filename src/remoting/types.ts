@@ -5,19 +5,28 @@ import type { HeaderView } from "./header-view.js";
 export const SerializeType = { JSON: 0, ROCKETMQ: 1 } as const;
 export type SerializeType = (typeof SerializeType)[keyof typeof SerializeType];
 
+/** Ext fields to send: what is undefined is left out, numbers and booleans are written as Java prints them. */
+export type Fields = { readonly [name: string]: string | number | boolean | undefined };
+
 /**
  * One request. The object is reused: header and body are views on the receive buffer, valid until the processor
  * returns. What is needed later is copied.
  */
 export interface Request {
   readonly header: HeaderView;
+  /** The received bytes; the body is `bytes[bodyStart, bodyEnd)`. The hot path reads these and makes no view. */
+  readonly bytes: Buffer;
+  readonly bodyStart: number;
+  readonly bodyEnd: number;
+  /** The body as a view, made on first use; empty when there is none. */
   readonly body: Buffer;
 }
 
 /**
  * Handles one request in full and synchronously: it has written its response with `connection.writer` when it returns,
  * or kept `opaque` and serialize type to answer later and end with `connection.flush()`. It never throws for what came
- * over the wire; a throw is answered with SYSTEM_ERROR and logged.
+ * over the wire; a throw is answered with SYSTEM_ERROR and logged. Responses written while a one-way request is handled
+ * are dropped by the writer, so a processor need not ask; one that answers later looks at `header.isOneway` itself.
  */
 export type Processor = (request: Request, connection: Connection) => void;
 
@@ -28,8 +37,10 @@ export interface Connection {
   readonly remoteAddress: string;
   /** Peer as in a record's born host: 4 or 16 address bytes and a 4-byte port. */
   readonly remoteHost: Buffer;
-  /** The address the client came by. */
+  /** The address the client came by, with the port: `127.0.0.1:10911`. */
   readonly localAddress: string;
+  /** The same without the port. */
+  readonly localHost: string;
   readonly closed: boolean;
   /** Frames written here go out together when the current batch of requests is done, or with `flush`. */
   readonly writer: FrameWriter;
@@ -38,15 +49,20 @@ export interface Connection {
   close(): void;
   /** Called once when the connection is gone. */
   onClose(callback: () => void): void;
-  /** Sends a request to the client (server push); one-way. */
-  pushOneway(code: number, fields: Record<string, string>, body?: Buffer): void;
-  /** Sends a request to the client and waits for its answer; rejects with COMETMQ_TIMEOUT or COMETMQ_REMOTE. */
-  call(code: number, fields: Record<string, string>, body: Buffer | undefined, timeoutMs: number): Promise<RemoteAnswer>;
+  /** Sends a request to the peer (server push); one-way. */
+  pushOneway(code: number, fields: Fields, body?: Uint8Array): void;
+  /**
+   * Sends a request to the peer and waits for its answer, whatever its code. Rejects with COMETMQ_TIMEOUT, or with
+   * COMETMQ_REMOTE when the connection goes first.
+   */
+  call(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer>;
 }
 
 export interface RemoteAnswer {
   readonly code: number;
+  /** Empty when there is none. */
   readonly remark: string;
+  /** Without a prototype. */
   readonly fields: Record<string, string>;
   readonly body: Buffer;
 }

@@ -1,0 +1,158 @@
+/**
+ * Apache RocketMQ as released: name server and broker on loopback, with the settings it ships with (asynchronous flush)
+ * and those of its own start script, but a heap of 2 GiB, and without AlwaysPreTouch, which would count the whole heap
+ * as used memory. The jars are resolved with Maven once.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import { freePort, HOST, isPortOpen, startProcess, stopProcess, waitUntil } from "./server-process.mjs";
+
+export const APACHE_VERSION = "5.4.0";
+const MAVEN_TIMEOUT_MS = 600_000;
+const ARTIFACTS = ["namesrv", "broker", "proxy", "tools", "controller"];
+
+/**
+ * @param {string} version
+ * @returns {string} the folder with the jars
+ */
+export function resolveApache(version = APACHE_VERSION) {
+  if (!/^\d+\.\d+\.\d+$/.test(version)) throw new Error(`not a version: ${version}`);
+  const library = join(homedir(), ".cache", "apache-rocketmq", version);
+  if (existsSync(join(library, `rocketmq-broker-${version}.jar`))) return library;
+  mkdirSync(dirname(library), { recursive: true });
+  const work = mkdtempSync(join(dirname(library), `.${version}-`));
+  try {
+    const dependencies = ARTIFACTS.map(
+      (artifact) =>
+        `<dependency><groupId>org.apache.rocketmq</groupId><artifactId>rocketmq-${artifact}</artifactId>` +
+        `<version>${version}</version></dependency>`,
+    );
+    const project =
+      '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>' +
+      "<groupId>local</groupId><artifactId>apache</artifactId><version>1</version>" +
+      `<dependencies>${dependencies.join("")}</dependencies></project>\n`;
+    writeFileSync(join(work, "pom.xml"), project);
+    const jars = join(work, "jars");
+    const goal = ["dependency:copy-dependencies", `-DoutputDirectory=${jars}`, "-DincludeScope=runtime"];
+    execFileSync("mvn", ["-q", "-B", "-f", join(work, "pom.xml"), ...goal], {
+      stdio: ["ignore", "inherit", "inherit"],
+      timeout: MAVEN_TIMEOUT_MS,
+    });
+    if (!readdirSync(jars).includes(`rocketmq-broker-${version}.jar`)) throw new Error("Maven brought no broker");
+    rmSync(library, { recursive: true, force: true });
+    renameSync(jars, library);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return library;
+}
+
+/** @returns {string} the first line of `java -version` */
+export function javaVersion() {
+  const { stderr } = spawnSync("java", ["-version"], { encoding: "utf8" }); // it writes to stderr
+  return stderr?.split("\n")[0] ?? "";
+}
+
+/**
+ * @param {object} options
+ * @param {string} options.dir everything it writes goes there
+ * @param {string} options.version
+ * @param {number} options.heapMB
+ * @param {string[]} options.prefix of the broker's command line, such as taskset
+ * @param {number} options.basePort
+ * @returns {Promise<import("./server-process.mjs").RunningServer>}
+ */
+export async function startApache({ dir, version, heapMB, prefix, basePort }) {
+  const library = resolveApache(version);
+  for (const folder of ["home/conf", "store", "log"]) mkdirSync(join(dir, folder), { recursive: true });
+  const namesrvPort = await freePort(basePort, [0]);
+  const brokerPort = await freePort(namesrvPort + 10, [-2, 0, 1]);
+  const java = [
+    "java",
+    `-Duser.home=${dir}`,
+    `-Drocketmq.home.dir=${join(dir, "home")}`,
+    `-Drocketmq.log.dir=${join(dir, "log")}`,
+    "--add-exports=java.base/jdk.internal.ref=ALL-UNNAMED",
+    "--add-exports=java.base/sun.nio.ch=ALL-UNNAMED",
+    "-XX:+UseG1GC",
+  ];
+  const classPath = ["-cp", join(library, "*")];
+  const startedMs = performance.now();
+
+  const namesrvConf = join(dir, "namesrv.conf");
+  writeFileSync(namesrvConf, `listenPort=${namesrvPort}\nbindAddress=${HOST}\n`);
+  const namesrvLog = join(dir, "namesrv.out");
+  const namesrvMain = ["org.apache.rocketmq.namesrv.NamesrvStartup", "-c", namesrvConf];
+  const namesrv = startProcess([...java, "-Xms256m", "-Xmx512m", ...classPath, ...namesrvMain], namesrvLog, dir);
+  try {
+    await waitUntil(namesrv, namesrvLog, () => isPortOpen(namesrvPort));
+    const brokerConf = join(dir, "broker.conf");
+    writeFileSync(brokerConf, brokerSettings(dir, namesrvPort, brokerPort));
+    const brokerLog = join(dir, "broker.out");
+    const brokerMain = ["org.apache.rocketmq.broker.BrokerStartup", "-c", brokerConf];
+    const command = [...prefix, ...java, ...brokerHeap(heapMB), ...classPath, ...brokerMain];
+    const broker = startProcess(command, brokerLog, dir);
+    try {
+      await waitUntil(broker, brokerLog, () => isPortOpen(brokerPort));
+    } catch (error) {
+      await stopProcess(broker);
+      throw error;
+    }
+    return {
+      broker: `${HOST}:${brokerPort}`,
+      namesrv: `${HOST}:${namesrvPort}`,
+      pid: broker.pid,
+      startMs: Math.round(performance.now() - startedMs),
+      stop: async () => {
+        await stopProcess(broker);
+        await stopProcess(namesrv);
+      },
+    };
+  } catch (error) {
+    await stopProcess(namesrv);
+    throw new Error(`Apache RocketMQ: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
+/** @param {number} heapMB */
+function brokerHeap(heapMB) {
+  return [
+    `-Xms${heapMB}m`,
+    `-Xmx${heapMB}m`,
+    `-Xmn${Math.floor(heapMB / 2)}m`,
+    `-XX:MaxDirectMemorySize=${heapMB}m`,
+    "-XX:G1HeapRegionSize=16m",
+    "-XX:G1ReservePercent=25",
+    "-XX:InitiatingHeapOccupancyPercent=30",
+    "-XX:SoftRefLRUPolicyMSPerMB=0",
+    "-XX:-OmitStackTraceInFastThrow",
+    "-XX:-UseLargePages",
+  ];
+}
+
+/**
+ * @param {string} dir
+ * @param {number} namesrvPort
+ * @param {number} brokerPort
+ */
+function brokerSettings(dir, namesrvPort, brokerPort) {
+  const settings = {
+    brokerClusterName: "DefaultCluster",
+    brokerName: "broker-a",
+    brokerId: 0,
+    brokerIP1: HOST,
+    brokerIP2: HOST,
+    bindAddress: HOST,
+    namesrvAddr: `${HOST}:${namesrvPort}`,
+    listenPort: brokerPort,
+    haListenPort: brokerPort + 1,
+    storePathRootDir: join(dir, "store"),
+    // A machine whose disk is three quarters full must not make the broker delete its log during a run.
+    diskMaxUsedSpaceRatio: 98,
+  };
+  return `${Object.entries(settings)
+    .map(([name, value]) => `${name}=${value}`)
+    .join("\n")}\n`;
+}

@@ -1,0 +1,191 @@
+/**
+ * The append side of the log: one thread, one active segment, bytes written in place. What is written becomes visible
+ * to other threads when `confirmed` passes it: at once with asynchronous flush, after its fdatasync with synchronous
+ * flush, so that nothing is ever read that a crash could still take back from under its acknowledgement.
+ */
+import { assert } from "../base/assert.js";
+import type { Clock } from "../base/clock.js";
+import type { CometError } from "../base/errors.js";
+import type { Segment } from "../io/disk.js";
+import { BLANK_BYTES_MIN, PROPERTIES_BYTES_MAX } from "../record/layout.js";
+import { recordSize, writeBlank, writeRecord } from "./append.js";
+import { type MessageInput, type PutResult, PutStatus } from "./message-input.js";
+import type { SegmentQueue } from "./segment-queue.js";
+import type { SegmentSource } from "./segment-source.js";
+import { Warmer } from "./warmer.js";
+
+/** Apache's waitTimeout for a segment that is not there yet. */
+const SEGMENT_WAIT_MS = 5000;
+const AHEAD_BYTES = 64 * 1024 * 1024;
+const AHEAD_SEGMENTS_MAX = 8;
+
+export interface CommitLogOptions {
+  segments: SegmentQueue;
+  source: SegmentSource;
+  clock: Clock;
+  /** Where the next record goes: the end that recovery found. */
+  appendPosition: number;
+  /** Store timestamp of the last record in the log: later ones are not before it. */
+  lastStoreTimestamp: number;
+  /** Largest record, all of it. */
+  recordBytesMax: number;
+}
+
+export class CommitLog {
+  readonly segments: SegmentQueue;
+  readonly #source: SegmentSource;
+  readonly #clock: Clock;
+  readonly #recordBytesMax: number;
+  readonly #warmer: Warmer;
+  #active: Segment | undefined;
+  #appendPosition: number;
+  #requestedEnd = 0;
+  #lastStoreTimestamp: number;
+
+  constructor(options: CommitLogOptions) {
+    this.segments = options.segments;
+    this.#source = options.source;
+    this.#clock = options.clock;
+    this.#appendPosition = options.appendPosition;
+    this.#lastStoreTimestamp = options.lastStoreTimestamp;
+    this.#recordBytesMax = Math.min(options.recordBytesMax, options.segments.segmentBytes - BLANK_BYTES_MIN);
+    this.#warmer = new Warmer(options.clock);
+    this.segments.pinFrom(this.segments.baseOf(options.appendPosition));
+  }
+
+  /** Log offset just after the last record: where the next one goes. */
+  get appendPosition(): number {
+    return this.#appendPosition;
+  }
+
+  /** Store timestamp of the last record; 0 in an empty log. */
+  get lastStoreTimestamp(): number {
+    return this.#lastStoreTimestamp;
+  }
+
+  /** Why no segment could be made; undefined while all is well. */
+  get segmentFailure(): CometError | undefined {
+    return this.#source.failure;
+  }
+
+  /** Appends one record. On PUT_OK `result` is filled; on anything else nothing was written but, perhaps, a blank. */
+  append(message: MessageInput, queueOffset: number, result: PutResult): PutStatus {
+    const sizeBytes = recordSize(message);
+    const refused = this.#check(message, sizeBytes) || this.#makeRoom(sizeBytes);
+    if (refused !== PutStatus.PUT_OK) return refused;
+    result.storeTimestamp = this.#now();
+    result.phyOffset = this.#appendPosition;
+    result.queueOffset = queueOffset;
+    result.sizeBytes = sizeBytes;
+    result.count = 1;
+    this.#write(message, sizeBytes, queueOffset, result.storeTimestamp);
+    return PutStatus.PUT_OK;
+  }
+
+  /** Appends all or nothing, one record after the other in one segment, with consecutive queue offsets. */
+  appendBatch(messages: readonly MessageInput[], queueOffset: number, result: PutResult): PutStatus {
+    let totalBytes = 0;
+    for (const message of messages) {
+      const sizeBytes = recordSize(message);
+      const refused = this.#check(message, sizeBytes);
+      if (refused !== PutStatus.PUT_OK) return refused;
+      totalBytes += sizeBytes;
+    }
+    if (messages.length === 0 || totalBytes > this.#recordBytesMax) return PutStatus.MESSAGE_ILLEGAL;
+    const refused = this.#makeRoom(totalBytes);
+    if (refused !== PutStatus.PUT_OK) return refused;
+    result.storeTimestamp = this.#now();
+    result.phyOffset = this.#appendPosition;
+    result.queueOffset = queueOffset;
+    result.sizeBytes = totalBytes;
+    result.count = messages.length;
+    for (let i = 0; i < messages.length; i++) {
+      const message = messages[i]!;
+      this.#write(message, recordSize(message), queueOffset + i, result.storeTimestamp);
+    }
+    return PutStatus.PUT_OK;
+  }
+
+  #check(message: MessageInput, sizeBytes: number): PutStatus {
+    if (message.propertiesLength > PROPERTIES_BYTES_MAX) return PutStatus.PROPERTIES_SIZE_EXCEEDED;
+    if (sizeBytes > this.#recordBytesMax) return PutStatus.MESSAGE_ILLEGAL;
+    return PutStatus.PUT_OK;
+  }
+
+  /** Store timestamps of one log never decrease, whatever the wall clock does. */
+  #now(): number {
+    const now = this.#clock.nowMs();
+    if (now > this.#lastStoreTimestamp) this.#lastStoreTimestamp = now;
+    return this.#lastStoreTimestamp;
+  }
+
+  #write(message: MessageInput, sizeBytes: number, queueOffset: number, storeTimestamp: number): void {
+    const segment = this.#active!;
+    const position = this.#appendPosition - segment.baseOffset;
+    const window = segment.window(position, sizeBytes);
+    const start = position - window.start;
+    writeRecord(
+      window.bytes,
+      window.view,
+      start,
+      sizeBytes,
+      message,
+      this.#appendPosition,
+      queueOffset,
+      storeTimestamp,
+    );
+    segment.publish(position, position + sizeBytes);
+    this.#appendPosition += sizeBytes;
+    if (position + sizeBytes > this.#warmer.nextPosition) this.#warmer.advance(segment, position + sizeBytes);
+  }
+
+  /** Leaves `this.#active` with room for `sizeBytes` and a blank. */
+  #makeRoom(sizeBytes: number): PutStatus {
+    let active = this.#active;
+    if (active !== undefined) {
+      const rest = active.baseOffset + active.sizeBytes - this.#appendPosition;
+      if (sizeBytes + BLANK_BYTES_MIN <= rest) return PutStatus.PUT_OK;
+      if (rest > 0) this.#endSegment(active, rest);
+    }
+    const base = this.segments.baseOf(this.#appendPosition);
+    active = this.segments.at(this.#appendPosition);
+    if (active === undefined) {
+      const end = base + this.segments.segmentBytes;
+      this.#source.request(end);
+      if (!this.#source.waitFor(end, SEGMENT_WAIT_MS)) return this.#refusal();
+      active = this.segments.add(base);
+    }
+    this.#active = active;
+    this.segments.pinFrom(base);
+    this.#warmer.restart(active, this.#appendPosition - base);
+    this.requestAhead();
+    return this.#makeRoom(sizeBytes);
+  }
+
+  #endSegment(active: Segment, rest: number): void {
+    assert(rest >= BLANK_BYTES_MIN, "a segment always has room for its blank");
+    const position = this.#appendPosition - active.baseOffset;
+    const window = active.window(position, BLANK_BYTES_MIN);
+    writeBlank(window.view, position - window.start, rest);
+    active.publish(position, position + BLANK_BYTES_MIN);
+    this.#appendPosition += rest;
+  }
+
+  #refusal(): PutStatus {
+    this.#active = undefined;
+    return this.#source.failure?.code === "COMETMQ_DISK_FULL"
+      ? PutStatus.DISK_FULL
+      : PutStatus.CREATE_MAPPED_FILE_FAILED;
+  }
+
+  /** Asks for files ahead of the append position; cheap, called now and then. */
+  requestAhead(): void {
+    const { segmentBytes } = this.segments;
+    const reach = this.#appendPosition + Math.max(segmentBytes / 2, AHEAD_BYTES);
+    const base = this.segments.baseOf(this.#appendPosition);
+    const end = Math.min(Math.ceil(reach / segmentBytes) * segmentBytes, base + AHEAD_SEGMENTS_MAX * segmentBytes);
+    if (end <= this.#requestedEnd) return;
+    this.#requestedEnd = end;
+    this.#source.request(end);
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * The files of a commit log in order, each opened when it is first touched. A file's name is the log offset of its
+ * first byte in 20 decimal digits (store/MappedFileQueue, UtilAll.offset2FileName). Every thread has a queue of its own
+ * over the same files; only the appending thread creates (`add`) and deletes (`removeFirst`).
+ */
+import { assert } from "../base/assert.js";
+import { CometError } from "../base/errors.js";
+import type { Disk, Segment } from "../io/disk.js";
+
+const NAME = /^\d{20}$/;
+/** Left by a crash while blocks were being reserved: never part of a log. */
+const RESERVING_SUFFIX = ".reserving";
+/** Open segments of one thread; beyond it those longest unused are closed (their maps go with the last view). */
+const OPEN_MAX = 1024;
+
+export function segmentName(baseOffset: number): string {
+  return String(baseOffset).padStart(20, "0");
+}
+
+export interface SegmentQueueOptions {
+  disk: Disk;
+  directory: string;
+  segmentBytes: number;
+  writable: boolean;
+}
+
+export class SegmentQueue {
+  readonly segmentBytes: number;
+  readonly directory: string;
+  readonly #disk: Disk;
+  readonly #writable: boolean;
+  readonly #open = new Map<number, Segment>();
+  #last: Segment | undefined;
+  #firstOffset = 0;
+  #endOffset = 0;
+  #pinnedFrom = Number.MAX_SAFE_INTEGER;
+
+  constructor(options: SegmentQueueOptions) {
+    this.#disk = options.disk;
+    this.directory = options.directory;
+    this.segmentBytes = options.segmentBytes;
+    this.#writable = options.writable;
+  }
+
+  /**
+   * Lists the directory. Refuses, without touching anything, files of another size and holes between files; returns
+   * the names it did not know.
+   */
+  load(): { foreign: string[] } {
+    const foreign: string[] = [];
+    const bases: number[] = [];
+    const names = this.#disk.list(this.directory);
+    for (const name of names) {
+      const path = `${this.directory}/${name}`;
+      if (name.endsWith(RESERVING_SUFFIX)) this.#disk.remove(path);
+      else if (!NAME.test(name)) foreign.push(name);
+      else if (this.#disk.sizeOf(path) === 0 && name === names.at(-1)) this.#disk.remove(path);
+      else bases.push(this.#checkedBase(path, name));
+    }
+    for (let i = 1; i < bases.length; i++) {
+      if (bases[i] !== bases[i - 1]! + this.segmentBytes) {
+        const wanted = segmentName(bases[i - 1]! + this.segmentBytes);
+        throw new CometError("COMETMQ_STORE_CORRUPT", `In ${this.directory} the segment ${wanted} is missing.`);
+      }
+    }
+    this.#firstOffset = bases[0] ?? 0;
+    this.#endOffset = bases.length === 0 ? 0 : bases.at(-1)! + this.segmentBytes;
+    return { foreign };
+  }
+
+  #checkedBase(path: string, name: string): number {
+    const actual = this.#disk.sizeOf(path);
+    const base = Number(name);
+    if (actual !== this.segmentBytes || base % this.segmentBytes !== 0) {
+      throw new CometError(
+        "COMETMQ_STORE_LAYOUT",
+        `${path} has ${actual} bytes, but the segment size is set to ${this.segmentBytes} (mappedFileSizeCommitLog).`,
+      );
+    }
+    return base;
+  }
+
+  /** For a thread that follows another's log: the range of files that exist. */
+  setRange(firstOffset: number, endOffset: number): void {
+    if (firstOffset === this.#firstOffset && endOffset === this.#endOffset) return;
+    for (const base of this.#open.keys()) if (base < firstOffset || base >= endOffset) this.#forget(base);
+    this.#firstOffset = firstOffset;
+    this.#endOffset = endOffset;
+  }
+
+  get count(): number {
+    return (this.#endOffset - this.#firstOffset) / this.segmentBytes;
+  }
+
+  /** Log offset of the first file's first byte. */
+  get firstOffset(): number {
+    return this.#firstOffset;
+  }
+
+  /** Log offset just after the last file. */
+  get endOffset(): number {
+    return this.#endOffset;
+  }
+
+  pathOf(baseOffset: number): string {
+    return `${this.directory}/${segmentName(baseOffset)}`;
+  }
+
+  baseOf(phyOffset: number): number {
+    return phyOffset - (phyOffset % this.segmentBytes);
+  }
+
+  /** The segment that holds `phyOffset`, or undefined where the log does not reach. */
+  at(phyOffset: number): Segment | undefined {
+    const last = this.#last;
+    if (last !== undefined && phyOffset >= last.baseOffset && phyOffset < last.baseOffset + this.segmentBytes)
+      return last;
+    if (phyOffset < this.#firstOffset || phyOffset >= this.#endOffset) return undefined;
+    const base = this.baseOf(phyOffset);
+    let segment = this.#open.get(base);
+    if (segment === undefined) segment = this.#openAt(base);
+    this.#last = segment;
+    return segment;
+  }
+
+  #openAt(base: number): Segment {
+    const segment = this.#disk.openSegment(this.pathOf(base), base, this.segmentBytes, this.#writable);
+    this.#open.set(base, segment);
+    if (this.#open.size > OPEN_MAX) this.#evict(base);
+    return segment;
+  }
+
+  #evict(justOpened: number): void {
+    for (const base of this.#open.keys()) {
+      if (base >= this.#pinnedFrom || base === justOpened) continue;
+      this.#forget(base);
+      return;
+    }
+  }
+
+  /** Segments from `baseOffset` on are in use by the appender and stay open. */
+  pinFrom(baseOffset: number): void {
+    this.#pinnedFrom = baseOffset;
+  }
+
+  /** Takes the next file, which already lies on the disk, into the queue. */
+  add(baseOffset: number): Segment {
+    assert(this.#endOffset === 0 || baseOffset === this.#endOffset, "segments follow one another");
+    if (this.#endOffset === 0) this.#firstOffset = baseOffset;
+    this.#endOffset = baseOffset + this.segmentBytes;
+    return this.#openAt(baseOffset);
+  }
+
+  /** Deletes the oldest file; views handed out stay valid. Returns its base offset. */
+  removeFirst(): number {
+    assert(this.count > 1, "the last segment is never deleted");
+    const base = this.#firstOffset;
+    this.#forget(base);
+    this.#firstOffset += this.segmentBytes;
+    this.#disk.remove(this.pathOf(base));
+    return base;
+  }
+
+  /** Deletes the newest file (an empty one made ahead of need, or one beyond a cut). */
+  removeLast(): number {
+    assert(this.count > 0, "there is a segment to delete");
+    const base = this.#endOffset - this.segmentBytes;
+    this.#forget(base);
+    this.#endOffset = base;
+    this.#disk.remove(this.pathOf(base));
+    return base;
+  }
+
+  /** Takes the newest file out of the queue and moves it to `path`. */
+  detachLast(path: string): void {
+    const base = this.#endOffset - this.segmentBytes;
+    this.#forget(base);
+    this.#endOffset = base;
+    this.#disk.rename(this.pathOf(base), path);
+  }
+
+  #forget(base: number): void {
+    const segment = this.#open.get(base);
+    if (segment === undefined) return;
+    this.#open.delete(base);
+    if (this.#last === segment) this.#last = undefined;
+    segment.close();
+  }
+
+  close(): void {
+    for (const base of [...this.#open.keys()]) this.#forget(base);
+  }
+}

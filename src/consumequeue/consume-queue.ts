@@ -1,0 +1,192 @@
+/**
+ * One consume queue as the dispatch thread sees it: units are appended, made visible by `flush` and durable by `sync`;
+ * at start the end is found again, and units are cut off with the log at either end (store/ConsumeQueue).
+ *
+ * Everything here is derived from the commit log. Appending is idempotent, so that a dispatcher may start anywhere
+ * before the last unit; what it cannot derive is reported and left to the caller.
+ */
+import { readInt64 } from "../base/int64.js";
+import { correctedMinBytes } from "./min-offset.js";
+import { type QueueContext, QueueFiles, type RecoveryMode } from "./queue-files.js";
+import { BLANK_SIZE_BYTES, isBlankUnit, UNIT_BYTES, unitCounts, unitSizeBytes, writeUnit } from "./unit.js";
+
+/** Default length of a file: 300,000 units (mappedFileSizeConsumeQueue). */
+export const CONSUME_QUEUE_FILE_BYTES = 300_000 * UNIT_BYTES;
+
+const BLANK_UNIT = Buffer.alloc(UNIT_BYTES);
+writeUnit(new DataView(BLANK_UNIT.buffer, BLANK_UNIT.byteOffset, UNIT_BYTES), 0, 0, BLANK_SIZE_BYTES, 0);
+
+/**
+ * `appended`: taken, visible after the next flush. `known`: the record is already in, by its place in the log.
+ * `behind`: a new record, but the queue already has a unit at this offset, which stays. `gap`: units before it are
+ * missing; nothing was done, and `fillTo` would make it fit.
+ */
+export type AppendOutcome = "appended" | "known" | "behind" | "gap";
+
+export interface QueueRecovery {
+  /** Units or stray bytes lay behind the end and were wiped: the queue was not left by an orderly close. */
+  readonly staleTail: boolean;
+}
+
+export class ConsumeQueue {
+  readonly topic: string;
+  readonly queueId: number;
+  readonly #context: QueueContext;
+  readonly #files: QueueFiles;
+  #minBytes = 0;
+  #maxPhyOffset = -1;
+
+  /** `directory` comes from `queueDirectory`, which has judged the topic. */
+  constructor(context: QueueContext, directory: string, topic: string, queueId: number) {
+    this.#context = context;
+    this.#files = new QueueFiles(context, directory);
+    this.topic = topic;
+    this.queueId = queueId;
+  }
+
+  get directory(): string {
+    return this.#files.directory;
+  }
+
+  /** First queue offset that points into the log, as of the last `correctMinOffset`. */
+  get minOffset(): number {
+    return this.#minBytes / UNIT_BYTES;
+  }
+
+  /** The offset the next unit gets. */
+  get maxOffset(): number {
+    return this.#files.nextBytes / UNIT_BYTES;
+  }
+
+  /** Units below this offset are in the files, where every thread can read them. */
+  get flushedOffset(): number {
+    return this.#files.endBytes / UNIT_BYTES;
+  }
+
+  /** Units that wait for `flush`. */
+  get pendingCount(): number {
+    return this.#files.pendingBytes / UNIT_BYTES;
+  }
+
+  /** Log offset behind the last unit's record, or -1 while no unit points at one. */
+  get maxPhyOffset(): number {
+    return this.#maxPhyOffset;
+  }
+
+  /** Lists the files, changing nothing; names it did not understand are returned. Then `recover`. */
+  load(): string[] {
+    return this.#files.load();
+  }
+
+  /**
+   * Finds the end. A clean close leaves the units in one piece; after a crash the last three files are read as Apache
+   * reads them, and what follows the first unit that does not count is dropped.
+   */
+  recover(mode: RecoveryMode): QueueRecovery {
+    const staleTail = this.#files.recoverEnd(mode, unitCounts);
+    this.#readMaxPhyOffset();
+    return { staleTail };
+  }
+
+  #readMaxPhyOffset(): void {
+    this.#maxPhyOffset = -1;
+    // Blank units come last only when a crash fell between a fill and the unit it was for.
+    for (let end = this.#files.endBytes; end > this.#files.firstBase; end -= UNIT_BYTES) {
+      const unit = this.#files.unitAt(end - UNIT_BYTES);
+      if (unit === undefined) return;
+      if (isBlankUnit(unit, 0)) continue;
+      this.#maxPhyOffset = readInt64(unit, 0) + unitSizeBytes(unit, 0);
+      return;
+    }
+  }
+
+  /**
+   * Adds the unit of the record [phyOffset, phyOffset + sizeBytes). Does no I/O unless much waits already, or the queue
+   * begins at an offset above 0: its first file is then filled up with blank units, as Apache does.
+   */
+  append(phyOffset: number, sizeBytes: number, tagsCode: number, queueOffset: number): AppendOutcome {
+    if (phyOffset + sizeBytes <= this.#maxPhyOffset) return "known";
+    const files = this.#files;
+    const position = queueOffset * UNIT_BYTES;
+    if (position !== files.nextBytes) {
+      if (position < files.nextBytes) return "behind";
+      if (this.#maxPhyOffset >= 0) return "gap";
+      this.#beginAt(position);
+    }
+    const at = files.claim();
+    writeUnit(files.pendingView, at, phyOffset, sizeBytes, tagsCode);
+    this.#maxPhyOffset = phyOffset + sizeBytes;
+    return "appended";
+  }
+
+  #beginAt(position: number): void {
+    if (this.#files.endBytes === this.#files.firstBase) this.#files.removeAll(0);
+    this.#files.fill(BLANK_UNIT, position);
+    this.#minBytes = position;
+  }
+
+  /** Closes a gap with blank units, so that the next one lands at `queueOffset`; readers find no message there. */
+  fillTo(queueOffset: number): void {
+    if (queueOffset > this.maxOffset) this.#files.fill(BLANK_UNIT, queueOffset * UNIT_BYTES);
+  }
+
+  /** Makes appended units visible. On failure they go on waiting, and a later flush writes them. */
+  flush(): void {
+    this.#files.flush();
+  }
+
+  /** Makes flushed units durable. */
+  sync(): Promise<void> {
+    return this.#files.sync();
+  }
+
+  syncNow(): void {
+    this.#files.syncNow();
+  }
+
+  /** The log ends at `phyOffset`: units that point there or beyond go (ConsumeQueue.truncateDirtyLogicFiles). */
+  truncateAfter(phyOffset: number): void {
+    if (this.#maxPhyOffset <= phyOffset) return;
+    const files = this.#files;
+    files.flush();
+    let base = files.lastBase;
+    while (base >= files.firstBase && files.int64At(base) >= phyOffset) base -= files.fileBytes;
+    if (base < files.firstBase) {
+      files.removeAll(files.firstBase);
+    } else {
+      files.cutAt(files.scan(base, (view, at) => unitCounts(view, at) && readInt64(view, at) < phyOffset));
+    }
+    this.#minBytes = Math.min(this.#minBytes, files.endBytes);
+    this.#readMaxPhyOffset();
+  }
+
+  /** The log begins at `minPhyOffset`: finds the first unit that points into it. */
+  correctMinOffset(minPhyOffset: number): void {
+    this.#minBytes = correctedMinBytes(this.#files, this.#minBytes, minPhyOffset);
+  }
+
+  /** Deletes whole files that only point before `minPhyOffset`, never the last one; returns how many. */
+  deleteExpired(minPhyOffset: number): number {
+    const files = this.#files;
+    let deleted = 0;
+    while (!files.isEmpty && files.firstBase < files.lastBase) {
+      if (files.int64At(files.firstBase + files.fileBytes - UNIT_BYTES) >= minPhyOffset) break;
+      files.removeFirst();
+      deleted++;
+    }
+    this.correctMinOffset(minPhyOffset);
+    return deleted;
+  }
+
+  /** Deletes the queue from the disk; what was appended to it is gone. */
+  destroy(): void {
+    this.#files.destroy();
+    this.#minBytes = 0;
+    this.#maxPhyOffset = -1;
+  }
+
+  /** Bytes of its files, holes included. */
+  get totalBytes(): number {
+    return this.#files.isEmpty ? 0 : this.#files.lastBase - this.#files.firstBase + this.#context.fileBytes;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Open files of one thread, shared by all its queues: at most `limit` handles, the longest unused is closed first.
+ * A DiskFile taken from here is used at once and not kept: the next call may close it.
+ */
+import type { Disk, DiskFile } from "../io/disk.js";
+
+export const OPEN_FILES_MAX = 512;
+
+interface OpenFile {
+  readonly file: DiskFile;
+  /** Syncs under way; a pinned file is not closed under them, even if that passes the limit for the moment. */
+  pins: number;
+  forgotten: boolean;
+}
+
+export class FileCache {
+  readonly #disk: Disk;
+  readonly #limit: number;
+  /** In order of use, the latest last. */
+  readonly #open = new Map<string, OpenFile>();
+  #latest = "";
+
+  constructor(disk: Disk, limit: number = OPEN_FILES_MAX) {
+    this.#disk = disk;
+    this.#limit = Math.max(1, limit);
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  /** The existing file; COMETMQ_IO when there is none. */
+  get(path: string): DiskFile {
+    return this.#entry(path).file;
+  }
+
+  /** The file, or undefined when there is none: another thread may have deleted it. */
+  find(path: string): DiskFile | undefined {
+    try {
+      return this.#entry(path).file;
+    } catch (error) {
+      if (this.#disk.sizeOf(path) < 0) return undefined;
+      throw error;
+    }
+  }
+
+  /** Makes a file of `sizeBytes` zeros without blocks; what an interrupted attempt left there is overwritten. */
+  create(path: string, sizeBytes: number): DiskFile {
+    this.forget(path);
+    const file = this.#disk.openFile(path, true);
+    try {
+      if (file.sizeBytes() > 0) file.truncate(0);
+      file.truncate(sizeBytes);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+    this.#admit(path, file);
+    return file;
+  }
+
+  async sync(path: string): Promise<void> {
+    const entry = this.#entry(path);
+    entry.pins++;
+    try {
+      await entry.file.sync();
+    } finally {
+      entry.pins--;
+      if (entry.forgotten && entry.pins === 0) entry.file.close();
+    }
+  }
+
+  syncNow(path: string): void {
+    this.#entry(path).file.syncNow();
+  }
+
+  /** Closes the handle, before the file is deleted or when another thread has done so. */
+  forget(path: string): void {
+    const entry = this.#open.get(path);
+    if (entry === undefined) return;
+    this.#open.delete(path);
+    if (this.#latest === path) this.#latest = "";
+    entry.forgotten = true;
+    if (entry.pins === 0) entry.file.close();
+  }
+
+  /** Closes the handles of the files in `directory` whose names `chosen` accepts. */
+  forgetIn(directory: string, chosen: (name: string) => boolean): void {
+    const prefix = `${directory}/`;
+    for (const path of [...this.#open.keys()]) {
+      if (path.startsWith(prefix) && chosen(path.slice(prefix.length))) this.forget(path);
+    }
+  }
+
+  close(): void {
+    for (const path of [...this.#open.keys()]) this.forget(path);
+  }
+
+  #entry(path: string): OpenFile {
+    const known = this.#open.get(path);
+    if (known === undefined) return this.#admit(path, this.#disk.openFile(path, false));
+    if (path !== this.#latest) {
+      this.#open.delete(path);
+      this.#open.set(path, known);
+      this.#latest = path;
+    }
+    return known;
+  }
+
+  #admit(path: string, file: DiskFile): OpenFile {
+    const entry = { file, pins: 0, forgotten: false };
+    if (this.#open.size >= this.#limit) this.#closeOldest();
+    this.#open.set(path, entry);
+    this.#latest = path;
+    return entry;
+  }
+
+  #closeOldest(): void {
+    for (const [path, entry] of this.#open) {
+      if (entry.pins > 0) continue;
+      this.forget(path);
+      if (this.#open.size < this.#limit) return;
+    }
+  }
+}

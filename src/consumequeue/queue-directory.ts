@@ -1,0 +1,67 @@
+/**
+ * Where queues lie: ROOT/TOPIC/QUEUEID/, ROOT being one of three directories of a store. Topics come from the wire and from records, so this is the one place where a topic becomes a path.
+ */
+import { CometError } from "../base/errors.js";
+import type { Disk } from "../io/disk.js";
+
+/** The roots, below a store's directory. */
+export const QUEUE_DIRECTORY_NAME = "consumequeue";
+export const BATCH_QUEUE_DIRECTORY_NAME = "batchconsumequeue";
+export const EXT_QUEUE_DIRECTORY_NAME = "consumequeue_ext";
+
+const QUEUE_ID = /^(?:0|[1-9]\d{0,9})$/;
+const QUEUE_ID_MAX = 2 ** 31 - 1;
+/** What a file name may have on the usual file systems. */
+const NAME_BYTES_MAX = 255;
+
+export interface QueueLocation {
+  readonly topic: string;
+  readonly queueId: number;
+  readonly directory: string;
+}
+
+export interface QueueListing {
+  readonly queues: QueueLocation[];
+  /** Paths that are no queue of ours. They are left alone. */
+  readonly unknown: string[];
+}
+
+/** True when a directory may be called so: one path step that leads nowhere else. */
+export function isDirectoryName(name: string): boolean {
+  if (name === "" || name === "." || name === ".." || Buffer.byteLength(name) > NAME_BYTES_MAX) return false;
+  for (let i = 0; i < name.length; i++) {
+    const code = name.charCodeAt(i);
+    if (code < 32 || code === 127 || code === 47 || code === 92) return false;
+  }
+  return true;
+}
+
+/** The directory of a queue; COMETMQ_STORE_CORRUPT when the names would lead elsewhere. */
+export function queueDirectory(root: string, topic: string, queueId: number): string {
+  if (!isDirectoryName(topic) || !Number.isInteger(queueId) || queueId < 0 || queueId > QUEUE_ID_MAX) {
+    const shown = JSON.stringify(topic.slice(0, NAME_BYTES_MAX));
+    throw new CometError("COMETMQ_STORE_CORRUPT", `No queue can be called ${shown} ${queueId} under ${root}.`);
+  }
+  return `${root}/${topic}/${queueId}`;
+}
+
+/** The queues that have a directory, by topic and number; the files in them are not looked at. */
+export function listQueues(disk: Disk, root: string): QueueListing {
+  const queues: QueueLocation[] = [];
+  const unknown: string[] = [];
+  for (const topic of disk.list(root)) {
+    const topicDirectory = `${root}/${topic}`;
+    if (!isDirectoryName(topic) || !disk.isDirectory(topicDirectory)) {
+      unknown.push(topicDirectory);
+      continue;
+    }
+    for (const name of disk.list(topicDirectory)) {
+      const directory = `${topicDirectory}/${name}`;
+      const isQueue = QUEUE_ID.test(name) && Number(name) <= QUEUE_ID_MAX && disk.isDirectory(directory);
+      if (isQueue) queues.push({ topic, queueId: Number(name), directory });
+      else unknown.push(directory);
+    }
+  }
+  queues.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.queueId - b.queueId));
+  return { queues, unknown };
+}

@@ -1,0 +1,174 @@
+/**
+ * The dispatch thread: follows the log behind the appender, and makes the segments it will need. It sleeps in
+ * Atomics.wait and is woken by the appender; messages are read when it wakes or meets a queue it does not know.
+ */
+import { parentPort, receiveMessageOnPort } from "node:worker_threads";
+import { assert } from "../base/assert.js";
+import { CometError } from "../base/errors.js";
+import { SegmentMaker } from "../commitlog/segment-source.js";
+import { SegmentQueue } from "../commitlog/segment-queue.js";
+import { FileCache } from "../consumequeue/file-cache.js";
+import { QueueContext } from "../consumequeue/queue-files.js";
+import { UNIT_BYTES } from "../consumequeue/unit.js";
+import { FileDisk } from "../io/file-disk.js";
+import { DispatchLoop } from "./dispatch-loop.js";
+import { Dispatcher } from "./dispatcher.js";
+import { loadIndex, openIndexSink } from "./index-sink.js";
+import { QueueTable } from "./queue-table.js";
+import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import type { BeginMessage, FromWorker, ToWorker } from "./worker-messages.js";
+
+/** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
+const INDEX_PAUSE_MS = 20;
+const SLEEP_MS = 10_000;
+
+const port = parentPort;
+assert(port !== null, "the dispatch worker runs as a worker thread");
+
+function tell(message: FromWorker): void {
+  port?.postMessage(message);
+}
+
+class DispatchWorker {
+  readonly #progress: SharedProgress;
+  readonly #queueProgress = new QueueProgress();
+  readonly #slots = new Map<string, number>();
+  readonly #segments: SegmentQueue;
+  readonly #dispatcher: Dispatcher;
+  readonly #loop: DispatchLoop;
+  readonly #cache: FileCache;
+  readonly #syncIntervalMs: number;
+  #syncedPosition: number;
+  #syncDueMs = Number.POSITIVE_INFINITY;
+
+  constructor(begin: BeginMessage) {
+    const disk = new FileDisk(begin.backend);
+    this.#progress = new SharedProgress(begin.progress);
+    for (const chunk of begin.chunks) this.#queueProgress.adopt(chunk);
+    for (const { topic, queueId, slot } of begin.queues) this.#slots.set(keyOf(topic, queueId), slot);
+    this.#segments = new SegmentQueue({
+      disk,
+      directory: begin.commitLogDirectory,
+      segmentBytes: begin.segmentBytes,
+      writable: false,
+    });
+    this.#cache = new FileCache(disk);
+    const context = new QueueContext({
+      disk,
+      cache: this.#cache,
+      fileBytes: begin.queueFileBytes,
+      unitBytes: UNIT_BYTES,
+      sizeOption: "mappedFileSizeConsumeQueue",
+    });
+    this.#dispatcher = new Dispatcher({
+      segments: this.#segments,
+      queues: new QueueTable(context, begin.queueRoot, (topic, queueId) => this.#slotOf(topic, queueId)),
+      index: openIndexSink(loadIndex(disk, begin.indexDirectory, begin.indexSizes, begin.indexEnabled)),
+      delayLevels: begin.delayLevels,
+      position: begin.position,
+      onFinding: ({ phyOffset, topic, queueId, queueOffset, problem }) =>
+        tell({ kind: "finding", phyOffset, text: `${problem}: ${topic} ${queueId} at ${queueOffset}` }),
+    });
+    const maker = new SegmentMaker(disk, begin.commitLogDirectory, begin.segmentBytes, begin.readyEnd);
+    this.#loop = new DispatchLoop(this.#dispatcher, maker, this.#progress, this.#queueProgress, () =>
+      tell({ kind: "arrivals" }),
+    );
+    this.#syncIntervalMs = begin.syncIntervalMs;
+    this.#syncedPosition = begin.position;
+  }
+
+  #slotOf(topic: string, queueId: number): number {
+    const key = keyOf(topic, queueId);
+    if (!this.#slots.has(key)) this.#readMessages();
+    const slot = this.#slots.get(key);
+    assert(slot !== undefined, "a queue is announced before its first message is confirmed");
+    return slot;
+  }
+
+  #readMessages(): void {
+    for (;;) {
+      const received = receiveMessageOnPort(port!) as { message: ToWorker } | undefined;
+      if (received === undefined) return;
+      this.receive(received.message);
+    }
+  }
+
+  receive(message: ToWorker): void {
+    if (message.kind !== "queue") return;
+    if (message.chunk !== undefined) this.#queueProgress.adopt(message.chunk);
+    this.#slots.set(keyOf(message.topic, message.queueId), message.slot);
+  }
+
+  /** Returns when the appender asked for the end and everything confirmed is done and durable. */
+  async run(): Promise<void> {
+    const progress = this.#progress;
+    progress.state = State.RUNNING;
+    for (;;) {
+      const sequence = progress.wakeSequence;
+      this.#segments.setRange(progress.firstOffset, progress.readyEnd);
+      const busy = this.#loop.step();
+      if (this.#syncIsDue(performance.now())) await this.#sync();
+      if (busy) continue;
+      if (progress.stopAsked) break;
+      this.#rest(sequence);
+    }
+    await this.#sync();
+    await this.#dispatcher.close();
+    this.#segments.close();
+    this.#cache.close();
+    progress.state = State.STOPPED;
+  }
+
+  #rest(sequence: number): void {
+    if (this.#dispatcher.indexDirty) {
+      this.#progress.park(sequence, INDEX_PAUSE_MS);
+      if (this.#progress.wakeSequence === sequence) this.#loop.flushIndex();
+      return;
+    }
+    const untilSync = this.#syncDueMs - performance.now();
+    this.#progress.park(sequence, Math.max(1, Math.min(SLEEP_MS, untilSync)));
+  }
+
+  #syncIsDue(now: number): boolean {
+    if (this.#dispatcher.position === this.#syncedPosition) return false;
+    if (this.#syncDueMs === Number.POSITIVE_INFINITY) this.#syncDueMs = now + this.#syncIntervalMs;
+    return now >= this.#syncDueMs;
+  }
+
+  /** The only place where the loop lets go of the thread: pool threads answer through the event loop. */
+  async #sync(): Promise<void> {
+    this.#syncDueMs = Number.POSITIVE_INFINITY;
+    const position = this.#dispatcher.position;
+    if (position === this.#syncedPosition) return;
+    await this.#dispatcher.sync();
+    this.#syncedPosition = position;
+    const { tailFrom, lastStoreTimestamp, indexMsgTimestamp } = this.#dispatcher;
+    tell({ kind: "synced", position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp });
+  }
+}
+
+function keyOf(topic: string, queueId: number): string {
+  return `${queueId} ${topic}`;
+}
+
+let worker: DispatchWorker | undefined;
+
+async function work(begin: BeginMessage): Promise<void> {
+  try {
+    worker = new DispatchWorker(begin);
+    await worker.run();
+  } catch (error) {
+    const code = error instanceof CometError ? error.code : "COMETMQ_IO";
+    tell({ kind: "failed", code, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    const progress = new SharedProgress(begin.progress);
+    progress.state = State.FAILED;
+    progress.segmentMade(progress.readyEnd, SegmentFailure.OTHER);
+  }
+  port?.close();
+}
+
+// Messages that come while the loop waits for a sync arrive here, all others are taken by `#readMessages`.
+port.on("message", (message: ToWorker) => {
+  if (message.kind === "begin") void work(message);
+  else worker?.receive(message);
+});

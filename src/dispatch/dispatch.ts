@@ -1,0 +1,38 @@
+/**
+ * How a store drives dispatch, whether on a worker or inline: the appender's side of it.
+ */
+import type { SegmentSource } from "../commitlog/segment-source.js";
+import type { CometError } from "../base/errors.js";
+import type { QueueProgress, SharedProgress } from "./shared-progress.js";
+
+/** Queues and index are durable for everything below `position`, which is a record boundary. */
+export interface DispatchSynced {
+  readonly position: number;
+  /** See Dispatcher.tailFrom. */
+  readonly tailFrom: number;
+  /** Of the last record dispatched. */
+  readonly storeTimestamp: number;
+  /** End timestamp of the newest index file that is full and synced. */
+  readonly indexMsgTimestamp: number;
+}
+
+export interface DispatchEvents {
+  /** Queues have grown; `SharedProgress.takeArrival` names them. Called only while there is interest. */
+  onArrivals: () => void;
+  onSynced: (synced: DispatchSynced) => void;
+  onFinding: (text: string, phyOffset: number) => void;
+  /** Dispatch has stopped for good. */
+  onFailure: (error: CometError) => void;
+}
+
+export interface Dispatch {
+  readonly progress: SharedProgress;
+  readonly queueProgress: QueueProgress;
+  readonly source: SegmentSource;
+  /** A queue that gets its first message: to be called before that message is confirmed. */
+  announce(topic: string, queueId: number, slot: number): void;
+  /** There may be work below `progress.confirmed`. */
+  wake(): void;
+  /** Works off everything confirmed, syncs it, and ends. */
+  stop(): Promise<void>;
+}

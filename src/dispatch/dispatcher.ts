@@ -1,0 +1,168 @@
+/**
+ * Builds queues and index from the log: the work itself, without a thread. The dispatch worker runs it behind the
+ * appender, recovery runs it over what a crash left undone, stores without threads run it in between. It may be started
+ * at any record: what queues and index hold already is passed over.
+ */
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
+import type { IndexSink } from "./index-sink.js";
+import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
+import type { RecordView } from "../record/record-view.js";
+import { isQueued } from "../record/sys-flag.js";
+import type { DispatchQueue, QueueTable } from "./queue-table.js";
+
+/** A record that could not go where it says it belongs. The dispatcher goes on. */
+export interface DispatchFinding {
+  readonly phyOffset: number;
+  readonly topic: string;
+  readonly queueId: number;
+  readonly queueOffset: number;
+  readonly problem: "queue is ahead" | "queue had a gap" | "name is not allowed";
+}
+
+/** The tail of a log that every start checks is at least so long. */
+export const TAIL_BYTES = 4 * 1024 * 1024;
+
+export interface DispatcherOptions {
+  segments: SegmentQueue;
+  queues: QueueTable;
+  index: IndexSink;
+  delayLevels: DelayLevels;
+  position: number;
+  onFinding: (finding: DispatchFinding) => void;
+}
+
+export class Dispatcher {
+  readonly cursor: LogCursor;
+  readonly #queues: QueueTable;
+  readonly #index: IndexSink;
+  readonly #delayLevels: DelayLevels;
+  readonly #onFinding: DispatcherOptions["onFinding"];
+  readonly #dirty: DispatchQueue[] = [];
+  #indexDirty = false;
+  #lastStoreTimestamp = 0;
+  #tailFrom: number;
+  #tailCandidate: number;
+
+  constructor(options: DispatcherOptions) {
+    this.cursor = new LogCursor(options.segments);
+    this.cursor.seek(options.position);
+    this.#queues = options.queues;
+    this.#index = options.index;
+    this.#delayLevels = options.delayLevels;
+    this.#onFinding = options.onFinding;
+    this.#tailFrom = options.position;
+    this.#tailCandidate = options.position;
+  }
+
+  /** Log offset of the next record. */
+  get position(): number {
+    return this.cursor.offset;
+  }
+
+  /** A record boundary TAIL_BYTES or more before `position`, or where this dispatcher began. */
+  get tailFrom(): number {
+    return this.#tailFrom;
+  }
+
+  /** Store timestamp of the last record dispatched; 0 before the first. */
+  get lastStoreTimestamp(): number {
+    return this.#lastStoreTimestamp;
+  }
+
+  /** End timestamp of the newest index file that is full and synced. */
+  get indexMsgTimestamp(): number {
+    return this.#index.indexMsgTimestamp;
+  }
+
+  /** Index entries wait for `flushIndex`. */
+  get indexDirty(): boolean {
+    return this.#indexDirty;
+  }
+
+  /** Dispatches up to `recordsMax` records below `limit`; returns how many. */
+  run(limit: number, recordsMax: number): number {
+    let count = 0;
+    while (count < recordsMax && this.cursor.next(limit) === CursorStep.RECORD) {
+      this.put();
+      count++;
+    }
+    return count;
+  }
+
+  /** Dispatches the record that `cursor` has just read. */
+  put(): void {
+    const { record, bytes } = this.cursor;
+    this.#lastStoreTimestamp = record.storeTimestamp;
+    if (this.cursor.recordOffset - this.#tailCandidate >= TAIL_BYTES) {
+      this.#tailFrom = this.#tailCandidate;
+      this.#tailCandidate = this.cursor.recordOffset;
+    }
+    if (isQueued(record.sysFlag)) this.#enqueue(record, bytes);
+    this.#index.putRecord(record, bytes, this.cursor.recordOffset);
+    this.#indexDirty = true;
+  }
+
+  #enqueue(record: RecordView, bytes: Buffer): void {
+    const entry = this.#queues.find(bytes, record.topicStart, record.topicLength, record.queueId);
+    if (entry === undefined) return this.#report(record, bytes, "name is not allowed");
+    const { queue } = entry;
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
+    const phyOffset = this.cursor.recordOffset;
+    let outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+    if (outcome === "gap") {
+      this.#report(record, bytes, "queue had a gap");
+      queue.fillTo(record.queueOffset);
+      outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+    }
+    if (outcome === "behind") this.#report(record, bytes, "queue is ahead");
+    if (outcome !== "appended" || entry.dirty) return;
+    entry.dirty = true;
+    this.#dirty.push(entry);
+  }
+
+  #report(record: RecordView, bytes: Buffer, problem: DispatchFinding["problem"]): void {
+    this.#onFinding({
+      phyOffset: this.cursor.recordOffset,
+      topic: bytes.toString("utf8", record.topicStart, record.topicStart + record.topicLength),
+      queueId: record.queueId,
+      queueOffset: record.queueOffset,
+      problem,
+    });
+  }
+
+  /** Writes waiting units to the files and tells `onGrown` of each queue that has grown, with its max offset. */
+  flushQueues(onGrown: (slot: number, maxOffset: number) => void): void {
+    for (const entry of this.#dirty) {
+      entry.queue.flush();
+      entry.dirty = false;
+      entry.unsynced = true;
+      onGrown(entry.slot, entry.queue.flushedOffset);
+    }
+    this.#dirty.length = 0;
+  }
+
+  flushIndex(): void {
+    if (!this.#indexDirty) return;
+    this.#index.flush();
+    this.#indexDirty = false;
+  }
+
+  /** Makes all that was dispatched durable. */
+  async sync(): Promise<void> {
+    this.flushIndex();
+    const syncing: Promise<void>[] = [this.#index.sync()];
+    for (const entry of this.#queues.all) {
+      if (!entry.unsynced) continue;
+      entry.unsynced = false;
+      syncing.push(entry.queue.sync());
+    }
+    await Promise.all(syncing);
+  }
+
+  /** Syncs and lets go of the files. */
+  async close(): Promise<void> {
+    await this.sync();
+    await this.#index.close();
+  }
+}

@@ -1,0 +1,76 @@
+/** The index as the dispatcher writes it: a real one, or none where `messageIndexEnable` is false. */
+import type { Clock } from "../base/clock.js";
+import { systemClock } from "../base/clock.js";
+import { IndexDirectory } from "../index/index-directory.js";
+import type { IndexSizes } from "../index/index-file.js";
+import { IndexWriter } from "../index/index-writer.js";
+import type { Disk } from "../io/disk.js";
+import type { RecordView } from "../record/record-view.js";
+
+export interface IndexSink {
+  /** Adds the keys of the record at `phyOffset`; nothing if the index has got past it. */
+  putRecord(record: RecordView, bytes: Buffer, phyOffset: number): void;
+  /** Writes all there is, so that every thread's look-ups find it. */
+  flush(): void;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+  /** For the checkpoint: see IndexWriter. */
+  readonly indexMsgTimestamp: number;
+}
+
+const NO_INDEX: IndexSink = {
+  putRecord: () => {},
+  flush: () => {},
+  sync: () => Promise.resolve(),
+  close: () => Promise.resolve(),
+  indexMsgTimestamp: 0,
+};
+
+class FileIndexSink implements IndexSink {
+  readonly #writer: IndexWriter;
+
+  constructor(writer: IndexWriter) {
+    this.#writer = writer;
+  }
+
+  get indexMsgTimestamp(): number {
+    return this.#writer.indexMsgTimestamp;
+  }
+
+  putRecord(record: RecordView, bytes: Buffer, phyOffset: number): void {
+    const { topicStart, propertiesStart, storeTimestamp, sysFlag } = record;
+    const topicEnd = topicStart + record.topicLength;
+    const propertiesEnd = propertiesStart + record.propertiesLength;
+    this.#writer.putRecord(
+      bytes,
+      topicStart,
+      topicEnd,
+      propertiesStart,
+      propertiesEnd,
+      phyOffset,
+      storeTimestamp,
+      sysFlag,
+    );
+  }
+
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  sync(): Promise<void> {
+    return this.#writer.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#writer.close();
+  }
+}
+
+export function openIndexSink(directory: IndexDirectory | undefined, clock: Clock = systemClock): IndexSink {
+  return directory === undefined ? NO_INDEX : new FileIndexSink(new IndexWriter(directory, clock));
+}
+
+/** The index directory as it lies on the disk, for the thread that is going to write it. */
+export function loadIndex(disk: Disk, path: string, sizes: IndexSizes, enabled: boolean): IndexDirectory | undefined {
+  return enabled ? IndexDirectory.load(disk, path, sizes) : undefined;
+}

@@ -1,0 +1,85 @@
+/**
+ * The queues a dispatcher writes to, found by the bytes of a record: topic and queue id, without making a string. A
+ * queue is opened when its first record comes by.
+ */
+import { isDirectoryName, queueDirectory } from "../consumequeue/queue-directory.js";
+import { ConsumeQueue } from "../consumequeue/consume-queue.js";
+import type { QueueContext } from "../consumequeue/queue-files.js";
+
+export interface DispatchQueue {
+  readonly queue: ConsumeQueue;
+  readonly topicBytes: Buffer;
+  readonly slot: number;
+  /** Units wait for a flush; set and cleared by the dispatcher. */
+  dirty: boolean;
+  /** Flushed units wait for a sync. */
+  unsynced: boolean;
+}
+
+/** The slot of a queue in the shared tables, given out by the appending thread. */
+export type SlotOf = (topic: string, queueId: number) => number;
+
+const FNV_OFFSET = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+export class QueueTable {
+  readonly #context: QueueContext;
+  readonly #root: string;
+  readonly #slotOf: SlotOf;
+  readonly #byHash = new Map<number, DispatchQueue[]>();
+  readonly all: DispatchQueue[] = [];
+
+  /** `root` is the store's `consumequeue` directory. */
+  constructor(context: QueueContext, root: string, slotOf: SlotOf) {
+    this.#context = context;
+    this.#root = root;
+    this.#slotOf = slotOf;
+  }
+
+  /**
+   * The queue `queueId` of the topic in `bytes[start, start + length)`; undefined when no directory may have that name.
+   */
+  find(bytes: Buffer, start: number, length: number, queueId: number): DispatchQueue | undefined {
+    const candidates = this.#byHash.get(hashOf(bytes, start, length, queueId));
+    if (candidates !== undefined) {
+      for (let i = 0; i < candidates.length; i++) {
+        const entry = candidates[i]!;
+        if (entry.queue.queueId === queueId && sameBytes(bytes, start, length, entry.topicBytes)) return entry;
+      }
+    }
+    const topic = bytes.toString("utf8", start, start + length);
+    return queueId >= 0 && isDirectoryName(topic) ? this.#open(topic, queueId) : undefined;
+  }
+
+  #open(topic: string, queueId: number): DispatchQueue {
+    const queue = new ConsumeQueue(this.#context, queueDirectory(this.#root, topic, queueId), topic, queueId);
+    queue.load();
+    queue.recover("trusted");
+    return this.adopt(queue);
+  }
+
+  /** Takes in a queue whose end is known. */
+  adopt(queue: ConsumeQueue): DispatchQueue {
+    const topicBytes = Buffer.from(queue.topic);
+    const slot = this.#slotOf(queue.topic, queue.queueId);
+    const entry: DispatchQueue = { queue, topicBytes, slot, dirty: false, unsynced: false };
+    const hash = hashOf(topicBytes, 0, topicBytes.length, queue.queueId);
+    const candidates = this.#byHash.get(hash);
+    if (candidates === undefined) this.#byHash.set(hash, [entry]);
+    else candidates.push(entry);
+    this.all.push(entry);
+    return entry;
+  }
+}
+
+function hashOf(bytes: Buffer, start: number, length: number, queueId: number): number {
+  let hash = FNV_OFFSET ^ queueId;
+  for (let i = start; i < start + length; i++) hash = Math.imul(hash ^ bytes[i]!, FNV_PRIME);
+  return hash;
+}
+
+function sameBytes(bytes: Buffer, start: number, length: number, wanted: Buffer): boolean {
+  if (length !== wanted.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== wanted[i]) return false;
+  return true;
+}

@@ -1,0 +1,44 @@
+/** What the appending thread and the dispatch worker send each other by message: rare things; the rest is shared words. */
+import type { DispatchSynced } from "./dispatch.js";
+import type { Backend } from "../io/disk.js";
+import type { IndexSizes } from "../index/index-file.js";
+import type { DelayLevels } from "../record/tags-code.js";
+
+export interface QueueAnnouncement {
+  readonly kind: "queue";
+  readonly topic: string;
+  readonly queueId: number;
+  readonly slot: number;
+  /** A new chunk of the progress table, when this slot needed one. */
+  readonly chunk: SharedArrayBuffer | undefined;
+}
+
+/** Everything the worker needs to begin; sent once recovery is done. */
+export interface BeginMessage {
+  readonly kind: "begin";
+  readonly backend: Backend;
+  readonly progress: SharedArrayBuffer;
+  readonly chunks: SharedArrayBuffer[];
+  readonly queues: readonly { topic: string; queueId: number; slot: number }[];
+  readonly commitLogDirectory: string;
+  readonly segmentBytes: number;
+  readonly queueRoot: string;
+  readonly queueFileBytes: number;
+  readonly indexDirectory: string;
+  readonly indexSizes: IndexSizes;
+  readonly indexEnabled: boolean;
+  readonly delayLevels: DelayLevels;
+  readonly position: number;
+  readonly readyEnd: number;
+  /** Longest time between the dispatch of a record and the sync of what came of it. */
+  readonly syncIntervalMs: number;
+}
+
+export type ToWorker = QueueAnnouncement | BeginMessage;
+
+export type FromWorker =
+  /** Queues have grown; drain the ring of arrivals. */
+  | { readonly kind: "arrivals" }
+  | (DispatchSynced & { readonly kind: "synced" })
+  | { readonly kind: "finding"; readonly text: string; readonly phyOffset: number }
+  | { readonly kind: "failed"; readonly code: string; readonly message: string };

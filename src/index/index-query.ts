@@ -1,0 +1,197 @@
+/**
+ * Look-ups by key for the serving thread: it lists and reads the index files for itself, so what it sees is what the
+ * dispatch thread has flushed. The answers are those of Apache's IndexService#queryOffset and IndexFile#selectPhyOffset,
+ * oddities included: the time of an entry is up to 999 ms early, and hashes that collide are all returned. The caller
+ * reads the messages and keeps those that have the key.
+ *
+ * The dispatch thread writes entries, then the header, then slots. Here the slot is read before the header, so a slot
+ * never seems to point past the end because the two belong to different moments.
+ *
+ * Chains are bounded: an entry points at an older one or the chain ends there, with a problem in the result.
+ */
+import type { Disk } from "../io/disk.js";
+import { EntryReader } from "./entry-reader.js";
+import {
+  IndexFile,
+  type IndexProblem,
+  type IndexSizes,
+  indexFileBytes,
+  isIndexFileName,
+  slotPosition,
+} from "./index-file.js";
+import { type IndexKind, indexKeyHash } from "./index-key.js";
+
+const OPEN_FILES_MAX = 8;
+const VISITED_ENTRIES_MAX = 2_000_000;
+
+export interface IndexQueryResult {
+  /** Log offsets, newest first. */
+  readonly phyOffsets: number[];
+  /** How far the newest index file has got. */
+  indexLastUpdateTimestamp: number;
+  indexLastUpdatePhyOffset: number;
+  /** True when the walk was given up after `visitedEntriesMax` entries: there may be more. */
+  isCutShort: boolean;
+  readonly problems: IndexProblem[];
+}
+
+/** One look-up on its way through the files. */
+interface Search {
+  readonly keyHash: number;
+  readonly maxCount: number;
+  readonly beginTimestamp: number;
+  readonly endTimestamp: number;
+  readonly maxPhyOffset: number;
+  readonly result: IndexQueryResult;
+  visitsLeft: number;
+}
+
+export class IndexQuery {
+  readonly #disk: Disk;
+  readonly #directory: string;
+  readonly #sizes: IndexSizes;
+  readonly #visitedEntriesMax: number;
+  readonly #slot = new DataView(new ArrayBuffer(4));
+  /** Oldest first, as listed last. A full file's header is read once. */
+  #files: IndexFile[] = [];
+  #reader: EntryReader | undefined;
+
+  constructor(disk: Disk, directory: string, sizes: IndexSizes, options: { visitedEntriesMax?: number } = {}) {
+    this.#disk = disk;
+    this.#directory = directory;
+    this.#sizes = sizes;
+    this.#visitedEntriesMax = options.visitedEntriesMax ?? VISITED_ENTRIES_MAX;
+  }
+
+  /**
+   * The messages of `topic` with `key`, stored between the two times (both included; Infinity is fine), newest first,
+   * at most `maxCount`. Offsets at or past `maxPhyOffset`, the log's end, are left out.
+   */
+  query(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    maxCount: number,
+    beginTimestamp: number,
+    endTimestamp: number,
+    maxPhyOffset = Number.MAX_SAFE_INTEGER,
+  ): IndexQueryResult {
+    const result: IndexQueryResult = {
+      phyOffsets: [],
+      indexLastUpdateTimestamp: 0,
+      indexLastUpdatePhyOffset: 0,
+      isCutShort: false,
+      problems: [],
+    };
+    const keyHash = indexKeyHash(topic, key, kind);
+    const visitsLeft = this.#visitedEntriesMax;
+    const search: Search = { keyHash, maxCount, beginTimestamp, endTimestamp, maxPhyOffset, result, visitsLeft };
+    this.#refresh();
+    for (let i = this.#files.length - 1; i >= 0; i--) {
+      const file = this.#files[i]!;
+      const goesOn = this.#visit(file, i === this.#files.length - 1, search);
+      if (i < this.#files.length - OPEN_FILES_MAX) file.close();
+      if (!goesOn) break;
+    }
+    return result;
+  }
+
+  /** Lets go of the files. Also to be called when the index was cut back: full files are read again then. */
+  close(): void {
+    for (const file of this.#files) file.close();
+    this.#files = [];
+  }
+
+  /** Takes up files made since the last time, and lets go of those that are gone. */
+  #refresh(): void {
+    const names = this.#disk.list(this.#directory).filter(isIndexFileName);
+    const before = this.#files;
+    if (names.length === before.length && names.every((name, i) => name === before[i]!.name)) return;
+    const known = new Map(before.map((file) => [file.name, file]));
+    const sizeBytes = indexFileBytes(this.#sizes);
+    const files: IndexFile[] = [];
+    for (const name of names) {
+      const file = known.get(name) ?? new IndexFile(this.#disk, this.#directory, name, this.#sizes);
+      if (!known.delete(name) && this.#disk.sizeOf(file.path) !== sizeBytes) continue;
+      files.push(file);
+    }
+    for (const gone of known.values()) gone.close();
+    for (const old of files.slice(0, -OPEN_FILES_MAX)) old.close();
+    this.#files = files;
+  }
+
+  /** Adds the file's matches; false when no older file can have more. */
+  #visit(file: IndexFile, isNewest: boolean, search: Search): boolean {
+    const { result } = search;
+    const slot = search.keyHash % this.#sizes.maxHashSlotNum;
+    let entryNumber: number;
+    try {
+      entryNumber = this.#readSlot(file, slot);
+      if (!file.isFull) {
+        const implausible = file.load();
+        if (implausible !== "") result.problems.push({ path: file.path, kind: "header", detail: implausible });
+      }
+    } catch (error) {
+      // Retention may have removed it after it was listed.
+      if (this.#disk.sizeOf(file.path) < 0) return true;
+      throw error;
+    }
+    const { header } = file;
+    if (isNewest) {
+      result.indexLastUpdateTimestamp = header.endTimestamp;
+      result.indexLastUpdatePhyOffset = header.endPhyOffset;
+    }
+    if (entryNumber < 0 || entryNumber > header.indexCount) {
+      result.problems.push({ path: file.path, kind: "slot", detail: `slot ${slot} points at entry ${entryNumber}` });
+    } else if (entryNumber > 0 && header.indexCount > 1 && overlaps(file, search)) {
+      this.#walk(file, entryNumber, search);
+    }
+    return (
+      header.beginTimestamp >= search.beginTimestamp && result.phyOffsets.length < search.maxCount && !result.isCutShort
+    );
+  }
+
+  #readSlot(file: IndexFile, slot: number): number {
+    this.#slot.setInt32(0, 0);
+    file.handle.readAt(new Uint8Array(this.#slot.buffer), 0, 4, slotPosition(slot));
+    return this.#slot.getInt32(0);
+  }
+
+  #walk(file: IndexFile, newest: number, search: Search): void {
+    const { result, keyHash, beginTimestamp, endTimestamp } = search;
+    const fileBegin = file.header.beginTimestamp;
+    this.#reader ??= new EntryReader();
+    const entry = this.#reader;
+    entry.reset(file);
+    for (let at = newest; result.phyOffsets.length < search.maxCount; at = entry.previous) {
+      if (search.visitsLeft-- <= 0) {
+        result.isCutShort = true;
+        return;
+      }
+      if (!entry.read(at) || entry.timeDiff < 0) {
+        result.problems.push({ path: file.path, kind: "entry", detail: `entry ${at} is not readable` });
+        return;
+      }
+      if (entry.previous < 0 || entry.previous >= at) {
+        result.problems.push({
+          path: file.path,
+          kind: "entry",
+          detail: `entry ${at} points at entry ${entry.previous}`,
+        });
+      }
+      const time = fileBegin + entry.timeDiff * 1000;
+      const matches = entry.keyHash === keyHash && time >= beginTimestamp && time <= endTimestamp;
+      if (matches && entry.phyOffset >= 0 && entry.phyOffset < search.maxPhyOffset)
+        result.phyOffsets.push(entry.phyOffset);
+      if (entry.previous <= 0 || entry.previous >= at || time < beginTimestamp) return;
+    }
+  }
+}
+
+function overlaps(file: IndexFile, search: Search): boolean {
+  const { beginTimestamp, endTimestamp } = file.header;
+  const { beginTimestamp: begin, endTimestamp: end } = search;
+  if (begin < beginTimestamp && end > endTimestamp) return true;
+  if (begin >= beginTimestamp && begin <= endTimestamp) return true;
+  return end >= beginTimestamp && end <= endTimestamp;
+}

@@ -1,0 +1,184 @@
+/**
+ * Bringing an index file back in line with the commit log, before anybody writes to it again.
+ *
+ * Apache never cuts an index back: after the log has lost its tail, old keys point into whatever is written there next,
+ * and what is appended below the index's end is taken for known and never indexed. But the file holds all that is
+ * needed: entries are in log order, and each remembers what its slot was before it came. So `cutEntries` takes the
+ * newest entries off one by one, puts the slots back, and leaves exactly the file that was there when the log had that
+ * length; the header's end becomes that of the last entry kept, so new appends are indexed. It costs what is removed.
+ *
+ * After a crash the pages of a file may be of different ages. Entries are the truth then: `rebuildSlots` reads them from
+ * the first on, keeps those that are in order, and makes the slots anew. (Apache throws the whole file away.)
+ */
+import { readInt64 } from "../base/int64.js";
+import { EntryReader } from "./entry-reader.js";
+import {
+  ENTRY_PHY_OFFSET,
+  ENTRY_PREVIOUS,
+  ENTRY_TIME_DIFF,
+  entryPosition,
+  INDEX_ENTRY_BYTES,
+  type IndexFile,
+  type IndexHeader,
+  isPlausibleTime,
+} from "./index-file.js";
+import { SlotTable } from "./slot-table.js";
+
+const BLOCK_ENTRIES = 8192;
+
+/** What the entries say, whatever header and slots do. */
+interface EntryScan {
+  /** Entries 1 to indexCount - 1 are in order. */
+  readonly indexCount: number;
+  readonly lastPhyOffset: number;
+  readonly lastTimeDiff: number;
+  readonly hashSlotCount: number;
+  /** For each slot its newest entry. */
+  readonly slots: Int32Array;
+}
+
+/**
+ * Takes off the entries at or past `maxPhyOffset`; `before` is the header of the file in front, if there is one. Returns
+ * how many were taken off, or -1 when header, slots and entries contradict each other: then nothing was written.
+ */
+export function cutEntries(file: IndexFile, maxPhyOffset: number, before: IndexHeader | undefined): number {
+  const { header, sizes } = file;
+  const slots = new SlotTable(file.handle, sizes.maxHashSlotNum, false);
+  const entry = new EntryReader();
+  entry.reset(file);
+  let kept = header.indexCount - 1;
+  let hashSlotCount = header.hashSlotCount;
+  for (; kept > 0; kept--) {
+    if (!entry.read(kept)) return -1;
+    if (kept === header.indexCount - 1 && entry.phyOffset !== header.endPhyOffset) return -1;
+    if (entry.phyOffset >= 0 && entry.phyOffset < maxPhyOffset) break;
+    const isSound = entry.keyHash >= 0 && entry.previous >= 0 && entry.previous < kept;
+    if (!isSound || slots.exchange(entry.keyHash % sizes.maxHashSlotNum, entry.previous) !== kept) return -1;
+    if (entry.previous === 0) hashSlotCount--;
+  }
+  const removed = header.indexCount - 1 - kept;
+  const endPhyOffset = kept > 0 ? entry.phyOffset : (before?.endPhyOffset ?? 0);
+  if (removed === 0 && header.endPhyOffset === endPhyOffset) return 0;
+  slots.writeBack();
+  const timeDiff = kept > 0 ? entry.timeDiff : 0;
+  setEnd(file, kept + 1, endPhyOffset, timeDiff, removed === 0, before);
+  header.hashSlotCount = Math.max(0, hashSlotCount);
+  file.writeHeader();
+  return removed;
+}
+
+/**
+ * Keeps the entries that are in order and below `maxPhyOffset`, and makes slots and header say the same. Returns how
+ * many of the entries that the header counts were lost. A sound file is read and not written.
+ */
+export function rebuildSlots(file: IndexFile, maxPhyOffset: number, before: IndexHeader | undefined): number {
+  const { header, sizes } = file;
+  const counted = header.indexCount;
+  const isChanged = mendBegin(file);
+  const scan = scanEntries(file, maxPhyOffset);
+  const lost = counted - scan.indexCount;
+  const slots = new SlotTable(file.handle, sizes.maxHashSlotNum, false);
+  for (let slot = 0; slot < sizes.maxHashSlotNum; slot++) {
+    if (slots.get(slot) !== scan.slots[slot]) slots.exchange(slot, scan.slots[slot]!);
+  }
+  slots.writeBack();
+  const endPhyOffset = scan.indexCount > 1 ? scan.lastPhyOffset : (before?.endPhyOffset ?? 0);
+  if (isChanged || lost !== 0 || header.endPhyOffset !== endPhyOffset || header.hashSlotCount !== scan.hashSlotCount) {
+    const keepsTime = lost === 0 && isPlausibleTime(header.endTimestamp);
+    setEnd(file, scan.indexCount, endPhyOffset, scan.lastTimeDiff, keepsTime, before);
+    header.hashSlotCount = scan.hashSlotCount;
+    file.writeHeader();
+  }
+  return lost;
+}
+
+/** First contradiction between entries, slots and header, or the empty string. Changes nothing. */
+export function inspectIndexFile(file: IndexFile): string {
+  const scan = scanEntries(file, Number.MAX_SAFE_INTEGER);
+  const { header, sizes } = file;
+  if (scan.indexCount < header.indexCount)
+    return `entry ${scan.indexCount} of ${header.indexCount - 1} is not in order`;
+  const slots = new SlotTable(file.handle, sizes.maxHashSlotNum, false);
+  for (let slot = 0; slot < sizes.maxHashSlotNum; slot++) {
+    const found = slots.get(slot);
+    if (found !== scan.slots[slot]) return `slot ${slot} points at entry ${found}, its newest is ${scan.slots[slot]}`;
+  }
+  if (scan.indexCount > 1 && header.endPhyOffset !== scan.lastPhyOffset) {
+    return `the header ends at ${header.endPhyOffset}, the entries at ${scan.lastPhyOffset}`;
+  }
+  return header.hashSlotCount === scan.hashSlotCount
+    ? ""
+    : `${header.hashSlotCount} used slots instead of ${scan.hashSlotCount}`;
+}
+
+/**
+ * The time of the last entry is known to the second only; early by up to 999 ms, as look-ups take it. An empty file is
+ * as a new one: it goes on from the file before.
+ */
+function setEnd(
+  file: IndexFile,
+  indexCount: number,
+  endPhyOffset: number,
+  timeDiff: number,
+  keepsTime: boolean,
+  before: IndexHeader | undefined,
+): void {
+  const { header } = file;
+  header.indexCount = indexCount;
+  header.endPhyOffset = endPhyOffset;
+  if (indexCount === 1) {
+    header.beginPhyOffset = endPhyOffset;
+    header.beginTimestamp = header.endTimestamp = before?.endTimestamp ?? 0;
+  } else if (!keepsTime) {
+    // The first entry counts its seconds from the file before, so it says nothing about its own time.
+    header.endTimestamp = header.beginTimestamp + (indexCount === 2 ? 0 : timeDiff * 1000);
+  }
+}
+
+/**
+ * The begin timestamp is what entries count their seconds from. A broken one is taken back from the last entry, as long
+ * as its time is known; without either, the entries are worth nothing. True when the header was changed.
+ */
+function mendBegin(file: IndexFile): boolean {
+  const { header } = file;
+  if (isPlausibleTime(header.beginTimestamp) || header.indexCount === 1) return false;
+  const entry = new EntryReader();
+  entry.reset(file);
+  const last = header.indexCount - 1;
+  const timeDiff = last > 1 && entry.read(last) ? entry.timeDiff * 1000 : 0;
+  header.beginTimestamp = header.endTimestamp - timeDiff;
+  if (!isPlausibleTime(header.endTimestamp) || !isPlausibleTime(header.beginTimestamp)) header.indexCount = 1;
+  return true;
+}
+
+function scanEntries(file: IndexFile, maxPhyOffset: number): EntryScan {
+  const { header, sizes, handle } = file;
+  const slots = new Int32Array(sizes.maxHashSlotNum);
+  const view = new DataView(new ArrayBuffer(BLOCK_ENTRIES * INDEX_ENTRY_BYTES));
+  const bytes = new Uint8Array(view.buffer);
+  let lastPhyOffset = 0;
+  let lastTimeDiff = 0;
+  let hashSlotCount = 0;
+  let number = 1;
+  const stop = () => ({ indexCount: number, lastPhyOffset, lastTimeDiff, hashSlotCount, slots });
+  while (number < header.indexCount) {
+    const count = Math.min(BLOCK_ENTRIES, header.indexCount - number);
+    const got = handle.readAt(bytes, 0, count * INDEX_ENTRY_BYTES, entryPosition(sizes, number));
+    if (got < count * INDEX_ENTRY_BYTES) return stop();
+    for (let at = 0; at < got; at += INDEX_ENTRY_BYTES, number++) {
+      const keyHash = view.getInt32(at);
+      const phyOffset = readInt64(view, at + ENTRY_PHY_OFFSET);
+      const timeDiff = view.getInt32(at + ENTRY_TIME_DIFF);
+      const previous = view.getInt32(at + ENTRY_PREVIOUS);
+      if (keyHash < 0 || timeDiff < 0 || phyOffset < lastPhyOffset || phyOffset >= maxPhyOffset) return stop();
+      const slot = keyHash % sizes.maxHashSlotNum;
+      // An entry that is not the slot's next would make the chain skip or repeat; 0 is what Apache writes in doubt.
+      if (previous !== slots[slot] && previous !== 0) return stop();
+      if (previous === 0) hashSlotCount++;
+      slots[slot] = number;
+      lastPhyOffset = phyOffset;
+      lastTimeDiff = timeDiff;
+    }
+  }
+  return stop();
+}

@@ -1,0 +1,154 @@
+/**
+ * A record's properties: `name 0x01 value 0x02`, one after the other, in UTF-8 (common/message/MessageDecoder). Reading
+ * is lenient, the same in all three ways here: the text is cut at 0x02; a piece counts when a name and a value stand
+ * around its first 0x01; anything else is passed over; the last of equal names wins.
+ *
+ * `parseProperties` makes a Map, for tools and the cold paths. `findProperty` and `PropertyScan` look into the bytes and
+ * allocate nothing.
+ */
+import { assert } from "../base/assert.js";
+import { javaHashUtf8 } from "../base/java-hash.js";
+import { PropertyName } from "./property-names.js";
+
+const NAME_VALUE_SEPARATOR = 1;
+const PROPERTY_SEPARATOR = 2;
+
+/** Bytes [start, end) of a value. Callers keep one and have it filled. */
+export class ValueRange {
+  start = 0;
+  end = 0;
+}
+
+/** A name as `findProperty` wants it. */
+export function asciiName(name: string): Buffer {
+  assert(/^[ -~]+$/.test(name), "a property name to look for is printable ASCII");
+  return Buffer.from(name, "latin1");
+}
+
+export function parseProperties(text: string): Map<string, string> {
+  const properties = new Map<string, string>();
+  for (let index = 0; index < text.length; ) {
+    let end = text.indexOf("\u0002", index);
+    if (end < 0) end = text.length;
+    const separator = text.indexOf("\u0001", index);
+    if (separator > index && separator < end - 1) {
+      properties.set(text.slice(index, separator), text.slice(separator + 1, end));
+    }
+    index = end + 1;
+  }
+  return properties;
+}
+
+/** The Map of the properties in `bytes[start, end)`. */
+export function decodeProperties(bytes: Buffer, start: number, end: number): Map<string, string> {
+  return parseProperties(bytes.toString("utf8", start, end));
+}
+
+/**
+ * The text of `properties`, last separator included. Nothing is checked, as with Apache: what shall come back the same
+ * has no empty name or value, no 0x01 in the name and no 0x02 at all.
+ */
+export function formatProperties(properties: Iterable<readonly [string, string]>): string {
+  let text = "";
+  for (const [name, value] of properties) text += `${name}\u0001${value}\u0002`;
+  return text;
+}
+
+export function encodeProperties(properties: Iterable<readonly [string, string]>): Buffer {
+  return Buffer.from(formatProperties(properties), "utf8");
+}
+
+/** Finds the value of `name` in the properties `bytes[start, end)` and puts it into `range`; false without one. */
+export function findProperty(bytes: Buffer, start: number, end: number, name: Buffer, range: ValueRange): boolean {
+  let found = false;
+  for (let at = start; at < end; ) {
+    const nameEnd = endOfName(bytes, at, end);
+    const valueEnd = endOfValue(bytes, nameEnd, end);
+    if (valueEnd > nameEnd + 1 && nameEnd - at === name.length && equalBytes(bytes, at, name)) {
+      range.start = nameEnd + 1;
+      range.end = valueEnd;
+      found = true;
+    }
+    at = valueEnd + 1;
+  }
+  return found;
+}
+
+/** Looks for several names in one pass over the properties: made once for the names, then used for every record. */
+export class PropertyScan {
+  /** By index of the name: where its value starts, or -1. */
+  readonly starts: Int32Array;
+  /** By index of the name: where its value ends, when there is one. */
+  readonly ends: Int32Array;
+  readonly #names: readonly Buffer[];
+
+  constructor(names: readonly string[]) {
+    this.#names = names.map(asciiName);
+    this.starts = new Int32Array(names.length).fill(-1);
+    this.ends = new Int32Array(names.length);
+  }
+
+  scan(bytes: Buffer, start: number, end: number): void {
+    this.starts.fill(-1);
+    for (let at = start; at < end; ) {
+      const nameEnd = endOfName(bytes, at, end);
+      const valueEnd = endOfValue(bytes, nameEnd, end);
+      if (valueEnd > nameEnd + 1) this.#take(bytes, at, nameEnd, valueEnd);
+      at = valueEnd + 1;
+    }
+  }
+
+  has(index: number): boolean {
+    return this.starts[index]! >= 0;
+  }
+
+  /** The value as a string, from the bytes scanned; undefined without one. Allocates. */
+  text(bytes: Buffer, index: number): string | undefined {
+    const start = this.starts[index]!;
+    return start < 0 ? undefined : bytes.toString("utf8", start, this.ends[index]!);
+  }
+
+  #take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
+    const length = nameEnd - start;
+    for (let i = 0; i < this.#names.length; i++) {
+      const name = this.#names[i]!;
+      if (name.length === length && equalBytes(bytes, start, name)) {
+        this.starts[i] = nameEnd + 1;
+        this.ends[i] = valueEnd;
+        return;
+      }
+    }
+  }
+}
+
+const TAGS_NAME = asciiName(PropertyName.TAGS);
+const tagsValue = new ValueRange();
+
+/** Java's hash of the TAGS property in `bytes[start, end)`; 0 without one. */
+export function tagsHash(bytes: Buffer, start: number, end: number): number {
+  if (!findProperty(bytes, start, end, TAGS_NAME, tagsValue)) return 0;
+  return javaHashUtf8(bytes, tagsValue.start, tagsValue.end);
+}
+
+/** The first separator of either kind from `at` on, or `end`. */
+function endOfName(bytes: Buffer, at: number, end: number): number {
+  let i = at;
+  while (i < end) {
+    const byte = bytes[i]!;
+    if (byte === NAME_VALUE_SEPARATOR || byte === PROPERTY_SEPARATOR) break;
+    i++;
+  }
+  return i;
+}
+
+/** The end of the piece whose name ends at `nameEnd`: there at once when the piece has no 0x01. */
+function endOfValue(bytes: Buffer, nameEnd: number, end: number): number {
+  let i = nameEnd;
+  while (i < end && bytes[i] !== PROPERTY_SEPARATOR) i++;
+  return i;
+}
+
+function equalBytes(bytes: Buffer, at: number, name: Buffer): boolean {
+  for (let i = 0; i < name.length; i++) if (bytes[at + i] !== name[i]) return false;
+  return true;
+}

@@ -1,0 +1,103 @@
+/**
+ * Pass 4 of recovery: what lies behind the log's end. Bytes that are no record (torn, stale, flipped) would be read as
+ * records again once new ones have grown up to them, so they are copied to `lost+found` and zeroed. Whole segments
+ * behind the end stay if nothing was written into them (made ahead of need), else they are moved aside.
+ */
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { segmentName } from "../commitlog/segment-queue.js";
+import type { Disk, DiskFile, Segment } from "../io/disk.js";
+
+const CHUNK_BYTES = 1024 * 1024;
+const ZEROS = Buffer.alloc(CHUNK_BYTES);
+
+/** Returns how many bytes up to the last one that is not zero were taken out of the log. */
+export function clearAfterEnd(
+  disk: Disk,
+  segments: SegmentQueue,
+  endOffset: number,
+  storeDirectory: string,
+  nowMs: number,
+): number {
+  const lost = `${storeDirectory}/lost+found`;
+  let cutBytes = 0;
+  let used = segments.endOffset;
+  for (let base = used - segments.segmentBytes; base > endOffset; base -= segments.segmentBytes) {
+    if (!looksEmpty(segments.at(base)!)) used = base;
+  }
+  // A hole in the middle ends the log, and what follows it is moved aside; empty ones at the very end stay.
+  const keepEmpty = used === segments.endOffset;
+  while (!keepEmpty && segments.endOffset - segments.segmentBytes > endOffset) {
+    const base = segments.endOffset - segments.segmentBytes;
+    disk.makeDirectory(lost);
+    cutBytes += looksEmpty(segments.at(base)!) ? 0 : segments.segmentBytes;
+    segments.detachLast(`${lost}/commitlog-${segmentName(base)}-${nowMs}`);
+  }
+  const segment = segments.at(endOffset);
+  if (segment === undefined) return cutBytes;
+  const position = endOffset - segment.baseOffset;
+  if (!startsUsed(segment, position)) return cutBytes;
+  const end = lastUsedByte(segment, position) + 1;
+  if (end <= position) return cutBytes;
+  disk.makeDirectory(lost);
+  const copy = disk.openFile(`${lost}/commitlog-${segmentName(endOffset)}-${nowMs}`, true);
+  try {
+    moveOut(segment, position, end, copy);
+  } finally {
+    copy.close();
+  }
+  segment.syncNow();
+  return cutBytes + (end - position);
+}
+
+const SAMPLE_BYTES = 4096;
+
+/** Reads a page of each megabyte: a log has records in every stretch of that length, or blanks that say how long. */
+function looksEmpty(segment: Segment): boolean {
+  for (let at = 0; at < segment.sizeBytes; at += CHUNK_BYTES) {
+    const bytes = segment.read(at, Math.min(SAMPLE_BYTES, segment.sizeBytes - at));
+    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) return false;
+  }
+  return true;
+}
+
+/** A process that was killed leaves at most one record or batch begun: its first bytes are zero, then come others. */
+const LOOK_BYTES = 8 * 1024 * 1024;
+
+function startsUsed(segment: Segment, position: number): boolean {
+  const to = Math.min(segment.sizeBytes, position + LOOK_BYTES);
+  for (let at = position; at < to; at += CHUNK_BYTES) {
+    const bytes = segment.read(at, Math.min(CHUNK_BYTES, to - at));
+    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) return true;
+  }
+  return false;
+}
+
+/** Position of the last byte from `position` on that is not zero, or -1. */
+function lastUsedByte(segment: Segment, position: number): number {
+  for (let end = segment.sizeBytes; end > position; ) {
+    const start = Math.max(position, end - CHUNK_BYTES);
+    const bytes = segment.read(start, end - start);
+    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) {
+      let i = bytes.length - 1;
+      while (bytes[i] === 0) i--;
+      return start + i;
+    }
+    end = start;
+  }
+  return -1;
+}
+
+/** Copies [from, to) into `copy`, and zeroes it once the copy is durable. */
+function moveOut(segment: Segment, from: number, to: number, copy: DiskFile): void {
+  for (let at = from; at < to; at += CHUNK_BYTES) {
+    const bytes = Buffer.from(segment.read(at, Math.min(CHUNK_BYTES, to - at)));
+    copy.writeAt(bytes, 0, bytes.length, at - from);
+  }
+  copy.syncNow();
+  for (let at = from; at < to; at += CHUNK_BYTES) {
+    const length = Math.min(CHUNK_BYTES, to - at);
+    const window = segment.window(at, length);
+    window.bytes.fill(0, at - window.start, at - window.start + length);
+    segment.publish(at, at + length);
+  }
+}

@@ -1,0 +1,360 @@
+/**
+ * One TCP connection that speaks Remoting, at either end: reads frames, has requests handled, hands answers to their
+ * callers and sends what was written.
+ *
+ * All frames of a received chunk are handled before anything is sent, so a batch of requests costs one system call for
+ * its answers. Two rules bound the memory of a peer that sends faster than it reads: past `outputPauseBytes` of unsent
+ * output it is not read any more, past `outputBytesMax` it is cut off. While a write waits for the kernel, later output
+ * gathers in the writer, so at most two buffers belong to a connection.
+ */
+import type { Socket } from "node:net";
+import { assert } from "../base/assert.js";
+import type { Clock, Timer } from "../base/clock.js";
+import { CometError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+import { addressText, hostBytes, hostText } from "./address.js";
+import type { BufferPool } from "./buffer-pool.js";
+import { requestCodeName, ResponseCode } from "./codes.js";
+import { type AssemblyBudget, FrameDecoder, FrameVerdict } from "./frame-decoder.js";
+import { FrameWriter } from "./frame-writer.js";
+import type { HeaderView } from "./header-view.js";
+import { PendingCalls } from "./pending-calls.js";
+import { refusalText, strangerAnswer } from "./strangers.js";
+import type { Connection, Fields, Processor, RemoteAnswer, SerializeType } from "./types.js";
+
+/** A batch of answers that grows past this is sent before the rest of the chunk is handled. */
+const FLUSH_BYTES = 262144;
+
+/** How long a connection that is closed in good order may take to send its last bytes. */
+const LINGER_MS = 5000;
+
+const UNKNOWN_CODES_LOGGED_MAX = 256;
+
+/** What all connections of a server, or of a client, have in common. */
+export interface ConnectionSettings {
+  /** What this end is: "broker", "client". */
+  readonly name: string;
+  readonly processors: ReadonlyMap<number, Processor>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly frameBytesMax: number;
+  readonly outputPauseBytes: number;
+  readonly outputBytesMax: number;
+  /** Of the requests that this end sends. */
+  readonly serializeType: SerializeType;
+  readonly pool: BufferPool;
+  readonly budget: AssemblyBudget;
+  /** Headers are handled one at a time, so one view does for all. */
+  readonly header: HeaderView;
+  /** Request codes that the log has named. */
+  readonly unknownCodes: Set<number>;
+  readonly onClosed: (connection: RemotingConnection) => void;
+}
+
+let lastConnectionId = 0;
+let lastOpaque = 0;
+
+class ReceivedRequest {
+  readonly header: HeaderView;
+  bytes: Buffer = Buffer.alloc(0);
+  bodyStart = 0;
+  bodyEnd = 0;
+  #body: Buffer | undefined;
+
+  constructor(header: HeaderView) {
+    this.header = header;
+  }
+
+  set(bytes: Buffer, bodyStart: number, bodyEnd: number): void {
+    this.bytes = bytes;
+    this.bodyStart = bodyStart;
+    this.bodyEnd = bodyEnd;
+    this.#body = undefined;
+  }
+
+  get body(): Buffer {
+    this.#body ??= this.bytes.subarray(this.bodyStart, this.bodyEnd);
+    return this.#body;
+  }
+}
+
+export class RemotingConnection implements Connection {
+  readonly id = ++lastConnectionId;
+  readonly remoteAddress: string;
+  readonly remoteHost: Buffer;
+  readonly localAddress: string;
+  readonly localHost: string;
+  readonly writer: FrameWriter;
+  readonly #socket: Socket;
+  readonly #settings: ConnectionSettings;
+  readonly #decoder: FrameDecoder;
+  readonly #request: ReceivedRequest;
+  readonly #pending: PendingCalls;
+  readonly #closeCallbacks: (() => void)[] = [];
+  #closed = false;
+  #gone = false;
+  /** Why this end closed, for those who wait for an answer. */
+  #reason = "the connection was closed";
+  /** Frames of a chunk are being handled: output waits for the end of the batch. */
+  #inBatch = false;
+  #flushScheduled = false;
+  /** The buffer that the kernel has not taken whole. */
+  #unsent: Buffer | undefined;
+  /** Writes that were done at once and whose callbacks are still to come; they come before the unsent buffer's. */
+  #doneWrites = 0;
+  /** Not read until output drains. */
+  #paused = false;
+  /** Not read any more. */
+  #quiet = false;
+  #linger: Timer | undefined;
+  /** Grows with each sweep of the owner, back to 0 with any byte in either direction. */
+  idleSweeps = 0;
+
+  constructor(socket: Socket, settings: ConnectionSettings) {
+    const remoteAddress = socket.remoteAddress ?? "0.0.0.0";
+    const localAddress = socket.localAddress ?? "0.0.0.0";
+    this.remoteAddress = addressText(remoteAddress, socket.remotePort ?? 0);
+    this.remoteHost = hostBytes(remoteAddress, socket.remotePort ?? 0);
+    this.localAddress = addressText(localAddress, socket.localPort ?? 0);
+    this.localHost = hostText(localAddress);
+    this.writer = new FrameWriter({ pool: settings.pool });
+    this.#socket = socket;
+    this.#settings = settings;
+    this.#decoder = new FrameDecoder({ frameBytesMax: settings.frameBytesMax, budget: settings.budget });
+    this.#request = new ReceivedRequest(settings.header);
+    this.#pending = new PendingCalls(settings.clock, this.remoteAddress);
+    socket.on("data", this.#received);
+    socket.on("error", (error) => this.#failed(error));
+    socket.on("close", () => this.#finished());
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Output that the kernel has not taken. */
+  get unsentBytes(): number {
+    return this.writer.length + (this.#unsent === undefined ? 0 : this.#socket.writableLength);
+  }
+
+  flush(): void {
+    if (this.#inBatch || this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(this.#flushNow);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.writer.abandon();
+    this.#send();
+    if (this.#closed) return;
+    this.#closed = true;
+    const { length } = this.writer;
+    if (length > 0) this.#socket.write(this.writer.detach().subarray(0, length));
+    this.#socket.destroySoon();
+    this.#linger = this.#settings.clock.schedule(LINGER_MS, () => this.#socket.destroy());
+  }
+
+  /** Closes at once; what is unsent is lost. */
+  destroy(): void {
+    this.#closed = true;
+    this.#socket.destroy();
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#gone) callback();
+    else this.#closeCallbacks.push(callback);
+  }
+
+  pushOneway(code: number, fields: Fields, body?: Uint8Array): void {
+    if (this.#closed) return;
+    this.writer.request(nextOpaque(), this.#settings.serializeType, code, true, fields, body);
+    this.flush();
+  }
+
+  call(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer> {
+    if (this.#closed) return Promise.reject(this.#lost());
+    const opaque = nextOpaque();
+    this.writer.request(opaque, this.#settings.serializeType, code, false, fields, body);
+    this.flush();
+    return this.#pending.add(opaque, code, timeoutMs);
+  }
+
+  /** Stops reading for good; what is being answered can still be sent. */
+  quiesce(): void {
+    this.#quiet = true;
+    this.#socket.pause();
+  }
+
+  readonly #received = (chunk: Buffer): void => {
+    this.idleSweeps = 0;
+    if (this.#closed || this.#quiet) return;
+    this.#decoder.push(chunk);
+    this.#handleFrames();
+  };
+
+  readonly #flushNow = (): void => {
+    this.#flushScheduled = false;
+    this.#send();
+  };
+
+  readonly #written = (error: Error | null | undefined): void => {
+    this.idleSweeps = 0;
+    if (this.#doneWrites > 0) {
+      this.#doneWrites--;
+      return;
+    }
+    const buffer = this.#unsent;
+    this.#unsent = undefined;
+    if (error || this.#closed || buffer === undefined) return;
+    this.#settings.pool.give(buffer);
+    this.#send();
+    if (this.#paused && this.unsentBytes <= this.#settings.outputPauseBytes) this.#resume();
+  };
+
+  #resume(): void {
+    this.#paused = false;
+    if (this.#decoder.hasBytes) this.#handleFrames();
+    if (!this.#paused && !this.#quiet && !this.#closed) this.#socket.resume();
+  }
+
+  #handleFrames(): void {
+    const { writer } = this;
+    this.#inBatch = true;
+    while (!this.#closed && !this.#quiet) {
+      if (writer.length > FLUSH_BYTES) this.#send();
+      if (this.unsentBytes > this.#settings.outputPauseBytes) {
+        this.#paused = true;
+        this.#socket.pause();
+        break;
+      }
+      const verdict = this.#decoder.next();
+      if (verdict === FrameVerdict.FRAME) this.#handleFrame();
+      else if (verdict === FrameVerdict.MORE) break;
+      else this.#refuse(verdict);
+    }
+    this.#inBatch = false;
+    this.#send();
+  }
+
+  #handleFrame(): void {
+    const decoder = this.#decoder;
+    const { header } = this.#settings;
+    if (!header.parse(decoder.bytes, decoder.headerStart, decoder.headerEnd, decoder.serializeType)) {
+      this.#refuse(FrameVerdict.BAD_HEADER);
+      return;
+    }
+    if (header.isResponse) {
+      const known = this.#pending.settle(header, decoder.bytes, decoder.headerEnd, decoder.bodyEnd);
+      if (!known) this.#settings.log.debug({ remote: this.remoteAddress }, "an answer that nobody waits for");
+      return;
+    }
+    this.#request.set(decoder.bytes, decoder.headerEnd, decoder.bodyEnd);
+    const { opaque } = header;
+    const oneway = header.isOneway;
+    if (oneway) this.writer.mute(opaque);
+    const processor = this.#settings.processors.get(header.code);
+    if (processor === undefined) this.#notSupported(header);
+    else this.#process(processor, header);
+    if (oneway) this.writer.unmute();
+  }
+
+  #process(processor: Processor, header: HeaderView): void {
+    const { code, opaque, serializeType } = header;
+    const { writer } = this;
+    writer.forgetLast();
+    try {
+      processor(this.#request, this);
+      assert(!writer.isOpen, "a processor ends the frame it begins");
+    } catch (error) {
+      writer.abandon();
+      const name = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+      if (writer.lastOpaque !== opaque) writer.response(opaque, serializeType, ResponseCode.SYSTEM_ERROR, name);
+      this.#settings.log.error({ err: error, remote: this.remoteAddress, code }, `${requestCodeName(code)} failed`);
+    }
+  }
+
+  #notSupported(header: HeaderView): void {
+    const { code, opaque, serializeType } = header;
+    const remark = ` request type ${code} not supported`;
+    this.writer.response(opaque, serializeType, ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark);
+    const { unknownCodes, log } = this.#settings;
+    if (unknownCodes.has(code) || unknownCodes.size > UNKNOWN_CODES_LOGGED_MAX) return;
+    unknownCodes.add(code);
+    log.warn({ remote: this.remoteAddress, code }, "unknown request code; said once for each code");
+  }
+
+  /** Cuts off a peer that does not speak the protocol, after what it is owed; strangers are told what this port is. */
+  #refuse(verdict: FrameVerdict): void {
+    const { name, log } = this.#settings;
+    const port = this.#socket.localPort ?? 0;
+    this.#reason = refusalText(verdict, name, port);
+    log.warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
+    this.#send();
+    const answer = strangerAnswer(verdict, name, port);
+    if (answer !== undefined && !this.#closed) this.#socket.write(answer);
+    this.close();
+  }
+
+  /** Gives the kernel what is written, unless an earlier buffer is still waiting for it. */
+  #send(): void {
+    const { writer } = this;
+    const { length } = writer;
+    if (length === 0) return;
+    if (this.#closed) {
+      writer.reset(0);
+      return;
+    }
+    if (this.#unsent !== undefined) {
+      if (this.unsentBytes > this.#settings.outputBytesMax) this.#overflowed();
+      return;
+    }
+    const socket = this.#socket;
+    const buffer = writer.detach();
+    socket.write(buffer.subarray(0, length), this.#written);
+    if (socket.writableLength === 0) {
+      this.#doneWrites++;
+      this.#settings.pool.give(buffer);
+    } else {
+      this.#unsent = buffer;
+    }
+  }
+
+  #overflowed(): void {
+    this.#reason = "the peer does not read what is sent";
+    const fields = { remote: this.remoteAddress, unsentBytes: this.unsentBytes };
+    this.#settings.log.warn(fields, "a peer does not read what is sent; its connection is closed");
+    this.destroy();
+  }
+
+  #failed(error: Error): void {
+    this.#reason = error.message;
+    this.#settings.log.debug({ err: error, remote: this.remoteAddress }, "connection error");
+  }
+
+  #finished(): void {
+    this.#closed = true;
+    this.#gone = true;
+    this.#linger?.cancel();
+    this.#decoder.release();
+    this.writer.reset(0);
+    this.#pending.failAll(this.#lost());
+    this.#settings.onClosed(this);
+    for (const callback of this.#closeCallbacks) {
+      try {
+        callback();
+      } catch (error) {
+        this.#settings.log.error({ err: error, remote: this.remoteAddress }, "a close callback failed");
+      }
+    }
+  }
+
+  #lost(): CometError {
+    return new CometError("COMETMQ_REMOTE", `${this.remoteAddress}: ${this.#reason}.`);
+  }
+}
+
+function nextOpaque(): number {
+  lastOpaque = (lastOpaque + 1) | 0;
+  return lastOpaque;
+}

@@ -1,0 +1,35 @@
+/** Ext field names as the bytes that stand for them in either serialisation, made once for each name. */
+import { assert } from "../base/assert.js";
+
+export interface EncodedName {
+  /** `,"name":"`, ready for the value's text. */
+  readonly json: Buffer;
+  /** `,"extFields":{"name":"`. */
+  readonly jsonFirst: Buffer;
+  /** Length i16 and the name. */
+  readonly binary: Buffer;
+  /** What the name takes at most in either, with a quote or a length for the value. */
+  readonly bytesMax: number;
+}
+
+/** Names come from code; should a caller pass on a peer's, no more than this many stay. */
+const NAMES_KEPT_MAX = 2048;
+
+const names = new Map<string, EncodedName>();
+
+export function encodedName(name: string): EncodedName {
+  return names.get(name) ?? encode(name);
+}
+
+function encode(name: string): EncodedName {
+  const text = Buffer.from(name);
+  assert(text.length <= 32767, "a field name's length has 15 bits");
+  const quoted = JSON.stringify(name);
+  const binary = Buffer.alloc(2 + text.length);
+  binary.writeInt16BE(text.length, 0);
+  text.copy(binary, 2);
+  const jsonFirst = Buffer.from(`,"extFields":{${quoted}:"`);
+  const encoded = { json: Buffer.from(`,${quoted}:"`), jsonFirst, binary, bytesMax: jsonFirst.length + 8 };
+  if (names.size < NAMES_KEPT_MAX) names.set(name, encoded);
+  return encoded;
+}

@@ -1,0 +1,395 @@
+/**
+ * Writes frames one after the other into a buffer of its own, in the serialisation that each frame's peer speaks. The
+ * JSON members come in Apache's order (alphabetical, as fastjson2 has them), so the bytes are those of an Apache broker
+ * when the fields are given in its order (remoting/protocol/RemotingCommand.java, RocketMQSerializable.java).
+ */
+import { assert, VERIFY } from "../base/assert.js";
+import { BufferPool } from "./buffer-pool.js";
+import { type EncodedName, encodedName } from "./field-names.js";
+import { isPlain, writeJsonText, writeText } from "./frame-text.js";
+import { LanguageCode, languageName } from "./language-code.js";
+import { CURRENT_VERSION } from "./mq-version.js";
+import { type Fields, SerializeType } from "./types.js";
+
+const FLAG_RESPONSE = 1;
+const FLAG_ONEWAY = 2;
+const NO_BYTES = Buffer.alloc(0);
+const PREFIX_BYTES = 8;
+/** Room for all of a JSON header but code, fields and remark, or for the fixed part of a binary one. */
+const FIXED_BYTES = 192;
+/** Bytes that a UTF-16 unit takes at most: `\u0001` in JSON, three in UTF-8. */
+const JSON_UNIT_BYTES = 6;
+const NUMBER_BYTES = 20;
+const TEN_9 = 1e9;
+
+const QUOTE = 0x22;
+const CLOSE_BRACE = 0x7d;
+const JSON_BEGIN = Buffer.from('{"code":');
+const JSON_BEGIN_SUCCESS = Buffer.from('{"code":0');
+const JSON_REMARK = Buffer.from(',"remark":"');
+
+export interface FrameWriterOptions {
+  readonly pool?: BufferPool;
+  /** Numeric LanguageCode that frames carry; JAVA, as every client expects of a broker. */
+  readonly language?: number;
+  readonly version?: number;
+}
+
+export class FrameWriter {
+  /** The bytes written so far are `buffer[0, length)`. Moves when it grows: read it again after each call. */
+  buffer: Buffer = NO_BYTES;
+  length = 0;
+  readonly #pool: BufferPool;
+  readonly #language: number;
+  readonly #version: number;
+  /** By flag. */
+  readonly #jsonMiddles: readonly Buffer[];
+  readonly #jsonEnd: Buffer;
+  /** State of the open frame; -1 when none is. */
+  #frameStart = -1;
+  #headerEnd = -1;
+  #serializeType: SerializeType = SerializeType.JSON;
+  #opaque = 0;
+  #flag = 0;
+  #remark: string | undefined;
+  /** JSON: a field has been written. ROCKETMQ: where the fields' length goes. */
+  #fieldsAt = 0;
+  #mutedOpaque = Number.NaN;
+  #lastOpaque = Number.NaN;
+
+  constructor(options: FrameWriterOptions = {}) {
+    this.#pool = options.pool ?? new BufferPool();
+    this.#language = options.language ?? LanguageCode.JAVA;
+    this.#version = options.version ?? CURRENT_VERSION;
+    const language = languageName(this.#language);
+    this.#jsonMiddles = [0, 1, 2].map((flag) => Buffer.from(`,"flag":${flag},"language":"${language}","opaque":`));
+    this.#jsonEnd = Buffer.from(`,"serializeTypeCurrentRPC":"JSON","version":${this.#version}}`);
+  }
+
+  /** Opens a response. Then any number of fields, `endHeader`, a body or none, `end`. */
+  beginResponse(opaque: number, serializeType: SerializeType, code: number, remark?: string): void {
+    this.#begin(opaque, serializeType, code, FLAG_RESPONSE, remark);
+  }
+
+  /** Opens a request, to be continued like a response. */
+  beginRequest(opaque: number, serializeType: SerializeType, code: number, oneway: boolean): void {
+    this.#begin(opaque, serializeType, code, oneway ? FLAG_ONEWAY : 0, undefined);
+  }
+
+  /** Nothing is written when `text` is undefined. */
+  field(name: string, text: string | undefined): void {
+    if (text === undefined) return;
+    const encoded = encodedName(name);
+    this.#ensure(encoded.bytesMax + text.length * JSON_UNIT_BYTES);
+    this.#name(encoded);
+    if (this.#serializeType === SerializeType.JSON) {
+      this.length = writeJsonText(this.buffer, this.length, text);
+      this.buffer[this.length++] = QUOTE;
+    } else {
+      this.#binaryText(text);
+    }
+  }
+
+  /** `value` is an integer below 2^53; nothing is written when it is undefined. */
+  integerField(name: string, value: number | undefined): void {
+    if (value === undefined) return;
+    const encoded = encodedName(name);
+    this.#ensure(encoded.bytesMax + NUMBER_BYTES);
+    this.#name(encoded);
+    if (this.#serializeType === SerializeType.JSON) {
+      this.#decimal(value);
+      this.buffer[this.length++] = QUOTE;
+    } else {
+      const at = this.length;
+      this.length += 4;
+      this.#decimal(value);
+      this.#int32(at, this.length - at - 4);
+    }
+  }
+
+  /** A value that lies in bytes as UTF-8 text without escapes; no string is made of it. */
+  bytesField(name: string, source: Buffer, start: number, end: number): void {
+    if (this.#serializeType === SerializeType.JSON && !isPlain(source, start, end)) {
+      this.field(name, source.toString("utf8", start, end));
+      return;
+    }
+    const encoded = encodedName(name);
+    this.#ensure(encoded.bytesMax + end - start);
+    this.#name(encoded);
+    if (this.#serializeType === SerializeType.JSON) {
+      this.length += source.copy(this.buffer, this.length, start, end);
+      this.buffer[this.length++] = QUOTE;
+    } else {
+      this.#int32(this.length, end - start);
+      this.length += 4 + source.copy(this.buffer, this.length + 4, start, end);
+    }
+  }
+
+  booleanField(name: string, value: boolean | undefined): void {
+    if (value !== undefined) this.field(name, value ? "true" : "false");
+  }
+
+  /** All of `fields` that are not undefined, in their order. */
+  fields(fields: Fields): void {
+    for (const name of Object.keys(fields)) {
+      const value = fields[name];
+      if (value !== undefined) this.field(name, typeof value === "string" ? value : String(value));
+    }
+  }
+
+  endHeader(): void {
+    assert(this.#frameStart >= 0 && this.#headerEnd < 0, "a header is open");
+    const remark = this.#remark;
+    this.#ensure(FIXED_BYTES + (remark === undefined ? 0 : remark.length * JSON_UNIT_BYTES));
+    if (this.#serializeType === SerializeType.JSON) {
+      if (this.#fieldsAt > 0) this.buffer[this.length++] = CLOSE_BRACE;
+      this.#constant(this.#jsonMiddles[this.#flag]!);
+      this.#decimal(this.#opaque);
+      if (remark !== undefined) {
+        this.#constant(JSON_REMARK);
+        this.length = writeJsonText(this.buffer, this.length, remark);
+        this.buffer[this.length++] = QUOTE;
+      }
+      this.#constant(this.#jsonEnd);
+    } else {
+      this.#int32(this.#fieldsAt, this.length - this.#fieldsAt - 4);
+    }
+    this.#headerEnd = this.length;
+    const headerBytes = this.length - this.#frameStart - PREFIX_BYTES;
+    this.#int32(this.#frameStart + 4, (this.#serializeType << 24) | headerBytes);
+  }
+
+  /** Room for `bytes` of body; returns their position in `buffer`. The caller fills all of them. */
+  reserveBody(bytes: number): number {
+    this.#ensure(bytes);
+    const at = this.length;
+    this.length += bytes;
+    return at;
+  }
+
+  /** Gives back the last bytes of a reserved body that turned out shorter. */
+  trimBody(bytes: number): void {
+    assert(this.length - bytes >= this.#headerEnd, "no more than the body is trimmed");
+    this.length -= bytes;
+  }
+
+  bodyBytes(source: Uint8Array, start = 0, bytes: number = source.length - start): void {
+    const at = this.reserveBody(bytes);
+    const whole = start === 0 && bytes === source.length;
+    this.buffer.set(whole ? source : source.subarray(start, start + bytes), at);
+  }
+
+  end(): void {
+    assert(this.#headerEnd >= 0, "the header is ended before its frame");
+    const start = this.#frameStart;
+    this.#frameStart = -1;
+    this.#headerEnd = -1;
+    if (this.#flag === FLAG_RESPONSE) {
+      this.#lastOpaque = this.#opaque;
+      if (this.#opaque === this.#mutedOpaque) {
+        this.length = start;
+        return;
+      }
+    }
+    this.#int32(start, this.length - start - 4);
+  }
+
+  /** A whole response in one call. */
+  response(
+    opaque: number,
+    serializeType: SerializeType,
+    code: number,
+    remark?: string,
+    fields?: Fields,
+    body?: Uint8Array,
+  ): void {
+    this.beginResponse(opaque, serializeType, code, remark);
+    if (fields !== undefined) this.fields(fields);
+    this.endHeader();
+    if (body !== undefined) this.bodyBytes(body);
+    this.end();
+  }
+
+  /** A whole request in one call. */
+  request(
+    opaque: number,
+    serializeType: SerializeType,
+    code: number,
+    oneway: boolean,
+    fields: Fields,
+    body?: Uint8Array,
+  ): void {
+    this.beginRequest(opaque, serializeType, code, oneway);
+    this.fields(fields);
+    this.endHeader();
+    if (body !== undefined) this.bodyBytes(body);
+    this.end();
+  }
+
+  /** A frame has been begun and not ended. */
+  get isOpen(): boolean {
+    return this.#frameStart >= 0;
+  }
+
+  /** A position to come back to with `reset`, which drops every frame begun after it, also a half-written one. */
+  mark(): number {
+    return this.length;
+  }
+
+  reset(mark: number): void {
+    assert(mark >= 0 && mark <= this.length, "a mark of this writer");
+    this.length = mark;
+    this.#frameStart = -1;
+    this.#headerEnd = -1;
+  }
+
+  /** Drops the frame that is open, if one is. */
+  abandon(): void {
+    if (this.#frameStart >= 0) this.reset(this.#frameStart);
+  }
+
+  /** Responses to `opaque`, a one-way request, are dropped until `unmute`. */
+  mute(opaque: number): void {
+    this.#mutedOpaque = opaque;
+  }
+
+  unmute(): void {
+    this.#mutedOpaque = Number.NaN;
+  }
+
+  /** The opaque of the response that was ended last, NaN after `forgetLast`. */
+  get lastOpaque(): number {
+    return this.#lastOpaque;
+  }
+
+  forgetLast(): void {
+    this.#lastOpaque = Number.NaN;
+  }
+
+  /** Hands the buffer over, `length` bytes of it written; the writer goes on with another one. */
+  detach(): Buffer {
+    assert(this.#frameStart < 0, "no frame is open");
+    const { buffer } = this;
+    this.buffer = NO_BYTES;
+    this.length = 0;
+    return buffer;
+  }
+
+  #begin(opaque: number, serializeType: SerializeType, code: number, flag: number, remark: string | undefined): void {
+    assert(this.#frameStart < 0, "the frame before is ended");
+    this.#ensure(FIXED_BYTES + (remark === undefined ? 0 : remark.length * JSON_UNIT_BYTES));
+    this.#frameStart = this.length;
+    this.#serializeType = serializeType;
+    this.#opaque = opaque;
+    this.#flag = flag;
+    this.length += PREFIX_BYTES;
+    if (serializeType === SerializeType.JSON) {
+      this.#remark = remark;
+      this.#fieldsAt = 0;
+      if (code === 0) {
+        this.#constant(JSON_BEGIN_SUCCESS);
+      } else {
+        this.#constant(JSON_BEGIN);
+        this.#decimal(code);
+      }
+    } else {
+      this.#binaryFixed(code, flag, opaque);
+      this.#binaryText(remark ?? "");
+      this.#fieldsAt = this.length;
+      this.length += 4;
+    }
+  }
+
+  #binaryFixed(code: number, flag: number, opaque: number): void {
+    const { buffer } = this;
+    const at = this.length;
+    buffer[at] = code >> 8;
+    buffer[at + 1] = code;
+    buffer[at + 2] = this.#language;
+    buffer[at + 3] = this.#version >> 8;
+    buffer[at + 4] = this.#version;
+    this.#int32(at + 5, opaque);
+    this.#int32(at + 9, flag);
+    this.length = at + 13;
+  }
+
+  /** The name and, in JSON, what stands before and after it up to the value's first byte. */
+  #name(name: EncodedName): void {
+    if (this.#serializeType !== SerializeType.JSON) {
+      this.#constant(name.binary);
+    } else if (this.#fieldsAt === 0) {
+      this.#fieldsAt = 1;
+      this.#constant(name.jsonFirst);
+    } else {
+      this.#constant(name.json);
+    }
+  }
+
+  #binaryText(text: string): void {
+    const at = this.length;
+    this.length = writeText(this.buffer, at + 4, text);
+    this.#int32(at, this.length - at - 4);
+  }
+
+  #constant(bytes: Buffer): void {
+    this.buffer.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  #decimal(value: number): void {
+    if (value >= 0 && value < 10) {
+      this.buffer[this.length++] = 0x30 + value;
+      return;
+    }
+    if (VERIFY) assert(Number.isSafeInteger(value), "an integer below 2^53");
+    if (value < 0) {
+      this.buffer[this.length++] = 0x2d;
+      value = -value;
+    }
+    if (value < TEN_9) {
+      this.#digits(value, digitCount(value));
+      return;
+    }
+    const high = Math.floor(value / TEN_9);
+    this.#digits(high, digitCount(high));
+    this.#digits(value - high * TEN_9, 9);
+  }
+
+  /** `count` digits of an integer below 2^31. */
+  #digits(value: number, count: number): void {
+    const { buffer } = this;
+    let rest = value | 0;
+    const at = this.length;
+    for (let i = at + count - 1; i >= at; i--) {
+      const tenth = (rest / 10) | 0;
+      buffer[i] = 0x30 + rest - tenth * 10;
+      rest = tenth;
+    }
+    this.length = at + count;
+  }
+
+  #int32(at: number, value: number): void {
+    const { buffer } = this;
+    buffer[at] = value >> 24;
+    buffer[at + 1] = value >> 16;
+    buffer[at + 2] = value >> 8;
+    buffer[at + 3] = value;
+  }
+
+  /** Room for `bytes` more. */
+  #ensure(bytes: number): void {
+    const needed = this.length + bytes;
+    if (needed <= this.buffer.length) return;
+    const old = this.buffer;
+    const grown = this.#pool.take(old.length === 0 ? needed : Math.max(needed, 2 * old.length));
+    old.copy(grown, 0, 0, this.length);
+    this.buffer = grown;
+    if (old.length > 0) this.#pool.give(old);
+  }
+}
+
+function digitCount(value: number): number {
+  let count = 1;
+  for (let bound = 10; value >= bound; bound *= 10) count++;
+  return count;
+}

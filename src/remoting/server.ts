@@ -1,0 +1,169 @@
+/**
+ * The listening end: accepts connections, has their requests handled by processors (see connection.ts), closes who is
+ * silent for too long. The bounds are Apache's where it has them (remoting/netty/NettyServerConfig.java).
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { type Clock, systemClock, type Timer } from "../base/clock.js";
+import { CometError, systemCode } from "../base/errors.js";
+import { type Logger, silentLogger } from "../base/log.js";
+import { BufferPool } from "./buffer-pool.js";
+import { type ConnectionSettings, RemotingConnection } from "./connection.js";
+import { FRAME_BYTES_MAX } from "./frame-decoder.js";
+import { HeaderView } from "./header-view.js";
+import { type Connection, type Processor, SerializeType } from "./types.js";
+
+const IDLE_MS_MAX = 120_000;
+/** An idle connection is closed after this many sweeps without a byte: within a quarter more than the time allowed. */
+const IDLE_SWEEPS_MAX = 4;
+const CONNECTIONS_MAX = 16_384;
+const OUTPUT_PAUSE_BYTES = 1_048_576;
+const OUTPUT_BYTES_MAX = 67_108_864;
+const ASSEMBLY_BYTES_MAX = 536_870_912;
+const SOCKET_BUFFER_BYTES = 1_048_576;
+const GRACE_MS = 5000;
+const BACKLOG = 1024;
+
+export interface RemotingServerOptions {
+  /** 127.0.0.1 by default. */
+  readonly host?: string;
+  /** 0, the default, takes a free one. */
+  readonly port?: number;
+  /** What listens here, for log lines and the text that strangers get: "broker", "name server". */
+  readonly name?: string;
+  /** Looked up for each request, so later additions count. */
+  readonly processors: ReadonlyMap<number, Processor>;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  /** 16777216: a whole frame with its length word. */
+  readonly frameBytesMax?: number;
+  /** 512 MiB: half-received frames of all connections together. */
+  readonly assemblyBytesMax?: number;
+  /** 16384: further ones are closed at once. */
+  readonly connectionsMax?: number;
+  /** 1 MiB: with more unsent bytes a connection is not read. */
+  readonly outputPauseBytes?: number;
+  /** 64 MiB: with more unsent bytes a connection is closed. */
+  readonly outputBytesMax?: number;
+  /** 120 s without a byte in either direction; 0 for never. */
+  readonly idleMsMax?: number;
+  readonly onConnect?: (connection: Connection) => void;
+}
+
+export class RemotingServer {
+  readonly #options: RemotingServerOptions;
+  readonly #name: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #settings: ConnectionSettings;
+  readonly #connections = new Set<RemotingConnection>();
+  readonly #server: Server;
+  #sweepTimer: Timer | undefined;
+  /** The bound on connections was reached, and the log said so. */
+  #full = false;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: RemotingServerOptions) {
+    this.#options = options;
+    this.#name = options.name ?? "broker";
+    this.#clock = options.clock ?? systemClock;
+    this.#log = options.log ?? silentLogger;
+    this.#settings = {
+      name: this.#name,
+      processors: options.processors,
+      clock: this.#clock,
+      log: this.#log,
+      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
+      outputPauseBytes: options.outputPauseBytes ?? OUTPUT_PAUSE_BYTES,
+      outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
+      serializeType: SerializeType.JSON,
+      pool: new BufferPool(),
+      budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
+      header: new HeaderView(),
+      unknownCodes: new Set(),
+      onClosed: (connection) => this.#connections.delete(connection),
+    };
+    this.#server = createServer({ noDelay: true, highWaterMark: SOCKET_BUFFER_BYTES }, (socket) =>
+      this.#accepted(socket),
+    );
+  }
+
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections;
+  }
+
+  /** The port listened on; 0 before `listen` and after `close`. */
+  get port(): number {
+    const address = this.#server.address();
+    return address === null || typeof address === "string" ? 0 : address.port;
+  }
+
+  /** Rejects with COMETMQ_LISTEN. */
+  listen(): Promise<void> {
+    const host = this.#options.host ?? "127.0.0.1";
+    const port = this.#options.port ?? 0;
+    return new Promise((resolve, reject) => {
+      const refused = (cause: Error) => {
+        const message = `The ${this.#name} cannot listen on ${host}:${port} (${systemCode(cause)}).`;
+        reject(new CometError("COMETMQ_LISTEN", message, { cause }));
+      };
+      this.#server.once("error", refused);
+      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
+        this.#server.off("error", refused);
+        this.#server.on("error", (err) => this.#log.error({ err }, `the ${this.#name} cannot accept a connection`));
+        this.#scheduleSweep();
+        resolve();
+      });
+    });
+  }
+
+  /** Stops accepting and reading. What is being answered still goes out, until `close`. */
+  quiesce(): void {
+    this.#server.close();
+    this.#sweepTimer?.cancel();
+    for (const connection of this.#connections) connection.quiesce();
+  }
+
+  /** Sends what is answered and ends every connection, by force after `graceMs`. Also stops accepting. */
+  close(graceMs: number = GRACE_MS): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.quiesce();
+    for (const connection of [...this.#connections]) connection.close();
+    const gone = [...this.#connections].map((connection) => new Promise<void>((done) => connection.onClose(done)));
+    const force = this.#clock.schedule(graceMs, () => {
+      for (const connection of [...this.#connections]) connection.destroy();
+    });
+    await Promise.all(gone);
+    force.cancel();
+  }
+
+  #accepted(socket: Socket): void {
+    const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
+    if (this.#connections.size >= connectionsMax || this.#closing !== undefined) {
+      if (!this.#full) this.#log.warn({ connectionsMax }, `the ${this.#name} has all the connections it may have`);
+      this.#full = true;
+      socket.destroy();
+      return;
+    }
+    this.#full = false;
+    const connection = new RemotingConnection(socket, this.#settings);
+    this.#connections.add(connection);
+    this.#options.onConnect?.(connection);
+  }
+
+  #scheduleSweep(): void {
+    const idleMsMax = this.#options.idleMsMax ?? IDLE_MS_MAX;
+    if (idleMsMax <= 0) return;
+    this.#sweepTimer = this.#clock.schedule(Math.ceil(idleMsMax / IDLE_SWEEPS_MAX), () => {
+      for (const connection of [...this.#connections]) {
+        if (++connection.idleSweeps <= IDLE_SWEEPS_MAX) continue;
+        this.#log.info({ remote: connection.remoteAddress }, `an idle connection is closed after ${idleMsMax} ms`);
+        connection.close();
+      }
+      this.#scheduleSweep();
+    });
+  }
+}

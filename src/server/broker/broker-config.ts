@@ -1,0 +1,127 @@
+/**
+ * A broker's configuration: defaults, a broker.conf on top, and what the running broker was told since. Wrong values are
+ * refused by name and change nothing; names that nobody knows are reported, not ignored.
+ */
+import type { Clock } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
+import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
+import { formatProperties, parseProperties } from "../protocol/java-properties.js";
+import { INERT_OPTIONS, inertProblem, UNBUILT_PROMISES } from "./apache-options.js";
+import { type BrokerConfig, OPTIONS, optionNamed } from "./broker-options.js";
+
+export interface ConfigReading {
+  readonly config: BrokerConfig;
+  /** Names that neither CometMQ nor Apache knows. */
+  readonly unknownNames: readonly string[];
+  /** Properties of Apache's that have no effect here, as given. */
+  readonly inert: ReadonlyMap<string, string>;
+}
+
+export function defaultBrokerConfig(overrides: Partial<BrokerConfig> = {}): BrokerConfig {
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(OPTIONS)) values[name] = option.initial;
+  return Object.assign(values, overrides) as BrokerConfig;
+}
+
+/** Reads the text of a broker.conf. Throws COMETMQ_CONFIG that names the first wrong property. */
+export function readBrokerConfig(text: string): ConfigReading {
+  const config = defaultBrokerConfig() as Record<string, unknown>;
+  const unknownNames: string[] = [];
+  const inert = new Map<string, string>();
+  for (const [name, value] of parseProperties(text)) {
+    const verdict = judge(name, value);
+    if (verdict.problem !== undefined) throw new CometError("COMETMQ_CONFIG", verdict.problem);
+    if (verdict.value !== undefined) config[name] = verdict.value;
+    else if (INERT_OPTIONS.has(name)) inert.set(name, value);
+    else unknownNames.push(name);
+  }
+  return { config: config as BrokerConfig, unknownNames, inert };
+}
+
+interface Verdict {
+  readonly problem?: string;
+  readonly value?: string | number | boolean;
+}
+
+function judge(name: string, text: string): Verdict {
+  const given = text.trim();
+  const option = optionNamed(name);
+  const value = option?.parse(given);
+  const expects = option === undefined ? inertProblem(name, given) : value === undefined ? option.expects : undefined;
+  if (expects !== undefined) return { problem: `${name}=${shorten(given)}: expected ${expects}.` };
+  const promise = UNBUILT_PROMISES.get(name);
+  if (promise !== undefined && given.toLowerCase() !== promise.toLowerCase()) {
+    return { problem: `${name}=${shorten(given)}: CometMQ can only do ${promise}.` };
+  }
+  return value === undefined ? {} : { value };
+}
+
+function shorten(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+export interface UpdateRefusal {
+  /** "blacklisted" as Apache has it; the others name the property. */
+  readonly kind: "blacklisted" | "fixed" | "unknown" | "wrong";
+  readonly remark: string;
+}
+
+/** The configuration of a running broker. `config` is one object for the broker's life. */
+export class BrokerSettings {
+  readonly config: BrokerConfig;
+  dataVersion: DataVersion;
+  readonly #clock: Clock;
+  readonly #inert: ReadonlyMap<string, string>;
+  /** Called after an update with the names that have a new value. */
+  onChange: (names: readonly string[]) => void = () => {};
+
+  constructor(reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>, clock: Clock) {
+    this.config = reading.config;
+    this.#inert = reading.inert ?? new Map();
+    this.#clock = clock;
+    this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
+  }
+
+  /** Takes all of `properties`, or none and says why. */
+  update(properties: ReadonlyMap<string, string>): UpdateRefusal | undefined {
+    const values: [string, string | number | boolean][] = [];
+    for (const [name, text] of properties) {
+      const refusal = this.#refusalOf(name, text);
+      if (refusal !== undefined) return refusal;
+      values.push([name, judge(name, text).value!]);
+    }
+    const target = this.config as unknown as Record<string, unknown>;
+    for (const [name, value] of values) target[name] = value;
+    if (values.length === 0) return undefined;
+    this.dataVersion = nextDataVersion(this.dataVersion, this.#clock.nowMs());
+    this.onChange(values.map(([name]) => name));
+    return undefined;
+  }
+
+  /** Every property and its value, as code 26 answers. */
+  format(): string {
+    const properties = new Map<string, string | number | boolean>(this.#inert);
+    for (const [name, value] of Object.entries(this.config)) properties.set(name, value);
+    return formatProperties(properties);
+  }
+
+  #refusalOf(name: string, text: string): UpdateRefusal | undefined {
+    if (this.#isBlacklisted(name)) return { kind: "blacklisted", remark: "Can not update config in black list." };
+    const option = optionNamed(name);
+    if (option === undefined) {
+      const why = INERT_OPTIONS.has(name) ? "has no effect in CometMQ" : "is no property of a broker";
+      return { kind: "unknown", remark: `${shorten(name)} ${why}; nothing was changed.` };
+    }
+    const { problem } = judge(name, text);
+    if (problem !== undefined) return { kind: "wrong", remark: problem };
+    if (!option.runtime) {
+      return { kind: "fixed", remark: `${name} can not be changed while the broker runs; nothing was changed.` };
+    }
+    return undefined;
+  }
+
+  #isBlacklisted(name: string): boolean {
+    if (name === "brokerConfigPath" || name === "rocketmqHome" || name === "configBlackList") return true;
+    return this.config.configBlackList.split(";").includes(name);
+  }
+}

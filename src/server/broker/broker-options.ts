@@ -1,0 +1,183 @@
+/**
+ * The properties that a broker of CometMQ goes by, under Apache's names: type, bounds, default, and whether the running
+ * broker takes a new value (code 25). Defaults are Apache's but for what it listens on: loopback unless told otherwise.
+ */
+import { homedir, hostname } from "node:os";
+import { isSafeName } from "./names.js";
+
+export interface Option<T extends string | number | boolean> {
+  readonly initial: T;
+  /** Whether a running broker takes a new value. */
+  readonly runtime: boolean;
+  /** Completes the sentence "expected …". */
+  readonly expects: string;
+  /** Undefined when `text` is no such value. */
+  readonly parse: (text: string) => T | undefined;
+}
+
+const RUNTIME = true;
+const INT_MAX = 2147483647;
+
+function flag(initial: boolean, runtime = false): Option<boolean> {
+  const parse = (text: string) => {
+    const lower = text.toLowerCase();
+    return lower === "true" ? true : lower === "false" ? false : undefined;
+  };
+  return { initial, runtime, expects: "true or false", parse };
+}
+
+function integer(initial: number, min: number, max: number, runtime = false): Option<number> {
+  const parse = (text: string) => {
+    if (!/^[+-]?\d{1,16}$/.test(text)) return undefined;
+    const value = Number(text);
+    return value >= min && value <= max ? value : undefined;
+  };
+  return { initial, runtime, expects: `an integer from ${min} to ${max}`, parse };
+}
+
+function text(
+  initial: string,
+  runtime = false,
+  pattern = /^[^\p{Cc}]*$/u,
+  expects = "text in one line",
+): Option<string> {
+  return { initial, runtime, expects, parse: (given) => (pattern.test(given) ? given : undefined) };
+}
+
+function oneOf<const T extends string>(initial: T, ...others: T[]): Option<T> {
+  const values = [initial, ...others];
+  return { initial, runtime: false, expects: values.join(" or "), parse: (given) => values.find((v) => v === given) };
+}
+
+/** A name that becomes a topic's, hence a directory's, with up to 27 characters before it. */
+function topicPart(initial: string): Option<string> {
+  const parse = (given: string) => (isSafeName(given) && given.length <= 200 ? given : undefined);
+  return { initial, runtime: false, expects: "up to 200 of the characters % | a-z A-Z 0-9 _ - .", parse };
+}
+
+function hostTopicPart(): Option<string> {
+  const name = hostname();
+  return topicPart(isSafeName(name) && name.length <= 200 ? name : "DEFAULT_BROKER");
+}
+
+const HOURS = /^([01]?\d|2[0-3])(;([01]?\d|2[0-3]))*$/;
+const LEVELS = /^\d+[smhd]( \d+[smhd])*$/;
+
+export const OPTIONS = {
+  // Who this broker is and where
+  brokerName: hostTopicPart(),
+  brokerClusterName: topicPart("DefaultCluster"),
+  brokerId: integer(0, 0, Number.MAX_SAFE_INTEGER),
+  /** Empty: each client is told the address it came by. */
+  brokerIP1: text(""),
+  brokerIP2: text(""),
+  bindAddress: text("127.0.0.1"),
+  listenPort: integer(10911, 0, 65535),
+  namesrvAddr: text(""),
+  brokerRole: oneOf<"ASYNC_MASTER" | "SYNC_MASTER" | "SLAVE">("ASYNC_MASTER", "SYNC_MASTER", "SLAVE"),
+  brokerPermission: integer(6, 0, 7, RUNTIME),
+  storePathRootDir: text(`${homedir()}/store`),
+  /** Empty: `commitlog` under storePathRootDir. */
+  storePathCommitLog: text(""),
+  configBlackList: text("configBlackList;brokerConfigPath"),
+
+  // Topics
+  defaultTopicQueueNums: integer(8, 1, 4096, RUNTIME),
+  autoCreateTopicEnable: flag(true, RUNTIME),
+  clusterTopicEnable: flag(true),
+  brokerTopicEnable: flag(true),
+  traceTopicEnable: flag(false),
+  msgTraceTopicName: topicPart("RMQ_SYS_TRACE_TOPIC"),
+  reviveQueueNum: integer(8, 1, 4096),
+  timerWheelEnable: flag(true),
+  validateSystemTopicWhenUpdateTopic: flag(true, RUNTIME),
+  enableMixedMessageType: flag(false, RUNTIME),
+  clearRetryTopicWhenDeleteTopic: flag(true, RUNTIME),
+  enableSplitMetadata: flag(true, RUNTIME),
+  splitMetadataSize: integer(2000, 1, INT_MAX, RUNTIME),
+
+  // Groups, clients, offsets
+  autoCreateSubscriptionGroup: flag(true, RUNTIME),
+  enableCreateSysGroup: flag(true, RUNTIME),
+  notifyConsumerIdsChangedEnable: flag(true, RUNTIME),
+  rejectPullConsumerEnable: flag(false, RUNTIME),
+  rejectTransactionMessage: flag(false, RUNTIME),
+  enableRegisterProducer: flag(true, RUNTIME),
+  enablePropertyFilter: flag(false, RUNTIME),
+  channelExpiredTimeout: integer(120_000, 1000, INT_MAX, RUNTIME),
+  subscriptionExpiredTimeout: integer(600_000, 1000, INT_MAX, RUNTIME),
+  flushConsumerOffsetInterval: integer(5000, 10, INT_MAX, RUNTIME),
+  consumerOffsetUpdateVersionStep: integer(500, 1, INT_MAX, RUNTIME),
+  useServerSideResetOffset: flag(true, RUNTIME),
+
+  // Send and pull
+  maxMessageSize: integer(4194304, 1, 1073741824, RUNTIME),
+  regionId: text("DefaultRegion"),
+  traceOn: flag(true, RUNTIME),
+  startAcceptSendRequestTimeStamp: integer(0, 0, Number.MAX_SAFE_INTEGER),
+  autoMessageVersionOnTopicLen: flag(true),
+  longPollingEnable: flag(true, RUNTIME),
+  shortPollingTimeMills: integer(1000, 1, INT_MAX, RUNTIME),
+  litePullMessageEnable: flag(true, RUNTIME),
+  slaveReadEnable: flag(false, RUNTIME),
+  maxTransferBytesOnMessageInMemory: integer(262144, 1, INT_MAX, RUNTIME),
+  maxTransferCountOnMessageInMemory: integer(32, 1, INT_MAX, RUNTIME),
+  maxTransferBytesOnMessageInDisk: integer(65536, 1, INT_MAX, RUNTIME),
+  maxTransferCountOnMessageInDisk: integer(8, 1, INT_MAX, RUNTIME),
+  maxFilterMessageSize: integer(16000, 20, INT_MAX, RUNTIME),
+  accessMessageInMemoryMaxRatio: integer(40, 1, 100, RUNTIME),
+  osPageCacheBusyTimeOutMills: integer(1000, 1, INT_MAX, RUNTIME),
+  defaultQueryMaxNum: integer(32, 1, 1024, RUNTIME),
+  serverChannelMaxIdleTimeSeconds: integer(120, 0, INT_MAX),
+
+  // Name servers
+  registerNameServerPeriod: integer(30_000, 10, INT_MAX),
+  registerBrokerTimeoutMills: integer(24_000, 10, INT_MAX),
+  forceRegister: flag(true),
+  compressedRegister: flag(false),
+
+  // Store
+  mappedFileSizeCommitLog: integer(1073741824, 4096, INT_MAX),
+  mappedFileSizeConsumeQueue: integer(6000000, 20, INT_MAX),
+  maxHashSlotNum: integer(5000000, 1, 100_000_000),
+  maxIndexNum: integer(20000000, 2, 100_000_000),
+  messageIndexEnable: flag(true),
+  messageIndexSafe: flag(false),
+  flushDiskType: oneOf<"ASYNC_FLUSH" | "SYNC_FLUSH">("ASYNC_FLUSH", "SYNC_FLUSH"),
+  flushIntervalCommitLog: integer(500, 1, INT_MAX),
+  flushCommitLogLeastPages: integer(4, 0, INT_MAX),
+  flushCommitLogThoroughInterval: integer(10_000, 1, INT_MAX),
+  syncFlushTimeout: integer(5000, 1, INT_MAX, RUNTIME),
+  checkCRCOnRecover: flag(true),
+  commitLogRecoverMaxNum: integer(10, 1, INT_MAX),
+  messageDelayLevel: text(
+    "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+    false,
+    LEVELS,
+    "levels as 1s 5m 2h",
+  ),
+  fileReservedTime: integer(72, 0, INT_MAX, RUNTIME),
+  deleteWhen: text("04", RUNTIME, HOURS, "hours of the day as 04 or 04;16"),
+  diskMaxUsedSpaceRatio: integer(75, 10, 100, RUNTIME),
+  diskSpaceCleanForciblyRatio: integer(85, 10, 100, RUNTIME),
+  diskSpaceWarningLevelRatio: integer(90, 10, 100, RUNTIME),
+  cleanFileForciblyEnable: flag(true, RUNTIME),
+  cleanResourceInterval: integer(10_000, 10, INT_MAX),
+
+  // Bounds that Apache does not have
+  topicCountMax: integer(100_000, 64, 10_000_000, RUNTIME),
+  groupCountMax: integer(100_000, 64, 10_000_000, RUNTIME),
+  topicQueueCountMax: integer(4096, 1, 65536, RUNTIME),
+} as const satisfies Record<string, Option<string> | Option<number> | Option<boolean>>;
+
+export type OptionName = keyof typeof OPTIONS;
+
+type ValueOf<O> = O extends Option<infer T> ? T : never;
+
+/** Values of every option. The object lives as long as the broker; code 25 changes members marked `runtime` in place. */
+export type BrokerConfig = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> };
+
+/** `undefined` for a name that is none of ours. */
+export function optionNamed(name: string): Option<string> | Option<number> | Option<boolean> | undefined {
+  return Object.hasOwn(OPTIONS, name) ? OPTIONS[name as OptionName] : undefined;
+}

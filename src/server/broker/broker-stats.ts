@@ -1,0 +1,129 @@
+/**
+ * What the broker has done since its start, and at what rate (store/StoreStatsService.java, common BrokerStats): counted
+ * on the hot path by plain additions, sampled every ten seconds by housekeeping.
+ */
+import type { Clock } from "../../base/clock.js";
+import { entryOf } from "./entry-of.js";
+import { Meter } from "./meter.js";
+import type { Topic } from "./topic-config.js";
+
+export const SAMPLE_MS = 10_000;
+const TEN_MINUTES_SAMPLES = 61;
+const MINUTE_SAMPLES = 7;
+const MINUTE_INTERVALS = 6;
+const LATENCY_MS_MAX = 1023;
+
+/** Counts at the last two midnights, for "today" and "yesterday". */
+class DayCount {
+  yesterdayMorning = 0;
+  todayMorning = 0;
+
+  roll(total: number): void {
+    this.yesterdayMorning = this.todayMorning;
+    this.todayMorning = total;
+  }
+}
+
+export class BrokerStats {
+  readonly startedMs: number;
+  /** Messages stored. */
+  readonly puts = new Meter(TEN_MINUTES_SAMPLES);
+  /** Reads that found messages, and those that found none. */
+  readonly getsFound = new Meter(TEN_MINUTES_SAMPLES);
+  readonly getsMissed = new Meter(TEN_MINUTES_SAMPLES);
+  /** Messages sent to consumers. */
+  readonly transferred = new Meter(TEN_MINUTES_SAMPLES);
+  putBytes = 0;
+  putsFailed = 0;
+  putTimeMsMax = 0;
+  getTimeMsMax = 0;
+  readonly putsByDay = new DayCount();
+  readonly getsByDay = new DayCount();
+  readonly #putTimes = new Float64Array(LATENCY_MS_MAX + 1);
+  /** Group to topic. */
+  readonly #groupGets = new Map<string, Map<string, Meter>>();
+  readonly #clock: Clock;
+  #day: string;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.startedMs = clock.nowMs();
+    this.#day = dayOf(this.startedMs);
+  }
+
+  /** `bytes` is of all `count` records. */
+  recordPut(topic: Topic, count: number, bytes: number): void {
+    topic.puts.total += count;
+    this.puts.total += count;
+    this.putBytes += bytes;
+  }
+
+  recordPutTime(elapsedMs: number): void {
+    if (elapsedMs > this.putTimeMsMax) this.putTimeMsMax = elapsedMs;
+    this.#putTimes[Math.max(0, Math.min(LATENCY_MS_MAX, Math.floor(elapsedMs)))]! += 1;
+  }
+
+  /** `count` messages went to a consumer; 0 when there were none. `meter` is of `groupGets`. */
+  recordGet(meter: Meter, count: number): void {
+    if (count === 0) {
+      this.getsMissed.total++;
+      return;
+    }
+    this.getsFound.total++;
+    this.transferred.total += count;
+    meter.total += count;
+  }
+
+  /** The one meter for what `group` reads of `topic`; callers may keep it. */
+  groupGets(group: string, topic: string): Meter {
+    const topics = entryOf(this.#groupGets, group, () => new Map<string, Meter>());
+    return entryOf(topics, topic, () => new Meter(MINUTE_SAMPLES));
+  }
+
+  /** Messages a second over the last minute. */
+  topicPutTps(topic: Topic): number {
+    return topic.puts.rate(MINUTE_INTERVALS);
+  }
+
+  groupGetTps(group: string, topic: string): number {
+    return this.#groupGets.get(group)?.get(topic)?.rate(MINUTE_INTERVALS) ?? 0;
+  }
+
+  forgetGroup(group: string): void {
+    this.#groupGets.delete(group);
+  }
+
+  forgetTopic(topic: string): void {
+    for (const topics of this.#groupGets.values()) topics.delete(topic);
+  }
+
+  /** The time, rounded down to milliseconds, within which `share` of the puts were done; 0 before the first. */
+  putTimeMsAt(share: number): number {
+    let count = 0;
+    for (const times of this.#putTimes) count += times;
+    let rest = Math.ceil(count * share);
+    if (rest === 0) return 0;
+    for (let ms = 0; ms < this.#putTimes.length; ms++) {
+      rest -= this.#putTimes[ms]!;
+      if (rest <= 0) return ms;
+    }
+    return LATENCY_MS_MAX;
+  }
+
+  /** Called every SAMPLE_MS. */
+  sample(topics: Iterable<Topic>): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const meter of [this.puts, this.getsFound, this.getsMissed, this.transferred]) meter.sample(nowMs);
+    for (const topic of topics) topic.puts.sample(nowMs);
+    for (const meters of this.#groupGets.values()) for (const meter of meters.values()) meter.sample(nowMs);
+    const day = dayOf(this.#clock.nowMs());
+    if (day === this.#day) return;
+    this.#day = day;
+    this.putsByDay.roll(this.puts.total);
+    this.getsByDay.roll(this.transferred.total);
+  }
+}
+
+function dayOf(nowMs: number): string {
+  return new Date(nowMs).toDateString();
+}

@@ -1,0 +1,82 @@
+/**
+ * Keeps one table and its file together: what must be durable is saved at once, what comes in bursts is saved once a
+ * moment, and a save that the disk refuses is logged and tried again. Only this writes the file while the broker runs.
+ */
+import type { Clock, Timer } from "../../base/clock.js";
+import type { Logger } from "../../base/log.js";
+import type { FastjsonInput } from "../../remoting/fastjson.js";
+import type { JsonConfigFile } from "./json-config-file.js";
+
+const SOON_MS = 100;
+const RETRY_MS = 1000;
+
+export class ConfigSaver {
+  readonly #file: JsonConfigFile | undefined;
+  readonly #content: () => FastjsonInput;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #dirty = false;
+  #timer: Timer | undefined;
+
+  /** Without a file the table lives in memory only. */
+  constructor(file: JsonConfigFile | undefined, content: () => FastjsonInput, clock: Clock, log: Logger) {
+    this.#file = file;
+    this.#content = content;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  get dirty(): boolean {
+    return this.#dirty;
+  }
+
+  /** The table has changed; somebody saves it in time. */
+  markDirty(): void {
+    this.#dirty = true;
+  }
+
+  /** For changes that come in bursts: one save takes all of the next moment. */
+  saveSoon(): void {
+    this.#dirty = true;
+    this.#schedule(SOON_MS);
+  }
+
+  /** Saves if there is something to save. Answers what went wrong, if anything; then it is tried again later. */
+  saveIfDirty(): string | undefined {
+    return this.#dirty ? this.save() : undefined;
+  }
+
+  save(): string | undefined {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#file === undefined) {
+      this.#dirty = false;
+      return undefined;
+    }
+    try {
+      this.#file.save(this.#content());
+      this.#dirty = false;
+      return undefined;
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#log.error({ path: this.#file.path, error }, "a configuration file could not be saved, will try again");
+      this.#dirty = true;
+      this.#schedule(RETRY_MS);
+      return message;
+    }
+  }
+
+  /** Saves what is left and stops trying. */
+  close(): void {
+    this.saveIfDirty();
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer ??= this.#clock.schedule(delayMs, () => {
+      this.#timer = undefined;
+      this.saveIfDirty();
+    });
+  }
+}

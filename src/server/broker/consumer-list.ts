@@ -1,0 +1,19 @@
+/** Code 38: the members of a group (broker/processor/ConsumerManageProcessor.java#getConsumerListByGroup). */
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { Processor, Request } from "../../remoting/types.js";
+import { type Answer, failure, jsonAnswer, processorOf, quoted, requiredText } from "../namesrv/answer.js";
+import type { BrokerContext } from "./context.js";
+
+export function registerConsumerList(processors: Map<number, Processor>, context: BrokerContext): void {
+  processors.set(
+    RequestCode.GET_CONSUMER_LIST_BY_GROUP,
+    processorOf((request) => consumerList(context, request)),
+  );
+}
+
+function consumerList(context: BrokerContext, { header }: Request): Answer {
+  const name = requiredText(header, "consumerGroup");
+  const consumerIdList = context.consumers.get(name)?.clientIds() ?? [];
+  if (consumerIdList.length > 0) return jsonAnswer({ consumerIdList });
+  return failure(ResponseCode.SYSTEM_ERROR, `no consumer for this group, ${quoted(name)}`);
+}

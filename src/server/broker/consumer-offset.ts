@@ -1,0 +1,229 @@
+/**
+ * How far each group has got in each queue (broker/offset/ConsumerOffsetManager.java), saved as
+ * `config/consumerOffset.json` under `topic@group`. Nothing here moves an offset backwards but a consumer or an
+ * administrator who says so, which the log tells.
+ */
+import type { Clock } from "../../base/clock.js";
+import type { Logger } from "../../base/log.js";
+import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
+import { type DataVersion, dataVersionJson, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
+import { asInt, asKey, asLong, asMap, mapMember } from "../protocol/members.js";
+import type { BrokerConfig } from "./broker-options.js";
+import { ConfigSaver } from "./config-saver.js";
+import { entryOf } from "./entry-of.js";
+import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { isSafeName } from "./names.js";
+
+/** By queue id. */
+export type QueueOffsets = ReadonlyMap<number, number>;
+
+class TopicOffsets {
+  readonly committed = new Map<number, number>();
+  /** Where the group reads, which may be ahead of what it has committed. Not saved. */
+  readonly pulled = new Map<number, number>();
+  /** Where an administrator wants the group to go on; until it has read from there its commits do not count. Not saved. */
+  readonly reset = new Map<number, number>();
+}
+
+export interface ConsumerOffsetTableOptions {
+  readonly config: BrokerConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly file?: JsonConfigFile | undefined;
+}
+
+export class ConsumerOffsetTable {
+  readonly saver: ConfigSaver;
+  dataVersion: DataVersion;
+  /** Group to topic. No inner map is empty. */
+  readonly #groups = new Map<string, Map<string, TopicOffsets>>();
+  readonly #config: BrokerConfig;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #file: JsonConfigFile | undefined;
+  #commitCount = 0;
+
+  constructor({ config, clock, log, file }: ConsumerOffsetTableOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#file = file;
+    this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
+    this.saver = new ConfigSaver(file, () => this.toJson(), clock, log);
+  }
+
+  load(): LoadReport | undefined {
+    return this.#file?.load((content, omissions) => this.#take(content, omissions));
+  }
+
+  #take(content: FastjsonMap, omissions: Omissions): void {
+    try {
+      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
+    } catch (error) {
+      omissions.drop("the data version", error);
+    }
+    const table = content.get("offsetTable");
+    if (!(table instanceof Map)) {
+      omissions.drop("offsetTable, which is missing or no object,");
+      return;
+    }
+    for (const [key, value] of table) {
+      try {
+        const name = asKey(key, "offsetTable");
+        const [topic = "", group = "", ...rest] = name.split("@");
+        if (rest.length > 0 || !isSafeName(topic) || !isSafeName(group)) omissions.drop(`the entry ${name}`);
+        else this.#takeQueues(topic, group, asMap(value, name), omissions);
+      } catch (error) {
+        omissions.drop("an entry of offsetTable", error);
+      }
+    }
+  }
+
+  #takeQueues(topic: string, group: string, queues: FastjsonMap, omissions: Omissions): void {
+    const offsets = this.#make(group, topic);
+    for (const [key, value] of queues) {
+      try {
+        const queueId = asInt(typeof key === "object" ? null : key, "a queue id");
+        const offset = asLong(value, "an offset");
+        if (queueId >= 0 && offset >= 0) offsets.committed.set(queueId, offset);
+        else omissions.drop(`offset ${offset} of queue ${queueId} of ${topic}@${group}`);
+      } catch (error) {
+        omissions.drop(`an offset of ${topic}@${group}`, error);
+      }
+    }
+  }
+
+  /** Takes the consumer's word, also for an offset smaller than before. `queueId` and `offset` are not negative. */
+  commitOffset(clientHost: string, group: string, topic: string, queueId: number, offset: number): void {
+    const { committed } = this.#find(group, topic) ?? this.#make(group, topic);
+    const before = committed.get(queueId);
+    if (before !== offset) this.saver.markDirty();
+    committed.set(queueId, offset);
+    if (before !== undefined && offset < before) {
+      this.#log.warn({ clientHost, group, topic, queueId, offset, before }, "a consumer moved its offset back");
+    }
+    if (++this.#commitCount % this.#config.consumerOffsetUpdateVersionStep === 0) this.#nextVersion();
+  }
+
+  commitPullOffset(group: string, topic: string, queueId: number, offset: number): void {
+    (this.#find(group, topic) ?? this.#make(group, topic)).pulled.set(queueId, offset);
+  }
+
+  /** Where the group is to go on: a pending reset, else what it has committed; -1 when neither is known. */
+  queryOffset(group: string, topic: string, queueId: number): number {
+    const offsets = this.#find(group, topic);
+    if (offsets === undefined) return -1;
+    const reset = this.#config.useServerSideResetOffset ? offsets.reset.get(queueId) : undefined;
+    return reset ?? offsets.committed.get(queueId) ?? -1;
+  }
+
+  queryPullOffset(group: string, topic: string, queueId: number): number {
+    return this.#find(group, topic)?.pulled.get(queueId) ?? this.queryOffset(group, topic, queueId);
+  }
+
+  /** What the group has committed in `topic`, by queue. */
+  offsetsOf(group: string, topic: string): QueueOffsets | undefined {
+    return this.#find(group, topic)?.committed;
+  }
+
+  /** An administrator's reset: holds until the group reads from there (`queryThenEraseResetOffset`). */
+  assignResetOffset(topic: string, group: string, queueId: number, offset: number): void {
+    const offsets = this.#find(group, topic) ?? this.#make(group, topic);
+    offsets.reset.set(queueId, offset);
+    offsets.committed.set(queueId, offset);
+    this.#nextVersion();
+    this.saver.markDirty();
+  }
+
+  hasOffsetReset(topic: string, group: string, queueId: number): boolean {
+    return this.#find(group, topic)?.reset.has(queueId) === true;
+  }
+
+  queryThenEraseResetOffset(topic: string, group: string, queueId: number): number | undefined {
+    const reset = this.#find(group, topic)?.reset;
+    const offset = reset?.get(queueId);
+    if (offset !== undefined) reset!.delete(queueId);
+    return offset;
+  }
+
+  cloneOffset(srcGroup: string, destGroup: string, topic: string): void {
+    const from = this.#find(srcGroup, topic)?.committed;
+    if (from === undefined || from.size === 0 || srcGroup === destGroup) return;
+    const { committed } = this.#make(destGroup, topic);
+    committed.clear();
+    for (const [queueId, offset] of from) committed.set(queueId, offset);
+    this.saver.markDirty();
+  }
+
+  /** Topics in which the group has committed something. */
+  topicsOf(group: string): string[] {
+    const topics: string[] = [];
+    for (const [topic, { committed }] of this.#groups.get(group) ?? []) if (committed.size > 0) topics.push(topic);
+    return topics;
+  }
+
+  groupsOf(topic: string): string[] {
+    const groups: string[] = [];
+    for (const [group, topics] of this.#groups) {
+      if ((topics.get(topic)?.committed.size ?? 0) > 0) groups.push(group);
+    }
+    return groups;
+  }
+
+  /**
+   * The smallest committed offset of any group in each queue of `topic`, groups behind the queue's minimum left out
+   * (they have lost messages already). `minOffset` tells a queue's minimum.
+   */
+  minOffsetInAllGroups(topic: string, minOffset: (queueId: number) => number): Map<number, number> {
+    const smallest = new Map<number, number>();
+    for (const topics of this.#groups.values()) {
+      for (const [queueId, offset] of topics.get(topic)?.committed ?? []) {
+        if (offset < minOffset(queueId)) continue;
+        smallest.set(queueId, Math.min(offset, smallest.get(queueId) ?? offset));
+      }
+    }
+    return smallest;
+  }
+
+  removeGroup(group: string): boolean {
+    const removed = this.#groups.delete(group);
+    if (removed) this.saver.markDirty();
+    return removed;
+  }
+
+  removeTopic(topic: string): boolean {
+    let removed = false;
+    for (const [group, topics] of this.#groups) {
+      if (!topics.delete(topic)) continue;
+      removed = true;
+      if (topics.size === 0) this.#groups.delete(group);
+    }
+    if (removed) this.saver.markDirty();
+    return removed;
+  }
+
+  /** As `consumerOffset.json` and code 43 have it. */
+  toJson(): FastjsonInput {
+    const groupTopicMap = new Map<string, string[]>();
+    const offsetTable = new Map<string, QueueOffsets>();
+    for (const [group, topics] of this.#groups) {
+      const names = this.topicsOf(group);
+      if (names.length > 0) groupTopicMap.set(group, names);
+      for (const name of names) offsetTable.set(`${name}@${group}`, topics.get(name)!.committed);
+    }
+    return { dataVersion: dataVersionJson(this.dataVersion), groupTopicMap, offsetTable };
+  }
+
+  #find(group: string, topic: string): TopicOffsets | undefined {
+    return this.#groups.get(group)?.get(topic);
+  }
+
+  #make(group: string, topic: string): TopicOffsets {
+    const topics = entryOf(this.#groups, group, () => new Map<string, TopicOffsets>());
+    return entryOf(topics, topic, () => new TopicOffsets());
+  }
+
+  #nextVersion(): void {
+    this.dataVersion = nextDataVersion(this.dataVersion, this.#clock.nowMs());
+  }
+}

@@ -1,0 +1,95 @@
+/** What every processor of a broker works on: configuration, clock, store and the tables, made and loaded in one place. */
+import { join } from "node:path";
+import { type Clock, systemClock } from "../../base/clock.js";
+import { type Logger, silentLogger } from "../../base/log.js";
+import type { Disk } from "../../io/disk.js";
+import { BrokerSettings, type ConfigReading } from "./broker-config.js";
+import type { BrokerConfig } from "./broker-options.js";
+import { BrokerStats } from "./broker-stats.js";
+import { ConsumerOffsetTable } from "./consumer-offset.js";
+import { ConsumerTable } from "./consumer-table.js";
+import { JsonConfigFile, type LoadReport } from "./json-config-file.js";
+import { ProducerTable } from "./producer-table.js";
+import { QueueLockTable } from "./queue-locks.js";
+import type { StorePort } from "./store-port.js";
+import { SubscriptionGroupTable } from "./subscription-group.js";
+import { TopicTable } from "./topic-config.js";
+
+/** Compiles filter expressions other than tags; answers what is wrong with one, if anything. */
+export type ExpressionChecker = (expressionType: string, expression: string) => string | undefined;
+
+export interface BrokerContext {
+  readonly settings: BrokerSettings;
+  /** The values of `settings`. */
+  readonly config: BrokerConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly store: StorePort;
+  readonly topics: TopicTable;
+  readonly groups: SubscriptionGroupTable;
+  readonly offsets: ConsumerOffsetTable;
+  readonly producers: ProducerTable;
+  readonly consumers: ConsumerTable;
+  readonly queueLocks: QueueLockTable;
+  readonly stats: BrokerStats;
+  readonly checkExpression: ExpressionChecker;
+  /** Where clients reach this broker, as it registers with name servers. */
+  readonly brokerAddress: () => string;
+}
+
+export interface BrokerContextOptions {
+  readonly reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>;
+  readonly store: StorePort;
+  /** Where `config/*.json` is kept, under `storePathRootDir`; without one the tables live in memory only. */
+  readonly disk?: Disk | undefined;
+  readonly clock?: Clock | undefined;
+  readonly log?: Logger | undefined;
+  readonly checkExpression?: ExpressionChecker | undefined;
+  readonly brokerAddress?: (() => string) | undefined;
+}
+
+export interface OpenedBrokerContext {
+  readonly context: BrokerContext;
+  /** One for each file, also for those that are missing. */
+  readonly reports: readonly LoadReport[];
+}
+
+/** Makes the tables and loads their files. Nothing on the disk changes; what was found is told, and logged. */
+export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerContext {
+  const { reading, store, disk } = options;
+  const { config } = reading;
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? silentLogger;
+  const fileNamed = (name: string) =>
+    disk === undefined ? undefined : new JsonConfigFile(disk, join(config.storePathRootDir, "config", name));
+  const topics = new TopicTable({ config, clock, log, file: fileNamed("topics.json") });
+  const groups = new SubscriptionGroupTable({ config, clock, log, file: fileNamed("subscriptionGroup.json") });
+  const offsets = new ConsumerOffsetTable({ config, clock, log, file: fileNamed("consumerOffset.json") });
+  const loads = [topics.load(), groups.load(), offsets.load()];
+  const reports = loads.filter((report) => report !== undefined);
+  for (const report of reports) logReport(log, report);
+  const context: BrokerContext = {
+    settings: new BrokerSettings(reading, clock),
+    config,
+    clock,
+    log,
+    store,
+    topics,
+    groups,
+    offsets,
+    producers: new ProducerTable(config, clock, log),
+    consumers: new ConsumerTable(config, clock, log),
+    queueLocks: new QueueLockTable(clock, log),
+    stats: new BrokerStats(clock),
+    checkExpression: options.checkExpression ?? ((type) => `Expression type ${type} is not supported.`),
+    brokerAddress: options.brokerAddress ?? (() => `${config.brokerIP1 || config.bindAddress}:${config.listenPort}`),
+  };
+  return { context, reports };
+}
+
+function logReport(log: Logger, report: LoadReport): void {
+  const fields = { ...report };
+  if (report.outcome === "lost") log.error(fields, "a configuration file can not be read, its table has the defaults");
+  else if (report.outcome === "recovered") log.warn(fields, "a configuration file was recovered from its backup");
+  else if (report.problems.length > 0) log.warn(fields, "parts of a configuration file were left out");
+}

@@ -1,0 +1,57 @@
+/** What the broker does on its own, at intervals: saves tables, forgets silent clients, samples its counters. */
+import type { Clock, Timer } from "../../base/clock.js";
+import { SAMPLE_MS } from "./broker-stats.js";
+import type { BrokerContext } from "./context.js";
+
+const SCAN_MS = 10_000;
+
+export interface Housekeeping {
+  /** Stops, and saves what is not saved. */
+  close(): void;
+}
+
+export function startHousekeeping(context: BrokerContext): Housekeeping {
+  const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
+  const savers = [topics.saver, groups.saver, offsets.saver];
+  const stops = [
+    repeat(
+      clock,
+      () => config.flushConsumerOffsetInterval,
+      () => {
+        for (const saver of savers) saver.saveIfDirty();
+      },
+    ),
+    repeat(
+      clock,
+      () => SCAN_MS,
+      () => {
+        producers.scan();
+        consumers.scan();
+        queueLocks.scan();
+      },
+    ),
+    repeat(
+      clock,
+      () => SAMPLE_MS,
+      () => stats.sample(topics.values()),
+    ),
+  ];
+  stats.sample(topics.values());
+  return {
+    close() {
+      for (const stop of stops) stop();
+      for (const saver of savers) saver.close();
+    },
+  };
+}
+
+/** The interval is asked each time, so that a new value counts from the next round on. */
+function repeat(clock: Clock, intervalMs: () => number, task: () => void): () => void {
+  let timer: Timer;
+  const round = () => {
+    task();
+    timer = clock.schedule(intervalMs(), round);
+  };
+  timer = clock.schedule(intervalMs(), round);
+  return () => timer.cancel();
+}

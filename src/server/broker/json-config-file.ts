@@ -1,0 +1,149 @@
+/**
+ * One of the files under `store/config`: a whole table as JSON, in the shape and the layout of Apache's ConfigManager
+ * (common/ConfigManager.java), so that either broker reads the other's. `NAME.bak` is the generation before.
+ *
+ *   save:  NAME -> NAME.bak (rename), then NAME by temp file, fsync, rename, directory fsync
+ *
+ * At every moment one whole generation lies under one of the two names. A file that was found damaged never takes the
+ * backup's place: it is put aside as `NAME.damaged`, for somebody to look at.
+ */
+import { dirname } from "node:path";
+import type { Disk } from "../../io/disk.js";
+import { type FastjsonInput, type FastjsonMap, parseFastjson } from "../../remoting/fastjson.js";
+
+/** How a table came to be, for the log and for whoever decides whether to start with it. */
+export interface LoadReport {
+  readonly path: string;
+  /**
+   * "missing": there is no such file, a new broker. "loaded": as it was saved. "recovered": from the backup, the
+   * generation before. "lost": there are files, and none can be read; the table has its defaults.
+   */
+  readonly outcome: "missing" | "loaded" | "recovered" | "lost";
+  /** What was wrong with files and entries, in sentences. */
+  readonly problems: readonly string[];
+  /** Entries that were left out because they are malformed. */
+  readonly droppedCount: number;
+}
+
+const PROBLEMS_MAX = 100;
+
+/** Collects what a table's reader leaves out, without letting a hostile file fill the memory. */
+export class Omissions {
+  readonly problems: string[] = [];
+  count = 0;
+
+  drop(what: string, cause?: unknown): void {
+    this.count++;
+    const why = cause instanceof Error ? `: ${cause.message}` : "";
+    if (this.problems.length < PROBLEMS_MAX) this.problems.push(`${what.slice(0, 300)} was left out${why}`);
+  }
+}
+
+export class JsonConfigFile {
+  readonly path: string;
+  readonly #disk: Disk;
+  /** Whether what lies under `path` is a whole generation. */
+  #whole = false;
+
+  constructor(disk: Disk, path: string) {
+    this.#disk = disk;
+    this.path = path;
+  }
+
+  /** Reads the newest whole generation and has `take` build the table from it. Changes nothing on the disk. */
+  load(take: (content: FastjsonMap, omissions: Omissions) => void): LoadReport {
+    const omissions = new Omissions();
+    const problems: string[] = [];
+    const backup = `${this.path}.bak`;
+    const candidates: [string, "loaded" | "recovered"][] = [
+      [this.path, "loaded"],
+      [backup, "recovered"],
+    ];
+    let present = 0;
+    for (const [path, outcome] of candidates) {
+      const found = this.#read(path, problems);
+      if (found === "missing") continue;
+      present++;
+      if (found === "damaged") continue;
+      this.#whole = outcome === "loaded";
+      take(found, omissions);
+      const report = { path: this.path, droppedCount: omissions.count };
+      return { ...report, outcome, problems: [...problems, ...omissions.problems] };
+    }
+    const outcome = present === 0 ? "missing" : "lost";
+    return { path: this.path, outcome, problems, droppedCount: 0 };
+  }
+
+  #read(path: string, problems: string[]): FastjsonMap | "missing" | "damaged" {
+    let bytes: Buffer | undefined;
+    try {
+      bytes = this.#disk.readFile(path);
+    } catch (error) {
+      problems.push(`${path} can not be read: ${error instanceof Error ? error.message : String(error)}`);
+      return "damaged";
+    }
+    if (bytes === undefined) return "missing";
+    const content = bytes.length === 0 ? undefined : parseFastjson(bytes);
+    if (content instanceof Map) return content;
+    problems.push(bytes.length === 0 ? `${path} is empty` : `${path} is not a JSON object, torn or damaged`);
+    return "damaged";
+  }
+
+  /** Throws as the disk does; then the generation before is still there. */
+  save(content: FastjsonInput): void {
+    const text = formatConfigJson(content);
+    this.#disk.makeDirectory(dirname(this.path));
+    if (this.#disk.sizeOf(this.path) >= 0) {
+      this.#disk.rename(this.path, this.#whole ? `${this.path}.bak` : `${this.path}.damaged`);
+    }
+    this.#whole = false;
+    this.#disk.writeAtomically(this.path, text);
+    this.#whole = true;
+  }
+}
+
+/** JSON as fastjson2 prints it with PrettyFormat: tabs, one member a line, bare integer keys, lists of numbers in one. */
+export function formatConfigJson(content: FastjsonInput): string {
+  const parts: string[] = [];
+  append(parts, content, "");
+  return parts.join("");
+}
+
+function append(parts: string[], value: FastjsonInput, indent: string): void {
+  if (value === null || value === undefined || typeof value !== "object") {
+    parts.push(JSON.stringify(value ?? null));
+  } else if (Array.isArray(value)) {
+    appendList(parts, value, indent);
+  } else {
+    appendObject(parts, value as ReadonlyMap<string | number, FastjsonInput>, indent);
+  }
+}
+
+function appendList(parts: string[], list: readonly FastjsonInput[], indent: string): void {
+  if (list.every((item) => typeof item === "number")) {
+    parts.push(JSON.stringify(list));
+    return;
+  }
+  const inner = `${indent}\t`;
+  list.forEach((item, index) => {
+    parts.push(index === 0 ? `[\n${inner}` : `,\n${inner}`);
+    append(parts, item, inner);
+  });
+  parts.push(`\n${indent}]`);
+}
+
+type Members = ReadonlyMap<string | number, FastjsonInput> | { readonly [name: string]: FastjsonInput };
+
+function appendObject(parts: string[], object: Members, indent: string): void {
+  const inner = `${indent}\t`;
+  const members = object instanceof Map ? object : Object.entries(object);
+  let first = true;
+  for (const [key, value] of members as Iterable<[string | number, FastjsonInput]>) {
+    if (value === undefined) continue;
+    parts.push(first ? `{\n${inner}` : `,\n${inner}`);
+    parts.push(typeof key === "number" ? `${key}:` : `${JSON.stringify(key)}:`);
+    append(parts, value, inner);
+    first = false;
+  }
+  parts.push(first ? `{\n${inner}\n${indent}}` : `\n${indent}}`);
+}

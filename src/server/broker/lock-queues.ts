@@ -1,0 +1,49 @@
+/** Codes 41 and 42: ordered consumers take and give back queues (broker/processor/AdminBrokerProcessor.java). */
+import { CometError } from "../../base/errors.js";
+import { RequestCode } from "../../remoting/codes.js";
+import type { Processor, Request } from "../../remoting/types.js";
+import { jsonAnswer, processorOf, SUCCESS } from "../namesrv/answer.js";
+import { listMember, parseBody, textMember } from "../protocol/members.js";
+import type { BrokerContext } from "./context.js";
+import { type MessageQueue, messageQueueJson, readMessageQueue } from "./message-queue.js";
+
+const QUEUES_MAX = 8192;
+const NAME_CHARS_MAX = 1024;
+
+interface LockRequest {
+  readonly group: string;
+  readonly clientId: string;
+  readonly queues: readonly MessageQueue[];
+}
+
+export function registerLockQueues(processors: Map<number, Processor>, { queueLocks }: BrokerContext): void {
+  processors.set(
+    RequestCode.LOCK_BATCH_MQ,
+    processorOf((request) => {
+      const { group, queues, clientId } = readLockRequest(request);
+      return jsonAnswer({ lockOKMQSet: queueLocks.tryLock(group, queues, clientId).map(messageQueueJson) });
+    }),
+  );
+  processors.set(
+    RequestCode.UNLOCK_BATCH_MQ,
+    processorOf((request) => {
+      const { group, queues, clientId } = readLockRequest(request);
+      queueLocks.unlock(group, queues, clientId);
+      return SUCCESS;
+    }),
+  );
+}
+
+function readLockRequest({ body }: Request): LockRequest {
+  const map = parseBody(body, "LockBatchRequestBody");
+  const group = textMember(map, "consumerGroup") ?? "";
+  const clientId = textMember(map, "clientId") ?? "";
+  const list = listMember(map, "mqSet");
+  if (group === "" || clientId === "" || Math.max(group.length, clientId.length) > NAME_CHARS_MAX) {
+    throw new CometError("COMETMQ_BAD_REQUEST", "consumerGroup or clientId is missing or too long.");
+  }
+  if (list.length > QUEUES_MAX) {
+    throw new CometError("COMETMQ_BAD_REQUEST", `mqSet has more than ${QUEUES_MAX} queues.`);
+  }
+  return { group, clientId, queues: list.map(readMessageQueue) };
+}

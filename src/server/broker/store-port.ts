@@ -1,0 +1,67 @@
+/**
+ * What the broker's tables and processors ask of the store. An open store satisfies it; tests give a small model of one.
+ * A queue that has no messages answers 0 for its offsets and -1 for times.
+ */
+import type { QueueHandle } from "../../store/types.js";
+
+export type { QueueHandle } from "../../store/types.js";
+
+/** Apache's BoundaryType: of messages with the same time, the first or the last. */
+export type Boundary = "LOWER" | "UPPER";
+
+/** What an index entry was made of: unique key, key, tag. */
+export type IndexKind = "U" | "K" | "T";
+
+export interface KeyQueryResult {
+  /**
+   * Whole records, the newest `countMax` candidates. Their keys share the hash of the one asked for; whether they share
+   * the key is for the caller to see.
+   */
+  readonly records: readonly Buffer[];
+  readonly indexLastUpdateTimestamp: number;
+  readonly indexLastUpdatePhyOffset: number;
+}
+
+export interface StorePort {
+  /** The one handle of this queue, made on first use. `topic` has passed validation. */
+  queue(topic: string, queueId: number): QueueHandle;
+  minOffset(queue: QueueHandle): number;
+  /** One past the last message that readers may see. */
+  maxOffset(queue: QueueHandle): number;
+  offsetByTime(queue: QueueHandle, timestampMs: number, boundary: Boundary): number;
+  /** Store time of the first message there is, or -1. */
+  earliestStoreTimestamp(queue: QueueHandle): number;
+  /** Store time of the message at `queueOffset`, or -1. */
+  messageStoreTimestamp(queue: QueueHandle, queueOffset: number): number;
+  /** Whether there is a message at `queueOffset` and it is recent enough to be read from memory. */
+  isInMemory(queue: QueueHandle, queueOffset: number): boolean;
+  /** The record that begins at `phyOffset`, or undefined. What lies there may be anything: the caller judges it. */
+  lookAt(phyOffset: number): Buffer | undefined;
+  queryByKey(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    countMax: number,
+    beginMs: number,
+    endMs: number,
+  ): KeyQueryResult;
+  /** Forgets the queues of `topic` and removes their files. */
+  deleteTopic(topic: string): void;
+
+  minPhyOffset(): number;
+  maxPhyOffset(): number;
+  /** Bytes of the log that dispatch has not seen. */
+  dispatchBehindBytes(): number;
+  /** Bytes of the log that are not on the disk yet. */
+  flushBehindBytes(): number;
+  /** Store time of the oldest message of all, or -1. */
+  earliestMessageTimestamp(): number;
+  /** Where commit log and consume queues lie and the space of their devices. */
+  diskUse(): {
+    readonly commitLogPath: string;
+    readonly commitLogTotalBytes: number;
+    readonly commitLogFreeBytes: number;
+    readonly consumeQueueTotalBytes: number;
+    readonly consumeQueueFreeBytes: number;
+  };
+}

@@ -1,0 +1,197 @@
+/**
+ * The consumer groups of this broker (broker/subscription/SubscriptionGroupManager.java), saved as
+ * `config/subscriptionGroup.json`. Unknown groups are made when somebody asks for them, if the configuration allows it.
+ */
+import type { Clock } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
+import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
+import { type DataVersion, dataVersionJson, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
+import { asInt, asKey, asMap, mapMember } from "../protocol/members.js";
+import { alterAttributes, GROUP_ATTRIBUTES } from "./attributes.js";
+import type { BrokerConfig } from "./broker-options.js";
+import { ConfigSaver } from "./config-saver.js";
+import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { NameTable } from "./name-table.js";
+import { isSafeName, SYSTEM_GROUP_PREFIX, validateGroup } from "./names.js";
+import {
+  readSubscriptionGroupConfig,
+  SubscriptionGroup,
+  type SubscriptionGroupConfig,
+  subscriptionGroupConfigJson,
+} from "./subscription-group-config.js";
+
+export const TRANSACTION_GROUP = "CID_RMQ_SYS_TRANS";
+
+const PREDEFINED_GROUPS = [
+  "TOOLS_CONSUMER",
+  "FILTERSRV_CONSUMER",
+  "SELF_TEST_C_GROUP",
+  "CID_ONS-HTTP-PROXY",
+  "CID_ONSAPI_PULL",
+  "CID_ONSAPI_PERMISSION",
+  "CID_ONSAPI_OWNER",
+  TRANSACTION_GROUP,
+];
+
+export interface SubscriptionGroupTableOptions {
+  readonly config: BrokerConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly file?: JsonConfigFile | undefined;
+}
+
+export class SubscriptionGroupTable {
+  readonly saver: ConfigSaver;
+  dataVersion: DataVersion;
+  readonly #groups = new NameTable<SubscriptionGroup>();
+  /** Group to topic to a mask of what is forbidden. Kept for Apache's sake; nothing here sets it. */
+  readonly #forbidden = new Map<string, Map<string, number>>();
+  readonly #config: BrokerConfig;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #file: JsonConfigFile | undefined;
+
+  constructor({ config, clock, log, file }: SubscriptionGroupTableOptions) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#file = file;
+    this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
+    this.saver = new ConfigSaver(file, () => this.toJson(), clock, log);
+    for (const name of PREDEFINED_GROUPS) this.#groups.set(new SubscriptionGroup(name));
+  }
+
+  load(): LoadReport | undefined {
+    return this.#file?.load((content, omissions) => this.#take(content, omissions));
+  }
+
+  #take(content: FastjsonMap, omissions: Omissions): void {
+    try {
+      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
+    } catch (error) {
+      omissions.drop("the data version", error);
+    }
+    const table = content.get("subscriptionGroupTable");
+    if (table instanceof Map) this.#takeGroups(table, omissions);
+    else omissions.drop("subscriptionGroupTable, which is missing or no object,");
+    const forbidden = content.get("forbiddenTable");
+    if (forbidden instanceof Map) this.#takeForbidden(forbidden, omissions);
+  }
+
+  #takeGroups(table: FastjsonMap, omissions: Omissions): void {
+    for (const [key, value] of table) {
+      try {
+        const name = asKey(key, "subscriptionGroupTable");
+        const config = readSubscriptionGroupConfig(asMap(value, name), name);
+        if (config.groupName !== name || !isSafeName(name)) omissions.drop(`group ${name}, of an illegal name,`);
+        else (this.#groups.get(name) ?? this.#add(name)).assign(config);
+      } catch (error) {
+        omissions.drop("a group", error);
+      }
+    }
+  }
+
+  #takeForbidden(table: FastjsonMap, omissions: Omissions): void {
+    for (const [key, value] of table) {
+      try {
+        const group = asKey(key, "forbiddenTable");
+        const masks = new Map<string, number>();
+        for (const [topic, mask] of asMap(value, group)) masks.set(asKey(topic, group), asInt(mask, group));
+        this.#forbidden.set(group, masks);
+      } catch (error) {
+        omissions.drop("an entry of forbiddenTable", error);
+      }
+    }
+  }
+
+  get size(): number {
+    return this.#groups.size;
+  }
+
+  get(name: string): SubscriptionGroup | undefined {
+    return this.#groups.get(name);
+  }
+
+  /** The group whose name is `bytes[start, end)`; makes no string. */
+  getBytes(bytes: Uint8Array, start: number, end: number): SubscriptionGroup | undefined {
+    return this.#groups.getBytes(bytes, start, end);
+  }
+
+  values(): IterableIterator<SubscriptionGroup> {
+    return this.#groups.values();
+  }
+
+  /** The group, made if it is missing and may be made. */
+  find(name: string): SubscriptionGroup | undefined {
+    const existing = this.#groups.get(name);
+    if (existing !== undefined) return existing;
+    const system = this.#config.enableCreateSysGroup && name.startsWith(SYSTEM_GROUP_PREFIX);
+    if (!this.#config.autoCreateSubscriptionGroup && !system) return undefined;
+    const problem = validateGroup(name) || (this.#isFull() ? "there are too many groups" : "");
+    if (problem !== "") {
+      this.#log.warn({ group: name.slice(0, 300), problem }, "group not created");
+      return undefined;
+    }
+    const group = this.#add(name);
+    this.#log.info({ group: name }, "group created");
+    this.#changed();
+    this.saver.saveSoon();
+    return group;
+  }
+
+  /** Makes or changes a group; attributes of `config` are changes, keys with their sign. Throws COMETMQ_BAD_REQUEST. */
+  update(config: SubscriptionGroupConfig): SubscriptionGroup {
+    const existing = this.#groups.get(config.groupName);
+    const current = existing?.attributes ?? new Map();
+    const attributes = alterAttributes(GROUP_ATTRIBUTES, existing === undefined, current, config.attributes);
+    if (existing === undefined && this.#isFull()) {
+      throw new CometError("COMETMQ_BAD_REQUEST", `There are ${this.size} groups, more than groupCountMax allows.`);
+    }
+    const group = (existing ?? this.#add(config.groupName)).assign({ ...config, attributes });
+    this.#log.info({ group: group.name, created: existing === undefined }, "group updated");
+    this.#changed();
+    this.saver.markDirty();
+    return group;
+  }
+
+  delete(name: string): boolean {
+    const group = this.#groups.delete(name);
+    this.#forbidden.delete(name);
+    if (group === undefined) return false;
+    this.#log.info({ group: name }, "group deleted");
+    this.#changed();
+    this.saver.markDirty();
+    return true;
+  }
+
+  toJson(): FastjsonInput {
+    return this.pageJson([...this.#groups.values()]);
+  }
+
+  /** As `toJson`, with these groups only. */
+  pageJson(groups: readonly SubscriptionGroup[]): FastjsonInput {
+    const forbiddenTable = new Map<string, FastjsonInput>();
+    const subscriptionGroupTable = new Map<string, FastjsonInput>();
+    for (const group of groups) {
+      subscriptionGroupTable.set(group.name, subscriptionGroupConfigJson(group));
+      const masks = this.#forbidden.get(group.name);
+      if (masks !== undefined) forbiddenTable.set(group.name, masks);
+    }
+    return { dataVersion: dataVersionJson(this.dataVersion), forbiddenTable, subscriptionGroupTable };
+  }
+
+  #add(name: string): SubscriptionGroup {
+    const group = new SubscriptionGroup(name);
+    this.#groups.set(group);
+    return group;
+  }
+
+  #isFull(): boolean {
+    return this.#groups.size >= this.#config.groupCountMax;
+  }
+
+  #changed(): void {
+    this.dataVersion = nextDataVersion(this.dataVersion, this.#clock.nowMs());
+  }
+}

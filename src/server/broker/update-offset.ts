@@ -1,0 +1,38 @@
+/** Code 15: a group has got so far in a queue (broker/processor/ConsumerManageProcessor.java#updateConsumerOffset). */
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { Connection, Processor, Request } from "../../remoting/types.js";
+import { type Answer, failure, processorOf, quoted, requiredInteger, requiredText, SUCCESS } from "../namesrv/answer.js";
+import type { BrokerContext } from "./context.js";
+
+export function registerUpdateOffset(processors: Map<number, Processor>, context: BrokerContext): void {
+  processors.set(
+    RequestCode.UPDATE_CONSUMER_OFFSET,
+    processorOf((request, connection) => updateOffset(context, request, connection)),
+  );
+}
+
+function updateOffset(context: BrokerContext, { header }: Request, connection: Connection): Answer {
+  const { config, groups, offsets, topics } = context;
+  const group = requiredText(header, "consumerGroup");
+  const topicName = requiredText(header, "topic");
+  const queueId = requiredInteger(header, "queueId");
+  const offset = requiredInteger(header, "commitOffset");
+  if (groups.get(group) === undefined) {
+    return failure(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${quoted(group)} not exist!`);
+  }
+  const topic = topics.get(topicName);
+  if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `Topic ${quoted(topicName)} not exist!`);
+  // A topic may have been made smaller: what it had more of may still be drained.
+  const queueCountMax = Math.max(topic.readQueueNums, topic.writeQueueNums, config.topicQueueCountMax);
+  if (queueId < 0 || queueId >= queueCountMax) {
+    return failure(ResponseCode.INVALID_PARAMETER, `QueueId ${queueId} is out of range, topic is ${topicName}`);
+  }
+  if (offset < 0 || !Number.isSafeInteger(offset)) {
+    return failure(ResponseCode.INVALID_PARAMETER, `Offset ${offset} is out of range, topic is ${topicName}`);
+  }
+  if (config.useServerSideResetOffset && offsets.hasOffsetReset(topicName, group, queueId)) {
+    return { code: ResponseCode.SUCCESS, remark: "Offset has been previously reset" };
+  }
+  offsets.commitOffset(connection.remoteAddress, group, topicName, queueId, offset);
+  return SUCCESS;
+}

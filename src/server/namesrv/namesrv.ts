@@ -1,0 +1,109 @@
+/**
+ * The name server: it tells clients which brokers have a topic (namesrv/NamesrvController.java). It keeps nothing but
+ * the key-value file; brokers tell the rest anew every 30 s. A broker in the same process registers with
+ * `routeTable.register` and needs no connection.
+ */
+import { type Clock, systemClock, type Timer } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
+import { type Logger, silentLogger } from "../../base/log.js";
+import type { Disk } from "../../io/disk.js";
+import { RemotingServer } from "../../remoting/server.js";
+import type { Connection, Processor } from "../../remoting/types.js";
+import { processorOf } from "./answer.js";
+import { brokerHandlers } from "./broker-requests.js";
+import { configHandlers } from "./config-requests.js";
+import { KvConfig } from "./kv-config.js";
+import { NamesrvConfig, type NamesrvSettings } from "./namesrv-config.js";
+import { type AddressFor, RouteTable } from "./route-table.js";
+import type { NameServerState } from "./state.js";
+import { topicHandlers } from "./topic-requests.js";
+
+const HOST = "127.0.0.1";
+const PORT = 9876;
+
+export interface NameServerOptions {
+  /** 127.0.0.1 by default. */
+  readonly host?: string | undefined;
+  /** 9876 by default; 0 takes a free one. */
+  readonly port?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly logger?: Logger | undefined;
+  /** Where the key-value settings are kept, on `disk`; in memory only without it. */
+  readonly kvConfigPath?: string | undefined;
+  readonly disk?: Disk | undefined;
+  readonly settings?: Partial<NamesrvSettings> | undefined;
+  readonly addressFor?: AddressFor | undefined;
+}
+
+/** An `AddressFor` that answers with the host the client came by: it has just reached the process under that name. */
+export function addressOfConnection(port: number): AddressFor {
+  return (_brokerName: string, connection: Connection) => {
+    const host = connection.localHost;
+    return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  };
+}
+
+/** By request code; also for a server that answers more than a name server does. */
+export function namesrvProcessors(state: NameServerState): Map<number, Processor> {
+  const handlers = [...brokerHandlers(state), ...topicHandlers(state), ...configHandlers(state)];
+  return new Map(handlers.map(([code, handler]) => [code, processorOf(handler)]));
+}
+
+export class NameServer {
+  readonly routeTable: RouteTable;
+  readonly kvConfig: KvConfig;
+  readonly config: NamesrvConfig;
+  readonly #server: RemotingServer;
+  readonly #clock: Clock;
+  #scan: Timer | undefined;
+
+  private constructor(state: NameServerState, server: RemotingServer) {
+    this.routeTable = state.routeTable;
+    this.kvConfig = state.kvConfig;
+    this.config = state.config;
+    this.#server = server;
+    this.#clock = state.clock;
+  }
+
+  /** Rejects with COMETMQ_LISTEN or COMETMQ_CONFIG. */
+  static async start(options: NameServerOptions = {}): Promise<NameServer> {
+    const { host = HOST, port = PORT, clock = systemClock, logger = silentLogger, kvConfigPath, disk } = options;
+    if (kvConfigPath !== undefined && disk === undefined) {
+      throw new CometError("COMETMQ_CONFIG", "kvConfigPath needs a disk.");
+    }
+    const config = new NamesrvConfig(options.settings);
+    const state: NameServerState = {
+      routeTable: new RouteTable({ clock, logger, config, addressFor: options.addressFor }),
+      kvConfig: kvConfigPath === undefined ? KvConfig.inMemory() : KvConfig.open(disk!, kvConfigPath),
+      config,
+      clock,
+      logger,
+      startedMs: clock.monotonicMs(),
+    };
+    const processors = namesrvProcessors(state);
+    const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger });
+    await server.listen();
+    config.fixed.set("bindAddress", host).set("listenPort", server.port);
+    if (kvConfigPath !== undefined) config.fixed.set("kvConfigPath", kvConfigPath);
+    const nameServer = new NameServer(state, server);
+    nameServer.#scheduleScan();
+    logger.info({ host, port: server.port }, "name server started");
+    return nameServer;
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  #scheduleScan(): void {
+    this.#scan = this.#clock.schedule(this.config.settings.scanNotActiveBrokerInterval, () => {
+      this.routeTable.scanNotActiveBroker();
+      this.#scheduleScan();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#scan?.cancel();
+    await this.#server.close();
+  }
+}

@@ -1,0 +1,115 @@
+/** Look-ups into an open store: by key, by place in the log, by time. What is found are views on whole records. */
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import type { Boundary } from "../consumequeue/offset-by-time.js";
+import { UnitBatch } from "../consumequeue/unit.js";
+import type { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
+import type { IndexKind } from "../index/index-key.js";
+import type { IndexQuery } from "../index/index-query.js";
+import { RecordVerdict, RecordView } from "../record/record-view.js";
+import type { StoreQueue } from "./store-queue.js";
+import type { QueueHandle } from "./types.js";
+
+export interface KeyQueryResult {
+  /** Whole records, newest first; their keys share the hash of the one asked for, and mostly the key. */
+  readonly records: readonly Buffer[];
+  readonly indexLastUpdateTimestamp: number;
+  readonly indexLastUpdatePhyOffset: number;
+}
+
+export class LookUp {
+  readonly #segments: SegmentQueue;
+  readonly #progress: SharedProgress;
+  readonly #queueProgress: QueueProgress;
+  readonly #index: IndexQuery;
+  readonly #unit = new UnitBatch(1);
+  readonly #view = new RecordView();
+
+  constructor(segments: SegmentQueue, progress: SharedProgress, queueProgress: QueueProgress, index: IndexQuery) {
+    this.#segments = segments;
+    this.#progress = progress;
+    this.#queueProgress = queueProgress;
+    this.#index = index;
+  }
+
+  /** The record that begins at `phyOffset`; undefined where none begins. */
+  recordAt(phyOffset: number): Buffer | undefined {
+    if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
+    const segment = this.#segments.at(phyOffset);
+    if (segment === undefined) return undefined;
+    const position = phyOffset - segment.baseOffset;
+    const head = segment.read(position, Math.min(8, segment.sizeBytes - position));
+    const sizeBytes = head.length < 8 ? 0 : head.readInt32BE(0);
+    if (sizeBytes <= 0 || position + sizeBytes > segment.sizeBytes) return undefined;
+    const record = segment.read(position, sizeBytes);
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    if (this.#view.read(view, 0, sizeBytes) !== RecordVerdict.RECORD || this.#view.phyOffset !== phyOffset)
+      return undefined;
+    return record;
+  }
+
+  /** Store time of the record that begins at `phyOffset`, or -1. */
+  storeTimestampAt(phyOffset: number): number {
+    return this.recordAt(phyOffset) === undefined ? -1 : this.#view.storeTimestamp;
+  }
+
+  /** The record at `queueOffset` of a queue; undefined where there is none to be read. */
+  messageAt(queue: QueueHandle, queueOffset: number): Buffer | undefined {
+    const { reader } = queue as StoreQueue;
+    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
+    if (queueOffset < 0 || queueOffset >= maxOffset || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1)
+      return undefined;
+    return this.recordAt(this.#unit.phyOffset[0]!);
+  }
+
+  /** The same message's place in the log, or -1. */
+  phyOffsetOf(queue: QueueHandle, queueOffset: number): number {
+    const { reader } = queue as StoreQueue;
+    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
+    if (queueOffset < 0 || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return -1;
+    return this.#unit.phyOffset[0]!;
+  }
+
+  /** Store time of the message at `queueOffset`, or -1. */
+  messageTimestamp(queue: QueueHandle, queueOffset: number): number {
+    return this.messageAt(queue, queueOffset) === undefined ? -1 : this.#view.storeTimestamp;
+  }
+
+  /** Store time of the oldest record of the log, or -1. */
+  firstTimestamp(): number {
+    return this.storeTimestampAt(this.#segments.firstOffset);
+  }
+
+  /** Queue offset for a store time, as Apache answers it: see consumequeue/offset-by-time. */
+  offsetByTime(queue: QueueHandle, timestamp: number, boundary: Boundary): number {
+    const { reader, minOffset, slot } = queue as StoreQueue;
+    const bounds = {
+      minOffset,
+      maxOffset: this.#queueProgress.maxOffset(slot),
+      minPhyOffset: this.#segments.firstOffset,
+    };
+    return reader.offsetByTime(timestamp, boundary, bounds, (phyOffset) => this.storeTimestampAt(phyOffset));
+  }
+
+  /** Messages of `topic` that were indexed under `key`, stored between the two times, newest first. */
+  queryByKey(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    maxCount: number,
+    begin: number,
+    end: number,
+  ): KeyQueryResult {
+    const found = this.#index.query(topic, key, kind, maxCount, begin, end, this.#progress.confirmed);
+    const records: Buffer[] = [];
+    for (const phyOffset of found.phyOffsets) {
+      const record = this.recordAt(phyOffset);
+      if (record !== undefined) records.push(record);
+    }
+    const { indexLastUpdateTimestamp, indexLastUpdatePhyOffset } = found;
+    return { records, indexLastUpdateTimestamp, indexLastUpdatePhyOffset };
+  }
+
+  close(): void {
+    this.#index.close();
+  }
+}

@@ -1,0 +1,110 @@
+/**
+ * Reads messages of a queue: units up to what dispatch has published, then the records they point at, as views on the
+ * log. What is answered where there is nothing is Apache's (store/DefaultMessageStore#getMessage).
+ */
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { UnitBatch } from "../consumequeue/unit.js";
+import type { QueueProgress } from "../dispatch/shared-progress.js";
+import { TOTAL_SIZE_POSITION } from "../record/layout.js";
+import type { StoreQueue } from "./store-queue.js";
+import { type GetResult, GetStatus, type TagFilter } from "./types.js";
+
+export interface GetLimits {
+  /** Most messages, at least 1. */
+  maxCount: number;
+  /** Most bytes; one message is always given. */
+  maxBytes: number;
+}
+
+/** Entries looked at in one call at least, however few of them match (maxFilterMessageSize, 16,000 bytes of units). */
+const SCAN_UNITS_MIN = 800;
+const BATCH_UNITS = 64;
+
+export class MessageReader {
+  readonly #segments: SegmentQueue;
+  readonly #progress: QueueProgress;
+  readonly #units = new UnitBatch(BATCH_UNITS);
+
+  constructor(segments: SegmentQueue, progress: QueueProgress) {
+    this.#segments = segments;
+    this.#progress = progress;
+  }
+
+  /** Fills `result`; its records are views that stay valid as long as they are referenced. */
+  get(queue: StoreQueue, offset: number, limits: GetLimits, filter: TagFilter, result: GetResult): GetStatus {
+    result.records.length = 0;
+    result.queueOffsets.length = 0;
+    result.totalBytes = 0;
+    result.minOffset = queue.minOffset;
+    result.maxOffset = this.#progress.maxOffset(queue.slot);
+    result.nextBeginOffset = offset;
+    result.status = this.#judge(offset, result);
+    if (result.status === GetStatus.NO_MATCHED_MESSAGE) this.#collect(queue, limits, filter, result);
+    return result.status;
+  }
+
+  /** NO_MATCHED_MESSAGE when there is something to read at `offset`. */
+  #judge(offset: number, result: GetResult): GetStatus {
+    const { minOffset, maxOffset } = result;
+    if (maxOffset === 0) {
+      result.nextBeginOffset = 0;
+      return GetStatus.NO_MESSAGE_IN_QUEUE;
+    }
+    if (offset < minOffset) {
+      result.nextBeginOffset = minOffset;
+      return GetStatus.OFFSET_TOO_SMALL;
+    }
+    if (offset === maxOffset) return GetStatus.OFFSET_OVERFLOW_ONE;
+    if (offset > maxOffset) {
+      result.nextBeginOffset = maxOffset;
+      return GetStatus.OFFSET_OVERFLOW_BADLY;
+    }
+    return GetStatus.NO_MATCHED_MESSAGE;
+  }
+
+  #collect(queue: StoreQueue, limits: GetLimits, filter: TagFilter, result: GetResult): void {
+    const units = this.#units;
+    const scanEnd = result.nextBeginOffset + Math.max(SCAN_UNITS_MIN, limits.maxCount);
+    while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
+      const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length);
+      if (queue.reader.read(result.nextBeginOffset, wanted, result.maxOffset, units) === 0) {
+        if (result.records.length === 0) result.status = GetStatus.OFFSET_FOUND_NULL;
+        return;
+      }
+      for (let i = 0; i < units.count; i++) {
+        const hash = units.tagsCodeLow[i]!;
+        if (filter !== undefined && !(filter.has(hash) && units.tagsCodeHigh[i] === hash >> 31)) {
+          result.nextBeginOffset++;
+          continue;
+        }
+        const sizeBytes = units.sizeBytes[i]!;
+        if (result.records.length > 0 && result.totalBytes + sizeBytes > limits.maxBytes) return;
+        this.#take(units.phyOffset[i]!, sizeBytes, result);
+        if (result.records.length >= limits.maxCount) return;
+      }
+    }
+  }
+
+  #take(phyOffset: number, sizeBytes: number, result: GetResult): void {
+    const record = this.recordAt(phyOffset, sizeBytes);
+    if (record === undefined) {
+      if (result.records.length === 0) result.status = GetStatus.MESSAGE_WAS_REMOVING;
+    } else {
+      result.records.push(record);
+      result.queueOffsets.push(result.nextBeginOffset);
+      result.totalBytes += sizeBytes;
+      result.status = GetStatus.FOUND;
+    }
+    result.nextBeginOffset++;
+  }
+
+  /** The record of `sizeBytes` at `phyOffset`; undefined when the log does not hold one there. */
+  recordAt(phyOffset: number, sizeBytes: number): Buffer | undefined {
+    const segment = this.#segments.at(phyOffset);
+    if (segment === undefined) return undefined;
+    const position = phyOffset - segment.baseOffset;
+    if (sizeBytes <= 0 || position + sizeBytes > segment.sizeBytes) return undefined;
+    const record = segment.read(position, sizeBytes);
+    return record.readInt32BE(TOTAL_SIZE_POSITION) === sizeBytes ? record : undefined;
+  }
+}

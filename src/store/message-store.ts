@@ -1,0 +1,342 @@
+/**
+ * The storage engine: a commit log, the queues and the index built from it, recovery, flushing. One thread calls it; a
+ * worker follows the log behind it. No sockets and no topic policy: any topic and queue id that can be a directory is a
+ * queue.
+ *
+ *   const store = await MessageStore.open({ directory });
+ *   message.queue = store.queue("orders", 0);
+ *   if (store.put(message, result) === PutStatus.PUT_OK) await store.whenFlushed(result.phyOffset + result.sizeBytes);
+ */
+import { CometError } from "../base/errors.js";
+import type { CommitLog } from "../commitlog/commit-log.js";
+import type { Dispatch } from "../dispatch/dispatch.js";
+import type { Disk } from "../io/disk.js";
+import { isQueued } from "../record/sys-flag.js";
+import type { RecoveryReport } from "../recovery/recover.js";
+import type { LookUp } from "./look-up.js";
+import { type GetLimits, MessageReader } from "./message-reader.js";
+import { openStore } from "./open-store.js";
+import type { StoreOptions } from "./options.js";
+import type { StoreParts } from "./store-parts.js";
+import type { StorePaths } from "./store-directory.js";
+import type { StoreQueue } from "./store-queue.js";
+import {
+  type GetResult,
+  type GetStatus,
+  type MessageInput,
+  type PutResult,
+  PutStatus,
+  type QueueHandle,
+  type TagFilter,
+} from "./types.js";
+
+/** Under a long run of puts without a pause the dispatcher is woken after so many bytes, else at the turn's end. */
+const WAKE_BYTES = 256 * 1024;
+
+interface FlushWaiter {
+  readonly position: number;
+  readonly resolve: () => void;
+  readonly reject: (error: CometError) => void;
+}
+
+export class MessageStore {
+  readonly #parts: StoreParts;
+  readonly #log: CommitLog;
+  readonly #dispatch: Dispatch;
+  readonly #reader: MessageReader;
+  readonly #endTurnTask = () => this.#endTurn();
+  #turnPending = false;
+  #wokenAt: number;
+  #interest = 0;
+  #arrivalListener: ((queue: QueueHandle) => void) | undefined;
+  #flushListener: ((flushedPosition: number) => void) | undefined;
+  #failureListener: ((error: CometError) => void) | undefined;
+  #flushWaiters: FlushWaiter[] = [];
+  #settledWaiters: FlushWaiter[] = [];
+  #failure: CometError | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.#log = parts.commitLog;
+    this.#dispatch = parts.dispatch;
+    this.#reader = new MessageReader(parts.segments, parts.dispatch.queueProgress);
+    this.#wokenAt = parts.commitLog.appendPosition;
+  }
+
+  /** Opens the store in a directory, or makes one; recovers it first where that is needed. */
+  static async open(options: StoreOptions): Promise<MessageStore> {
+    let opened: MessageStore | undefined;
+    let early: CometError | undefined;
+    const parts = await openStore(options, {
+      onArrivals: () => opened !== undefined && opened.#arrivals(),
+      onFlushed: (position) => opened !== undefined && opened.#flushed(position),
+      onFailure: (error) => {
+        early ??= error;
+        if (opened !== undefined) opened.#fail(error);
+      },
+    });
+    opened = new MessageStore(parts);
+    if (early !== undefined) opened.#fail(early);
+    return opened;
+  }
+
+  /** What recovery found and did when the store was opened. */
+  get recovery(): RecoveryReport {
+    return this.#parts.recovery;
+  }
+
+  get backend(): string {
+    return this.#parts.disk.backend;
+  }
+
+  /** Why the store takes no more messages; undefined while it does. */
+  get failure(): CometError | undefined {
+    return this.#failure;
+  }
+
+  /** The one handle of this queue, made on first use; COMETMQ_STORE_CORRUPT for names that cannot be a directory. */
+  queue(topic: string, queueId: number): QueueHandle {
+    const known = this.#parts.queues.find(topic, queueId);
+    if (known !== undefined) return known;
+    const queue = this.#parts.queues.add(topic, queueId);
+    this.#dispatch.announce(topic, queueId, queue.slot);
+    return queue;
+  }
+
+  /** The handle of a queue that exists, or undefined. */
+  findQueue(topic: string, queueId: number): QueueHandle | undefined {
+    return this.#parts.queues.find(topic, queueId);
+  }
+
+  /** Every queue of this store. */
+  allQueues(): readonly QueueHandle[] {
+    return this.#parts.queues.all;
+  }
+
+  /** Appends a message to its queue. Any status but PUT_OK means that it is not in the log. */
+  put(message: MessageInput, result: PutResult): PutStatus {
+    if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
+    const queue = message.queue as StoreQueue;
+    const queued = isQueued(message.sysFlag);
+    let status: PutStatus;
+    try {
+      status = this.#log.append(message, queued ? queue.nextOffset : 0, result);
+    } catch (error) {
+      return this.#writeFailed(error);
+    }
+    if (status === PutStatus.PUT_OK && queued) queue.nextOffset++;
+    this.#appended();
+    return status;
+  }
+
+  /** Appends messages of one queue, all or none, with consecutive offsets. */
+  putBatch(messages: readonly MessageInput[], result: PutResult): PutStatus {
+    if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
+    const queue = messages[0]?.queue as StoreQueue | undefined;
+    if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
+    let status: PutStatus;
+    try {
+      status = this.#log.appendBatch(messages, queue.nextOffset, result);
+    } catch (error) {
+      return this.#writeFailed(error);
+    }
+    if (status === PutStatus.PUT_OK) queue.nextOffset += messages.length;
+    this.#appended();
+    return status;
+  }
+
+  #appended(): void {
+    const position = this.#log.appendPosition;
+    if (!this.#parts.syncFlush) {
+      this.#dispatch.progress.confirmed = position;
+      if (position - this.#wokenAt >= WAKE_BYTES) {
+        this.#wokenAt = position;
+        this.#dispatch.wake();
+      }
+    }
+    if (this.#turnPending) return;
+    this.#turnPending = true;
+    queueMicrotask(this.#endTurnTask);
+  }
+
+  /** Once a turn of the event loop in which something was appended: one wake, one sync. */
+  #endTurn(): void {
+    this.#turnPending = false;
+    if (this.#parts.syncFlush) {
+      this.#parts.flusher.flushNow();
+      return;
+    }
+    this.#wokenAt = this.#log.appendPosition;
+    this.#dispatch.wake();
+    this.#parts.flusher.schedule();
+    this.#log.requestAhead();
+  }
+
+  #writeFailed(error: unknown): PutStatus {
+    this.#fail(
+      error instanceof CometError
+        ? error
+        : new CometError("COMETMQ_IO", "A write to the log failed.", { cause: error }),
+    );
+    return PutStatus.UNKNOWN_ERROR;
+  }
+
+  #flushed(position: number): void {
+    if (this.#parts.syncFlush) {
+      this.#dispatch.progress.confirmed = position;
+      this.#dispatch.wake();
+    }
+    this.#flushWaiters = settle(this.#flushWaiters, position);
+    this.#flushListener?.(position);
+  }
+
+  #fail(error: CometError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = new CometError("COMETMQ_STORE_READ_ONLY", `The store takes no more messages: ${error.message}`, {
+      cause: error,
+    });
+    this.#parts.log.error({ err: error }, "the store is read-only from now on");
+    for (const waiter of [...this.#flushWaiters, ...this.#settledWaiters]) waiter.reject(this.#failure);
+    this.#flushWaiters = [];
+    this.#settledWaiters = [];
+    this.#failureListener?.(this.#failure);
+  }
+
+  /** Called when the store has turned read-only. One listener. */
+  onFailure(listener: (error: CometError) => void): void {
+    this.#failureListener = listener;
+  }
+
+  /** Log offset up to which everything is on the disk. */
+  get flushedPosition(): number {
+    return this.#parts.flusher.flushedPosition;
+  }
+
+  /** True when an acknowledgement has to wait for `flushedPosition`. */
+  get syncFlush(): boolean {
+    return this.#parts.syncFlush;
+  }
+
+  /** Called after each sync with the new `flushedPosition`. One listener. */
+  onFlushed(listener: (flushedPosition: number) => void): void {
+    this.#flushListener = listener;
+  }
+
+  /** Resolves when the log is on the disk up to `position`; rejects when that cannot be any more. */
+  whenFlushed(position: number): Promise<void> {
+    if (position <= this.flushedPosition) return Promise.resolve();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const waiting = new Promise<void>((resolve, reject) => this.#flushWaiters.push({ position, resolve, reject }));
+    this.#parts.flusher.flushNow();
+    return waiting;
+  }
+
+  /** Resolves when every message put so far can be read through its queue. */
+  settled(): Promise<void> {
+    const position = this.#log.appendPosition;
+    if (this.#dispatch.progress.dispatched >= position) return Promise.resolve();
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    this.setInterest(true);
+    const waiting = new Promise<void>((resolve, reject) => this.#settledWaiters.push({ position, resolve, reject }));
+    this.#dispatch.wake();
+    this.#arrivals();
+    return waiting.finally(() => this.setInterest(false));
+  }
+
+  /** Called for each queue that has grown, while there is interest. One listener. */
+  onArrival(listener: (queue: QueueHandle) => void): void {
+    this.#arrivalListener = listener;
+  }
+
+  /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
+  setInterest(interested: boolean): void {
+    this.#interest += interested ? 1 : -1;
+    this.#dispatch.progress.setInterest(this.#interest > 0);
+  }
+
+  #arrivals(): void {
+    const { progress } = this.#dispatch;
+    const { all } = this.#parts.queues;
+    for (let slot = progress.takeArrival(); slot !== -1; slot = progress.takeArrival()) {
+      if (slot >= 0) this.#arrivalListener?.(all[slot]!);
+      else for (const queue of all) this.#arrivalListener?.(queue);
+    }
+    this.#settledWaiters = settle(this.#settledWaiters, progress.dispatched);
+  }
+
+  /** Reads messages of a queue from `offset` on into `result`. */
+  get(queue: QueueHandle, offset: number, limits: GetLimits, filter: TagFilter, result: GetResult): GetStatus {
+    return this.#reader.get(queue as StoreQueue, offset, limits, filter, result);
+  }
+
+  /** First offset of the queue whose message the log still holds. */
+  minOffset(queue: QueueHandle): number {
+    return (queue as StoreQueue).minOffset;
+  }
+
+  /** One past the last message that can be read. */
+  maxOffset(queue: QueueHandle): number {
+    return this.#dispatch.queueProgress.maxOffset(queue.slot);
+  }
+
+  /** Look-ups that are not the sequential reading of a queue: by key, by place in the log, by time. */
+  get lookUp(): LookUp {
+    return this.#parts.lookUp;
+  }
+
+  get minPhyOffset(): number {
+    return this.#parts.segments.firstOffset;
+  }
+
+  get maxPhyOffset(): number {
+    return this.#log.appendPosition;
+  }
+
+  /** Log offset up to which queues and index are built. */
+  get dispatchedPosition(): number {
+    return this.#dispatch.progress.dispatched;
+  }
+
+  get paths(): StorePaths {
+    return this.#parts.paths;
+  }
+
+  get disk(): Disk {
+    return this.#parts.disk;
+  }
+
+  /** Stops taking messages, makes everything durable, and lets go of the directory. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { flusher, dispatch, checkpoints, release } = this.#parts;
+    let clean = this.#failure === undefined;
+    try {
+      await flusher.drain();
+      dispatch.progress.confirmed = this.#log.appendPosition;
+      await dispatch.stop();
+      this.#arrivals();
+      if (clean) await checkpoints.saveClosed(this.#log.appendPosition);
+    } catch (error) {
+      clean = false;
+      this.#parts.log.error({ err: error }, "the store could not be closed in order; the next start will recover it");
+    }
+    this.#failure ??= new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    await release(clean);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Resolves the waiters that `position` satisfies; returns the others. They come in order of their positions. */
+function settle(waiters: FlushWaiter[], position: number): FlushWaiter[] {
+  let count = 0;
+  while (count < waiters.length && waiters[count]!.position <= position) waiters[count++]!.resolve();
+  return count === 0 ? waiters : waiters.slice(count);
+}

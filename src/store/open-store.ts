@@ -1,0 +1,320 @@
+/** Opens a store: judges the directory, locks it, recovers, starts dispatch and flushing. */
+import { systemClock } from "../base/clock.js";
+import { CometError } from "../base/errors.js";
+import { silentLogger } from "../base/log.js";
+import { CommitLog } from "../commitlog/commit-log.js";
+import { Flusher } from "../commitlog/flusher.js";
+import { SegmentQueue } from "../commitlog/segment-queue.js";
+import { SegmentMaker } from "../commitlog/segment-source.js";
+import { BlockPool } from "../consumequeue/block-pool.js";
+import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
+import { FileCache } from "../consumequeue/file-cache.js";
+import { QueueContext } from "../consumequeue/queue-files.js";
+import { UNIT_BYTES } from "../consumequeue/unit.js";
+import type { Dispatch, DispatchEvents } from "../dispatch/dispatch.js";
+import { Dispatcher } from "../dispatch/dispatcher.js";
+import { DispatchThread } from "../dispatch/dispatch-thread.js";
+import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
+import { InlineDispatch } from "../dispatch/inline-dispatch.js";
+import { QueueTable } from "../dispatch/queue-table.js";
+import { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
+import { DEFAULT_INDEX_SIZES } from "../index/index-file.js";
+import { IndexQuery } from "../index/index-query.js";
+import type { Disk } from "../io/disk.js";
+import { chooseBackend, FileDisk } from "../io/file-disk.js";
+import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
+import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
+import { StoreCheckpoint } from "../recovery/checkpoint.js";
+import { readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
+import { recover } from "../recovery/recover.js";
+import { Checkpoints } from "./checkpoints.js";
+import { LookUp } from "./look-up.js";
+import {
+  DISPATCH_SYNC_INTERVAL_MS,
+  FLUSH_INTERVAL_MS,
+  MAX_MESSAGE_SIZE,
+  RECORD_EXTRA_BYTES,
+  SEGMENT_BYTES,
+  type StoreOptions,
+} from "./options.js";
+import { checkStoreDirectory, foundFileBytes, foundQueueFileBytes, StorePaths } from "./store-directory.js";
+import type { StoreParts } from "./store-parts.js";
+import { StoreQueues } from "./store-queue.js";
+
+export interface StoreEvents {
+  onArrivals: () => void;
+  onFlushed: (position: number) => void;
+  onFailure: (error: CometError) => void;
+}
+
+/** Options with nothing left open. */
+type Settings = ReturnType<typeof settle>;
+
+function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
+  const found = foundFileBytes(disk, paths.commitLog);
+  if (found !== undefined && options.segmentBytes !== undefined && found !== options.segmentBytes) {
+    throw new CometError(
+      "COMETMQ_STORE_LAYOUT",
+      `The segments in ${paths.commitLog} have ${found} bytes, but mappedFileSizeCommitLog is ${options.segmentBytes}.`,
+    );
+  }
+  return {
+    disk,
+    paths,
+    clock: options.clock ?? systemClock,
+    log: options.log ?? silentLogger,
+    segmentBytes: found ?? options.segmentBytes ?? SEGMENT_BYTES,
+    queueFileBytes: options.queueFileBytes ?? foundQueueFileBytes(disk, paths.consumeQueue) ?? CONSUME_QUEUE_FILE_BYTES,
+    indexSizes: options.indexSizes ?? DEFAULT_INDEX_SIZES,
+    indexEnabled: options.indexEnabled ?? true,
+    syncFlush: options.flushDiskType === "SYNC_FLUSH",
+    flushIntervalMs: options.flushIntervalMs ?? FLUSH_INTERVAL_MS,
+    syncIntervalMs: options.dispatchSyncIntervalMs ?? DISPATCH_SYNC_INTERVAL_MS,
+    recordBytesMax: (options.maxMessageSize ?? MAX_MESSAGE_SIZE) + RECORD_EXTRA_BYTES,
+    delayLevels: options.delayLevels ?? parseDelayLevels(DEFAULT_DELAY_LEVELS),
+    threads: (options.threads ?? true) && disk.threadable,
+    onRecoveryProgress: options.onRecoveryProgress,
+  };
+}
+
+export async function openStore(options: StoreOptions, events: StoreEvents): Promise<StoreParts> {
+  const disk = options.disk ?? new FileDisk(chooseBackend(options.backend));
+  const paths = new StorePaths(options.directory, options.commitLogDirectory);
+  checkStoreDirectory(disk, paths);
+  disk.makeDirectory(paths.root);
+  const lock = disk.lock(paths.lock);
+  try {
+    disk.makeDirectory(paths.commitLog);
+    return await new Opening(settle(options, disk, paths), events, () => lock.release()).open();
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** One opening, step by step; the order of its methods is the order of things. */
+class Opening {
+  readonly #settings: Settings;
+  readonly #events: StoreEvents;
+  readonly #unlock: () => void;
+  readonly #cache: FileCache;
+  readonly #queues: StoreQueues;
+  readonly #checkpoint: StoreCheckpoint;
+  #checkpoints: Checkpoints | undefined;
+
+  constructor(settings: Settings, events: StoreEvents, unlock: () => void) {
+    const { disk, paths, clock, queueFileBytes } = settings;
+    this.#settings = settings;
+    this.#events = events;
+    this.#unlock = unlock;
+    this.#cache = new FileCache(disk);
+    const readers = { disk, cache: this.#cache, blocks: new BlockPool(), fileBytes: queueFileBytes };
+    this.#queues = new StoreQueues(paths.consumeQueue, readers);
+    this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
+  }
+
+  async open(): Promise<StoreParts> {
+    const { disk, paths, clock, threads } = this.#settings;
+    const aborted = abortFileExists(disk, paths.abort);
+    createAbortFile(disk, paths.abort, process.pid);
+    const thread = threads ? new DispatchThread(this.#dispatchEvents()) : undefined;
+    try {
+      const segments = this.#segments();
+      const recovered = await this.#recover(segments, aborted);
+      if (segments.count === 0) this.#firstSegment(segments);
+      this.#checkpoints = new Checkpoints({
+        disk,
+        path: paths.dispatchCheckpoint,
+        checkpoint: this.#checkpoint,
+        position: recovered.endOffset,
+        tailFrom: recovered.tailFrom,
+        queueCount: () => this.#queues.all.length,
+      });
+      const dispatch = this.#startDispatch(thread, segments, recovered.endOffset);
+      for (const queue of recovered.queues) dispatch.queueProgress.setMaxOffset(queue.slot, queue.maxOffset);
+      const commitLog = new CommitLog({
+        segments,
+        source: dispatch.source,
+        clock,
+        appendPosition: recovered.endOffset,
+        lastStoreTimestamp: recovered.lastStoreTimestamp,
+        recordBytesMax: this.#settings.recordBytesMax,
+      });
+      return this.#parts(segments, commitLog, dispatch, recovered.report);
+    } catch (error) {
+      await thread?.abandon();
+      throw error;
+    }
+  }
+
+  #segments(): SegmentQueue {
+    const { disk, paths, segmentBytes, log } = this.#settings;
+    const segments = new SegmentQueue({ disk, directory: paths.commitLog, segmentBytes, writable: true });
+    const { foreign } = segments.load();
+    if (foreign.length > 0)
+      log.warn({ directory: paths.commitLog, foreign }, "files that are no segments are left alone");
+    return segments;
+  }
+
+  async #recover(segments: SegmentQueue, aborted: boolean): ReturnType<typeof recover> {
+    const { disk, clock, paths, log } = this.#settings;
+    const recovered = await recover({
+      disk,
+      clock,
+      storeDirectory: paths.root,
+      segments,
+      queueContext: this.#queueContext(),
+      queueRoot: paths.consumeQueue,
+      indexDirectory: paths.index,
+      indexSizes: this.#settings.indexSizes,
+      indexEnabled: this.#settings.indexEnabled,
+      delayLevels: this.#settings.delayLevels,
+      slotOf: (topic, queueId) => (this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId)).slot,
+      aborted,
+      checkpoint: this.#checkpoint,
+      noted: readDispatchCheckpoint(disk, paths.dispatchCheckpoint),
+      onProgress: this.#settings.onRecoveryProgress,
+    });
+    for (const { slot, minOffset, maxOffset } of recovered.queues) {
+      const queue = this.#queues.all[slot]!;
+      queue.minOffset = minOffset;
+      queue.nextOffset = maxOffset;
+    }
+    const { findings, foreignPaths, ...summary } = recovered.report;
+    if (aborted || summary.cutBytes > 0) log.info(summary, "recovered");
+    if (findings.length > 0) log.warn({ findings }, "records that do not fit their queues");
+    if (foreignPaths.length > 0) log.warn({ foreignPaths }, "paths that are no queues are left alone");
+    return recovered;
+  }
+
+  #queueContext(): QueueContext {
+    const { disk, queueFileBytes } = this.#settings;
+    return new QueueContext({
+      disk,
+      cache: this.#cache,
+      fileBytes: queueFileBytes,
+      unitBytes: UNIT_BYTES,
+      sizeOption: "mappedFileSizeConsumeQueue",
+    });
+  }
+
+  #firstSegment(segments: SegmentQueue): void {
+    const { disk, segmentBytes } = this.#settings;
+    disk.createSegment(segments.pathOf(0), segmentBytes);
+    segments.add(0);
+  }
+
+  #dispatchEvents(): DispatchEvents {
+    const { log } = this.#settings;
+    return {
+      onArrivals: () => this.#events.onArrivals(),
+      onSynced: (synced) => {
+        this.#checkpoints?.dispatchSynced(synced);
+        this.#checkpoints?.save().catch((error: CometError) => this.#events.onFailure(error));
+      },
+      onFinding: (text, phyOffset) => log.warn({ phyOffset }, `a record does not fit its queue: ${text}`),
+      onFailure: (error) => this.#events.onFailure(error),
+    };
+  }
+
+  #startDispatch(thread: DispatchThread | undefined, segments: SegmentQueue, position: number): Dispatch {
+    const { disk, paths, clock, segmentBytes, queueFileBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
+    const queues = this.#queues.all.map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
+    const readyEnd = segments.endOffset;
+    if (thread !== undefined) {
+      for (const { slot } of queues) thread.queueProgress.reserve(slot);
+      thread.progress.firstOffset = segments.firstOffset;
+      thread.progress.confirmed = position;
+      thread.begin({
+        backend: disk.backend,
+        queues,
+        commitLogDirectory: paths.commitLog,
+        segmentBytes,
+        queueRoot: paths.consumeQueue,
+        queueFileBytes,
+        indexDirectory: paths.index,
+        indexSizes,
+        indexEnabled,
+        delayLevels,
+        position,
+        readyEnd,
+        syncIntervalMs: this.#settings.syncIntervalMs,
+      });
+      return thread;
+    }
+    const progress = new SharedProgress();
+    const queueProgress = new QueueProgress();
+    for (const { slot } of queues) queueProgress.reserve(slot);
+    progress.confirmed = position;
+    const dispatcher = new Dispatcher({
+      segments,
+      queues: new QueueTable(this.#queueContext(), paths.consumeQueue, (topic, queueId) => {
+        const queue = this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId);
+        queueProgress.reserve(queue.slot);
+        return queue.slot;
+      }),
+      index: openIndexSink(loadIndex(disk, paths.index, indexSizes, indexEnabled), clock),
+      delayLevels,
+      position,
+      onFinding: ({ phyOffset, problem, topic, queueId }) =>
+        this.#settings.log.warn({ phyOffset }, `a record does not fit its queue: ${problem}: ${topic} ${queueId}`),
+    });
+    const maker = new SegmentMaker(disk, paths.commitLog, segmentBytes, readyEnd);
+    return new InlineDispatch(dispatcher, maker, progress, queueProgress, this.#dispatchEvents());
+  }
+
+  #parts(
+    segments: SegmentQueue,
+    commitLog: CommitLog,
+    dispatch: Dispatch,
+    recovery: StoreParts["recovery"],
+  ): StoreParts {
+    const { disk, clock, log, paths, indexSizes, syncFlush, flushIntervalMs } = this.#settings;
+    const checkpoints = this.#checkpoints!;
+    const flusher = new Flusher({
+      log: commitLog,
+      clock,
+      intervalMs: flushIntervalMs,
+      flushedPosition: commitLog.appendPosition,
+      onFlushed: (position, storeTimestamp) => {
+        checkpoints.logFlushed(storeTimestamp);
+        this.#events.onFlushed(position);
+      },
+      onFailure: (error) => this.#events.onFailure(error),
+    });
+    const index = new IndexQuery(disk, paths.index, indexSizes);
+    const lookUp = new LookUp(segments, dispatch.progress, dispatch.queueProgress, index);
+    const release = async (clean: boolean): Promise<void> => {
+      lookUp.close();
+      checkpoints.close();
+      this.#cache.close();
+      if (clean) removeEmptySegments(segments, commitLog.appendPosition);
+      segments.close();
+      if (clean) removeAbortFile(disk, paths.abort);
+      this.#unlock();
+    };
+    const queues = this.#queues;
+    return {
+      disk,
+      clock,
+      log,
+      paths,
+      segments,
+      commitLog,
+      flusher,
+      dispatch,
+      queues,
+      lookUp,
+      checkpoints,
+      recovery,
+      syncFlush,
+      release,
+    };
+  }
+}
+
+/** Files made ahead of need and not used go when the store is closed, as in Apache's. */
+function removeEmptySegments(segments: SegmentQueue, endOffset: number): void {
+  segments.load();
+  while (segments.count > 1 && segments.endOffset - segments.segmentBytes >= endOffset) segments.removeLast();
+}

@@ -1,0 +1,47 @@
+/** How a store is opened. Names of sizes follow Apache's MessageStoreConfig where the README lists them. */
+import type { Clock } from "../base/clock.js";
+import type { Logger } from "../base/log.js";
+import type { IndexSizes } from "../index/index-file.js";
+import type { Backend, Disk } from "../io/disk.js";
+import type { DelayLevels } from "../record/tags-code.js";
+import type { RecoveryProgress } from "../recovery/recover.js";
+
+export interface StoreOptions {
+  /** The store's root (storePathRootDir): holds commitlog/, consumequeue/, index/, checkpoint. */
+  directory: string;
+  /** Where the segments lie; `DIRECTORY/commitlog` by default (storePathCommitLog). */
+  commitLogDirectory?: string | undefined;
+  /** How files are reached; by default the best that loads: mmap-io, koffi, plain files. */
+  backend?: Backend | "auto" | undefined;
+  /** Replaces the disk altogether: memory, or one that fails on purpose. */
+  disk?: Disk | undefined;
+  clock?: Clock | undefined;
+  log?: Logger | undefined;
+  /** Bytes of a segment (mappedFileSizeCommitLog): 1 GiB for a new store, what the files have for an old one. */
+  segmentBytes?: number | undefined;
+  /** Bytes of a queue's file (mappedFileSizeConsumeQueue): 6,000,000, or what the files have. */
+  queueFileBytes?: number | undefined;
+  indexSizes?: IndexSizes | undefined;
+  /** False leaves look-ups by key out (messageIndexEnable). */
+  indexEnabled?: boolean | undefined;
+  /** SYNC_FLUSH: a message is acknowledged, and visible, only once it is on the disk. */
+  flushDiskType?: "ASYNC_FLUSH" | "SYNC_FLUSH" | undefined;
+  /** Longest time between an append and its sync with ASYNC_FLUSH (flushIntervalCommitLog). */
+  flushIntervalMs?: number | undefined;
+  /** Longest time between a dispatch and its sync: bounds what a restart reads again. */
+  dispatchSyncIntervalMs?: number | undefined;
+  /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
+  maxMessageSize?: number | undefined;
+  delayLevels?: DelayLevels | undefined;
+  /** False dispatches on the calling thread. */
+  threads?: boolean | undefined;
+  /** Called now and then while a long recovery goes on. */
+  onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
+}
+
+export const SEGMENT_BYTES = 1024 * 1024 * 1024;
+export const FLUSH_INTERVAL_MS = 500;
+export const DISPATCH_SYNC_INTERVAL_MS = 10_000;
+export const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
+/** What topic, properties and fields may add to a body. */
+export const RECORD_EXTRA_BYTES = 64 * 1024;

@@ -1,0 +1,92 @@
+/**
+ * Judges a directory before anything is written into it: a store, an empty place for a new one, or something else, which
+ * is refused and left as it is.
+ */
+import { CometError } from "../base/errors.js";
+import type { Disk } from "../io/disk.js";
+
+export class StorePaths {
+  readonly root: string;
+  readonly commitLog: string;
+  readonly consumeQueue: string;
+  readonly index: string;
+  readonly checkpoint: string;
+  readonly dispatchCheckpoint: string;
+  readonly abort: string;
+  readonly lock: string;
+
+  constructor(root: string, commitLog: string | undefined) {
+    this.root = root;
+    this.commitLog = commitLog ?? `${root}/commitlog`;
+    this.consumeQueue = `${root}/consumequeue`;
+    this.index = `${root}/index`;
+    this.checkpoint = `${root}/checkpoint`;
+    this.dispatchCheckpoint = `${root}/dispatch.checkpoint`;
+    this.abort = `${root}/abort`;
+    this.lock = `${root}/lock`;
+  }
+}
+
+/** What CometMQ and Apache RocketMQ put into a store's root. */
+const KNOWN = new Set([
+  "abort",
+  "abort.bak",
+  "batchconsumequeue",
+  "checkpoint",
+  "commitlog",
+  "compaction",
+  "config",
+  "consumequeue",
+  "consumequeue_ext",
+  "dispatch.checkpoint",
+  "index",
+  "lock",
+  "lock.pid",
+  "lost+found",
+  "pop_rocksdb",
+  "kvStore",
+  "rocksdbstore",
+  "timerlog",
+  "timerrocksdb",
+  "timerwheel",
+  "transrocksdb",
+]);
+
+/** Throws COMETMQ_NOT_A_STORE; touches nothing. */
+export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
+  if (disk.sizeOf(paths.root) >= 0 && !disk.isDirectory(paths.root)) {
+    throw new CometError("COMETMQ_NOT_A_STORE", `${paths.root} is a file.`);
+  }
+  const names = disk.list(paths.root);
+  if (names.length === 0 || names.includes("commitlog") || names.includes("config")) return;
+  const stranger = names.find((name) => !KNOWN.has(name));
+  if (stranger === undefined) return;
+  throw new CometError(
+    "COMETMQ_NOT_A_STORE",
+    `${paths.root} has no commitlog, but it holds ${JSON.stringify(stranger)}.`,
+  );
+}
+
+/**
+ * Size of the first file in `directory` whose name is 20 digits: the size the store was written with; undefined without
+ * one.
+ */
+export function foundFileBytes(disk: Disk, directory: string): number | undefined {
+  for (const name of disk.list(directory)) {
+    if (!/^\d{20}$/.test(name)) continue;
+    const sizeBytes = disk.sizeOf(`${directory}/${name}`);
+    if (sizeBytes > 0) return sizeBytes;
+  }
+  return undefined;
+}
+
+/** The same for queues: the first file of the first queue that has one. */
+export function foundQueueFileBytes(disk: Disk, root: string): number | undefined {
+  for (const topic of disk.list(root)) {
+    for (const queueId of disk.list(`${root}/${topic}`)) {
+      const sizeBytes = foundFileBytes(disk, `${root}/${topic}/${queueId}`);
+      if (sizeBytes !== undefined) return sizeBytes;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,56 @@
+/** The store's own view of a queue handle, and the table of all of them. */
+import { ConsumeQueueReader, type ReaderContext } from "../consumequeue/consume-queue-reader.js";
+import { queueDirectory } from "../consumequeue/queue-directory.js";
+import type { QueueHandle } from "./types.js";
+
+export class StoreQueue implements QueueHandle {
+  readonly topic: string;
+  readonly topicBytes: Buffer;
+  readonly queueId: number;
+  readonly slot: number;
+  /** Offset of the next message to be appended. */
+  nextOffset = 0;
+  /** First offset whose record the log still holds. */
+  minOffset = 0;
+  readonly reader: ConsumeQueueReader;
+
+  constructor(topic: string, queueId: number, slot: number, reader: ConsumeQueueReader) {
+    this.topic = topic;
+    this.topicBytes = Buffer.from(topic);
+    this.queueId = queueId;
+    this.slot = slot;
+    this.reader = reader;
+  }
+}
+
+export class StoreQueues {
+  readonly #root: string;
+  readonly #context: ReaderContext;
+  readonly #byTopic = new Map<string, Map<number, StoreQueue>>();
+  /** By slot. */
+  readonly all: StoreQueue[] = [];
+
+  constructor(root: string, context: ReaderContext) {
+    this.#root = root;
+    this.#context = context;
+  }
+
+  find(topic: string, queueId: number): StoreQueue | undefined {
+    return this.#byTopic.get(topic)?.get(queueId);
+  }
+
+  /** Throws COMETMQ_STORE_CORRUPT for names that cannot be a directory. */
+  add(topic: string, queueId: number): StoreQueue {
+    const reader = new ConsumeQueueReader(this.#context, queueDirectory(this.#root, topic, queueId));
+    const queue = new StoreQueue(topic, queueId, this.all.length, reader);
+    this.all.push(queue);
+    const ofTopic = this.#byTopic.get(topic);
+    if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[queueId, queue]]));
+    else ofTopic.set(queueId, queue);
+    return queue;
+  }
+
+  ofTopic(topic: string): Iterable<StoreQueue> {
+    return this.#byTopic.get(topic)?.values() ?? [];
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Drives Apache's unmodified Java clients against a server and judges it by their answers: the cases of cases.txt, then
+ * a bulk of messages that must all arrive, whole and in order. Prints one line a case and the count at the end.
+ *
+ *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on free ports
+ *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
+ *   --only REGEX                                  other cases than the listed ones, by name without the client; no bulk
+ *   --bulk COUNT                                  messages of the bulk, 0 for none (10000)
+ *   --limit SECONDS                               a client program's time (300)
+ *   --keep                                        leaves the store and the logs, and says where
+ */
+import { spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import readline from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
+const PROGRAMS = { "java-remoting-5.4.0": "Conformance", mqadmin: "Admin" };
+const START_LIMIT_MS = 30_000;
+const STOP_LIMIT_MS = 15_000;
+
+const { values: options } = parseArgs({
+  options: {
+    namesrv: { type: "string" },
+    broker: { type: "string" },
+    only: { type: "string" },
+    bulk: { type: "string", default: "10000" },
+    limit: { type: "string", default: "300" },
+    keep: { type: "boolean", default: false },
+  },
+});
+
+const scratch = mkdtempSync(path.join(tmpdir(), "cometmq-clients-"));
+const children = new Set();
+const counts = { ok: 0, FAIL: 0, skip: 0 };
+
+process.on("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+  if (!options.keep) rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+});
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+
+await main();
+
+async function main() {
+  const cases = listedCases();
+  const bulkCount = options.only === undefined ? Number(options.bulk) : 0;
+  const all = [...cases, ...(bulkCount > 0 ? [`bulk/push-${bulkCount}`] : [])];
+  const built = await build();
+  if (built.reason !== undefined) {
+    for (const name of all) report("skip", name, built.reason);
+  } else {
+    const server = await startServer();
+    if (server !== undefined) {
+      for (const client of Object.keys(PROGRAMS)) await runClient(client, cases, server, built.classPath);
+      if (bulkCount > 0) await runBulk(bulkCount, server, built.classPath);
+      await server.stop();
+    }
+  }
+  if (options.keep) say(`# store and logs: ${scratch}`);
+  say(`${counts.ok} passed, ${counts.FAIL} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ""}`);
+  process.exitCode = counts.FAIL > 0 || counts.ok + counts.skip === 0 ? 1 : 0;
+}
+
+function say(line) {
+  process.stdout.write(`${line}\n`);
+}
+
+/** `result` is ok, FAIL or skip. */
+function report(result, name, why) {
+  counts[result]++;
+  say(why === undefined || why === "" ? `${result} ${name}` : `${result} ${name}: ${why}`);
+}
+
+function listedCases() {
+  return readFileSync(path.join(HERE, "cases.txt"), "utf8")
+    .split("\n")
+    .map((line) => line.replace(/#.*/, "").trim())
+    .filter((line) => line !== "");
+}
+
+async function build() {
+  const reason = missingTool();
+  if (reason !== undefined) return { reason };
+  try {
+    return { classPath: await buildJava("clients") };
+  } catch (error) {
+    if (error instanceof JarsUnavailable) return { reason: error.message };
+    throw error;
+  }
+}
+
+/** Starts a child whose lines go to `onLine`, whose stderr goes to a file, and which ends with this process. */
+function start(name, command, args, env, onLine) {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    cwd: scratch,
+    env: { ...process.env, ...env },
+  });
+  children.add(child);
+  const errors = path.join(scratch, `${name}.err`);
+  child.stderr.pipe(createWriteStream(errors));
+  readline.createInterface({ input: child.stdout }).on("line", onLine);
+  const ended = new Promise((resolve) => {
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", (status, signal) => resolve(status ?? signal));
+  }).finally(() => children.delete(child));
+  return { child, ended, lastErrors: () => tail(errors) };
+}
+
+function tail(file) {
+  const lines = readFileSync(file, "utf8").trim().split("\n");
+  return lines
+    .filter((line) => !/^\s*at /.test(line))
+    .slice(-5)
+    .join(" | ")
+    .slice(-600);
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}
+
+// The server
+
+async function startServer() {
+  if (options.namesrv !== undefined || options.broker !== undefined) {
+    if (options.namesrv === undefined || options.broker === undefined)
+      throw new Error("--namesrv and --broker go together");
+    return { namesrv: options.namesrv, broker: options.broker, stop: async () => {} };
+  }
+  let ready;
+  const serving = new Promise((resolve) => {
+    ready = resolve;
+  });
+  const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), "--namesrv-port", "0", "--broker-port", "0"];
+  const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
+    if (line.startsWith("ready")) ready(line);
+  });
+  const line = await Promise.race([serving, server.ended, sleep(START_LIMIT_MS)]);
+  const [, namesrv] = /\bnamesrv=(\S+)/.exec(line) ?? [];
+  const [, broker] = /\bbroker=(\S+)/.exec(line) ?? [];
+  if (namesrv === undefined || broker === undefined) {
+    report(
+      "FAIL",
+      "server/start",
+      `no ready line with its addresses (${line ?? "nothing in time"}): ${server.lastErrors()}`,
+    );
+    return undefined;
+  }
+  say(`# ${line}`);
+  return { namesrv, broker, stop: () => stopServer(server) };
+}
+
+/** A server that died meanwhile, or does not end with status 0 when asked to, has failed whatever the clients saw. */
+async function stopServer(server) {
+  const early = server.child.exitCode ?? server.child.signalCode;
+  if (early === null) server.child.kill("SIGTERM");
+  const status = await Promise.race([server.ended, sleep(STOP_LIMIT_MS)]);
+  if (early !== null) report("FAIL", "server/stop", `it had died with ${early}: ${server.lastErrors()}`);
+  else if (status === 0) report("ok", "server/stop");
+  else
+    report(
+      "FAIL",
+      "server/stop",
+      `SIGTERM: ${status ?? "still there"} after at most ${STOP_LIMIT_MS} ms: ${server.lastErrors()}`,
+    );
+}
+
+// The clients
+
+function startJava(name, server, classPath, args, env, onLine) {
+  const home = path.join(scratch, name);
+  mkdirSync(home, { recursive: true });
+  const jvm = [
+    "-Xmx640m",
+    `-Duser.home=${home}`,
+    `-Drocketmq.home.dir=${home}`,
+    `-Drocketmq.client.logRoot=${path.join(home, "logs")}`,
+  ];
+  const addresses = { NAMESRV_ADDR: server.namesrv, BROKER_ADDR: server.broker, OUT: "" };
+  return start(name, "java", [...jvm, "-cp", classPath, ...args], { ...addresses, ...env }, onLine);
+}
+
+/** Waits for a program's end, within its limit. Returns why it ended badly, or undefined. */
+async function finish(program) {
+  const status = await Promise.race([program.ended, sleep(Number(options.limit) * 1000)]);
+  if (status === undefined) {
+    program.child.kill("SIGKILL");
+    await program.ended;
+    return `not within the limit of ${options.limit} s`;
+  }
+  return status === 0 || status === 1 ? undefined : `the program ended with ${status}: ${program.lastErrors()}`;
+}
+
+async function runClient(client, listed, server, classPath) {
+  const wanted = listed.filter((name) => name.startsWith(`${client}/`));
+  if (options.only === undefined && wanted.length === 0) return;
+  const only = options.only ?? wanted.map((name) => name.slice(client.length + 1)).join("|");
+  const missing = new Set(options.only === undefined ? wanted : []);
+  const program = startJava(client, server, classPath, [PROGRAMS[client]], { ONLY: only }, (line) => {
+    const [, result, name, why] = /^(ok|FAIL) (\S+?)(?:: (.*))?$/.exec(line) ?? [];
+    if (result === undefined) return;
+    missing.delete(name);
+    report(result, name, why);
+  });
+  const bad = await finish(program);
+  for (const name of missing) report("FAIL", name, bad ?? `no verdict: ${program.lastErrors()}`);
+  if (bad !== undefined && missing.size === 0) report("FAIL", `${client}/finish`, bad);
+}
+
+async function runBulk(count, server, classPath) {
+  const name = `bulk/push-${count}`;
+  let judged = false;
+  const program = startJava("bulk", server, classPath, ["Bulk", String(count)], {}, (line) => {
+    const [, result, why] = /^(ok|FAIL) bulk\/\S+: (.*)$/.exec(line) ?? [];
+    if (result === undefined) return;
+    judged = true;
+    report(result, name, why);
+  });
+  const bad = await finish(program);
+  if (!judged) report("FAIL", name, bad ?? `no verdict: ${program.lastErrors()}`);
+}

@@ -1,0 +1,280 @@
+/**
+ * The index against a naive model: a list of entries a file, chains made by looking through the list. Slots and entries
+ * are few, so that chains grow long and files roll; files are closed and opened again anywhere; bytes are spoilt.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { systemClock } from "#src/base/clock.js";
+import { IndexDirectory } from "#src/index/index-directory.js";
+import { entryPosition, INDEX_ENTRY_BYTES, indexFileBytes } from "#src/index/index-file.js";
+import { indexKeyHash } from "#src/index/index-key.js";
+import { IndexQuery } from "#src/index/index-query.js";
+import { inspectIndexFile } from "#src/index/index-repair.js";
+import { IndexWriter } from "#src/index/index-writer.js";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+
+const TIME = 1762255040133;
+const KEYS = ["a", "b", "c", "AaAa", "BBBB", "long key", "ü"];
+
+interface Entry {
+  readonly keyHash: number;
+  readonly phyOffset: number;
+  readonly seconds: number;
+}
+
+interface ModelFile {
+  begin: number;
+  end: number;
+  readonly entries: Entry[];
+}
+
+/** What Apache does, without files. */
+class Model {
+  readonly files: ModelFile[] = [];
+  readonly #capacity: number;
+  readonly #slots: number;
+
+  constructor(maxHashSlotNum: number, maxIndexNum: number) {
+    this.#slots = maxHashSlotNum;
+    this.#capacity = maxIndexNum - 1;
+  }
+
+  put(keyHash: number, phyOffset: number, storeTimestamp: number): void {
+    let file = this.files.at(-1);
+    if (file === undefined || file.entries.length === this.#capacity) {
+      const end = file?.end ?? 0;
+      file = { begin: end, end, entries: [] };
+      this.files.push(file);
+    }
+    const seconds = file.begin <= 0 ? 0 : Math.max(0, Math.trunc((storeTimestamp - file.begin) / 1000));
+    if (file.entries.length === 0) file.begin = storeTimestamp;
+    file.entries.push({ keyHash, phyOffset, seconds });
+    file.end = storeTimestamp;
+  }
+
+  query(keyHash: number, maxCount: number, begin: number, end: number): number[] {
+    const found: number[] = [];
+    for (const file of [...this.files].reverse()) {
+      const overlaps =
+        (begin < file.begin && end > file.end) ||
+        (begin >= file.begin && begin <= file.end) ||
+        (end >= file.begin && end <= file.end);
+      const chain = [...file.entries]
+        .reverse()
+        .filter((entry) => entry.keyHash % this.#slots === keyHash % this.#slots);
+      for (const entry of overlaps ? chain : []) {
+        if (found.length >= maxCount) break;
+        const time = file.begin + entry.seconds * 1000;
+        if (entry.keyHash === keyHash && time >= begin && time <= end) found.push(entry.phyOffset);
+        if (time < begin) break;
+      }
+      if (file.begin < begin || found.length >= maxCount) break;
+    }
+    return found;
+  }
+
+  /** The log was cut. */
+  truncate(phyOffset: number): void {
+    const entries = this.files.flatMap((file) => file.entries);
+    const kept = entries.filter((entry) => entry.phyOffset < phyOffset).length;
+    let left = kept;
+    for (const file of this.files) {
+      file.entries.splice(Math.min(left, file.entries.length));
+      left -= file.entries.length;
+    }
+    while (this.files.length > 0 && this.files.at(-1)!.entries.length === 0) this.files.pop();
+    const last = this.files.at(-1);
+    // Known to the second only, and the first entry's time is that of the file.
+    if (last === undefined || kept === entries.length) return;
+    last.end = last.begin + (last.entries.length === 1 ? 0 : last.entries.at(-1)!.seconds * 1000);
+  }
+}
+
+const sizes = fc.record({
+  maxHashSlotNum: fc.integer({ min: 1, max: 9 }),
+  maxIndexNum: fc.integer({ min: 2, max: 12 }),
+});
+const hash = fc.constantFrom(...KEYS.map((key) => indexKeyHash("T", key, "K")));
+const put = fc.record({
+  type: fc.constant("put" as const),
+  hash,
+  gap: fc.nat(3),
+  later: fc.integer({ min: -900, max: 5000 }),
+});
+const step = fc.oneof(
+  { weight: 12, arbitrary: put },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant("flush" as const) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("reopen" as const) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("cut" as const), back: fc.nat(20) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant("expire" as const), part: fc.nat(100) }) },
+);
+const window = fc.tuple(fc.integer({ min: -5000, max: 200_000 }), fc.integer({ min: -5000, max: 200_000 }), fc.nat(40));
+
+function expectAnswers(disk: MemoryDisk, layout: IndexDirectory["sizes"], model: Model, windows: number[][]): void {
+  const query = new IndexQuery(disk, "index", layout);
+  for (const key of KEYS) {
+    const keyHash = indexKeyHash("T", key, "K");
+    for (const [begin, end, max] of [[-TIME, Infinity, 1000], ...windows] as [number, number, number][]) {
+      const found = query.query("T", key, "K", max, TIME + begin, TIME + end);
+      expect(found.problems).toEqual([]);
+      expect(found.phyOffsets).toEqual(model.query(keyHash, max, TIME + begin, TIME + end));
+    }
+  }
+  query.close();
+}
+
+test("whatever happens, the answers are the model's", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      sizes,
+      fc.array(step, { maxLength: 120 }),
+      fc.array(window, { maxLength: 4 }),
+      async (layout, steps, windows) => {
+        const disk = new MemoryDisk();
+        const model = new Model(layout.maxHashSlotNum, layout.maxIndexNum);
+        let directory = IndexDirectory.load(disk, "index", layout);
+        let writer = new IndexWriter(directory, systemClock);
+        let phyOffset = 0;
+        let time = TIME;
+        for (const one of steps) {
+          if (one.type === "put") {
+            phyOffset += one.gap * 100;
+            time += one.later;
+            writer.put(one.hash, phyOffset, time);
+            model.put(one.hash, phyOffset, time);
+            continue;
+          }
+          writer.flush();
+          if (one.type === "flush") expectAnswers(disk, layout, model, windows);
+          if (one.type === "expire") {
+            const before = Math.floor((phyOffset * one.part) / 100);
+            const removed = directory.deleteExpired(before);
+            for (let i = 0; i < removed; i++)
+              expect(model.files.shift()!.entries.every((entry) => entry.phyOffset < before)).toBe(true);
+          }
+          if (one.type !== "reopen" && one.type !== "cut") continue;
+          await writer.close();
+          directory = IndexDirectory.load(disk, "index", layout);
+          expect(directory.problems).toEqual([]);
+          if (one.type === "cut") {
+            directory.truncateAfter(phyOffset - one.back * 50);
+            model.truncate(phyOffset - one.back * 50);
+            for (const file of directory.files) expect(inspectIndexFile(file)).toBe("");
+          }
+          writer = new IndexWriter(directory, systemClock);
+        }
+        await writer.close();
+        expectAnswers(disk, layout, model, windows);
+        expect(disk.list("index").length).toBe(model.files.length);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+/** An index of `count` entries at offsets 10, 20, …, a second apart. */
+async function build(layout: IndexDirectory["sizes"], hashes: number[]): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  const writer = new IndexWriter(IndexDirectory.load(disk, "index", layout), systemClock);
+  hashes.forEach((keyHash, i) => {
+    writer.put(keyHash, i * 10, TIME + i * 1000);
+  });
+  await writer.close();
+  return disk;
+}
+
+const spoilt = fc.array(fc.tuple(fc.nat(10_000), fc.oneof(fc.constantFrom(0, 0xff, 0x80, 1), fc.nat(255))), {
+  minLength: 1,
+  maxLength: 12,
+});
+
+test("spoilt bytes never hang or throw, invent no offset, and are mended by a repair", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      sizes,
+      fc.array(hash, { minLength: 1, maxLength: 60 }),
+      spoilt,
+      async (layout, hashes, changes) => {
+        const disk = await build(layout, hashes);
+        const names = disk.list("index");
+        for (const [at, value] of changes) {
+          const path = `index/${names[at % names.length]}`;
+          disk.openFile(path, false).writeAt(Uint8Array.of(value), 0, 1, at % indexFileBytes(layout));
+        }
+        const query = new IndexQuery(disk, "index", layout);
+        for (const key of KEYS) {
+          for (const begin of [0, TIME + 3000]) {
+            const found = query.query("T", key, "K", 1000, begin, Infinity);
+            expect(found.phyOffsets.length).toBeLessThanOrEqual(names.length * layout.maxIndexNum);
+            for (const phyOffset of found.phyOffsets)
+              expect(Number.isSafeInteger(phyOffset) && phyOffset >= 0).toBe(true);
+          }
+        }
+        query.close();
+
+        const directory = IndexDirectory.load(disk, "index", layout);
+        directory.repairAfter(-1);
+        directory.truncateAfter(hashes.length * 10);
+        const again = IndexDirectory.load(disk, "index", layout);
+        const writer = new IndexWriter(again, systemClock);
+        expect(writer.endPhyOffset).toBeLessThan(hashes.length * 10);
+        const next = hashes.length * 10;
+        writer.put(indexKeyHash("T", "new", "K"), next, TIME + 10 ** 6);
+        await writer.close();
+        expect(inspectIndexFile(again.last!)).toBe("");
+        expect(new IndexQuery(disk, "index", layout).query("T", "new", "K", 64, 0, Infinity).phyOffsets[0]).toBe(next);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("a process killed at any write, or a machine that kept any of the pages, loses no key the replay brings back", async () => {
+  const cut = fc.record({
+    layout: sizes,
+    hashes: fc.array(hash, { minLength: 1, maxLength: 60 }),
+    keep: fc.infiniteStream(fc.boolean()),
+  });
+  await fc.assert(
+    fc.asyncProperty(cut, fc.nat(60), async ({ layout, hashes, keep }, flushedCount) => {
+      const flushed = Math.min(flushedCount, hashes.length);
+      const disk = await build(layout, hashes.slice(0, flushed));
+      const later = await build(layout, hashes);
+      // Of the pieces of the last file that were written after the flush, some reached the disk.
+      const name = disk.list("index").at(-1);
+      const laterName = later.list("index")[Math.max(0, disk.list("index").length - 1)];
+      if (name !== undefined && laterName !== undefined) {
+        const bytes = later.readFile(`index/${laterName}`)!;
+        const file = disk.openFile(`index/${name}`, false);
+        for (let at = 0; at < bytes.length; at += 20) {
+          if (keep.next().value) file.writeAt(bytes, at, Math.min(20, bytes.length - at), at);
+        }
+      }
+      const directory = IndexDirectory.load(disk, "index", layout);
+      directory.repairAfter(-1);
+      directory.truncateAfter(hashes.length * 10);
+      const writer = new IndexWriter(directory, systemClock);
+      const from = writer.endPhyOffset;
+      hashes.forEach((keyHash, i) => {
+        if (i * 10 > from || directory.files.length === 0) writer.put(keyHash, i * 10, TIME + i * 1000);
+      });
+      await writer.close();
+      for (const file of directory.files) expect(inspectIndexFile(file)).toBe("");
+      const query = new IndexQuery(disk, "index", layout);
+      for (const key of KEYS) {
+        const keyHash = indexKeyHash("T", key, "K");
+        const wanted = hashes.flatMap((one, i) => (one === keyHash ? [i * 10] : [])).reverse();
+        expect(query.query("T", key, "K", 1000, 0, Infinity).phyOffsets).toEqual(wanted);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("entries lie where the layout says", () => {
+  fc.assert(
+    fc.property(sizes, fc.nat(11), (layout, number) => {
+      expect(entryPosition(layout, number)).toBe(40 + 4 * layout.maxHashSlotNum + INDEX_ENTRY_BYTES * number);
+    }),
+  );
+});

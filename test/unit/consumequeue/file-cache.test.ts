@@ -1,0 +1,56 @@
+import { describe, expect, it } from "vitest";
+import { FileCache } from "#src/consumequeue/file-cache.js";
+import { WatchedDisk } from "./queue-fixture.js";
+
+describe("FileCache", () => {
+  it("closes the longest unused file", () => {
+    const watched = new WatchedDisk();
+    const cache = new FileCache(watched.asDisk(), 2);
+    cache.create("/a", 10);
+    cache.create("/b", 10);
+    cache.get("/a").writeAt(Buffer.from("x"), 0, 1, 0);
+    cache.create("/c", 10);
+    expect([cache.openCount, watched.openHandles, watched.openMax]).toEqual([2, 2, 3]);
+    const stillOpen = cache.get("/a");
+    expect(watched.openMax).toBe(3);
+    cache.get("/b");
+    expect(stillOpen.sizeBytes()).toBe(10);
+    cache.get("/c");
+    expect(() => stillOpen.sizeBytes()).toThrow("used after close");
+    expect(watched.openHandles).toBe(2);
+    cache.close();
+    expect(watched.openHandles).toBe(0);
+  });
+
+  it("does not close a file under a sync, and closes it afterwards", async () => {
+    const watched = new WatchedDisk();
+    const cache = new FileCache(watched.asDisk(), 1);
+    cache.create("/a", 10);
+    let release = (): void => {};
+    watched.holdSyncs = new Promise((resolve) => {
+      release = resolve;
+    });
+    const syncing = cache.sync("/a");
+    cache.create("/b", 10);
+    cache.forget("/a");
+    expect(watched.openHandles).toBe(2);
+    release();
+    await syncing;
+    expect(watched.syncs).toEqual(["/a"]);
+    expect(watched.openHandles).toBe(1);
+  });
+
+  it("makes files of the whole length, over the remains of an attempt", () => {
+    const watched = new WatchedDisk();
+    const disk = watched.asDisk();
+    disk.writeAtomically("/a", "old bytes");
+    new FileCache(disk, 1).create("/a", 20);
+    expect(disk.readFile("/a")).toEqual(Buffer.alloc(20));
+  });
+
+  it("tells a missing file from an unreadable one", () => {
+    const cache = new FileCache(new WatchedDisk().asDisk(), 1);
+    expect(cache.find("/none")).toBeUndefined();
+    expect(() => cache.get("/none")).toThrow(expect.objectContaining({ code: "COMETMQ_IO" }));
+  });
+});

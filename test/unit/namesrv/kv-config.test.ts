@@ -1,0 +1,70 @@
+import { expect, test } from "vitest";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+import { KvConfig } from "#src/server/namesrv/kv-config.js";
+
+const PATH = "/ns/kvConfig.json";
+
+function diskWith(content: string): MemoryDisk {
+  const disk = new MemoryDisk();
+  disk.makeDirectory("/ns");
+  disk.writeAtomically(PATH, content);
+  return disk;
+}
+
+test("the file is Apache's, and what was put is there after opening again", () => {
+  const disk = new MemoryDisk();
+  const config = KvConfig.open(disk, PATH);
+  expect(disk.sizeOf(PATH)).toBe(-1);
+  config.put("ORDER_TOPIC_CONFIG", "T", "a:4;b:4");
+  config.put("__proto__", "1", "../x");
+  expect(disk.readFile(PATH)!.toString()).toBe(
+    '{"configTable":{"ORDER_TOPIC_CONFIG":{"T":"a:4;b:4"},"__proto__":{"1":"../x"}}}',
+  );
+  const again = KvConfig.open(disk, PATH);
+  expect(again.get("ORDER_TOPIC_CONFIG", "T")).toBe("a:4;b:4");
+  expect(again.get("__proto__", "1")).toBe("../x");
+  again.delete("ORDER_TOPIC_CONFIG", "T");
+  expect(KvConfig.open(disk, PATH).list("ORDER_TOPIC_CONFIG")).toEqual(new Map());
+  expect(disk.list("/ns")).toEqual(["kvConfig.json"]);
+});
+
+test("a file as Apache writes it is read", () => {
+  const config = KvConfig.open(diskWith('{"configTable":{"ns":{"a":"b"},"empty":{}}}'), PATH);
+  expect(config.get("ns", "a")).toBe("b");
+  expect(config.list("empty")).toEqual(new Map());
+  expect(config.list("other")).toBeUndefined();
+  expect(KvConfig.open(diskWith(""), PATH).list("ns")).toBeUndefined();
+  expect(KvConfig.open(diskWith("{}"), PATH).list("ns")).toBeUndefined();
+});
+
+test.each(["[]", "{", '{"configTable":[]}', '{"configTable":{"a":1}}', '{"configTable":{"a":{"b":[]}}}'])(
+  "a file that is something else stops the start and is left as it was: %s",
+  (content) => {
+    const disk = diskWith(content);
+    expect(() => KvConfig.open(disk, PATH)).toThrow(expect.objectContaining({ code: "COMETMQ_CONFIG" }));
+    expect(disk.readFile(PATH)!.toString()).toBe(content);
+  },
+);
+
+test("counts and lengths are bounded, across a restart too", () => {
+  const limits = { namespacesMax: 2, keysMax: 3, nameCharsMax: 4, valueCharsMax: 5 };
+  const disk = new MemoryDisk();
+  let config = KvConfig.open(disk, PATH, limits);
+  const refused = (namespace: string, key: string, value = "v") =>
+    expect(() => config.put(namespace, key, value)).toThrow(expect.objectContaining({ code: "COMETMQ_BAD_REQUEST" }));
+  refused("long.", "k");
+  refused("n", "long.");
+  refused("n", "k", "longer");
+  config.put("n", "k", "12345");
+  config.put("m", "k", "v");
+  refused("o", "k");
+  config.put("m", "l", "v");
+  refused("m", "m");
+  config.put("m", "l", "w");
+  config = KvConfig.open(disk, PATH, limits);
+  refused("m", "m");
+  config.delete("m", "l");
+  config.delete("m", "l");
+  config.put("m", "m", "v");
+  refused("m", "n");
+});
