@@ -16,12 +16,15 @@ export const WINDOW_MAX = 1_024;
 
 /** Counts shared by all connections of a run. */
 export class Tally {
-  constructor() {
+  /** @param {number} errorsMax so many end the run: a closed loop would only repeat what is refused */
+  constructor(errorsMax = ERRORS_MAX) {
+    this.errorsMax = errorsMax;
     this.requests = 0;
     this.requestsMax = Number.MAX_SAFE_INTEGER;
     this.answers = 0;
     this.messages = 0;
     this.errors = 0;
+    this.warmupErrors = 0;
     /** @type {Map<string, number>} */
     this.errorKinds = new Map();
     this.latencies = new LatencyHistogram();
@@ -37,11 +40,19 @@ export class Tally {
     if (this.errorKinds.has(kind) || this.errorKinds.size < ERROR_KINDS_MAX) {
       this.errorKinds.set(kind, (this.errorKinds.get(kind) ?? 0) + 1);
     }
-    if (this.errors > ERRORS_MAX) throw new Error(`more than ${ERRORS_MAX} errors, among them: ${kind}`);
+    if (this.errors > this.errorsMax) throw new Error(`more than ${this.errorsMax} errors, among them: ${kind}`);
+  }
+
+  /** What was refused until now is no error of the window: a JVM that has just started refuses sends for a while. */
+  startMeasuring() {
+    this.measuring = true;
+    this.warmupErrors = this.errors;
+    this.errors = 0;
+    this.errorKinds.clear();
   }
 
   errorFields() {
-    return { errors: this.errors, errorKinds: Object.fromEntries(this.errorKinds) };
+    return { errors: this.errors, warmupErrors: this.warmupErrors, errorKinds: Object.fromEntries(this.errorKinds) };
   }
 }
 
@@ -263,7 +274,7 @@ export async function runMeasured(loop, limits) {
     const startMs = performance.now();
     if (limits.warmupMs > 0) await phase(running, limits.warmupMs, limits.messagesMax);
     warmupSeconds = round((performance.now() - startMs) / 1_000, 1);
-    running.measuring = true;
+    running.startMeasuring();
     const from = mark(limits.pid, running.messages);
     const fromAnswers = running.answers;
     await phase(running, limits.measureMs / 2, limits.messagesMax / 2);

@@ -20,8 +20,9 @@ const DRAIN_MS = 10_000;
 /** @type {import("./end-to-end.mjs").SenderTask} */
 const { target, topic, bodyBytes, rate, startUs, measureFromUs, messagesMax } = workerData;
 
+const intervalUs = 1e6 / rate;
 const sleepCell = new Int32Array(new SharedArrayBuffer(4));
-const tally = new Tally();
+const tally = new Tally(Number.MAX_SAFE_INTEGER);
 const connection = await Connection.open(target.broker);
 connection.onFailure = (error) => {
   tally.failure ??= error;
@@ -29,17 +30,17 @@ connection.onFailure = (error) => {
 connection.onHotAnswer = (scan, buffer, start) => {
   tally.answers++;
   if (scan.code === 0) tally.messages++;
+  else if (dueUsOf(scan.opaque - OPAQUE_BASE) < measureFromUs) tally.warmupErrors++;
   else tally.noteError(describeError(buffer, start));
 };
 
 const template = sendTemplate({ topic, brokerName: target.brokerName, bodyBytes, messageCount: 1 });
-const intervalUs = 1e6 / rate;
 let latestUs = 0;
 
 while (tally.requests < messagesMax) {
-  const leftUs = startUs + tally.requests * intervalUs - monotonicUs();
+  const dueUs = dueUsOf(tally.requests);
+  const leftUs = dueUs - monotonicUs();
   if (leftUs <= 0) {
-    const dueUs = startUs + tally.requests * intervalUs;
     if (dueUs >= measureFromUs && -leftUs > latestUs) latestUs = -leftUs;
     send(tally.requests, dueUs);
     // One turn of the event loop reads the answers that are there; while late, only every few messages.
@@ -59,8 +60,17 @@ parentPort?.postMessage({
   acknowledged: tally.messages,
   latestUs,
   errors: tally.errors + (tally.requests - tally.answers),
+  warmupErrors: tally.warmupErrors,
   errorKinds: tally.errorFields().errorKinds,
 });
+
+/**
+ * @param {number} sequence
+ * @returns {number} when that message is due
+ */
+function dueUsOf(sequence) {
+  return startUs + sequence * intervalUs;
+}
 
 /**
  * @param {number} sequence

@@ -119,7 +119,8 @@ class Consumer {
  * @typedef {object} SenderReport
  * @property {number} sent
  * @property {number} acknowledged
- * @property {number} errors
+ * @property {number} errors sends refused or never answered
+ * @property {number} warmupErrors those refused that were due before the window
  * @property {Record<string, number>} errorKinds
  * @property {number} latestUs how late the latest write of the measured window was against its due time
  */

@@ -132,6 +132,7 @@ async function runLatency(settings) {
     rate: settings.rate,
     ...figures,
     errors: report.errors + consumer.tally.errors + Math.max(0, lost),
+    warmupErrors: report.warmupErrors,
     errorKinds: { ...report.errorKinds, ...consumer.tally.errorFields().errorKinds },
     ...consumer.tally.latencies.summary(),
     latestSendUs: Math.round(report.latestUs),

@@ -3,7 +3,7 @@
  * units are complete; those never change, so a block of them stays right while the queue grows, and only what is new
  * is read from the file.
  *
- * A reader holds some hundred bytes of its own. Its handles and its block come from the thread's FileCache and
+ * A reader holds less than a hundred bytes of its own. Its handles and its block come from the thread's FileCache and
  * BlockPool.
  */
 import type { Disk } from "../io/disk.js";

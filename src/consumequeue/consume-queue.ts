@@ -35,6 +35,9 @@ export class ConsumeQueue {
   readonly #files: QueueFiles;
   #minBytes = 0;
   #maxPhyOffset = -1;
+  /** Log offsets of the unit at `#minBytes` and of the last one, where known, else -1: they save reading them again. */
+  #minPhyOffset = -1;
+  #lastPhyOffset = -1;
 
   /** `directory` comes from `queueDirectory`, which has judged the topic. */
   constructor(context: QueueContext, directory: string, topic: string, queueId: number) {
@@ -79,25 +82,38 @@ export class ConsumeQueue {
   }
 
   /**
-   * Finds the end. A clean close leaves the units in one piece; after a crash the last three files are read as Apache
-   * reads them, and what follows the first unit that does not count is dropped.
+   * Finds the end by the units themselves, in the last three files as Apache does: what follows the first one that does
+   * not count is dropped.
    */
   recover(mode: RecoveryMode): QueueRecovery {
     const staleTail = this.#files.recoverEnd(mode, unitCounts);
-    this.#readMaxPhyOffset();
+    this.#readEdges();
     return { staleTail };
   }
 
-  #readMaxPhyOffset(): void {
+  /** Takes over a queue whose end is known, because another thread has recovered it. */
+  resume(maxOffset: number): void {
+    this.#files.endAt(maxOffset * UNIT_BYTES);
+    this.#readEdges();
+  }
+
+  #readEdges(): void {
+    const files = this.#files;
     this.#maxPhyOffset = -1;
+    this.#lastPhyOffset = -1;
+    this.#minPhyOffset = -1;
     // Blank units come last only when a crash fell between a fill and the unit it was for.
-    for (let end = this.#files.endBytes; end > this.#files.firstBase; end -= UNIT_BYTES) {
-      const unit = this.#files.unitAt(end - UNIT_BYTES);
+    for (let end = files.endBytes; end > files.firstBase; end -= UNIT_BYTES) {
+      const unit = files.unitAt(end - UNIT_BYTES);
       if (unit === undefined) return;
       if (isBlankUnit(unit, 0)) continue;
+      this.#lastPhyOffset = end === files.endBytes ? readInt64(unit, 0) : -1;
       this.#maxPhyOffset = readInt64(unit, 0) + unitSizeBytes(unit, 0);
-      return;
+      break;
     }
+    if (this.#minBytes < files.firstBase || this.#minBytes >= files.endBytes) return;
+    const unit = files.unitAt(this.#minBytes);
+    if (unit !== undefined && !isBlankUnit(unit, 0)) this.#minPhyOffset = readInt64(unit, 0);
   }
 
   /**
@@ -115,6 +131,8 @@ export class ConsumeQueue {
     }
     const at = files.claim();
     writeUnit(files.pendingView, at, phyOffset, sizeBytes, tagsCode);
+    if (position === this.#minBytes) this.#minPhyOffset = phyOffset;
+    this.#lastPhyOffset = phyOffset;
     this.#maxPhyOffset = phyOffset + sizeBytes;
     return "appended";
   }
@@ -157,19 +175,22 @@ export class ConsumeQueue {
       files.cutAt(files.scan(base, (view, at) => unitCounts(view, at) && readInt64(view, at) < phyOffset));
     }
     this.#minBytes = Math.min(this.#minBytes, files.endBytes);
-    this.#readMaxPhyOffset();
+    this.#readEdges();
   }
 
-  /** The log begins at `minPhyOffset`: finds the first unit that points into it. */
+  /** The log begins at `minPhyOffset`: finds the first unit that points into it. Mostly without any I/O. */
   correctMinOffset(minPhyOffset: number): void {
+    if (this.#minPhyOffset >= minPhyOffset && this.#lastPhyOffset >= minPhyOffset) return;
     this.#minBytes = correctedMinBytes(this.#files, this.#minBytes, minPhyOffset);
+    this.#minPhyOffset = this.#minBytes < this.#files.endBytes ? this.#files.int64At(this.#minBytes) : -1;
   }
 
   /** Deletes whole files that only point before `minPhyOffset`, never the last one; returns how many. */
   deleteExpired(minPhyOffset: number): number {
     const files = this.#files;
+    const firstIsNeeded = this.#minPhyOffset >= minPhyOffset && this.#minBytes < files.firstBase + files.fileBytes;
     let deleted = 0;
-    while (!files.isEmpty && files.firstBase < files.lastBase) {
+    while (!firstIsNeeded && !files.isEmpty && files.firstBase < files.lastBase) {
       if (files.int64At(files.firstBase + files.fileBytes - UNIT_BYTES) >= minPhyOffset) break;
       files.removeFirst();
       deleted++;
@@ -183,6 +204,8 @@ export class ConsumeQueue {
     this.#files.destroy();
     this.#minBytes = 0;
     this.#maxPhyOffset = -1;
+    this.#minPhyOffset = -1;
+    this.#lastPhyOffset = -1;
   }
 
   /** Bytes of its files, holes included. */

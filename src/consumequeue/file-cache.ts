@@ -5,10 +5,12 @@
 import type { Disk, DiskFile } from "../io/disk.js";
 
 export const OPEN_FILES_MAX = 512;
+/** Syncs in flight at once: the thread pool does no more, and each holds a handle. */
+const SYNCS_MAX = 8;
 
 interface OpenFile {
   readonly file: DiskFile;
-  /** Syncs under way; a pinned file is not closed under them, even if that passes the limit for the moment. */
+  /** Syncs under way: a pinned file is not closed under them. */
   pins: number;
   forgotten: boolean;
 }
@@ -19,6 +21,8 @@ export class FileCache {
   /** In order of use, the latest last. */
   readonly #open = new Map<string, OpenFile>();
   #latest = "";
+  #syncing = 0;
+  readonly #waiting: (() => void)[] = [];
 
   constructor(disk: Disk, limit: number = OPEN_FILES_MAX) {
     this.#disk = disk;
@@ -59,8 +63,19 @@ export class FileCache {
     return file;
   }
 
+  /** Makes a file durable, on a pool thread and in its turn; does nothing when it has been deleted meanwhile. */
   async sync(path: string): Promise<void> {
-    const entry = this.#entry(path);
+    while (this.#syncing >= SYNCS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#syncing++;
+    try {
+      if (this.find(path) !== undefined) await this.#syncPinned(this.#open.get(path)!);
+    } finally {
+      this.#syncing--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #syncPinned(entry: OpenFile): Promise<void> {
     entry.pins++;
     try {
       await entry.file.sync();
@@ -71,7 +86,7 @@ export class FileCache {
   }
 
   syncNow(path: string): void {
-    this.#entry(path).file.syncNow();
+    this.find(path)?.syncNow();
   }
 
   /** Closes the handle, before the file is deleted or when another thread has done so. */

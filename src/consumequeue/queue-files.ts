@@ -43,9 +43,13 @@ export class QueueContext {
   readonly unitBytes: number;
   readonly sizeOption: string;
   readonly buffers = new UnitBuffers();
-  /** For reads that are done with before the next call. */
+  /** For reads that are done with before the next call; `window` says what it holds. */
   readonly scratch: Buffer;
   readonly scratchView: DataView;
+  readonly window: ScratchWindow = { owner: undefined, start: 0, bytes: 0 };
+  /** One unit, for `unitAt`. */
+  readonly unit: Buffer;
+  readonly unitView: DataView;
 
   constructor(options: QueueContextOptions) {
     if (!Number.isSafeInteger(options.fileBytes) || options.fileBytes <= 0) {
@@ -58,7 +62,16 @@ export class QueueContext {
     this.sizeOption = options.sizeOption;
     this.scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES - (SCRATCH_BYTES % options.unitBytes));
     this.scratchView = new DataView(this.scratch.buffer, this.scratch.byteOffset, this.scratch.length);
+    this.unit = Buffer.allocUnsafeSlow(options.unitBytes);
+    this.unitView = new DataView(this.unit.buffer, this.unit.byteOffset, this.unit.length);
   }
+}
+
+/** Bytes of a queue that a scan left in the scratch buffer, so that units in it are not read again. */
+interface ScratchWindow {
+  owner: QueueFiles | undefined;
+  start: number;
+  bytes: number;
 }
 
 /** Decides whether the unit at `view[position..]` counts. */
@@ -129,6 +142,7 @@ export class QueueFiles {
    * of length 0 is passed over. The end is that of the last file until `recoverEnd`. Returns the names not understood.
    */
   load(): string[] {
+    this.#forgetWindow();
     const unknown: string[] = [];
     const bases: number[] = [];
     const names = this.#context.disk.list(this.directory);
@@ -179,29 +193,64 @@ export class QueueFiles {
     return stale;
   }
 
+  /** Sets a known end; an empty queue stays at 0. */
+  endAt(position: number): void {
+    if (this.isEmpty) return;
+    assert(position >= this.#firstBase && position <= this.#lastBase + this.fileBytes, "the end lies in the files");
+    this.#endBytes = position;
+  }
+
   /** Position behind the units that pass `test`, from `from` on and without a break. */
   scan(from: number, test: UnitTest): number {
-    const { scratch, scratchView, unitBytes } = this.#context;
     const limit = this.#lastBase + this.fileBytes;
     let position = from;
-    let wanted = FIRST_READ_BYTES - (FIRST_READ_BYTES % unitBytes);
-    while (position < limit) {
-      const got = this.read(scratch, 0, wanted, position);
-      const whole = got - (got % unitBytes);
-      if (whole === 0) break;
-      for (let at = 0; at < whole; at += unitBytes) if (!test(scratchView, at)) return position + at;
-      position += whole;
-      wanted = scratch.length;
+    for (let wanted = FIRST_READ_BYTES; position < limit; wanted = SCRATCH_BYTES) {
+      const whole = this.#readWindow(position, wanted);
+      const passed = this.#passedInWindow(whole, test);
+      position += passed;
+      if (passed < whole || whole === 0) break;
     }
     return position;
   }
 
+  /** Whole units from `position` on into the scratch buffer; returns their bytes. */
+  #readWindow(position: number, bytesMax: number): number {
+    const { scratch, window, unitBytes } = this.#context;
+    const got = this.read(scratch, 0, Math.min(scratch.length, bytesMax - (bytesMax % unitBytes)), position);
+    window.owner = this;
+    window.start = position;
+    window.bytes = got - (got % unitBytes);
+    return window.bytes;
+  }
+
+  #passedInWindow(bytes: number, test: UnitTest): number {
+    const { scratchView, unitBytes } = this.#context;
+    for (let at = 0; at < bytes; at += unitBytes) if (!test(scratchView, at)) return at;
+    return bytes;
+  }
+
+  /**
+   * The end by a few reads. First the beginning of the file, then further and further out, then by halves: far behind
+   * the end of a short queue is nothing but hole, and reading it all over would cost the page cache dearly.
+   */
   #searchEnd(from: number, counts: UnitTest): number {
     const { unitBytes } = this.#context;
     let base = this.#lastBase;
-    while (base > from && !this.#unitPasses(base, counts)) base -= this.fileBytes;
-    let known = -1;
-    let beyond = this.fileBytes / unitBytes;
+    let whole = this.#readWindow(base, FIRST_READ_BYTES);
+    let passed = this.#passedInWindow(whole, counts);
+    while (passed === 0 && base > from) {
+      base -= this.fileBytes;
+      whole = this.#readWindow(base, FIRST_READ_BYTES);
+      passed = this.#passedInWindow(whole, counts);
+    }
+    if (passed < whole) return base + passed;
+    const units = this.fileBytes / unitBytes;
+    let known = passed / unitBytes - 1;
+    let beyond = Math.min(units, 2 * known + 2);
+    while (beyond < units && this.#unitPasses(base + beyond * unitBytes, counts)) {
+      known = beyond;
+      beyond = Math.min(units, 2 * beyond);
+    }
     while (beyond - known > 1) {
       const middle = (known + beyond) >>> 1;
       if (this.#unitPasses(base + middle * unitBytes, counts)) known = middle;
@@ -211,16 +260,18 @@ export class QueueFiles {
   }
 
   #unitPasses(position: number, test: UnitTest): boolean {
-    const { scratch, scratchView, unitBytes } = this.#context;
-    return this.read(scratch, 0, unitBytes, position) === unitBytes && test(scratchView, 0);
+    const unit = this.unitAt(position);
+    return unit !== undefined && test(unit, 0);
   }
 
   /** Looks a little way behind the end, within its file. */
   #somethingAt(end: number): boolean {
     if (end >= this.#lastBase + this.fileBytes) return false;
-    const { scratch } = this.#context;
-    const got = this.read(scratch, 0, FIRST_READ_BYTES, end);
-    for (let i = 0; i < got; i++) if (scratch[i] !== 0) return true;
+    const { scratch, window } = this.#context;
+    if (window.owner !== this || end < window.start || end >= window.start + window.bytes) {
+      this.#readWindow(end, FIRST_READ_BYTES);
+    }
+    for (let i = end - window.start; i < window.bytes; i++) if (scratch[i] !== 0) return true;
     return false;
   }
 
@@ -232,16 +283,21 @@ export class QueueFiles {
     return this.#context.cache.get(this.pathOf(position - inFile)).readAt(target, start, wanted, inFile);
   }
 
-  /** The int64 at `position`, which begins a unit's field; -1 where nothing is. */
+  /** The int64 that the unit at `position` begins with, its log offset; -1 where no unit is. */
   int64At(position: number): number {
-    const { scratch, scratchView } = this.#context;
-    return this.read(scratch, 0, 8, position) === 8 ? readInt64(scratchView, 0) : -1;
+    const unit = this.unitAt(position);
+    return unit === undefined ? -1 : readInt64(unit, 0);
   }
 
   /** The unit at `position`, valid until the next call. */
   unitAt(position: number): DataView | undefined {
-    const { scratch, scratchView, unitBytes } = this.#context;
-    return this.read(scratch, 0, unitBytes, position) === unitBytes ? scratchView : undefined;
+    const { scratch, window, unit, unitView, unitBytes } = this.#context;
+    const at = position - window.start;
+    if (window.owner === this && at >= 0 && at + unitBytes <= window.bytes) {
+      scratch.copy(unit, 0, at, at + unitBytes);
+      return unitView;
+    }
+    return this.read(unit, 0, unitBytes, position) === unitBytes ? unitView : undefined;
   }
 
   /**
@@ -283,10 +339,11 @@ export class QueueFiles {
   /** Copies of `unit` from the end to `toBytes`, written at once. An empty queue begins with the file of `toBytes`. */
   fill(unit: Uint8Array, toBytes: number): void {
     this.flush();
-    const { scratch, unitBytes } = this.#context;
+    const { scratch, window, unitBytes } = this.#context;
     const from = this.isEmpty ? toBytes - (toBytes % this.fileBytes) : this.#endBytes;
     assert(toBytes >= from && toBytes % unitBytes === 0, "units are filled forwards");
     this.#endBytes = from;
+    window.owner = undefined;
     for (let at = 0; at < scratch.length; at += unitBytes) scratch.set(unit, at);
     for (let position = from; position < toBytes; ) {
       const length = Math.min(scratch.length, toBytes - position);
@@ -297,6 +354,7 @@ export class QueueFiles {
   }
 
   #write(source: Uint8Array, length: number, position: number): void {
+    this.#forgetWindow();
     let done = 0;
     while (done < length) {
       const at = position + done;
@@ -340,6 +398,7 @@ export class QueueFiles {
   /** Everything from `position` on goes: later files are deleted, the rest of its own file becomes a hole. */
   cutAt(position: number): void {
     assert(this.#pending === undefined, "flushed before a cut");
+    this.#forgetWindow();
     while (this.#lastBase >= position && this.#lastBase > this.#firstBase) this.#removeLast();
     this.#endBytes = position;
     const inFile = position - this.#lastBase;
@@ -381,9 +440,14 @@ export class QueueFiles {
   }
 
   #remove(base: number): void {
+    this.#forgetWindow();
     const path = this.pathOf(base);
     this.#context.cache.forget(path);
     this.#context.disk.remove(path);
+  }
+
+  #forgetWindow(): void {
+    if (this.#context.window.owner === this) this.#context.window.owner = undefined;
   }
 
   #dropPending(): void {

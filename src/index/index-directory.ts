@@ -51,6 +51,10 @@ export class IndexDirectory {
         continue;
       }
       const foundBytes = disk.sizeOf(filePath);
+      if (foundBytes === 0) {
+        directory.problems.push({ path: filePath, kind: "empty", detail: "a file was being made" });
+        continue;
+      }
       if (foundBytes !== sizeBytes) {
         directory.problems.push({ path: filePath, kind: "size", detail: `${foundBytes} bytes, expected ${sizeBytes}` });
         continue;
@@ -109,34 +113,45 @@ export class IndexDirectory {
 
   /**
    * Our way after a crash: in files that end after the checkpoint's index time, and those with an implausible header,
-   * keeps the entries that are in order. Returns how many entries were lost. After a clean stop, with Infinity, it mends
-   * implausible headers only.
+   * keeps the entries that are in order. When one of the former lost any, later files go as well: the replay brings
+   * their keys back, but it would not fill a gap. Returns how many entries were lost. After a clean stop, with Infinity,
+   * it mends implausible headers only.
    */
   repairAfter(indexMsgTimestamp: number): number {
     const suspects = new Set(
       this.problems.filter((problem) => problem.kind === "header").map((problem) => problem.path),
     );
     let lost = 0;
-    this.files.forEach((file, i) => {
-      if (file.header.endTimestamp <= indexMsgTimestamp && !suspects.has(file.path)) return;
-      lost += rebuildSlots(file, Number.MAX_SAFE_INTEGER, this.files[i - 1]?.header);
+    for (let i = 0; i < this.files.length; i++) {
+      const file = this.files[i]!;
+      const isRecent = file.header.endTimestamp > indexMsgTimestamp;
+      if (!isRecent && !suspects.has(file.path)) continue;
+      const lostHere = rebuildSlots(file, Number.MAX_SAFE_INTEGER, this.files[i - 1]?.header, isRecent);
       file.close();
-    });
+      lost += lostHere;
+      if (!isRecent || lostHere === 0) continue;
+      for (const later of this.files.splice(i + 1)) {
+        lost += later.header.indexCount - 1;
+        later.remove();
+      }
+    }
     return lost;
   }
 
   /**
    * Takes off every entry at or past `maxPhyOffset`, the log's end, so that what is appended from there on is indexed
-   * as if those entries had never been. Cheap when there is nothing to do: call it on every start.
+   * as if those entries had never been. Files of no length, left by a process killed while it made one, go too. Cheap
+   * when there is nothing to do: call it on every start.
    */
   truncateAfter(maxPhyOffset: number): IndexTruncation {
+    for (const problem of this.problems) if (problem.kind === "empty") this.#disk.remove(problem.path);
     let removedFiles = 0;
     let removedEntries = 0;
     for (let file = this.last; file !== undefined; file = this.last) {
       const before = this.files.at(-2)?.header;
       const counted = file.header.indexCount - 1;
       const removed = cutEntries(file, maxPhyOffset, before);
-      removedEntries += removed >= 0 ? removed : rebuildSlots(file, maxPhyOffset, before);
+      removedEntries += removed >= 0 ? removed : rebuildSlots(file, maxPhyOffset, before, false);
       const wasCutEmpty = file.header.indexCount === 1 && counted > 0;
       if (!wasCutEmpty && (file.header.indexCount > 1 || before === undefined || before.endPhyOffset < maxPhyOffset)) {
         file.close();

@@ -36,7 +36,7 @@ export const DEFAULT_INDEX_SIZES: IndexSizes = { maxHashSlotNum: 5_000_000, maxI
 /** What is wrong with a file of the index directory; nothing is changed by finding it. */
 export interface IndexProblem {
   readonly path: string;
-  readonly kind: "foreign" | "size" | "header" | "slot" | "entry";
+  readonly kind: "foreign" | "empty" | "size" | "header" | "slot" | "entry";
   readonly detail: string;
 }
 

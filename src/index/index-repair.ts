@@ -25,14 +25,15 @@ import {
 import { SlotTable } from "./slot-table.js";
 
 const BLOCK_ENTRIES = 8192;
+const SECTOR_BYTES = 512;
 
 /** What the entries say, whatever header and slots do. */
 interface EntryScan {
   /** Entries 1 to indexCount - 1 are in order. */
-  readonly indexCount: number;
-  readonly lastPhyOffset: number;
-  readonly lastTimeDiff: number;
-  readonly hashSlotCount: number;
+  indexCount: number;
+  lastPhyOffset: number;
+  lastTimeDiff: number;
+  hashSlotCount: number;
   /** For each slot its newest entry. */
   readonly slots: Int32Array;
 }
@@ -64,18 +65,26 @@ export function cutEntries(file: IndexFile, maxPhyOffset: number, before: IndexH
   setEnd(file, kept + 1, endPhyOffset, timeDiff, removed === 0, before);
   header.hashSlotCount = Math.max(0, hashSlotCount);
   file.writeHeader();
+  clearEntries(file, kept + 1, kept + 1 + removed);
   return removed;
 }
 
 /**
  * Keeps the entries that are in order and below `maxPhyOffset`, and makes slots and header say the same. Returns how
- * many of the entries that the header counts were lost. A sound file is read and not written.
+ * many of the entries that the header counts were lost. A sound file is read and not written. `mayEndTorn`: it was
+ * not synced before a crash, so its last entry may be half there.
  */
-export function rebuildSlots(file: IndexFile, maxPhyOffset: number, before: IndexHeader | undefined): number {
+export function rebuildSlots(
+  file: IndexFile,
+  maxPhyOffset: number,
+  before: IndexHeader | undefined,
+  mayEndTorn: boolean,
+): number {
   const { header, sizes } = file;
   const counted = header.indexCount;
   const isChanged = mendBegin(file);
   const scan = scanEntries(file, maxPhyOffset);
+  if (mayEndTorn || scan.indexCount < counted) dropTornEntry(file, scan);
   const lost = counted - scan.indexCount;
   const slots = new SlotTable(file.handle, sizes.maxHashSlotNum, false);
   for (let slot = 0; slot < sizes.maxHashSlotNum; slot++) {
@@ -88,6 +97,7 @@ export function rebuildSlots(file: IndexFile, maxPhyOffset: number, before: Inde
     setEnd(file, scan.indexCount, endPhyOffset, scan.lastTimeDiff, keepsTime, before);
     header.hashSlotCount = scan.hashSlotCount;
     file.writeHeader();
+    clearEntries(file, scan.indexCount, counted);
   }
   return lost;
 }
@@ -151,6 +161,45 @@ function mendBegin(file: IndexFile): boolean {
   return true;
 }
 
+/**
+ * Makes entries [from, to) what they are in a new file, so that a page lost in some later crash shows zeros and not an
+ * entry of the past that fits. What is zero already, as in a hole, is not written.
+ */
+function clearEntries(file: IndexFile, from: number, to: number): void {
+  const bytes = Buffer.alloc(BLOCK_ENTRIES * INDEX_ENTRY_BYTES);
+  for (let number = from; number < to; number += BLOCK_ENTRIES) {
+    const position = entryPosition(file.sizes, number);
+    const length = Math.min(BLOCK_ENTRIES, to - number) * INDEX_ENTRY_BYTES;
+    const got = file.handle.readAt(bytes, 0, length, position);
+    if (bytes.subarray(0, got).every((byte) => byte === 0)) continue;
+    file.handle.writeAt(bytes.fill(0), 0, got, position);
+  }
+}
+
+/**
+ * Takes the last entry back when it may be torn: it lies across two disk sectors, and of the second one there are only
+ * zeros, as if it had never reached the disk. A sector is longer than an entry, so what follows is not in order then,
+ * or not counted. The replay adds the entry again.
+ */
+function dropTornEntry(file: IndexFile, scan: EntryScan): void {
+  if (scan.indexCount === 1) return;
+  const position = entryPosition(file.sizes, scan.indexCount - 1);
+  const inFirstSector = SECTOR_BYTES - (position % SECTOR_BYTES);
+  if (inFirstSector >= INDEX_ENTRY_BYTES) return;
+  const bytes = Buffer.alloc(INDEX_ENTRY_BYTES);
+  file.handle.readAt(bytes, 0, INDEX_ENTRY_BYTES, position);
+  if (bytes.subarray(inFirstSector).some((byte) => byte !== 0)) return;
+  const previous = bytes.readInt32BE(ENTRY_PREVIOUS);
+  scan.slots[bytes.readInt32BE(0) % file.sizes.maxHashSlotNum] = previous;
+  if (previous === 0) scan.hashSlotCount--;
+  scan.indexCount--;
+  const entry = new EntryReader();
+  entry.reset(file);
+  const isEmpty = scan.indexCount === 1 || !entry.read(scan.indexCount - 1);
+  scan.lastPhyOffset = isEmpty ? 0 : entry.phyOffset;
+  scan.lastTimeDiff = isEmpty ? 0 : entry.timeDiff;
+}
+
 function scanEntries(file: IndexFile, maxPhyOffset: number): EntryScan {
   const { header, sizes, handle } = file;
   const slots = new Int32Array(sizes.maxHashSlotNum);
@@ -172,8 +221,9 @@ function scanEntries(file: IndexFile, maxPhyOffset: number): EntryScan {
       const previous = view.getInt32(at + ENTRY_PREVIOUS);
       if (keyHash < 0 || timeDiff < 0 || phyOffset < lastPhyOffset || phyOffset >= maxPhyOffset) return stop();
       const slot = keyHash % sizes.maxHashSlotNum;
-      // An entry that is not the slot's next would make the chain skip or repeat; 0 is what Apache writes in doubt.
-      if (previous !== slots[slot] && previous !== 0) return stop();
+      if (previous !== slots[slot]) return stop();
+      // Where nothing came before it, a lost sector looks like a key of hash 0 at the log's beginning.
+      if (keyHash === 0 && (number === 1 || phyOffset === 0)) return stop();
       if (previous === 0) hashSlotCount++;
       slots[slot] = number;
       lastPhyOffset = phyOffset;

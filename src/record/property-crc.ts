@@ -39,6 +39,5 @@ export function checkPropertyCrc(record: RecordView, bytes: Buffer): boolean {
   for (let i = crcValue.end - 1; i >= crcValue.start; i--) {
     expected = (Math.imul(expected, 10) + (bytes[i]! - ZERO)) | 0;
   }
-  if (expected < 0) return false;
   return (crc32(bytes.subarray(position, position + totalSize - PROPERTY_CRC_BYTES)) & 0x7fffffff) === expected;
 }

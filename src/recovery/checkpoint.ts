@@ -82,6 +82,7 @@ export class StoreCheckpoint {
     this.#write().syncNow();
   }
 
+  /** Not while a `save` is under way. */
   close(): void {
     this.#handle?.close();
     this.#handle = undefined;

@@ -19,6 +19,7 @@ import type { QueueContext } from "../consumequeue/queue-files.js";
 import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
 import { QueueTable, type SlotOf } from "../dispatch/queue-table.js";
+import { assertIndexSizes } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { checkBody } from "../record/record-view.js";
@@ -172,6 +173,7 @@ class Walk {
     for (const queue of queues) this.#table.adopt(queue);
     const { disk, indexDirectory, indexSizes, indexEnabled, checkpoint } = options;
     const index = loadIndex(disk, indexDirectory, indexSizes, indexEnabled);
+    if (index !== undefined) assertIndexSizes(index);
     index?.repairAfter(options.aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
     index?.truncateAfter(fromOffset);
     this.#dispatcher = new Dispatcher({

@@ -220,10 +220,12 @@ export class RemotingConnection implements Connection {
 
   #handleFrames(): void {
     const { writer } = this;
+    const flushBytes = Math.min(FLUSH_BYTES, this.#settings.outputPauseBytes);
     this.#inBatch = true;
     while (!this.#closed && !this.#quiet) {
-      if (writer.length > FLUSH_BYTES) this.#send();
-      if (this.unsentBytes > this.#settings.outputPauseBytes) {
+      if (writer.length > flushBytes) this.#send();
+      // Only a buffer that the kernel has not taken comes back to resume reading.
+      if (this.#unsent !== undefined && this.unsentBytes > this.#settings.outputPauseBytes) {
         this.#paused = true;
         this.#socket.pause();
         break;

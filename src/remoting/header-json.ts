@@ -3,9 +3,10 @@
  * null, numbers and booleans where Apache writes strings. Whatever else JSON allows (escaped or nested names, quoted
  * numbers) goes to the tolerant parser behind it; what that refuses is malformed.
  */
+import { type FastjsonMap, type FastjsonValue, parseFastjson, toFastjson } from "./fastjson.js";
 import type { HeaderView } from "./header-view.js";
 import { escapeLength } from "./json-escapes.js";
-import { LanguageCode, languageCode } from "./language-code.js";
+import { LanguageCode, languageCode, languageName } from "./language-code.js";
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -220,41 +221,39 @@ function scanNull(bytes: Buffer, position: number, end: number): number {
 }
 
 /**
- * For what the scanner left: a full JSON parse, the fields then laid out as plain bytes of the view's own. Numbers
- * beyond 2^53 lose digits here. Names from the wire are only ever read, so `__proto__` is a name like any other.
+ * For what the scanner left: a full parse, the fields then laid out as plain bytes of the view's own. Numbers beyond
+ * 2^53 lose digits here.
  */
 export function parseJsonHeaderTolerantly(view: HeaderView, header: Buffer): boolean {
-  try {
-    const parsed: unknown = JSON.parse(header.toString("utf8"));
-    if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return false;
-    const members = new Map<string, unknown>(Object.entries(parsed));
-    view.code = integerOf(members.get("code"));
-    view.flag = integerOf(members.get("flag"));
-    view.opaque = integerOf(members.get("opaque"));
-    view.version = integerOf(members.get("version"));
-    const language = members.get("language") ?? "JAVA";
-    view.language = typeof language === "number" ? integerOf(language) : languageCode(String(language));
-    if (view.language < 0 || view.language > LanguageCode.NODE_JS) view.language = LanguageCode.OTHER;
-    return layOut(view, members.get("remark"), members.get("extFields"));
-  } catch {
-    return false;
-  }
+  const members = parseFastjson(header);
+  if (!(members instanceof Map)) return false;
+  const code = int32In(members, "code");
+  const flag = int32In(members, "flag");
+  const opaque = int32In(members, "opaque");
+  const version = int32In(members, "version");
+  if (code === undefined || flag === undefined || opaque === undefined || version === undefined) return false;
+  view.code = code;
+  view.flag = flag;
+  view.opaque = opaque;
+  view.version = version;
+  const language = members.get("language") ?? "JAVA";
+  view.language = typeof language === "number" ? languageCode(languageName(language)) : languageCode(textOf(language));
+  const fields = members.get("extFields") ?? new Map();
+  return fields instanceof Map && layOut(view, members.get("remark") ?? "", fields);
 }
 
-/** A 32-bit integer given as number or text; throws for anything else. */
-function integerOf(value: unknown): number {
-  if (value === undefined || value === null) return 0;
+/** A 32-bit integer given as number or text, 0 when absent or null; undefined for anything else. */
+function int32In(members: FastjsonMap, name: string): number | undefined {
+  const value = members.get(name) ?? 0;
   const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
-  if (typeof number !== "number" || number !== (number | 0)) throw new TypeError("not an int");
-  return number;
+  return typeof number === "number" && number === (number | 0) ? number : undefined;
 }
 
-function layOut(view: HeaderView, remark: unknown, fields: unknown): boolean {
-  const entries = typeof fields === "object" && fields !== null ? Object.entries(fields) : [];
-  if (Array.isArray(fields) || (fields !== undefined && fields !== null && typeof fields !== "object")) return false;
-  const pieces: Buffer[] = [Buffer.from(textOf(remark) ?? "")];
-  const present = entries.filter(([, value]) => value !== null);
-  for (const [name, value] of present) pieces.push(Buffer.from(name), Buffer.from(textOf(value)!));
+function layOut(view: HeaderView, remark: FastjsonValue, fields: FastjsonMap): boolean {
+  const pieces: Buffer[] = [Buffer.from(textOf(remark))];
+  for (const [name, value] of fields) {
+    if (value !== null) pieces.push(Buffer.from(textOf(name)), Buffer.from(textOf(value)));
+  }
   view.bytes = Buffer.concat(pieces);
   let position = pieces[0]!.length;
   view.remarkEnd = position;
@@ -268,7 +267,6 @@ function layOut(view: HeaderView, remark: unknown, fields: unknown): boolean {
 }
 
 /** As fastjson2 makes a string of any value. */
-function textOf(value: unknown): string | undefined {
-  if (value === undefined || value === null) return undefined;
-  return typeof value === "string" ? value : JSON.stringify(value);
+function textOf(value: FastjsonValue): string {
+  return typeof value === "string" ? value : toFastjson(value);
 }

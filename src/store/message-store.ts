@@ -280,6 +280,14 @@ export class MessageStore {
     return this.#dispatch.queueProgress.maxOffset(queue.slot);
   }
 
+  /**
+   * Hides all messages of a topic: readers of its queues begin behind them. Their files go with the log they point
+   * into, and offsets are never given out twice.
+   */
+  deleteTopic(topic: string): void {
+    for (const queue of this.#parts.queues.ofTopic(topic)) queue.minOffset = queue.nextOffset;
+  }
+
   /** Look-ups that are not the sequential reading of a queue: by key, by place in the log, by time. */
   get lookUp(): LookUp {
     return this.#parts.lookUp;

@@ -4,8 +4,8 @@
  *
  *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on free ports
  *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
- *   --only REGEX                                  other cases than the listed ones, by name without the client; no bulk
- *   --bulk COUNT                                  messages of the bulk, 0 for none (10000)
+ *   --only REGEX                                  other cases than the listed ones, by name without the client
+ *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
  *   --keep                                        leaves the store and the logs, and says where
  */
@@ -21,6 +21,7 @@ import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
 const PROGRAMS = { "java-remoting-5.4.0": "Conformance", mqadmin: "Admin" };
+const BULK_COUNT = 10_000;
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
 
@@ -29,7 +30,7 @@ const { values: options } = parseArgs({
     namesrv: { type: "string" },
     broker: { type: "string" },
     only: { type: "string" },
-    bulk: { type: "string", default: "10000" },
+    bulk: { type: "string" },
     limit: { type: "string", default: "300" },
     keep: { type: "boolean", default: false },
   },
@@ -48,8 +49,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 await main();
 
 async function main() {
-  const cases = listedCases();
-  const bulkCount = options.only === undefined ? Number(options.bulk) : 0;
+  const cases = options.only === undefined ? listedCases() : [];
+  const bulkCount = Number(options.bulk ?? (options.only === undefined ? BULK_COUNT : 0));
   const all = [...cases, ...(bulkCount > 0 ? [`bulk/push-${bulkCount}`] : [])];
   const built = await build();
   if (built.reason !== undefined) {
@@ -199,10 +200,9 @@ async function finish(program) {
 }
 
 async function runClient(client, listed, server, classPath) {
-  const wanted = listed.filter((name) => name.startsWith(`${client}/`));
-  if (options.only === undefined && wanted.length === 0) return;
-  const only = options.only ?? wanted.map((name) => name.slice(client.length + 1)).join("|");
-  const missing = new Set(options.only === undefined ? wanted : []);
+  const missing = new Set(listed.filter((name) => name.startsWith(`${client}/`)));
+  const only = options.only ?? [...missing].map((name) => name.slice(client.length + 1)).join("|");
+  if (only === "") return;
   const program = startJava(client, server, classPath, [PROGRAMS[client]], { ONLY: only }, (line) => {
     const [, result, name, why] = /^(ok|FAIL) (\S+?)(?:: (.*))?$/.exec(line) ?? [];
     if (result === undefined) return;

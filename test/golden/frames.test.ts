@@ -26,7 +26,9 @@ interface GoldenFrame {
 }
 
 function load(name: string): GoldenFrame[] {
-  const lines = readFileSync(new URL(`data/frames/${name}.jsonl`, import.meta.url), "utf8").trim().split("\n");
+  const lines = readFileSync(new URL(`data/frames/${name}.jsonl`, import.meta.url), "utf8")
+    .trim()
+    .split("\n");
   return lines.map((line) => JSON.parse(line) as GoldenFrame);
 }
 
@@ -98,8 +100,7 @@ describe.each(["json", "rocketmq"])("%s frames", (name) => {
       const second = decode(again);
       expect(plain(second.header)).toEqual(before);
       expect(second.decoder.bytes.subarray(second.decoder.headerEnd, second.decoder.bodyEnd)).toEqual(body);
-      const lossless =
-        !bytes.includes('"extFields":{}') && !Object.values(frame.header.extFields ?? {}).includes(null);
+      const lossless = !bytes.includes('"extFields":{}') && !Object.values(frame.header.extFields ?? {}).includes(null);
       if (lossless) {
         expect(again.toString("latin1"), frame.name).toBe(bytes.toString("latin1"));
         sameCount++;
@@ -111,7 +112,7 @@ describe.each(["json", "rocketmq"])("%s frames", (name) => {
   it("names the codes as Apache does", () => {
     for (const { name, header } of frames) {
       const match = /^(\w+)\((\d+)\)\.(?:request|oneway|response\.(\w+))/.exec(name);
-      if (match === null) continue;
+      if (match === null || match[1] === "UNKNOWN") continue;
       expect(requestCodeName(Number(match[2]))).toBe(match[1]);
       if (match[3] !== undefined) expect(responseCodeName(header.code)).toBe(match[3]);
     }

@@ -15,6 +15,8 @@ export interface ConfigReading {
   readonly unknownNames: readonly string[];
   /** Properties of Apache's that have no effect here, as given. */
   readonly inert: ReadonlyMap<string, string>;
+  /** Names that were given, as against those that have their defaults. */
+  readonly given: ReadonlySet<string>;
 }
 
 export function defaultBrokerConfig(overrides: Partial<BrokerConfig> = {}): BrokerConfig {
@@ -28,14 +30,16 @@ export function readBrokerConfig(text: string): ConfigReading {
   const config = defaultBrokerConfig() as Record<string, unknown>;
   const unknownNames: string[] = [];
   const inert = new Map<string, string>();
+  const given = new Set<string>();
   for (const [name, value] of parseProperties(text)) {
     const verdict = judge(name, value);
     if (verdict.problem !== undefined) throw new CometError("COMETMQ_CONFIG", verdict.problem);
+    given.add(name);
     if (verdict.value !== undefined) config[name] = verdict.value;
     else if (INERT_OPTIONS.has(name)) inert.set(name, value);
     else unknownNames.push(name);
   }
-  return { config: config as BrokerConfig, unknownNames, inert };
+  return { config: config as BrokerConfig, unknownNames, inert, given };
 }
 
 interface Verdict {

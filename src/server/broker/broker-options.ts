@@ -52,7 +52,7 @@ function oneOf<const T extends string>(initial: T, ...others: T[]): Option<T> {
 /** A name that becomes a topic's, hence a directory's, with up to 27 characters before it. */
 function topicPart(initial: string): Option<string> {
   const parse = (given: string) => (isSafeName(given) && given.length <= 200 ? given : undefined);
-  return { initial, runtime: false, expects: "up to 200 of the characters % | a-z A-Z 0-9 _ - .", parse };
+  return { initial, runtime: false, expects: "up to 200 of the characters % | a-z A-Z 0-9 _ - . +", parse };
 }
 
 function hostTopicPart(): Option<string> {

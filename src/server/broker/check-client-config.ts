@@ -1,20 +1,19 @@
 /** Code 46: may a consumer subscribe like this? (broker/processor/ClientManageProcessor.java#checkClientConfig) */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, processorOf, quoted, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, SUCCESS } from "../namesrv/answer.js";
 import { mapMember, parseBody } from "../protocol/members.js";
 import type { BrokerContext } from "./context.js";
 import { isTagType, readSubscriptionData } from "./heartbeat-data.js";
+import { serve } from "./serve.js";
 
 export function registerCheckClientConfig(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.CHECK_CLIENT_CONFIG,
-    processorOf((request) => checkClientConfig(context, request)),
-  );
+  serve(processors, context, RequestCode.CHECK_CLIENT_CONFIG, checkClientConfig);
 }
 
 function checkClientConfig(context: BrokerContext, { body }: Request): Answer {
-  const subscription = body.length === 0 ? undefined : mapMember(parseBody(body, "CheckClientRequestBody"), "subscriptionData");
+  const subscription =
+    body.length === 0 ? undefined : mapMember(parseBody(body, "CheckClientRequestBody"), "subscriptionData");
   if (subscription === undefined) return SUCCESS;
   const { expressionType, subString } = readSubscriptionData(subscription);
   if (isTagType(expressionType)) return SUCCESS;

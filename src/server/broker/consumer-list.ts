@@ -1,14 +1,12 @@
 /** Code 38: the members of a group (broker/processor/ConsumerManageProcessor.java#getConsumerListByGroup). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, processorOf, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
 import type { BrokerContext } from "./context.js";
+import { serve } from "./serve.js";
 
 export function registerConsumerList(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.GET_CONSUMER_LIST_BY_GROUP,
-    processorOf((request) => consumerList(context, request)),
-  );
+  serve(processors, context, RequestCode.GET_CONSUMER_LIST_BY_GROUP, consumerList);
 }
 
 function consumerList(context: BrokerContext, { header }: Request): Answer {

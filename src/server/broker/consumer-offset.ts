@@ -93,9 +93,13 @@ export class ConsumerOffsetTable {
     }
   }
 
-  /** Takes the consumer's word, also for an offset smaller than before. `queueId` and `offset` are not negative. */
+  /**
+   * Takes the consumer's word, also for an offset smaller than before, unless a reset is pending. `queueId` and `offset`
+   * are not negative.
+   */
   commitOffset(clientHost: string, group: string, topic: string, queueId: number, offset: number): void {
-    const { committed } = this.#find(group, topic) ?? this.#make(group, topic);
+    const { committed, reset } = this.#find(group, topic) ?? this.#make(group, topic);
+    if (this.#config.useServerSideResetOffset && reset.has(queueId)) return;
     const before = committed.get(queueId);
     if (before !== offset) this.saver.markDirty();
     committed.set(queueId, offset);

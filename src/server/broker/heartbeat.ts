@@ -1,18 +1,16 @@
 /** Code 34: a client says who it is (broker/processor/ClientManageProcessor.java#heartBeat, heartBeatV2). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, processorOf } from "../namesrv/answer.js";
+import type { Answer } from "../namesrv/answer.js";
 import { PERM_READ, PERM_WRITE, SYS_FLAG_UNIT_SUB } from "../protocol/topic-config.js";
 import type { ClientIdentity } from "./client-channel.js";
 import type { BrokerContext } from "./context.js";
 import { type ConsumerData, type HeartbeatData, readHeartbeatData } from "./heartbeat-data.js";
 import { retryTopic } from "./names.js";
+import { serve } from "./serve.js";
 
 export function registerHeartbeat(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.HEART_BEAT,
-    processorOf((request, connection) => heartbeat(context, request, connection)),
-  );
+  serve(processors, context, RequestCode.HEART_BEAT, heartbeat);
 }
 
 function heartbeat(context: BrokerContext, { header, body }: Request, connection: Connection): Answer {

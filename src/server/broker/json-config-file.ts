@@ -9,7 +9,13 @@
  */
 import { dirname } from "node:path";
 import type { Disk } from "../../io/disk.js";
-import { type FastjsonInput, type FastjsonMap, parseFastjson } from "../../remoting/fastjson.js";
+import {
+  type FastjsonInput,
+  type FastjsonMap,
+  JavaDouble,
+  parseFastjson,
+  toFastjson,
+} from "../../remoting/fastjson.js";
 
 /** How a table came to be, for the log and for whoever decides whether to start with it. */
 export interface LoadReport {
@@ -112,6 +118,8 @@ export function formatConfigJson(content: FastjsonInput): string {
 function append(parts: string[], value: FastjsonInput, indent: string): void {
   if (value === null || value === undefined || typeof value !== "object") {
     parts.push(JSON.stringify(value ?? null));
+  } else if (value instanceof JavaDouble) {
+    parts.push(toFastjson(value));
   } else if (Array.isArray(value)) {
     appendList(parts, value, indent);
   } else {

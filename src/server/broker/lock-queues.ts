@@ -2,10 +2,12 @@
 import { CometError } from "../../base/errors.js";
 import { RequestCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { jsonAnswer, processorOf, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, jsonAnswer, SUCCESS } from "../namesrv/answer.js";
 import { listMember, parseBody, textMember } from "../protocol/members.js";
 import type { BrokerContext } from "./context.js";
 import { type MessageQueue, messageQueueJson, readMessageQueue } from "./message-queue.js";
+import { hasQueue } from "./queue-lookup.js";
+import { serve } from "./serve.js";
 
 const QUEUES_MAX = 8192;
 const NAME_CHARS_MAX = 1024;
@@ -16,22 +18,27 @@ interface LockRequest {
   readonly queues: readonly MessageQueue[];
 }
 
-export function registerLockQueues(processors: Map<number, Processor>, { queueLocks }: BrokerContext): void {
-  processors.set(
-    RequestCode.LOCK_BATCH_MQ,
-    processorOf((request) => {
-      const { group, queues, clientId } = readLockRequest(request);
-      return jsonAnswer({ lockOKMQSet: queueLocks.tryLock(group, queues, clientId).map(messageQueueJson) });
-    }),
-  );
-  processors.set(
-    RequestCode.UNLOCK_BATCH_MQ,
-    processorOf((request) => {
-      const { group, queues, clientId } = readLockRequest(request);
-      queueLocks.unlock(group, queues, clientId);
-      return SUCCESS;
-    }),
-  );
+export function registerLockQueues(processors: Map<number, Processor>, context: BrokerContext): void {
+  serve(processors, context, RequestCode.LOCK_BATCH_MQ, lockQueues);
+  serve(processors, context, RequestCode.UNLOCK_BATCH_MQ, unlockQueues);
+}
+
+function lockQueues(context: BrokerContext, request: Request): Answer {
+  const { group, queues, clientId } = readLockRequest(request);
+  const lockable = queues.filter((queue) => isLockable(context, queue));
+  return jsonAnswer({ lockOKMQSet: context.queueLocks.tryLock(group, lockable, clientId).map(messageQueueJson) });
+}
+
+function unlockQueues({ queueLocks }: BrokerContext, request: Request): Answer {
+  const { group, queues, clientId } = readLockRequest(request);
+  queueLocks.unlock(group, queues, clientId);
+  return SUCCESS;
+}
+
+/** Locks of what does not exist would only fill the memory. */
+function isLockable({ topics }: BrokerContext, { topic, brokerName, queueId }: MessageQueue): boolean {
+  const known = topics.get(topic);
+  return known !== undefined && hasQueue(known, queueId) && brokerName.length <= NAME_CHARS_MAX;
 }
 
 function readLockRequest({ body }: Request): LockRequest {

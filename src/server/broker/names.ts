@@ -14,7 +14,7 @@ export const RETRY_OR_DLQ_TOPIC_LENGTH_MAX = 255;
 export const GROUP_LENGTH_MAX = 120;
 
 const LEGAL = /^[%|a-zA-Z0-9_-]+$/;
-const SAFE = /^[%|a-zA-Z0-9_.-]{1,255}$/;
+const SAFE = /^[%|a-zA-Z0-9_.+-]{1,255}$/;
 const PATTERN = "contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$";
 
 /** Topics that clients may not send to. */
@@ -71,8 +71,8 @@ export function validateGroup(group: string): string {
 }
 
 /**
- * Whether `name` may be a directory. Wider than `validateTopic` by the dot: Apache makes topics out of the broker's and
- * the cluster's name unchecked, and host names have dots.
+ * Whether `name` may be a directory. Wider than `validateTopic`, for names that brokers make without asking it: host
+ * names have dots, and POP's newer retry topics are `%RETRY%GROUP+TOPIC`.
  */
 export function isSafeName(name: string): boolean {
   return SAFE.test(name) && name !== "." && name !== "..";

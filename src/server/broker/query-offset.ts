@@ -1,15 +1,13 @@
 /** Code 14: where a group goes on in a queue (broker/processor/ConsumerManageProcessor.java#queryConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, processorOf, requiredInteger, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, requiredInteger, requiredText } from "../namesrv/answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
+import { serve } from "./serve.js";
 
 export function registerQueryOffset(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.QUERY_CONSUMER_OFFSET,
-    processorOf((request) => queryOffset(context, request)),
-  );
+  serve(processors, context, RequestCode.QUERY_CONSUMER_OFFSET, queryOffset);
 }
 
 function queryOffset(context: BrokerContext, { header }: Request): Answer {

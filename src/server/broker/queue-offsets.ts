@@ -4,30 +4,40 @@
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, processorOf, requiredInteger, requiredText } from "../namesrv/answer.js";
+import { type Answer, requiredInteger, requiredText } from "../namesrv/answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
+import { serve } from "./serve.js";
 import type { QueueHandle } from "./store-port.js";
 
 export function registerQueueOffsets(processors: Map<number, Processor>, context: BrokerContext): void {
-  const { store } = context;
-  const ask = (code: number, handler: (request: Request, queue: QueueHandle | undefined) => Answer) => {
-    processors.set(
-      code,
-      processorOf((request) => handler(request, namedQueue(context, request))),
-    );
-  };
-  ask(RequestCode.GET_MAX_OFFSET, (_, queue) => offsetAnswer(queue === undefined ? 0 : store.maxOffset(queue)));
-  ask(RequestCode.GET_MIN_OFFSET, (_, queue) => offsetAnswer(queue === undefined ? 0 : store.minOffset(queue)));
-  ask(RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, ({ header }, queue) => {
-    const timestamp = requiredInteger(header, "timestamp");
-    const boundary = header.text("boundaryType")?.toUpperCase() === "UPPER" ? "UPPER" : "LOWER";
-    return offsetAnswer(queue === undefined ? 0 : store.offsetByTime(queue, timestamp, boundary));
-  });
-  ask(RequestCode.GET_EARLIEST_MSG_STORETIME, (_, queue) => {
-    const timestamp = queue === undefined ? -1 : store.earliestStoreTimestamp(queue);
-    return { code: ResponseCode.SUCCESS, fields: { timestamp } };
-  });
+  serve(processors, context, RequestCode.GET_MAX_OFFSET, maxOffset);
+  serve(processors, context, RequestCode.GET_MIN_OFFSET, minOffset);
+  serve(processors, context, RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, offsetByTime);
+  serve(processors, context, RequestCode.GET_EARLIEST_MSG_STORETIME, earliestStoreTime);
+}
+
+function maxOffset(context: BrokerContext, request: Request): Answer {
+  const queue = namedQueue(context, request);
+  return offsetAnswer(queue === undefined ? 0 : context.store.maxOffset(queue));
+}
+
+function minOffset(context: BrokerContext, request: Request): Answer {
+  const queue = namedQueue(context, request);
+  return offsetAnswer(queue === undefined ? 0 : context.store.minOffset(queue));
+}
+
+function offsetByTime(context: BrokerContext, request: Request): Answer {
+  const queue = namedQueue(context, request);
+  const timestamp = requiredInteger(request.header, "timestamp");
+  const boundary = request.header.text("boundaryType")?.toUpperCase() === "UPPER" ? "UPPER" : "LOWER";
+  return offsetAnswer(queue === undefined ? 0 : context.store.offsetByTime(queue, timestamp, boundary));
+}
+
+function earliestStoreTime(context: BrokerContext, request: Request): Answer {
+  const queue = namedQueue(context, request);
+  const timestamp = queue === undefined ? -1 : context.store.earliestStoreTimestamp(queue);
+  return { code: ResponseCode.SUCCESS, fields: { timestamp } };
 }
 
 function namedQueue(context: BrokerContext, { header }: Request): QueueHandle | undefined {

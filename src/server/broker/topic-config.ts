@@ -188,6 +188,11 @@ export class TopicTable {
       this.#log.warn({ topic: name, defaultTopic, remoteAddress }, "no such topic, and it may not be made");
       return undefined;
     }
+    const problem = validateTopic(name);
+    if (problem !== "") {
+      this.#log.warn({ topic: name.slice(0, 300), problem, remoteAddress }, "topic not created");
+      return undefined;
+    }
     const queueNums = Math.max(0, Math.min(clientDefaultTopicQueueNums, model.writeQueueNums));
     const perm = model.perm & ~PERM_INHERIT;
     const { topicFilterType } = model;
@@ -291,7 +296,7 @@ export class TopicTable {
   }
 
   #create(name: string, settings: Partial<TopicConfig>): Topic | undefined {
-    const problem = validateTopic(name) || (this.#isFull() ? "there are too many topics" : "");
+    const problem = this.#isFull() ? "there are too many topics" : isSafeName(name) ? "" : "the name is illegal";
     if (problem !== "") {
       this.#log.warn({ topic: name.slice(0, 300), problem }, "topic not created");
       return undefined;

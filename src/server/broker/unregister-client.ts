@@ -1,14 +1,12 @@
 /** Code 35: a client leaves one of its groups (broker/processor/ClientManageProcessor.java#unregisterClient). */
 import { RequestCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, processorOf, requiredText, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, requiredText, SUCCESS } from "../namesrv/answer.js";
 import type { BrokerContext } from "./context.js";
+import { serve } from "./serve.js";
 
 export function registerUnregisterClient(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.UNREGISTER_CLIENT,
-    processorOf((request, connection) => unregisterClient(context, request, connection)),
-  );
+  serve(processors, context, RequestCode.UNREGISTER_CLIENT, unregisterClient);
 }
 
 function unregisterClient(context: BrokerContext, { header }: Request, connection: Connection): Answer {

@@ -1,14 +1,19 @@
 /** Code 15: a group has got so far in a queue (broker/processor/ConsumerManageProcessor.java#updateConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, processorOf, quoted, requiredInteger, requiredText, SUCCESS } from "../namesrv/answer.js";
+import {
+  type Answer,
+  failure,
+  quoted,
+  requiredInteger,
+  requiredText,
+  SUCCESS,
+} from "../namesrv/answer.js";
 import type { BrokerContext } from "./context.js";
+import { serve } from "./serve.js";
 
 export function registerUpdateOffset(processors: Map<number, Processor>, context: BrokerContext): void {
-  processors.set(
-    RequestCode.UPDATE_CONSUMER_OFFSET,
-    processorOf((request, connection) => updateOffset(context, request, connection)),
-  );
+  serve(processors, context, RequestCode.UPDATE_CONSUMER_OFFSET, updateOffset);
 }
 
 function updateOffset(context: BrokerContext, { header }: Request, connection: Connection): Answer {

@@ -1,6 +1,7 @@
 /** How the name server's handlers answer: they return what is to be sent, and `processorOf` sends it. */
 import { CometError } from "../../base/errors.js";
-import { ResponseCode } from "../../remoting/codes.js";
+import type { Logger } from "../../base/log.js";
+import { requestCodeName, ResponseCode } from "../../remoting/codes.js";
 import { type FastjsonInput, toFastjson } from "../../remoting/fastjson.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Fields, Processor, Request } from "../../remoting/types.js";
@@ -32,20 +33,23 @@ export function quoted(text: string): string {
 }
 
 /** Answers with SYSTEM_ERROR where the handler throws COMETMQ_BAD_REQUEST. */
-export function processorOf(handler: Handler): Processor {
+export function processorOf(handler: Handler, logger: Logger): Processor {
   return (request, connection) => {
-    const { code, remark, fields, body } = answerOf(handler, request, connection);
+    const { code, remark, fields, body } = answerOf(handler, request, connection, logger);
     const { opaque, serializeType } = request.header;
     connection.writer.response(opaque, serializeType, code, remark, fields, body);
   };
 }
 
-function answerOf(handler: Handler, request: Request, connection: Connection): Answer {
+function answerOf(handler: Handler, request: Request, connection: Connection, logger: Logger): Answer {
   try {
     return handler(request, connection);
   } catch (error) {
     if (!(error instanceof CometError) || error.code !== "COMETMQ_BAD_REQUEST") throw error;
-    return failure(ResponseCode.SYSTEM_ERROR, quoted(error.message));
+    const remark = quoted(error.message);
+    const code = requestCodeName(request.header.code);
+    logger.warn({ code, client: connection.remoteAddress, remark }, "a request is refused");
+    return failure(ResponseCode.SYSTEM_ERROR, remark);
   }
 }
 

@@ -46,7 +46,7 @@ export function addressOfConnection(port: number): AddressFor {
 /** By request code; also for a server that answers more than a name server does. */
 export function namesrvProcessors(state: NameServerState): Map<number, Processor> {
   const handlers = [...brokerHandlers(state), ...topicHandlers(state), ...configHandlers(state)];
-  return new Map(handlers.map(([code, handler]) => [code, processorOf(handler)]));
+  return new Map(handlers.map(([code, handler]) => [code, processorOf(handler, state.logger)]));
 }
 
 export class NameServer {

@@ -295,9 +295,12 @@ export class RouteTable {
     return true;
   }
 
+  /** Does nothing when it is forgotten already: closing one broker's connection ends all that share it. */
   #forget(live: LiveBroker): void {
     const { clusterName, brokerName, brokerId, brokerAddr } = live;
-    this.#live.delete(liveKey(clusterName, brokerAddr));
+    const key = liveKey(clusterName, brokerAddr);
+    if (this.#live.get(key) !== live) return;
+    this.#live.delete(key);
     const broker = this.#brokers.get(brokerName)!;
     broker.live.delete(brokerId);
     this.#log.info({ clusterName, brokerName, brokerId, brokerAddr }, "broker unregistered");

@@ -24,6 +24,8 @@ import {
 } from "./topic-route-data.js";
 
 const V5_0_0 = versionOrdinal("5.0.0")!;
+/** Deflate with a window of 32 KiB; no JSON object begins like this. */
+const ZLIB_FIRST_BYTE = 0x78;
 /** Some 700,000 topics: what a frame of the usual bound can unpack to is more than an honest broker has. */
 const INFLATED_BYTES_MAX = 64 * 1024 * 1024;
 
@@ -55,14 +57,17 @@ export function writeRegisterBrokerBody(topics: TopicConfigAndMappingWrapper, co
   return deflateSync(Buffer.concat(pieces), { level: 9 });
 }
 
-/** `version` is the broker's, from the request's header. Throws COMETMQ_BAD_REQUEST. */
+/**
+ * `version` is the broker's, from the request's header. Apache 5.4.0 brokers with compressedRegister=true send the
+ * compressed form and say that it is not, so the first byte counts as well. Throws COMETMQ_BAD_REQUEST.
+ */
 export function readRegisterBrokerBody(
   body: Buffer,
   compressed: boolean,
   version: number,
 ): TopicConfigAndMappingWrapper {
   if (body.length === 0) return readTopicConfigAndMappingWrapper(undefined);
-  if (compressed) return new InflatedReader(inflate(body)).read(version >= V5_0_0);
+  if (compressed || body[0] === ZLIB_FIRST_BYTE) return new InflatedReader(inflate(body)).read(version >= V5_0_0);
   const map = parseBody(body, "RegisterBrokerBody");
   return readTopicConfigAndMappingWrapper(mapMember(map, "topicConfigSerializeWrapper"));
 }

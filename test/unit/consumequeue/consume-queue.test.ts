@@ -166,6 +166,48 @@ describe("recovery", () => {
     }
   });
 
+  it("finds the end of a long file the same way each way", () => {
+    for (const units of [203, 204, 205, 408, 409, 1000, 5000, 9999, 10_000, 10_001, 12_345]) {
+      for (const mode of ["abnormal", "normal", "trusted"] as const) {
+        const queue = filled(10_000, units).reopened(mode);
+        queue.correctMinOffset(phyOf(100));
+        expect([queue.minOffset, queue.maxOffset, queue.maxPhyOffset]).toEqual([100, units, phyOf(units)]);
+      }
+    }
+  });
+
+  it("needs one read for a queue that has hardly begun", () => {
+    const watched = new WatchedDisk();
+    const fixture = new Fixture(300_000, watched.asDisk());
+    const queue = fixture.queue();
+    appendUnits(queue, 0, 20);
+    queue.flush();
+    for (const mode of ["normal", "trusted"] as const) {
+      const before = watched.reads;
+      fixture.reopened(mode).correctMinOffset(0);
+      expect(watched.reads - before).toBe(1);
+    }
+  });
+
+  it("goes on where another thread has recovered it", () => {
+    for (const units of [1, 4, 6, 8]) {
+      const fixture = filled(4, units);
+      const queue = fixture.queue();
+      queue.load();
+      queue.resume(units);
+      expect([queue.maxOffset, queue.maxPhyOffset]).toEqual([units, phyOf(units)]);
+      expect(queue.append(phyOf(units - 1), SIZE, 0, units - 1)).toBe("known");
+      appendUnits(queue, units, 10);
+      queue.flush();
+      expect(all(fixture, queue)).toHaveLength(10);
+      expect(() => queue.resume(13)).toThrow("the end lies in the files");
+    }
+    const fresh = new Fixture(4).queue();
+    fresh.load();
+    fresh.resume(0);
+    expect([fresh.maxOffset, fresh.maxPhyOffset]).toEqual([0, -1]);
+  });
+
   it("changes nothing after a clean close", () => {
     const watched = new WatchedDisk();
     const fixture = new Fixture(4, watched.asDisk());

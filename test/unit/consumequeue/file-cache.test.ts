@@ -40,6 +40,17 @@ describe("FileCache", () => {
     expect(watched.openHandles).toBe(1);
   });
 
+  it("syncs few files at a time, whatever is asked at once", async () => {
+    const watched = new WatchedDisk();
+    const cache = new FileCache(watched.asDisk(), 20);
+    for (let i = 0; i < 100; i++) cache.create(`/${i}`, 10);
+    await Promise.all(Array.from({ length: 100 }, (_, i) => cache.sync(`/${i}`)));
+    expect(watched.syncs.sort()).toEqual(Array.from({ length: 100 }, (_, i) => `/${i}`).sort());
+    expect([cache.openCount, watched.openMax]).toEqual([20, 21]);
+    await cache.sync("/deleted");
+    expect(watched.syncs).toHaveLength(100);
+  });
+
   it("makes files of the whole length, over the remains of an attempt", () => {
     const watched = new WatchedDisk();
     const disk = watched.asDisk();

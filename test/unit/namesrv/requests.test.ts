@@ -98,6 +98,13 @@ describe("REGISTER_BROKER", () => {
     expect(bench.table.topicRouteData("T")!.queueDatas[0]!.perm).toBe(4);
   });
 
+  test("a compressed body that is said not to be is taken too: Apache 5.4.0 brokers send such", () => {
+    const bench = new Bench();
+    const body = registration(undefined, true);
+    expect(registered(bench, { compressed: false, bodyCrc32: crc32(body) & 0x7fffffff }, { body }).code).toBe(0);
+    expect(bench.table.allTopics().topicList).toEqual(["T", "U"]);
+  });
+
   test("a wrong checksum is refused, 0 is none", () => {
     const bench = new Bench();
     expect(registered(bench, { bodyCrc32: 1 })).toMatchObject({

@@ -272,6 +272,16 @@ describe("life and death", () => {
     expect(usual.closed).toBe(true);
   });
 
+  test("brokers that share a connection go together when one of them is silent", () => {
+    const { clock, table } = tableWith();
+    const connection = new FakeConnection();
+    table.register(broker({ heartbeatTimeoutMs: 1000 }), connection);
+    table.register(broker({ brokerName: "b", brokerAddr: "b:1", heartbeatTimeoutMs: 1000 }), connection);
+    clock.advance(1001);
+    table.scanNotActiveBroker();
+    expect(table.clusterInfo()).toEqual({ brokerAddrTable: new Map(), clusterAddrTable: new Map() });
+  });
+
   test("unregistering names the broker in full", () => {
     const { table } = tableWith();
     table.register(broker(), new FakeConnection());

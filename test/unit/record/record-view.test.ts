@@ -189,6 +189,22 @@ describe("RecordView", () => {
     expect(verdictOf(longTopic)).toBe(RecordVerdict.MALFORMED);
   });
 
+  test("never looks past the bytes for a part that a length puts there", () => {
+    const bytes = encodeRecord({ topic: "topic", body: Buffer.alloc(9), properties: Buffer.from("a\u0001b") });
+    const longTopic = encodeRecord({ topic: "topic", magic: MAGIC_V2, body: Buffer.alloc(9) });
+    for (const record of [bytes, longTopic]) {
+      for (let bodyLength = 0; bodyLength < record.length; bodyLength++) {
+        record.writeInt32BE(bodyLength, 84);
+        expect(verdictOf(record)).toBe(bodyLength === 9 ? RecordVerdict.RECORD : RecordVerdict.MALFORMED);
+      }
+    }
+    for (const sysFlag of [0x10, 0x20, 0x30]) {
+      const hosts = head(RECORD_BYTES_MIN, MAGIC_V1, RECORD_BYTES_MIN);
+      hosts.writeInt32BE(sysFlag, 36);
+      expect(verdictOf(hosts)).toBe(RecordVerdict.MALFORMED);
+    }
+  });
+
   test("refuses parts that add up to less or more than the size", () => {
     const bytes = Buffer.concat([encodeRecord(fields), Buffer.alloc(4)]);
     for (const size of [113, 114, 116, 119]) {

@@ -1,0 +1,35 @@
+/** `cometmq broker`: a broker alone, registered with the name servers given. */
+import type { Command } from "commander";
+import { CometError } from "../base/errors.js";
+import { Broker } from "../server/broker/broker.js";
+import { hostPort } from "../server/broker/registration.js";
+import { type BrokerFlags, brokerReading, parsePort } from "./options.js";
+import { printLine } from "./output.js";
+import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
+
+export function addBrokerCommand(program: Command): void {
+  program
+    .command("broker")
+    .description("run a broker alone, until SIGTERM or SIGINT")
+    .option("-c, --config <file>", "a broker.conf with Apache's property names")
+    .option("--namesrv <addresses>", "name servers to register with: host:port, several between semicolons")
+    .option("--data <dir>", "the store's directory (storePathRootDir)")
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--broker-port <port>", "port, 0 for a free one (default: 10911)", parsePort)
+    .action((flags: BrokerFlags) => run(flags));
+}
+
+async function run(flags: BrokerFlags): Promise<void> {
+  const reading = brokerReading(flags);
+  const { config } = reading;
+  if (config.namesrvAddr === "") {
+    throw new CometError("COMETMQ_CONFIG", "A broker alone needs --namesrv host:port, or namesrvAddr in its file.");
+  }
+  const log = processLogger();
+  const starting = Broker.start({ reading, log, onFailure: reportFailure, onRecoveryProgress: recoveryReporter() });
+  closeOnSignals(() => starting.then((broker) => broker.close()));
+  const broker = await starting;
+  printLine(
+    `ready namesrv=${config.namesrvAddr} broker=${hostPort(config.bindAddress, broker.port)} grpc=absent http=absent`,
+  );
+}

@@ -1,0 +1,47 @@
+/** Options that several verbs share, and what they make of a configuration. */
+import { InvalidArgumentError } from "commander";
+import { CometError } from "../base/errors.js";
+import { FileDisk } from "../io/file-disk.js";
+import { type ConfigReading, defaultBrokerConfig, readBrokerConfig } from "../server/broker/broker-config.js";
+import type { BrokerConfig } from "../server/broker/broker-options.js";
+import { printError } from "./output.js";
+
+export function parsePort(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+  if (port < 0 || port > 65535)
+    throw new InvalidArgumentError("A port is a number from 0 to 65535; 0 takes a free one.");
+  return port;
+}
+
+/** Everything of a broker that flags can set; flags win over the file. */
+export interface BrokerFlags {
+  readonly config?: string;
+  readonly data?: string;
+  readonly host?: string;
+  readonly brokerPort?: number;
+  readonly namesrv?: string;
+}
+
+/** Default of a broker that no file and no flag gives a name. */
+const BROKER_NAME = "broker-a";
+
+export function readConfigFile(path: string): string {
+  const content = new FileDisk("file").readFile(path);
+  if (content === undefined) throw new CometError("COMETMQ_CONFIG", `There is no file ${path}.`);
+  return content.toString("utf8");
+}
+
+export function brokerReading(flags: BrokerFlags): ConfigReading {
+  const reading: ConfigReading =
+    flags.config === undefined
+      ? { config: defaultBrokerConfig(), unknownNames: [], inert: new Map(), given: new Set() }
+      : readBrokerConfig(readConfigFile(flags.config));
+  for (const name of reading.unknownNames) printError(`cometmq: warning: ${flags.config}: unknown property ${name}`);
+  const config = reading.config as { -readonly [Name in keyof BrokerConfig]: BrokerConfig[Name] };
+  if (!reading.given.has("brokerName")) config.brokerName = BROKER_NAME;
+  if (flags.data !== undefined) config.storePathRootDir = flags.data;
+  if (flags.host !== undefined) config.bindAddress = flags.host;
+  if (flags.brokerPort !== undefined) config.listenPort = flags.brokerPort;
+  if (flags.namesrv !== undefined) config.namesrvAddr = flags.namesrv;
+  return reading;
+}

@@ -1,0 +1,55 @@
+/** What every serving verb has in common: a log on stderr, and an orderly end on SIGTERM and SIGINT. */
+import { pino } from "pino";
+import type { Logger } from "../base/log.js";
+import { CometError } from "../base/errors.js";
+import type { RecoveryProgress } from "../recovery/recover.js";
+import { printError, printErrorNow } from "./output.js";
+
+const GIB = 1024 ** 3;
+
+/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (info by default). */
+export function processLogger(): Logger {
+  return pino({ level: process.env.COMETMQ_LOG_LEVEL ?? "warn" }, pino.destination({ dest: 2, sync: true }));
+}
+
+/**
+ * Ends the process in order at the first signal, at once at the second. Installed before anything is open, so that a
+ * signal during start-up is honoured as soon as what it waits for is there.
+ */
+export function closeOnSignals(close: () => Promise<void>): void {
+  let asked = false;
+  const end = (signal: NodeJS.Signals): void => {
+    if (asked) {
+      printErrorNow(`cometmq: second ${signal}, ended at once`);
+      process.exit(130);
+    }
+    asked = true;
+    close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        printErrorNow(`cometmq: closing failed: ${error instanceof Error ? error.message : String(error)}`);
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", end);
+  process.on("SIGINT", end);
+}
+
+/** A long recovery tells how far it is, once a second. */
+export function recoveryReporter(): (progress: RecoveryProgress) => void {
+  let lastMs = performance.now();
+  return ({ phyOffset, fromOffset, toOffset }) => {
+    const now = performance.now();
+    if (now - lastMs < 1000) return;
+    lastMs = now;
+    const done = (phyOffset - fromOffset) / GIB;
+    const all = (toOffset - fromOffset) / GIB;
+    printError(`cometmq: recovering the log: ${done.toFixed(2)} of at most ${all.toFixed(2)} GiB read`);
+  };
+}
+
+/** A store that turned read-only is told once, in a sentence. */
+export function reportFailure(error: CometError): void {
+  printError(`cometmq: ${error.message} (${error.code})`);
+}

@@ -1,0 +1,76 @@
+/** `cometmq start`: name server and broker in one process. */
+import { join } from "node:path";
+import type { Command } from "commander";
+import { FileDisk } from "../io/file-disk.js";
+import { Broker } from "../server/broker/broker.js";
+import { hostPort } from "../server/broker/registration.js";
+import { addressOfConnection, NameServer } from "../server/namesrv/namesrv.js";
+import { type BrokerFlags, brokerReading, parsePort } from "./options.js";
+import { printLine } from "./output.js";
+import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
+
+const NAMESRV_PORT = 9876;
+
+interface StartFlags extends BrokerFlags {
+  readonly namesrvPort: number;
+  readonly grpcPort: number;
+  readonly httpPort: number;
+}
+
+export function addStartCommand(program: Command): void {
+  program
+    .command("start", { isDefault: true })
+    .description("run name server and broker in this process, until SIGTERM or SIGINT")
+    .option("-c, --config <file>", "a broker.conf with Apache's property names")
+    .option("--data <dir>", "the store's directory (storePathRootDir)")
+    .option("--host <address>", "address to listen on (default: 127.0.0.1)")
+    .option("--namesrv-port <port>", "port of the name server, 0 for a free one", parsePort, NAMESRV_PORT)
+    .option("--broker-port <port>", "port of the broker, 0 for a free one (default: 10911)", parsePort)
+    .option("--grpc-port <port>", "port of the gRPC endpoint, which is not there yet", parsePort, 8081)
+    .option("--http-port <port>", "port of the console, which is not there yet", parsePort, 8080)
+    .action((flags: StartFlags) => start(flags));
+}
+
+async function start(flags: StartFlags): Promise<void> {
+  const reading = brokerReading(flags);
+  const { config } = reading;
+  const log = processLogger();
+  let broker: Broker | undefined;
+  let nameServer: NameServer | undefined;
+  const close = async (): Promise<void> => {
+    await broker?.close();
+    await nameServer?.close();
+  };
+  const starting = (async () => {
+    nameServer = await NameServer.start({
+      host: config.bindAddress,
+      port: flags.namesrvPort,
+      logger: log,
+      disk: new FileDisk("file"),
+      kvConfigPath: join(config.storePathRootDir, "config", "kvConfig.json"),
+      addressFor: (brokerName, connection) =>
+        broker !== undefined && brokerName === config.brokerName && config.brokerIP1 === ""
+          ? addressOfConnection(broker.port)(brokerName, connection)
+          : undefined,
+    });
+    broker = await Broker.start({
+      reading,
+      log,
+      routeTable: nameServer.routeTable,
+      onFailure: reportFailure,
+      onRecoveryProgress: recoveryReporter(),
+    });
+  })();
+  closeOnSignals(async () => {
+    await starting.catch(() => {});
+    await close();
+  });
+  try {
+    await starting;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const namesrv = hostPort(config.bindAddress, nameServer!.port);
+  printLine(`ready namesrv=${namesrv} broker=${hostPort(config.bindAddress, broker!.port)} grpc=absent http=absent`);
+}

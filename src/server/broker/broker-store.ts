@@ -1,0 +1,105 @@
+/** An open message store as the broker's tables ask for it. */
+import { totalmem } from "node:os";
+import type { MessageStore } from "../../store/message-store.js";
+import type { QueueHandle } from "../../store/types.js";
+import type { BrokerConfig } from "./broker-options.js";
+import type { Boundary, IndexKind, KeyQueryResult, StorePort } from "./store-port.js";
+
+export class BrokerStore implements StorePort {
+  readonly #store: MessageStore;
+  readonly #config: BrokerConfig;
+  readonly #memoryBytes = totalmem();
+
+  constructor(store: MessageStore, config: BrokerConfig) {
+    this.#store = store;
+    this.#config = config;
+  }
+
+  queue(topic: string, queueId: number): QueueHandle {
+    return this.#store.queue(topic, queueId);
+  }
+
+  minOffset(queue: QueueHandle): number {
+    return this.#store.minOffset(queue);
+  }
+
+  maxOffset(queue: QueueHandle): number {
+    return this.#store.maxOffset(queue);
+  }
+
+  offsetByTime(queue: QueueHandle, timestampMs: number, boundary: Boundary): number {
+    return this.#store.lookUp.offsetByTime(queue, timestampMs, boundary);
+  }
+
+  earliestStoreTimestamp(queue: QueueHandle): number {
+    return this.#store.lookUp.messageTimestamp(queue, this.#store.minOffset(queue));
+  }
+
+  messageStoreTimestamp(queue: QueueHandle, queueOffset: number): number {
+    return this.#store.lookUp.messageTimestamp(queue, queueOffset);
+  }
+
+  /** As Apache estimates it: less than accessMessageInMemoryMaxRatio per cent of memory behind the log's end. */
+  isInMemory(queue: QueueHandle, queueOffset: number): boolean {
+    const maxOffset = this.#store.maxOffset(queue);
+    // Nothing was written there yet: whatever comes will be the newest.
+    if (maxOffset === 0 && queueOffset === 0) return true;
+    const phyOffset = this.#store.lookUp.phyOffsetOf(queue, queueOffset);
+    if (phyOffset < 0) return false;
+    return (
+      this.#store.maxPhyOffset - phyOffset <= (this.#memoryBytes * this.#config.accessMessageInMemoryMaxRatio) / 100
+    );
+  }
+
+  lookAt(phyOffset: number): Buffer | undefined {
+    return this.#store.lookUp.recordAt(phyOffset);
+  }
+
+  queryByKey(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    countMax: number,
+    beginMs: number,
+    endMs: number,
+  ): KeyQueryResult {
+    return this.#store.lookUp.queryByKey(topic, key, kind, countMax, beginMs, endMs);
+  }
+
+  deleteTopic(topic: string): void {
+    this.#store.deleteTopic(topic);
+  }
+
+  minPhyOffset(): number {
+    return this.#store.minPhyOffset;
+  }
+
+  maxPhyOffset(): number {
+    return this.#store.maxPhyOffset;
+  }
+
+  dispatchBehindBytes(): number {
+    return Math.max(0, this.#store.maxPhyOffset - this.#store.dispatchedPosition);
+  }
+
+  flushBehindBytes(): number {
+    return Math.max(0, this.#store.maxPhyOffset - this.#store.flushedPosition);
+  }
+
+  earliestMessageTimestamp(): number {
+    return this.#store.lookUp.firstTimestamp();
+  }
+
+  diskUse(): ReturnType<StorePort["diskUse"]> {
+    const { paths, disk } = this.#store;
+    const log = disk.space(paths.commitLog);
+    const queues = disk.space(paths.root);
+    return {
+      commitLogPath: paths.commitLog,
+      commitLogTotalBytes: log.totalBytes,
+      commitLogFreeBytes: log.freeBytes,
+      consumeQueueTotalBytes: queues.totalBytes,
+      consumeQueueFreeBytes: queues.freeBytes,
+    };
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * A broker: an open store, the tables, and the server that answers for them. `start` returns when it serves;  `close`
+ * answers what is in flight, makes everything durable and lets go.
+ */
+import { type Clock, systemClock } from "../../base/clock.js";
+import type { CometError } from "../../base/errors.js";
+import { type Logger, silentLogger } from "../../base/log.js";
+import type { Backend, Disk } from "../../io/disk.js";
+import { RemotingServer } from "../../remoting/server.js";
+import type { Processor } from "../../remoting/types.js";
+import { parseDelayLevels } from "../../record/tags-code.js";
+import type { RecoveryProgress } from "../../recovery/recover.js";
+import { MessageStore } from "../../store/message-store.js";
+import type { RouteTable } from "../namesrv/route-table.js";
+import type { ConfigReading } from "./broker-config.js";
+import type { BrokerConfig } from "./broker-options.js";
+import { BrokerStore } from "./broker-store.js";
+import { type BrokerContext, openBrokerContext } from "./context.js";
+import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
+import { registerTableProcessors } from "./processors.js";
+import { PullMessage } from "./pull-message.js";
+import { advertisedHost, hostPort, Registration } from "./registration.js";
+import { registerResetOffset } from "./reset-offset.js";
+import { SendMessage } from "./send-message.js";
+import { StoreHosts } from "./store-hosts.js";
+
+export interface BrokerOptions {
+  readonly reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>;
+  readonly disk?: Disk | undefined;
+  readonly backend?: Backend | "auto" | undefined;
+  readonly clock?: Clock | undefined;
+  readonly log?: Logger | undefined;
+  /** The name server of the same process: the broker registers with it without a connection. */
+  readonly routeTable?: RouteTable | undefined;
+  /** The store can take no more messages; the broker goes on answering reads. */
+  readonly onFailure?: ((error: CometError) => void) | undefined;
+  readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
+}
+
+export class Broker {
+  readonly context: BrokerContext;
+  readonly store: MessageStore;
+  readonly #server: RemotingServer;
+  readonly #pull: PullMessage;
+  readonly #registration: Registration;
+  readonly #housekeeping: Housekeeping;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    context: BrokerContext,
+    store: MessageStore,
+    server: RemotingServer,
+    pull: PullMessage,
+    routeTable: RouteTable | undefined,
+  ) {
+    this.context = context;
+    this.store = store;
+    this.#server = server;
+    this.#pull = pull;
+    this.#registration = new Registration(context, routeTable);
+    this.#housekeeping = startHousekeeping(context);
+  }
+
+  /** Rejects with what keeps the store from opening or the port from being taken. */
+  static async start(options: BrokerOptions): Promise<Broker> {
+    const { reading, clock = systemClock, log = silentLogger } = options;
+    const { config } = reading;
+    const store = await openBrokerStore(options, config, clock, log);
+    try {
+      store.onFailure((error) => options.onFailure?.(error));
+      let port = config.listenPort;
+      const { context } = openBrokerContext({
+        reading,
+        store: new BrokerStore(store, config),
+        disk: store.disk,
+        clock,
+        log,
+        brokerAddress: () => hostPort(config.brokerIP1 || advertisedHost(config.bindAddress), port),
+      });
+      const processors = new Map<number, Processor>();
+      registerTableProcessors(processors, context);
+      registerResetOffset(processors, context);
+      new SendMessage(context, store, new StoreHosts(() => port, config.brokerIP1)).register(processors);
+      const pull = new PullMessage(context, store);
+      pull.register(processors);
+      const server = new RemotingServer({
+        host: config.bindAddress,
+        port,
+        name: "broker",
+        processors,
+        clock,
+        log,
+        idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
+      });
+      await server.listen();
+      port = server.port;
+      const broker = new Broker(context, store, server, pull, options.routeTable);
+      await broker.#registration.start();
+      return broker;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  get port(): number {
+    return this.#server.port;
+  }
+
+  /** `host:port` as it is registered with name servers. */
+  get address(): string {
+    return this.context.brokerAddress();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#registration.close();
+    this.#server.quiesce();
+    this.#pull.longPolling.close();
+    await this.#server.close();
+    this.#housekeeping.close();
+    await this.store.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function openBrokerStore(
+  options: BrokerOptions,
+  config: BrokerConfig,
+  clock: Clock,
+  log: Logger,
+): Promise<MessageStore> {
+  const given = options.reading.given ?? new Set<string>();
+  return MessageStore.open({
+    directory: config.storePathRootDir,
+    commitLogDirectory: config.storePathCommitLog === "" ? undefined : config.storePathCommitLog,
+    backend: options.backend,
+    disk: options.disk,
+    clock,
+    log,
+    segmentBytes: given.has("mappedFileSizeCommitLog") ? config.mappedFileSizeCommitLog : undefined,
+    queueFileBytes: given.has("mappedFileSizeConsumeQueue") ? config.mappedFileSizeConsumeQueue : undefined,
+    indexSizes: { maxHashSlotNum: config.maxHashSlotNum, maxIndexNum: config.maxIndexNum },
+    indexEnabled: config.messageIndexEnable,
+    flushDiskType: config.flushDiskType,
+    flushIntervalMs: config.flushIntervalCommitLog,
+    maxMessageSize: config.maxMessageSize,
+    delayLevels: parseDelayLevels(config.messageDelayLevel),
+    onRecoveryProgress: options.onRecoveryProgress,
+  });
+}

@@ -1,0 +1,57 @@
+/** Code 208: how far a group is behind in its queues (broker/processor/AdminBrokerProcessor.java#getConsumeStats). */
+import { RequestCode } from "../../remoting/codes.js";
+import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
+import type { Processor, Request } from "../../remoting/types.js";
+import { type Answer, jsonAnswer, requiredText } from "../namesrv/answer.js";
+import type { BrokerContext } from "./context.js";
+import { messageQueueJson } from "./message-queue.js";
+import { isBlank } from "./names.js";
+import { serve } from "./serve.js";
+import { type Topic, topicQueue } from "./topic-config.js";
+
+export function registerConsumeStats(processors: Map<number, Processor>, context: BrokerContext): void {
+  serve(processors, context, RequestCode.GET_CONSUME_STATS, consumeStats);
+}
+
+function consumeStats(context: BrokerContext, { header }: Request): Answer {
+  const { config, stats, topics } = context;
+  const group = requiredText(header, "consumerGroup");
+  const offsetTable = new Map<object, FastjsonInput>();
+  let consumeTps = 0;
+  for (const name of topicsToShow(context, group, header.text("topicList"), header.text("topic"))) {
+    const topic = topics.get(name);
+    if (topic === undefined) continue;
+    for (let queueId = 0; queueId < topic.readQueueNums; queueId++) {
+      const key = messageQueueJson({ topic: name, brokerName: config.brokerName, queueId });
+      offsetTable.set(key, queueStats(context, group, topic, queueId));
+    }
+    consumeTps += stats.groupGetTps(group, name);
+  }
+  return jsonAnswer({ consumeTps: new JavaDouble(consumeTps), offsetTable });
+}
+
+/** A list that the client gives is taken as it is; otherwise topics that the group does not subscribe to are left out. */
+function topicsToShow(
+  { consumers, offsets }: BrokerContext,
+  group: string,
+  topicList: string | undefined,
+  topic: string | undefined,
+): ReadonlySet<string> {
+  const listed = (topicList ?? "").split(";").filter((name) => !isBlank(name));
+  if (listed.length > 0) return new Set(listed);
+  const names = topic === undefined || isBlank(topic) ? offsets.topicsOf(group) : [topic];
+  if (consumers.subscriptionCount(group) === 0) return new Set(names);
+  return new Set(names.filter((name) => consumers.findSubscription(group, name) !== undefined));
+}
+
+function queueStats({ offsets, store }: BrokerContext, group: string, topic: Topic, queueId: number): FastjsonInput {
+  const queue = topicQueue(store, topic, queueId);
+  const consumerOffset = Math.max(0, offsets.queryOffset(group, topic.name, queueId));
+  const last = consumerOffset > 0 ? store.messageStoreTimestamp(queue, consumerOffset - 1) : 0;
+  return {
+    brokerOffset: Math.max(0, store.maxOffset(queue)),
+    consumerOffset,
+    lastTimestamp: Math.max(0, last),
+    pullOffset: Math.max(consumerOffset, offsets.queryPullOffset(group, topic.name, queueId)),
+  };
+}

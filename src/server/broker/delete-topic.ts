@@ -1,0 +1,42 @@
+/** Code 215: a topic goes, with its offsets and its queues (broker/processor/AdminBrokerProcessor.java#deleteTopic). */
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { Connection, Processor, Request } from "../../remoting/types.js";
+import { type Answer, failure, quoted, requiredText } from "../namesrv/answer.js";
+import type { BrokerContext } from "./context.js";
+import { isBlank, retryTopic } from "./names.js";
+import { savedAnswer } from "./saved-answer.js";
+import { serve } from "./serve.js";
+
+export function registerDeleteTopic(processors: Map<number, Processor>, context: BrokerContext): void {
+  serve(processors, context, RequestCode.DELETE_TOPIC_IN_BROKER, deleteTopic);
+}
+
+function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Answer {
+  const { config, log, offsets, topics } = context;
+  const name = requiredText(header, "topic");
+  if (isBlank(name)) return failure(ResponseCode.INVALID_PARAMETER, "The specified topic is blank.");
+  if (config.validateSystemTopicWhenUpdateTopic && topics.isSystemTopic(name)) {
+    return failure(ResponseCode.INVALID_PARAMETER, `The topic[${quoted(name)}] is conflict with system topic.`);
+  }
+  const doomed = [name];
+  if (config.clearRetryTopicWhenDeleteTopic) {
+    for (const group of offsets.groupsOf(name)) doomed.push(...popRetryTopics(name, group));
+  }
+  for (const topic of doomed) deleteOne(context, topic);
+  log.info({ topics: doomed, client: connection.remoteAddress }, "topics deleted");
+  offsets.saver.saveIfDirty();
+  return savedAnswer(topics.saver);
+}
+
+/** Both generations of the names that POP consumption gives its retry topics (common/KeyBuilder.java). */
+function popRetryTopics(topic: string, group: string): string[] {
+  return [`${retryTopic(group)}+${topic}`, `${retryTopic(group)}_${topic}`];
+}
+
+function deleteOne({ offsets, stats, store, topics }: BrokerContext, name: string): void {
+  offsets.removeTopic(name);
+  // The store knows no names but those of topics: nothing that a stranger writes becomes a path.
+  if (!topics.delete(name)) return;
+  stats.forgetTopic(name);
+  store.deleteTopic(name);
+}

@@ -1,0 +1,315 @@
+/**
+ * Codes 11 and 361: messages of one queue for one group (broker/processor/PullMessageProcessor.java,
+ * DefaultPullMessageResultHandler.java). What there is goes out at once, copied from the log into the response; where
+ * there is nothing the pull waits, if its client asked for that, until dispatch reports a message.
+ */
+import { javaHash } from "../../base/java-hash.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { HeaderView } from "../../remoting/header-view.js";
+import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
+import type { MessageStore } from "../../store/message-store.js";
+import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
+import type { BrokerContext } from "./context.js";
+import { isTagType } from "./heartbeat-data.js";
+import { LongPolling, type ParkedPull } from "./long-polling.js";
+import type { SubscriptionGroup } from "./subscription-group-config.js";
+import { type Topic, topicQueue } from "./topic-config.js";
+
+const COMMIT_OFFSET_FLAG = 0x1;
+const SUSPEND_FLAG = 0x2;
+const SUBSCRIPTION_FLAG = 0x4;
+const PERM_READ = 4;
+const SUSPEND_MS_MAX = 5 * 60_000;
+const MASTER_ID = 0;
+const FILTERS_KEPT = 1024;
+const INT_MAX = 2147483647;
+
+/** By GetStatus: the response code, and the remark, which is the status as Apache calls it. */
+const CODES: Record<GetStatus, number> = {
+  [GetStatus.FOUND]: ResponseCode.SUCCESS,
+  [GetStatus.NO_MATCHED_MESSAGE]: ResponseCode.PULL_RETRY_IMMEDIATELY,
+  [GetStatus.MESSAGE_WAS_REMOVING]: ResponseCode.PULL_RETRY_IMMEDIATELY,
+  [GetStatus.OFFSET_FOUND_NULL]: ResponseCode.PULL_NOT_FOUND,
+  [GetStatus.OFFSET_OVERFLOW_BADLY]: ResponseCode.PULL_OFFSET_MOVED,
+  [GetStatus.OFFSET_OVERFLOW_ONE]: ResponseCode.PULL_NOT_FOUND,
+  [GetStatus.OFFSET_TOO_SMALL]: ResponseCode.PULL_OFFSET_MOVED,
+  [GetStatus.NO_MATCHED_LOGIC_QUEUE]: ResponseCode.PULL_OFFSET_MOVED,
+  [GetStatus.NO_MESSAGE_IN_QUEUE]: ResponseCode.PULL_OFFSET_MOVED,
+};
+const REMARKS: Record<number, string> = Object.fromEntries(
+  Object.entries(GetStatus).map(([name, value]) => [value, name]),
+);
+
+/** One pull, as far as answering it needs. Filled anew for each request, copied when it has to wait. */
+interface Pull {
+  opaque: number;
+  serializeType: SerializeType;
+  group: SubscriptionGroup;
+  topic: Topic;
+  queue: QueueHandle;
+  offset: number;
+  maxCount: number;
+  maxBytes: number;
+  filter: TagFilter;
+  suspendMs: number;
+}
+
+export class PullMessage {
+  readonly longPolling: LongPolling;
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #filters = new Map<string, TagFilter>();
+  readonly #limits = { maxCount: 0, maxBytes: 0 };
+  readonly #result: GetResult = {
+    status: GetStatus.FOUND,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    records: [],
+    queueOffsets: [],
+    totalBytes: 0,
+    suggestPullingFromSlave: false,
+  };
+  #code = 0;
+  #remark = "";
+
+  constructor(context: BrokerContext, store: MessageStore) {
+    this.#context = context;
+    this.#store = store;
+    this.longPolling = new LongPolling(context.clock, store);
+    store.onArrival((queue) => this.longPolling.arrived(queue));
+  }
+
+  register(processors: Map<number, Processor>): void {
+    processors.set(RequestCode.PULL_MESSAGE, (request, connection) => this.#process(request, connection));
+    processors.set(RequestCode.LITE_PULL_MESSAGE, (request, connection) => {
+      if (this.#context.config.litePullMessageEnable) return this.#process(request, connection);
+      this.#refuse(
+        ResponseCode.NO_PERMISSION,
+        `the broker[${connection.localHost}] for lite pull consumer is forbidden`,
+      );
+      return this.#answerRefusal(request.header, connection);
+    });
+  }
+
+  #process({ header }: Request, connection: Connection): void {
+    const pull = this.#read(header, connection);
+    if (pull === undefined) return this.#answerRefusal(header, connection);
+    if (this.#answerReset(pull, connection) || this.#serve(pull, connection, pull.suspendMs === 0)) return;
+    const attempt = (parked: ParkedPull, last: boolean): boolean => {
+      pull.offset = parked.offset;
+      const answered = this.#serve(pull, connection, last);
+      parked.offset = pull.offset;
+      return answered;
+    };
+    const deadlineMs = this.#context.clock.monotonicMs() + pull.suspendMs;
+    this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, done: false, attempt });
+  }
+
+  #refuse(code: number, remark: string): undefined {
+    this.#code = code;
+    this.#remark = remark;
+    return undefined;
+  }
+
+  #answerRefusal(header: HeaderView, connection: Connection): void {
+    connection.writer.response(header.opaque, header.serializeType, this.#code, this.#remark);
+  }
+
+  #read(header: HeaderView, connection: Connection): Pull | undefined {
+    const { config } = this.#context;
+    if ((config.brokerPermission & PERM_READ) === 0) {
+      return this.#refuse(
+        ResponseCode.NO_PERMISSION,
+        `the broker[${connection.localHost}] pulling message is forbidden`,
+      );
+    }
+    const group = this.#group(header);
+    const topic = group === undefined ? undefined : this.#topic(header);
+    if (group === undefined || topic === undefined) return undefined;
+    const queueId = this.#integer(header, "queueId", 0, INT_MAX);
+    const offset = this.#integer(header, "queueOffset", Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    const maxMsgNums = this.#integer(header, "maxMsgNums", Number.MIN_SAFE_INTEGER, INT_MAX);
+    const sysFlag = this.#integer(header, "sysFlag", -INT_MAX - 1, INT_MAX);
+    const suspendMs = header.integer("suspendTimeoutMillis") ?? 0;
+    if (queueId === undefined || offset === undefined || maxMsgNums === undefined || sysFlag === undefined)
+      return undefined;
+    if (queueId >= topic.readQueueNums) {
+      const remark = `queueId[${queueId}] is illegal, topic:[${topic.name}] topicConfig.readQueueNums:[${topic.readQueueNums}] consumer:[${connection.remoteAddress}]`;
+      return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
+    }
+    const filter = this.#filter(header, group, topic, sysFlag);
+    if (filter === NO_FILTER) return undefined;
+    const queue = topicQueue(this.#context.store, topic, queueId);
+    if ((sysFlag & COMMIT_OFFSET_FLAG) !== 0) this.#commit(header, connection, group, topic, queueId);
+    const maxBytes = Math.min(header.integer("maxMsgBytes") || INT_MAX, config.maxTransferBytesOnMessageInMemory);
+    return {
+      opaque: header.opaque,
+      serializeType: header.serializeType,
+      group,
+      topic,
+      queue,
+      offset,
+      maxCount: Math.max(1, Math.min(maxMsgNums, config.maxTransferCountOnMessageInMemory)),
+      maxBytes: Math.max(100, maxBytes),
+      filter,
+      suspendMs: (sysFlag & SUSPEND_FLAG) === 0 || header.isOneway ? 0 : this.#suspendMs(suspendMs),
+    };
+  }
+
+  #suspendMs(asked: number): number {
+    const { longPollingEnable, shortPollingTimeMills } = this.#context.config;
+    if (!longPollingEnable) return shortPollingTimeMills;
+    return Number.isFinite(asked) ? Math.max(0, Math.min(asked, SUSPEND_MS_MAX)) : 0;
+  }
+
+  #integer(header: HeaderView, name: string, min: number, max: number): number | undefined {
+    const value = header.integer(name);
+    if (value !== undefined && value >= min && value <= max) return value;
+    return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${name}> is null or out of its range`);
+  }
+
+  #group(header: HeaderView): SubscriptionGroup | undefined {
+    const name = header.text("consumerGroup");
+    if (name === undefined) return this.#refuse(ResponseCode.SYSTEM_ERROR, "the custom field <consumerGroup> is null");
+    const group = this.#context.groups.find(name);
+    if (group === undefined) {
+      const remark = `subscription group [${name.slice(0, 255)}] does not exist: create it, or let the broker create groups by itself.`;
+      return this.#refuse(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark);
+    }
+    if (!group.consumeEnable) {
+      return this.#refuse(ResponseCode.NO_PERMISSION, `subscription group no permission, ${name}`);
+    }
+    return group;
+  }
+
+  #topic(header: HeaderView): Topic | undefined {
+    const index = header.find("topic");
+    if (index < 0) return this.#refuse(ResponseCode.SYSTEM_ERROR, "the custom field <topic> is null");
+    const name = header.valueText(index);
+    const topic = this.#context.topics.get(name);
+    if (topic === undefined) {
+      return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, `topic[${name.slice(0, 255)}] not exist, apply first please!`);
+    }
+    if ((topic.perm & PERM_READ) === 0) {
+      return this.#refuse(ResponseCode.NO_PERMISSION, `the topic[${name}] pulling message is forbidden`);
+    }
+    return topic;
+  }
+
+  /** What the pull wants of the queue; NO_FILTER after `#refuse`. */
+  #filter(header: HeaderView, group: SubscriptionGroup, topic: Topic, sysFlag: number): TagFilter | typeof NO_FILTER {
+    if ((sysFlag & SUBSCRIPTION_FLAG) !== 0) {
+      const expressionType = header.text("expressionType");
+      if (!isTagType(expressionType)) return this.#noExpressions(expressionType!);
+      return this.#tagFilter(header.text("subscription") ?? "");
+    }
+    const members = this.#context.consumers.get(group.name);
+    if (members === undefined) {
+      this.#refuse(
+        ResponseCode.SUBSCRIPTION_NOT_EXIST,
+        "the consumer's group info not exist: it has sent no heartbeat yet",
+      );
+      return NO_FILTER;
+    }
+    if (!group.consumeBroadcastEnable && members.isBroadcasting) {
+      this.#refuse(ResponseCode.NO_PERMISSION, `the consumer group[${group.name}] can not consume by broadcast way`);
+      return NO_FILTER;
+    }
+    const subscription = members.subscriptions.get(topic.name);
+    if (subscription === undefined) {
+      const remark = "the consumer's subscription not exist: members of one group must subscribe to the same topics";
+      this.#refuse(ResponseCode.SUBSCRIPTION_NOT_EXIST, remark);
+      return NO_FILTER;
+    }
+    if (subscription.subVersion < (header.integer("subVersion") ?? 0)) {
+      this.#refuse(ResponseCode.SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest");
+      return NO_FILTER;
+    }
+    if (!isTagType(subscription.expressionType)) return this.#noExpressions(subscription.expressionType);
+    return subscription.tagFilter;
+  }
+
+  #noExpressions(expressionType: string): typeof NO_FILTER {
+    const remark = `The broker does not support consumer to filter message by ${expressionType.slice(0, 64)}`;
+    this.#refuse(ResponseCode.SYSTEM_ERROR, remark);
+    return NO_FILTER;
+  }
+
+  /** Of a subscription like `TagA || TagB` (common/filter/FilterAPI.java#buildSubscriptionData). */
+  #tagFilter(subscription: string): TagFilter {
+    if (subscription === "" || subscription === "*") return undefined;
+    const known = this.#filters.get(subscription);
+    if (known !== undefined) return known;
+    const tags = subscription.split("||").map((tag) => tag.trim());
+    const filter = new Set(tags.filter((tag) => tag !== "").map(javaHash));
+    if (this.#filters.size >= FILTERS_KEPT) this.#filters.clear();
+    this.#filters.set(subscription, filter);
+    return filter;
+  }
+
+  #commit(header: HeaderView, connection: Connection, group: SubscriptionGroup, topic: Topic, queueId: number): void {
+    const offset = header.integer("commitOffset");
+    if (offset === undefined || !Number.isSafeInteger(offset) || offset < 0) return;
+    this.#context.offsets.commitOffset(connection.remoteAddress, group.name, topic.name, queueId, offset);
+  }
+
+  /** An administrator has set the group's offset: the reader is sent there. */
+  #answerReset(pull: Pull, connection: Connection): boolean {
+    const { config, offsets } = this.#context;
+    if (!config.useServerSideResetOffset) return false;
+    const offset = offsets.queryThenEraseResetOffset(pull.topic.name, pull.group.name, pull.queue.queueId);
+    if (offset === undefined) return false;
+    const result = this.#result;
+    result.records.length = 0;
+    result.nextBeginOffset = offset;
+    result.minOffset = this.#store.minOffset(pull.queue);
+    result.maxOffset = this.#store.maxOffset(pull.queue);
+    this.#answer(pull, connection, ResponseCode.PULL_OFFSET_MOVED, "OFFSET_RESET");
+    return true;
+  }
+
+  /** Answers with what there is; false when there is nothing and the pull may wait. */
+  #serve(pull: Pull, connection: Connection, last: boolean): boolean {
+    const result = this.#result;
+    this.#limits.maxCount = pull.maxCount;
+    this.#limits.maxBytes = pull.maxBytes;
+    const status = this.#store.get(pull.queue, pull.offset, this.#limits, pull.filter, result);
+    const { stats, offsets } = this.#context;
+    let code = CODES[status];
+    if (status === GetStatus.NO_MESSAGE_IN_QUEUE && pull.offset === 0) code = ResponseCode.PULL_NOT_FOUND;
+    if (!last && this.#mayWait(pull, code, result)) return false;
+    offsets.commitPullOffset(pull.group.name, pull.topic.name, pull.queue.queueId, result.nextBeginOffset);
+    stats.recordGet(stats.groupGets(pull.group.name, pull.topic.name), result.records.length);
+    this.#answer(pull, connection, code, REMARKS[status]!);
+    result.records.length = 0;
+    return true;
+  }
+
+  /** Nothing there yet, or nothing but messages that the filter passes over: then it waits behind them. */
+  #mayWait(pull: Pull, code: number, result: GetResult): boolean {
+    if (pull.suspendMs === 0) return false;
+    if (code === ResponseCode.PULL_NOT_FOUND) return true;
+    if (result.status !== GetStatus.NO_MATCHED_MESSAGE || result.nextBeginOffset < result.maxOffset) return false;
+    // The client hears of the new offset with its next answer; asked at once it would come straight back.
+    pull.offset = result.nextBeginOffset;
+    return true;
+  }
+
+  #answer(pull: Pull, connection: Connection, code: number, remark: string): void {
+    const { writer } = connection;
+    const { records, nextBeginOffset, minOffset, maxOffset } = this.#result;
+    writer.beginResponse(pull.opaque, pull.serializeType, code, remark);
+    writer.integerField("groupSysFlag", pull.group.groupSysFlag);
+    writer.integerField("maxOffset", maxOffset);
+    writer.integerField("minOffset", minOffset);
+    writer.integerField("nextBeginOffset", nextBeginOffset);
+    writer.integerField("suggestWhichBrokerId", MASTER_ID);
+    writer.integerField("topicSysFlag", pull.topic.topicSysFlag);
+    writer.endHeader();
+    for (let i = 0; i < records.length; i++) writer.bodyBytes(records[i]!);
+    writer.end();
+  }
+}
+
+const NO_FILTER = Symbol("no filter");

@@ -1,0 +1,77 @@
+/** Code 12: messages by key (broker/processor/QueryMessageProcessor.java#queryMessage). */
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { Processor, Request } from "../../remoting/types.js";
+import { type Answer, requiredInteger, requiredText } from "../namesrv/answer.js";
+import type { BrokerContext } from "./context.js";
+import { serve } from "./serve.js";
+import type { IndexKind, KeyQueryResult } from "./store-port.js";
+import { hasKey, phyOffsetOf } from "./stored-message.js";
+
+/** Apache's maxMsgsNumBatch. */
+const COUNT_MAX = 64;
+/** Messages are left out of an answer that would be larger: clients refuse frames of 16 MiB. */
+const BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** How far to look past candidates that only share the hash. */
+const CANDIDATES_MAX = 1024;
+
+export function registerQueryMessage(processors: Map<number, Processor>, context: BrokerContext): void {
+  serve(processors, context, RequestCode.QUERY_MESSAGE, queryMessage);
+}
+
+interface KeyQuery {
+  readonly topic: string;
+  readonly key: string;
+  readonly kind: IndexKind;
+  readonly countMax: number;
+  readonly beginMs: number;
+  readonly endMs: number;
+}
+
+function queryMessage(context: BrokerContext, { header }: Request): Answer {
+  const unique = header.boolean("_UNIQUE_KEY_QUERY") === true;
+  const asked = requiredInteger(header, "maxNum");
+  const { records, result } = search(context, {
+    topic: requiredText(header, "topic"),
+    key: requiredText(header, "key"),
+    kind: unique ? "U" : indexKind(header.text("indexType")),
+    countMax: Math.max(0, Math.min(COUNT_MAX, unique ? context.config.defaultQueryMaxNum : asked)),
+    beginMs: requiredInteger(header, "beginTimestamp"),
+    endMs: requiredInteger(header, "endTimestamp"),
+  });
+  const fields = {
+    indexLastUpdateTimestamp: result.indexLastUpdateTimestamp,
+    indexLastUpdatePhyoffset: result.indexLastUpdatePhyOffset,
+  };
+  if (records.length > 0) return { code: ResponseCode.SUCCESS, fields, body: Buffer.concat(records) };
+  const remark = "can not find message, maybe time range not correct";
+  return { code: ResponseCode.QUERY_NOT_FOUND, remark, fields };
+}
+
+function indexKind(indexType: string | undefined): IndexKind {
+  return indexType === "U" || indexType === "T" ? indexType : "K";
+}
+
+/** The newest messages that have the key, oldest first. Asks for more candidates while collisions take the places. */
+function search({ store }: BrokerContext, query: KeyQuery): { records: Buffer[]; result: KeyQueryResult } {
+  const { topic, key, kind, countMax, beginMs, endMs } = query;
+  for (let candidateCount = countMax; ; candidateCount *= 4) {
+    const result = store.queryByKey(topic, key, kind, candidateCount, beginMs, endMs);
+    const found = result.records.filter((record) => hasKey(record, topic, key, kind));
+    const exhausted = result.records.length < candidateCount || candidateCount >= CANDIDATES_MAX || countMax === 0;
+    if (found.length < countMax && !exhausted) continue;
+    return { records: newest(found, countMax), result };
+  }
+}
+
+function newest(found: readonly Buffer[], countMax: number): Buffer[] {
+  const sorted = found.map((record) => ({ record, phyOffset: phyOffsetOf(record) }));
+  sorted.sort((a, b) => b.phyOffset - a.phyOffset);
+  const taken: Buffer[] = [];
+  let bodyBytes = 0;
+  for (const { record } of sorted.slice(0, countMax)) {
+    bodyBytes += record.length;
+    if (bodyBytes > BODY_BYTES_MAX && taken.length > 0) break;
+    taken.push(record);
+  }
+  return taken.reverse();
+}

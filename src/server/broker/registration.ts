@@ -1,0 +1,178 @@
+/**
+ * Tells name servers of this broker (broker/out/BrokerOuterAPI.java): the one in this process directly, others by
+ * request 103, each of them on its own: one that does not answer costs the others nothing. At the start, every
+ * `registerNameServerPeriod`, and soon after topics have changed.
+ */
+import { isIPv6 } from "node:net";
+import { networkInterfaces } from "node:os";
+import { crc32 } from "node:zlib";
+import type { Timer } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
+import { RemotingClient } from "../../remoting/client.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { RouteTable } from "../namesrv/route-table.js";
+import { NO_DATA_VERSION } from "../protocol/data-version.js";
+import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
+import type { BrokerContext } from "./context.js";
+
+/** Changes of topics within this time make one registration. */
+const CHANGE_DELAY_MS = 20;
+const HA_PORT_OFFSET = 1;
+const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
+
+/** `host:port`, several of them between semicolons (namesrvAddr). */
+export function parseAddresses(text: string): { host: string; port: number }[] {
+  return text
+    .split(";")
+    .map((part) => part.trim())
+    .filter((part) => part !== "")
+    .map((part) => {
+      const colon = part.lastIndexOf(":");
+      const port = Number(part.slice(colon + 1));
+      const host = part.slice(0, colon).replace(/^\[|\]$/g, "");
+      if (colon <= 0 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
+        throw new CometError("COMETMQ_CONFIG", `namesrvAddr: ${JSON.stringify(part)} is not host:port.`);
+      }
+      return { host, port };
+    });
+}
+
+/** The host under which others reach a server bound to `bindAddress`. */
+export function advertisedHost(bindAddress: string): string {
+  if (!WILDCARDS.has(bindAddress)) return bindAddress;
+  for (const addresses of Object.values(networkInterfaces())) {
+    const found = addresses?.find((address) => address.family === "IPv4" && !address.internal);
+    if (found !== undefined) return found.address;
+  }
+  return "127.0.0.1";
+}
+
+export function hostPort(host: string, port: number): string {
+  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export class Registration {
+  readonly #context: BrokerContext;
+  readonly #routeTable: RouteTable | undefined;
+  readonly #clients: RemotingClient[];
+  #timer: Timer | undefined;
+  #soon: Timer | undefined;
+  #closed = false;
+
+  /** `routeTable` is the name server's of this process, if there is one. */
+  constructor(context: BrokerContext, routeTable: RouteTable | undefined) {
+    this.#context = context;
+    this.#routeTable = routeTable;
+    const { clock, log } = context;
+    const addresses = parseAddresses(context.config.namesrvAddr);
+    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log }));
+  }
+
+  /** Registers everywhere; resolves when every name server has answered or could not be reached. */
+  async start(): Promise<void> {
+    this.#context.topics.onChange = () => this.#registerSoon();
+    await this.#registerAll();
+    this.#repeat();
+  }
+
+  #repeat(): void {
+    const { clock, config } = this.#context;
+    this.#timer = clock.schedule(config.registerNameServerPeriod, () => {
+      void this.#registerAll();
+      this.#repeat();
+    });
+  }
+
+  /** The name server of this process knows at once: a client that has just made a topic asks for its route next. */
+  #registerSoon(): void {
+    this.#registerHere();
+    if (this.#soon !== undefined || this.#clients.length === 0) return;
+    this.#soon = this.#context.clock.schedule(CHANGE_DELAY_MS, () => {
+      this.#soon = undefined;
+      void this.#registerAll();
+    });
+  }
+
+  #identity() {
+    const { config, brokerAddress } = this.#context;
+    const brokerAddr = brokerAddress();
+    const colon = brokerAddr.lastIndexOf(":");
+    const haServerAddr = `${brokerAddr.slice(0, colon)}:${Number(brokerAddr.slice(colon + 1)) + HA_PORT_OFFSET}`;
+    const { brokerClusterName: clusterName, brokerName, brokerId } = config;
+    return { clusterName, brokerName, brokerId, brokerAddr, haServerAddr };
+  }
+
+  #registerHere(): void {
+    const { topics } = this.#context;
+    this.#routeTable?.register({
+      ...this.#identity(),
+      dataVersion: topics.dataVersion,
+      topicConfigTable: topics.configs(),
+    });
+  }
+
+  async #registerAll(): Promise<void> {
+    if (this.#closed) return;
+    this.#registerHere();
+    if (this.#clients.length === 0) return;
+    const { topics, config } = this.#context;
+    const body = writeRegisterBrokerBody(
+      {
+        dataVersion: topics.dataVersion,
+        mappingDataVersion: NO_DATA_VERSION,
+        topicConfigTable: topics.configs(),
+        topicQueueMappingInfoMap: new Map(),
+      },
+      config.compressedRegister,
+    );
+    await Promise.all(this.#clients.map((client) => this.#registerWith(client, body)));
+  }
+
+  async #registerWith(client: RemotingClient, body: Buffer): Promise<void> {
+    const { config, log, topics } = this.#context;
+    const namesrv = `${client.host}:${client.port}`;
+    const fields = {
+      ...this.#identity(),
+      compressed: config.compressedRegister,
+      bodyCrc32: crc32(body) & 0x7fffffff,
+      enableActingMaster: false,
+    };
+    try {
+      const answer = await client.call(RequestCode.REGISTER_BROKER, fields, body, config.registerBrokerTimeoutMills);
+      if (answer.code !== ResponseCode.SUCCESS) {
+        log.warn({ namesrv, code: answer.code, remark: answer.remark }, "a name server refused the registration");
+      } else if (answer.body.length > 0) {
+        topics.markOrdered(orderedTopics(answer.body));
+      }
+    } catch (error) {
+      log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
+    }
+  }
+
+  /** Tells every name server that this broker is gone, then stops. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#timer?.cancel();
+    this.#soon?.cancel();
+    this.#context.topics.onChange = () => {};
+    const { clusterName, brokerName, brokerId, brokerAddr } = this.#identity();
+    this.#routeTable?.unregister(clusterName, brokerAddr, brokerName);
+    const fields = { clusterName, brokerAddr, brokerName, brokerId };
+    await Promise.all(
+      this.#clients.map(async (client) => {
+        if (client.connected) await client.call(RequestCode.UNREGISTER_BROKER, fields, undefined, 1000).catch(() => {});
+        client.close();
+      }),
+    );
+  }
+}
+
+/** Names in the KVTable of ordered topics that a name server answers with. */
+function orderedTopics(body: Buffer): string[] {
+  try {
+    const { table } = JSON.parse(body.toString("utf8")) as { table?: Record<string, string> };
+    return Object.keys(table ?? {});
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,11 @@
+/** The answer to a change that must be on the disk before it is acknowledged. */
+import { ResponseCode } from "../../remoting/codes.js";
+import { type Answer, failure, quoted, SUCCESS } from "../namesrv/answer.js";
+import type { ConfigSaver } from "./config-saver.js";
+
+/** Saves, and says so if that failed: the change holds, and is saved once the disk allows it. */
+export function savedAnswer(saver: ConfigSaver, success: Answer = SUCCESS): Answer {
+  const problem = saver.saveIfDirty();
+  if (problem === undefined) return success;
+  return failure(ResponseCode.SYSTEM_ERROR, quoted(`Changed, but not saved yet: ${problem}`));
+}

@@ -1,0 +1,372 @@
+/**
+ * Codes 10, 310 and 320: a message, or a batch of them, to the log (broker/processor/SendMessageProcessor.java). The hot
+ * path of producing: fields are read where they lie in the received frame, the body is copied once, into the log, and
+ * nothing is allocated for a message that is taken.
+ */
+import { MESSAGE_ID_CHARS_MAX, writeMessageId } from "../../record/message-id.js";
+import { MessageBatchCursor } from "../../record/message-batch.js";
+import { recordSize } from "../../commitlog/append.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { HeaderView } from "../../remoting/header-view.js";
+import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
+import type { MessageStore } from "../../store/message-store.js";
+import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../../store/types.js";
+import type { BrokerContext } from "./context.js";
+import { FlushWaiters } from "./flush-waiters.js";
+import { isNotAllowedSendTopic, isRetryTopic, validateTopic } from "./names.js";
+import { putRefusal } from "./put-remark.js";
+import type { StoreHosts } from "./store-hosts.js";
+import { StoredProperties } from "./stored-properties.js";
+import { type Topic, topicQueue } from "./topic-config.js";
+
+/** Names of the fields: SendMessageRequestHeader, and its one-letter form SendMessageRequestHeaderV2. */
+interface FieldNames {
+  readonly topic: string;
+  readonly defaultTopic: string;
+  readonly defaultTopicQueueNums: string;
+  readonly queueId: string;
+  readonly sysFlag: string;
+  readonly bornTimestamp: string;
+  readonly flag: string;
+  readonly properties: string;
+  readonly reconsumeTimes: string;
+  readonly unitMode: string;
+  readonly batch: string;
+}
+
+const LONG_NAMES: FieldNames = {
+  topic: "topic",
+  defaultTopic: "defaultTopic",
+  defaultTopicQueueNums: "defaultTopicQueueNums",
+  queueId: "queueId",
+  sysFlag: "sysFlag",
+  bornTimestamp: "bornTimestamp",
+  flag: "flag",
+  properties: "properties",
+  reconsumeTimes: "reconsumeTimes",
+  unitMode: "unitMode",
+  batch: "batch",
+};
+
+const LETTERS: FieldNames = {
+  topic: "b",
+  defaultTopic: "c",
+  defaultTopicQueueNums: "d",
+  queueId: "e",
+  sysFlag: "f",
+  bornTimestamp: "g",
+  flag: "h",
+  properties: "i",
+  reconsumeTimes: "j",
+  unitMode: "k",
+  batch: "m",
+};
+
+const PERM_WRITE = 2;
+const INT_MAX = 2147483647;
+const INT_MIN = -2147483648;
+const MULTI_TAGS_FLAG = 0x2;
+/** sysFlag bits of the hosts and of transactions are the broker's to set. */
+const CLIENT_SYS_FLAGS = ~0x3c;
+const BATCH_TOPIC_LENGTH_MAX = 127;
+const EMPTY = Buffer.alloc(0);
+
+export class SendMessage {
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #hosts: StoreHosts;
+  readonly #properties: StoredProperties;
+  readonly #waiters: FlushWaiters;
+  readonly #message: MessageInput;
+  readonly #batch: MessageInput[] = [];
+  readonly #batchCursor = new MessageBatchCursor();
+  readonly #result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
+  readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
+  /** What `#refuse` was told. */
+  #code = 0;
+  #remark = "";
+
+  constructor(context: BrokerContext, store: MessageStore, hosts: StoreHosts) {
+    this.#context = context;
+    this.#store = store;
+    this.#hosts = hosts;
+    this.#properties = new StoredProperties(context.config);
+    this.#waiters = new FlushWaiters(context.clock);
+    this.#message = emptyMessage();
+    store.onFlushed((position) => this.#waiters.flushed(position));
+  }
+
+  register(processors: Map<number, Processor>): void {
+    const letters: Processor = (request, connection) => this.#process(request, connection, LETTERS);
+    processors.set(RequestCode.SEND_MESSAGE_V2, letters);
+    processors.set(RequestCode.SEND_BATCH_MESSAGE, letters);
+    processors.set(RequestCode.SEND_MESSAGE, (request, connection) => this.#process(request, connection, LONG_NAMES));
+  }
+
+  #process(request: Request, connection: Connection, names: FieldNames): void {
+    const { header } = request;
+    const topic = this.#topic(header, names, connection);
+    const queue = topic === undefined ? undefined : this.#queue(header, names, topic, connection);
+    if (topic === undefined || queue === undefined || !this.#fill(request, names, topic, queue, connection)) {
+      this.#answerRefusal(header, connection);
+      return;
+    }
+    const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
+    const status = isBatch ? this.#putBatch(request, topic) : this.#store.put(this.#message, this.#result);
+    if (status !== PutStatus.PUT_OK) {
+      if (this.#code === ResponseCode.SUCCESS) {
+        const { code, remark } = putRefusal(status, this.#context.config.maxMessageSize, this.#store.failure);
+        this.#refuse(code, remark);
+      }
+      this.#context.stats.putsFailed++;
+      this.#answerRefusal(header, connection);
+      return;
+    }
+    this.#context.stats.recordPut(topic, this.#result.count, this.#result.sizeBytes);
+    this.#answer(header, connection, queue.queueId, isBatch);
+  }
+
+  #refuse(code: number, remark: string): undefined {
+    this.#code = code;
+    this.#remark = remark;
+    return undefined;
+  }
+
+  /** The topic of the request, made if that is allowed. Undefined after `#refuse`. */
+  #topic(header: HeaderView, names: FieldNames, connection: Connection): Topic | undefined {
+    this.#code = ResponseCode.SUCCESS;
+    const { topics, clock, config } = this.#context;
+    const index = header.find(names.topic);
+    if (index < 0) return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${names.topic}> is null`);
+    const { bytes, valueStart, valueEnd } = header;
+    const known =
+      header.escaped[index] === 0 ? topics.getBytes(bytes, valueStart[index]!, valueEnd[index]!) : undefined;
+    if (known !== undefined && !topics.isSystemTopic(known.name)) return this.#writable(known, connection);
+    const name = header.valueText(index);
+    if (clock.nowMs() < config.startAcceptSendRequestTimeStamp) {
+      const until = new Date(config.startAcceptSendRequestTimeStamp).toISOString();
+      return this.#refuse(ResponseCode.SYSTEM_ERROR, `broker unable to service, until ${until}`);
+    }
+    const problem = validateTopic(name);
+    if (problem !== "") return this.#refuse(ResponseCode.INVALID_PARAMETER, problem.slice(0, 512));
+    if (isNotAllowedSendTopic(name)) {
+      return this.#refuse(ResponseCode.NO_PERMISSION, `Sending message to topic[${name}] is forbidden.`);
+    }
+    const topic = known ?? topics.get(name) ?? this.#createTopic(header, names, name, connection);
+    if (topic === undefined) {
+      const remark = `topic[${name}] not exist, apply first please! See ${FAQ_TOPIC_URL} for further details.`;
+      return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, remark);
+    }
+    return this.#writable(topic, connection);
+  }
+
+  #createTopic(header: HeaderView, names: FieldNames, name: string, connection: Connection): Topic | undefined {
+    const { topics } = this.#context;
+    const unitMode = header.boolean(names.unitMode) === true;
+    const sysFlag = unitMode ? (isRetryTopic(name) ? 2 : 1) : 0;
+    const wanted = header.integer(names.defaultTopicQueueNums) ?? 0;
+    const queueNums = Number.isInteger(wanted) ? wanted : 0;
+    const defaultTopic = header.text(names.defaultTopic) ?? "";
+    const made = topics.createInSendMessage(name, defaultTopic, connection.remoteAddress, queueNums, sysFlag);
+    if (made !== undefined || !isRetryTopic(name)) return made;
+    return topics.createInSendMessageBack(name, 1, PERM_WRITE | 4, false, sysFlag);
+  }
+
+  #writable(topic: Topic, connection: Connection): Topic | undefined {
+    const { config } = this.#context;
+    if ((config.brokerPermission & PERM_WRITE) === 0 && topic.order) {
+      return this.#refuse(
+        ResponseCode.NO_PERMISSION,
+        `the broker[${connection.localHost}] sending message is forbidden`,
+      );
+    }
+    return topic;
+  }
+
+  #queue(header: HeaderView, names: FieldNames, topic: Topic, connection: Connection): QueueHandle | undefined {
+    const given = header.integer(names.queueId);
+    if (given === undefined || !Number.isInteger(given) || given > INT_MAX || given < INT_MIN) {
+      return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${names.queueId}> is no queue id`);
+    }
+    if (given >= Math.max(topic.writeQueueNums, topic.readQueueNums)) {
+      const remark = `request queueId[${given}] is illegal, topic ${topic.name} has ${topic.writeQueueNums} write queues, Producer: ${connection.remoteAddress}`;
+      return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
+    }
+    const queueId = given >= 0 ? given : this.#anyQueueId(topic);
+    return topicQueue(this.#context.store, topic, queueId);
+  }
+
+  #anyTurn = 0;
+
+  /** A producer that names no queue gets them in turn. */
+  #anyQueueId(topic: Topic): number {
+    this.#anyTurn = (this.#anyTurn + 1) & 0x7fffffff;
+    return topic.writeQueueNums > 0 ? this.#anyTurn % topic.writeQueueNums : 0;
+  }
+
+  /** Fills the reused message; false after `#refuse`. */
+  #fill(request: Request, names: FieldNames, topic: Topic, queue: QueueHandle, connection: Connection): boolean {
+    const { header } = request;
+    const message = this.#message;
+    const bodyLength = request.bodyEnd - request.bodyStart;
+    if (
+      bodyLength > this.#context.config.maxMessageSize ||
+      !this.#properties.take(header, header.find(names.properties))
+    ) {
+      const { maxMessageSize } = this.#context.config;
+      const { code, remark } = putRefusal(PutStatus.MESSAGE_ILLEGAL, maxMessageSize, undefined);
+      this.#refuse(code, remark);
+      return false;
+    }
+    const unsupported = this.#properties.unsupported();
+    if (unsupported !== undefined) {
+      this.#refuse(ResponseCode.SYSTEM_ERROR, `this broker does not do what the property ${unsupported} asks for`);
+      return false;
+    }
+    const sysFlag = header.integer(names.sysFlag);
+    const flag = header.integer(names.flag);
+    const bornTimestamp = header.integer(names.bornTimestamp);
+    if (!isInt(sysFlag) || !isInt(flag) || !Number.isSafeInteger(bornTimestamp)) {
+      this.#refuse(ResponseCode.SYSTEM_ERROR, "a custom field of sysFlag, flag, bornTimestamp is null or no number");
+      return false;
+    }
+    const reconsumeTimes = header.integer(names.reconsumeTimes);
+    message.queue = queue;
+    message.sysFlag = (sysFlag & CLIENT_SYS_FLAGS) | (topic.topicFilterType === "MULTI_TAG" ? MULTI_TAGS_FLAG : 0);
+    message.flag = flag;
+    message.bornTimestamp = bornTimestamp!;
+    message.bornHost = connection.remoteHost;
+    message.storeHost = this.#hosts.of(connection);
+    message.reconsumeTimes = isInt(reconsumeTimes) ? reconsumeTimes : 0;
+    message.body = request.bytes;
+    message.bodyStart = request.bodyStart;
+    message.bodyLength = bodyLength;
+    message.properties = this.#properties.bytes;
+    message.propertiesStart = 0;
+    message.propertiesLength = this.#properties.length;
+    return true;
+  }
+
+  /** One record for each message of the batch body; each keeps the properties that its producer gave it. */
+  #putBatch(request: Request, topic: Topic): PutStatus {
+    if (topic.nameBytes.length > BATCH_TOPIC_LENGTH_MAX) {
+      this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `message topic length too long ${topic.nameBytes.length}`);
+      return PutStatus.MESSAGE_ILLEGAL;
+    }
+    if (isRetryTopic(topic.name)) {
+      this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `batch request does not support retry group ${topic.name}`);
+      return PutStatus.MESSAGE_ILLEGAL;
+    }
+    const cursor = this.#batchCursor;
+    const { bytes, bodyStart, bodyEnd } = request;
+    cursor.reset(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), bodyStart, bodyEnd);
+    const batch = this.#batch;
+    batch.length = 0;
+    while (cursor.next()) {
+      const { flag, propertiesStart, propertiesLength } = cursor;
+      const range = { bodyStart: cursor.bodyStart, bodyLength: cursor.bodyLength, propertiesStart, propertiesLength };
+      batch.push({ ...this.#message, flag, properties: bytes, ...range });
+    }
+    return cursor.malformed ? PutStatus.MESSAGE_ILLEGAL : this.#store.putBatch(batch, this.#result);
+  }
+
+  #answerRefusal(header: HeaderView, connection: Connection): void {
+    const { writer } = connection;
+    writer.beginResponse(header.opaque, header.serializeType, this.#code, this.#remark);
+    this.#regionFields(connection);
+    writer.endHeader();
+    writer.end();
+  }
+
+  #regionFields(connection: Connection): void {
+    const { regionId, traceOn } = this.#context.config;
+    connection.writer.field("MSG_REGION", regionId);
+    connection.writer.field("TRACE_ON", traceOn ? "true" : "false");
+  }
+
+  #answer(header: HeaderView, connection: Connection, queueId: number, isBatch: boolean): void {
+    const { opaque, serializeType } = header;
+    const properties = this.#properties;
+    if (this.#store.syncFlush && properties.waitsForFlush) {
+      if (!header.isOneway) this.#answerWhenFlushed(opaque, serializeType, connection, queueId, isBatch);
+      return;
+    }
+    const { writer } = connection;
+    writer.beginResponse(opaque, serializeType, ResponseCode.SUCCESS);
+    this.#regionFields(connection);
+    if (isBatch) {
+      writer.field("msgId", this.#batchIds());
+    } else {
+      const end = writeMessageId(this.#messageId, 0, this.#message.storeHost, this.#result.phyOffset);
+      writer.bytesField("msgId", this.#messageId, 0, end);
+    }
+    writer.integerField("queueId", queueId);
+    writer.integerField("queueOffset", this.#result.queueOffset);
+    writer.bytesField("transactionId", properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
+    writer.endHeader();
+    writer.end();
+  }
+
+  #batchIds(): string {
+    const ids: string[] = [];
+    let phyOffset = this.#result.phyOffset;
+    for (const message of this.#batch) {
+      const end = writeMessageId(this.#messageId, 0, message.storeHost, phyOffset);
+      ids.push(this.#messageId.toString("latin1", 0, end));
+      phyOffset += recordSize(message);
+    }
+    return ids.join(",");
+  }
+
+  #answerWhenFlushed(
+    opaque: number,
+    serializeType: SerializeType,
+    connection: Connection,
+    queueId: number,
+    isBatch: boolean,
+  ): void {
+    const { phyOffset, sizeBytes, queueOffset } = this.#result;
+    const { bytes, uniqueKeyStart, uniqueKeyEnd } = this.#properties;
+    const end = writeMessageId(this.#messageId, 0, this.#message.storeHost, phyOffset);
+    const msgId = isBatch ? this.#batchIds() : this.#messageId.toString("latin1", 0, end);
+    const transactionId = bytes.toString("utf8", uniqueKeyStart, uniqueKeyEnd);
+    this.#waiters.add({
+      position: phyOffset + sizeBytes,
+      connection,
+      deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
+      answer: (timedOut) => {
+        const { writer } = connection;
+        writer.beginResponse(opaque, serializeType, timedOut ? ResponseCode.FLUSH_DISK_TIMEOUT : ResponseCode.SUCCESS);
+        this.#regionFields(connection);
+        writer.fields({ msgId, queueId, queueOffset, transactionId });
+        writer.endHeader();
+        writer.end();
+      },
+    });
+  }
+}
+
+const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";
+
+function isInt(value: number | undefined): value is number {
+  return value !== undefined && Number.isInteger(value) && value <= INT_MAX && value >= INT_MIN;
+}
+
+function emptyMessage(): MessageInput {
+  return {
+    queue: { topic: "", topicBytes: EMPTY, queueId: 0, slot: 0 },
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 0,
+    bornHost: EMPTY,
+    storeHost: EMPTY,
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body: EMPTY,
+    bodyStart: 0,
+    bodyLength: 0,
+    properties: EMPTY,
+    propertiesStart: 0,
+    propertiesLength: 0,
+  };
+}

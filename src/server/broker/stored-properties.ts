@@ -1,0 +1,139 @@
+/**
+ * The properties of a message as the broker stores them: what the client sent, without what only brokers may set, and
+ * with what every broker adds (AbstractSendMessageProcessor, SendMessageProcessor). Written into one buffer that is
+ * reused: valid until the next message.
+ */
+import { randomBytes } from "node:crypto";
+import { PropertyScan, parseProperties } from "../../record/properties.js";
+import { PropertyName } from "../../record/property-names.js";
+import type { HeaderView } from "../../remoting/header-view.js";
+import type { BrokerConfig } from "./broker-options.js";
+
+/** Six bytes of JSON for one of a property, at the most. */
+const SENT_BYTES_MAX = 6 * 32767;
+const SEPARATOR = 2;
+
+const Scanned = {
+  UNIQ_KEY: 0,
+  MSG_REGION: 1,
+  TRACE_SWITCH: 2,
+  CLUSTER: 3,
+  POP_CK: 4,
+  WAIT: 5,
+  DELAY: 6,
+  TIMER_DELIVER_MS: 7,
+  TIMER_DELAY_SEC: 8,
+  TIMER_DELAY_MS: 9,
+  TRANSACTION_PREPARED: 10,
+  INNER_MULTI_DISPATCH: 11,
+} as const;
+
+const NAMES = [
+  PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX,
+  PropertyName.MSG_REGION,
+  PropertyName.TRACE_SWITCH,
+  PropertyName.CLUSTER,
+  PropertyName.POP_CK,
+  PropertyName.WAIT_STORE_MSG_OK,
+  PropertyName.DELAY_TIME_LEVEL,
+  PropertyName.TIMER_DELIVER_MS,
+  PropertyName.TIMER_DELAY_SEC,
+  PropertyName.TIMER_DELAY_MS,
+  PropertyName.TRANSACTION_PREPARED,
+  PropertyName.INNER_MULTI_DISPATCH,
+];
+
+export class StoredProperties {
+  bytes = Buffer.allocUnsafeSlow(SENT_BYTES_MAX + 4096);
+  length = 0;
+  readonly #config: BrokerConfig;
+  readonly #scan = new PropertyScan(NAMES);
+  #suffix = Buffer.alloc(0);
+  #suffixText = "";
+  #idCounter = 0;
+  readonly #idPrefix = randomBytes(12).toString("hex").toUpperCase();
+
+  constructor(config: BrokerConfig) {
+    this.#config = config;
+  }
+
+  /** Takes the properties of field `index` (-1 for none); false when they are longer than any message's can be. */
+  take(header: HeaderView, index: number): boolean {
+    this.length = 0;
+    if (index >= 0) {
+      if (header.valueBytesMax(index) > SENT_BYTES_MAX) return false;
+      this.length = header.copyValue(index, this.bytes, 0);
+      if (this.length > 0 && this.bytes[this.length - 1] !== SEPARATOR) this.bytes[this.length++] = SEPARATOR;
+    }
+    const scan = this.#scan;
+    scan.scan(this.bytes, 0, this.length);
+    const owned = scan.has(Scanned.MSG_REGION) || scan.has(Scanned.TRACE_SWITCH) || scan.has(Scanned.CLUSTER);
+    if (owned || scan.has(Scanned.POP_CK)) this.#dropOwned();
+    if (!scan.has(Scanned.UNIQ_KEY)) this.#addUniqueKey();
+    this.length += this.#currentSuffix().copy(this.bytes, this.length);
+    return true;
+  }
+
+  /** A message that was sent on carries what a broker added: it is replaced, not repeated. */
+  #dropOwned(): void {
+    const properties = parseProperties(this.bytes.toString("utf8", 0, this.length));
+    for (const name of [
+      PropertyName.MSG_REGION,
+      PropertyName.TRACE_SWITCH,
+      PropertyName.CLUSTER,
+      PropertyName.POP_CK,
+    ]) {
+      properties.delete(name);
+    }
+    this.length = 0;
+    for (const [name, value] of properties) this.#add(name, value);
+    this.#scan.scan(this.bytes, 0, this.length);
+  }
+
+  #addUniqueKey(): void {
+    const counter = (this.#idCounter++ >>> 0).toString(16).toUpperCase().padStart(8, "0");
+    this.#add(PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX, this.#idPrefix + counter);
+    this.#scan.scan(this.bytes, 0, this.length);
+  }
+
+  #add(name: string, value: string): void {
+    this.length += this.bytes.write(`${name}\u0001${value}\u0002`, this.length, "utf8");
+  }
+
+  #currentSuffix(): Buffer {
+    const { regionId, traceOn, brokerClusterName } = this.#config;
+    const text =
+      `${PropertyName.MSG_REGION}\u0001${regionId}\u0002` +
+      `${PropertyName.TRACE_SWITCH}\u0001${traceOn}\u0002${PropertyName.CLUSTER}\u0001${brokerClusterName}\u0002`;
+    if (text !== this.#suffixText) {
+      this.#suffixText = text;
+      this.#suffix = Buffer.from(text);
+    }
+    return this.#suffix;
+  }
+
+  get uniqueKeyStart(): number {
+    return this.#scan.starts[Scanned.UNIQ_KEY]!;
+  }
+
+  get uniqueKeyEnd(): number {
+    return this.#scan.ends[Scanned.UNIQ_KEY]!;
+  }
+
+  /** False only when the producer said that it does not wait for the disk. */
+  get waitsForFlush(): boolean {
+    return !this.#scan.has(Scanned.WAIT) || this.#scan.text(this.bytes, Scanned.WAIT) !== "false";
+  }
+
+  /** The first property that asks for something this broker does not do; undefined without one. */
+  unsupported(): string | undefined {
+    for (let index: number = Scanned.DELAY; index < NAMES.length; index++) {
+      if (!this.#scan.has(index)) continue;
+      const value = this.#scan.text(this.bytes, index);
+      if (index === Scanned.DELAY && !(Number(value) > 0)) continue;
+      if (index === Scanned.TRANSACTION_PREPARED && value?.toLowerCase() !== "true") continue;
+      return NAMES[index];
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,250 @@
+/** The configuration files a real broker wrote, loaded, written back and compared; and its answers, against ours. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { FileDisk } from "#src/io/file-disk.js";
+import { type FastjsonKey, type FastjsonValue, parseFastjson } from "#src/remoting/fastjson.js";
+import { readBrokerConfig } from "#src/server/broker/broker-config.js";
+import { formatConfigJson, JsonConfigFile } from "#src/server/broker/json-config-file.js";
+import { FakeConnection, TestBroker } from "../unit/broker/harness.js";
+import { extractStore } from "./golden-store.js";
+
+const golden = extractStore("broker");
+const configDirectory = join(golden.dir, "store", "config");
+
+function readJson(path: string): FastjsonValue {
+  return parseFastjson(readFileSync(path)) as FastjsonValue;
+}
+
+/** Maps and lists without their order, which is Java's hash order. */
+function unordered(value: FastjsonValue): unknown {
+  if (Array.isArray(value)) return value.map(unordered).map((item) => JSON.stringify(item)).sort();
+  if (!(value instanceof Map)) return value;
+  const entries = [...value].map(([key, item]) => [keyText(key), unordered(item)] as const);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Tells a bare integer from a quoted one, and keys that are objects from both. */
+function keyText(key: FastjsonKey): string {
+  return key instanceof Map ? `object ${JSON.stringify(unordered(key))}` : `${typeof key} ${key}`;
+}
+
+describe("config files", () => {
+  test.each([
+    "topics.json",
+    "subscriptionGroup.json",
+    "consumerOffset.json",
+    "delayOffset.json",
+    "consumerFilter.json",
+    "messageRequestMode.json",
+    "consumerOrderInfo.json",
+  ])("%s is laid out as Apache lays it out, byte for byte", (name) => {
+    const bytes = readFileSync(join(configDirectory, name), "utf8");
+    expect(formatConfigJson(parseFastjson(bytes) as never)).toBe(bytes);
+  });
+
+  test("the broker's own configuration is taken", () => {
+    const { unknownNames, config } = readBrokerConfig(readFileSync(join(golden.dir, "broker.conf"), "utf8"));
+    expect(unknownNames).toEqual([]);
+    expect(config.enablePropertyFilter).toBe(true);
+    expect(config.flushConsumerOffsetInterval).toBe(1000);
+  });
+
+  test("topics, groups and offsets are read whole, and written back they say the same", () => {
+    const disk = new FileDisk("file");
+    const broker = new TestBroker({ storePathRootDir: join(golden.dir, "store"), traceTopicEnable: true }, {}, disk);
+    expect(broker.reports.map(({ outcome, problems }) => ({ outcome, problems }))).toEqual([
+      { outcome: "loaded", problems: [] },
+      { outcome: "loaded", problems: [] },
+      { outcome: "loaded", problems: [] },
+    ]);
+    const { groups, offsets, topics } = broker.context;
+    expect(topics.get("GoldenOrder")).toMatchObject({ order: true, writeQueueNums: 2 });
+    expect(topics.get("GoldenOrder")!.attributes.get("message.type")).toBe("FIFO");
+    expect(groups.get("golden-push")!.retryMaxTimes).toBe(3);
+    expect(offsets.queryOffset("golden-sql", "GoldenTopic", 0)).toBe(2);
+    expect(offsets.queryOffset("CID_RMQ_SYS_TRANS", "RMQ_SYS_TRANS_HALF_TOPIC", 0)).toBe(114);
+
+    for (const [name, saver] of [
+      ["topics.json", topics.saver],
+      ["subscriptionGroup.json", groups.saver],
+      ["consumerOffset.json", offsets.saver],
+    ] as const) {
+      const path = join(configDirectory, name);
+      const before = readJson(path);
+      expect(saver.save()).toBeUndefined();
+      expect(unordered(readJson(path))).toEqual(unordered(before));
+      expect(readJson(`${path}.bak`)).toEqual(before);
+    }
+  });
+
+  test("the topics of a new broker are those that Apache makes, with Apache's settings", () => {
+    const fresh = new TestBroker({ traceTopicEnable: true });
+    const file = readJson(join(configDirectory, "topics.json")) as Map<string, Map<string, FastjsonValue>>;
+    const theirs = file.get("topicConfigTable")!;
+    for (const topic of fresh.context.topics.values()) {
+      const saved = theirs.get(topic.name) as Map<string, FastjsonValue>;
+      expect([topic.name, topic.readQueueNums, topic.writeQueueNums, topic.perm, topic.order]).toEqual(
+        ["topicName", "readQueueNums", "writeQueueNums", "perm", "order"].map((member) => saved.get(member)),
+      );
+    }
+    expect(fresh.context.topics.size).toBe(16);
+    const groupFile = new JsonConfigFile(new FileDisk("file"), join(configDirectory, "subscriptionGroup.json"));
+    groupFile.load((content) => {
+      const saved = content.get("subscriptionGroupTable") as Map<string, FastjsonValue>;
+      for (const group of fresh.context.groups.values()) expect(saved.has(group.name)).toBe(true);
+    });
+  });
+});
+
+interface Frame {
+  readonly name: string;
+  readonly hex: string;
+  readonly header: { readonly extFields: Record<string, string | null> | null; readonly remark: string | null };
+}
+
+const frames = new Map<string, Frame>(
+  readFileSync(join(import.meta.dirname, "data/frames/json.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Frame)
+    .map((frame) => [frame.name, frame]),
+);
+
+function bytesOf(name: string): Buffer {
+  return Buffer.from(frames.get(name)!.hex, "hex");
+}
+
+function bodyOf(name: string): Buffer {
+  const bytes = bytesOf(name);
+  return bytes.subarray(8 + (bytes.readInt32BE(4) & 0xffffff));
+}
+
+/** Which keys of which types lie where, whatever names stand in maps whose keys are data. */
+function shape(value: FastjsonValue): unknown {
+  if (Array.isArray(value)) return value.length === 0 ? [] : [shape(value[0]!)];
+  if (!(value instanceof Map)) return typeof value;
+  const keys = [...value.keys()];
+  const isTable = keys.some((key) => typeof key !== "string" || /[^a-zA-Z0-9]|^Golden|^[A-Z]/.test(key));
+  if (isTable) return { [`[${typeof keys[0]}]`]: shape([...value.values()].at(-1)!) };
+  return Object.fromEntries([...value].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, shape(item)]));
+}
+
+describe("answers", () => {
+  const disk = new FileDisk("file");
+  const broker = new TestBroker(
+    { storePathRootDir: join(extractStore("broker").dir, "store"), enablePropertyFilter: true },
+    { checkExpression: () => undefined },
+    disk,
+  );
+  const queueTimes = [17, 18, 17, 19].map((count) => Array.from({ length: count }, (_, i) => 1_795_250_611_000 + i * 10));
+  queueTimes.forEach((times, queueId) => {
+    broker.store.queue("GoldenTopic", queueId).times = times;
+  });
+  const push = new FakeConnection();
+  const producer = new FakeConnection();
+  broker.askFrame(bytesOf("HEART_BEAT(34).request"), producer);
+  broker.askFrame(bytesOf("HEART_BEAT(34).request#2"), push);
+  const subscription = (bodyJson("QUERY_SUBSCRIPTION_BY_CONSUMER(345).response.SUCCESS") as Map<string, FastjsonValue>).get(
+    "subscriptionData",
+  ) as Map<string, FastjsonValue>;
+  broker.ask(
+    34,
+    {},
+    JSON.stringify({
+      clientID: "192.0.2.2@push",
+      consumerDataSet: [
+        {
+          groupName: "golden-push",
+          consumeType: "CONSUME_PASSIVELY",
+          messageModel: "CLUSTERING",
+          consumeFromWhere: "CONSUME_FROM_FIRST_OFFSET",
+          subscriptionDataSet: [Object.fromEntries(subscription)],
+        },
+      ],
+      producerDataSet: [],
+    }),
+    push,
+  );
+
+  function bodyJson(name: string): FastjsonValue {
+    return parseFastjson(bodyOf(name)) as FastjsonValue;
+  }
+
+  test.each([
+    "GET_ALL_TOPIC_CONFIG(21)",
+    "GET_TOPIC_CONFIG(351)",
+    "GET_ALL_SUBSCRIPTIONGROUP_CONFIG(201)",
+    "GET_TOPIC_STATS_INFO(202)",
+    "GET_CONSUMER_CONNECTION_LIST(203)",
+    "GET_PRODUCER_CONNECTION_LIST(204)",
+    "GET_CONSUME_STATS(208)",
+    "GET_ALL_CONSUMER_OFFSET(43)",
+    "GET_ALL_PRODUCER_INFO(328)",
+    "GET_CONSUMER_LIST_BY_GROUP(38)",
+    "QUERY_TOPIC_CONSUME_BY_WHO(300)",
+    "QUERY_TOPICS_BY_CONSUMER(343)",
+    "QUERY_SUBSCRIPTION_BY_CONSUMER(345)",
+    "LOCK_BATCH_MQ(41)",
+    "INVOKE_BROKER_TO_RESET_OFFSET(222)",
+  ])("%s has the shape of Apache's", (name) => {
+    const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
+    expect(ours.code).toBe(0);
+    expect(shape(parseFastjson(ours.body) as FastjsonValue)).toEqual(shape(bodyJson(`${name}.response.SUCCESS`)));
+    const theirFields = frames.get(`${name}.response.SUCCESS`)!.header.extFields ?? {};
+    expect(Object.keys(ours.fields).sort()).toEqual(Object.keys(theirFields).sort());
+  });
+
+  test("what one consumer subscribes to comes back as Apache has it", () => {
+    const name = "QUERY_SUBSCRIPTION_BY_CONSUMER(345)";
+    const ours = parseFastjson(broker.askFrame(bytesOf(`${name}.request`)).body) as FastjsonValue;
+    expect(unordered(ours)).toEqual(unordered(bodyJson(`${name}.response.SUCCESS`)));
+  });
+
+  test.each([
+    "HEART_BEAT(34)",
+    "GET_MAX_OFFSET(30)",
+    "GET_MIN_OFFSET(31)",
+    "GET_EARLIEST_MSG_STORETIME(32)",
+    "SEARCH_OFFSET_BY_TIMESTAMP(29)",
+    "QUERY_CONSUMER_OFFSET(14)",
+    "UPDATE_CONSUMER_OFFSET(15)",
+    "CHECK_CLIENT_CONFIG(46)",
+    "UNLOCK_BATCH_MQ(42)",
+    "UNREGISTER_CLIENT(35)",
+    "UPDATE_AND_CREATE_TOPIC(17)",
+    "UPDATE_AND_CREATE_SUBSCRIPTIONGROUP(200)",
+    "DELETE_TOPIC_IN_BROKER(215)",
+    "DELETE_SUBSCRIPTIONGROUP(207)",
+    "UPDATE_BROKER_CONFIG(25)",
+    "GET_BROKER_CONFIG(26)",
+    "CLONE_GROUP_OFFSET(314)",
+  ])("%s has the code, the remark and the fields of Apache's", (name) => {
+    const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
+    const { extFields, remark } = frames.get(`${name}.response.SUCCESS`)!.header;
+    expect(ours).toMatchObject({ code: 0, remark: remark ?? "" });
+    expect(Object.keys(ours.fields).sort()).toEqual(Object.keys(extFields ?? {}).sort());
+  });
+
+  test("a group that has never committed is answered in Apache's words", () => {
+    const refused = frames.get("QUERY_CONSUMER_OFFSET(14).response.QUERY_NOT_FOUND")!.header.remark;
+    const ours = broker.ask(14, { consumerGroup: "nobody", topic: "GoldenDelay", queueId: 0 });
+    expect(ours).toMatchObject({ code: 22, remark: refused });
+    const first = broker.ask(14, { consumerGroup: "nobody", topic: "GoldenTopic", queueId: 0 });
+    expect(first).toMatchObject({ code: 0, fields: { offset: "0" } });
+  });
+
+  test("runtime information has Apache's keys, and numbers where Apache has numbers", () => {
+    const table = (map: FastjsonValue) => (map as Map<string, Map<string, string>>).get("table")!;
+    const theirs = table(bodyJson("GET_BROKER_RUNTIME_INFO(28).response.SUCCESS"));
+    const ours = table(parseFastjson(broker.ask(28).body) as FastjsonValue);
+    const named = (keys: Iterable<string>) =>
+      [...keys].filter((key) => !/^scheduleMessageOffset_|^commitLogDiskRatio_/.test(key)).sort();
+    expect(named(ours.keys())).toEqual(named(theirs.keys()));
+    expect(ours.get("commitLogDiskRatio_/data/store/commitlog")).toBe("0.21");
+    for (const key of named(theirs.keys())) {
+      if (theirs.get(key)!.trim() === "" || Number.isNaN(Number(theirs.get(key)))) continue;
+      expect([key, Number.isNaN(Number(ours.get(key)!.split(" ")[0]))]).toEqual([key, false]);
+    }
+  });
+});
