@@ -143,13 +143,9 @@ export class QueueFiles {
    */
   load(): string[] {
     this.#forgetWindow();
-    const unknown: string[] = [];
-    const bases: number[] = [];
     const names = this.#context.disk.list(this.directory);
-    for (const name of names) {
-      if (!QUEUE_FILE_NAME.test(name)) unknown.push(name);
-      else if (this.#checkSize(name, name === names.at(-1))) bases.push(Number(name));
-    }
+    const known = names.filter((name) => QUEUE_FILE_NAME.test(name));
+    const bases = known.filter((name) => this.#checkSize(name, name === known.at(-1))).map(Number);
     for (let i = 1; i < bases.length; i++) {
       const wanted = bases[i - 1]! + this.fileBytes;
       if (bases[i] !== wanted) {
@@ -162,7 +158,7 @@ export class QueueFiles {
     this.#firstBase = bases[0] ?? 0;
     this.#lastBase = bases.at(-1) ?? -1;
     this.#endBytes = this.isEmpty ? 0 : this.#lastBase + this.fileBytes;
-    return unknown;
+    return known.length === names.length ? [] : names.filter((name) => !QUEUE_FILE_NAME.test(name));
   }
 
   #checkSize(name: string, isLast: boolean): boolean {

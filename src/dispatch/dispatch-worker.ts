@@ -62,7 +62,10 @@ class DispatchWorker {
     });
     this.#dispatcher = new Dispatcher({
       segments: this.#segments,
-      queues: new QueueTable(context, begin.queueRoot, (topic, queueId) => this.#slotOf(topic, queueId)),
+      queues: new QueueTable(context, begin.queueRoot, {
+        slotOf: (topic, queueId) => this.#slotOf(topic, queueId),
+        maxOffsetOf: (slot) => this.#queueProgress.maxOffset(slot),
+      }),
       index: openIndexSink(loadIndex(disk, begin.indexDirectory, begin.indexSizes, begin.indexEnabled)),
       delayLevels: begin.delayLevels,
       position: begin.position,

@@ -16,8 +16,13 @@ export interface DispatchQueue {
   unsynced: boolean;
 }
 
-/** The slot of a queue in the shared tables, given out by the appending thread. */
-export type SlotOf = (topic: string, queueId: number) => number;
+/** What the appending thread knows of the queues. */
+export interface KnownQueues {
+  /** The slot of a queue in the shared tables. */
+  slotOf(topic: string, queueId: number): number;
+  /** Units the queue has in its files. */
+  maxOffsetOf(slot: number): number;
+}
 
 const FNV_OFFSET = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
@@ -25,15 +30,15 @@ const FNV_PRIME = 0x01000193;
 export class QueueTable {
   readonly #context: QueueContext;
   readonly #root: string;
-  readonly #slotOf: SlotOf;
+  readonly #known: KnownQueues;
   readonly #byHash = new Map<number, DispatchQueue[]>();
   readonly all: DispatchQueue[] = [];
 
   /** `root` is the store's `consumequeue` directory. */
-  constructor(context: QueueContext, root: string, slotOf: SlotOf) {
+  constructor(context: QueueContext, root: string, known: KnownQueues) {
     this.#context = context;
     this.#root = root;
-    this.#slotOf = slotOf;
+    this.#known = known;
   }
 
   /**
@@ -54,14 +59,15 @@ export class QueueTable {
   #open(topic: string, queueId: number): DispatchQueue {
     const queue = new ConsumeQueue(this.#context, queueDirectory(this.#root, topic, queueId), topic, queueId);
     queue.load();
-    queue.recover("trusted");
-    return this.adopt(queue);
+    const entry = this.adopt(queue);
+    queue.resume(this.#known.maxOffsetOf(entry.slot));
+    return entry;
   }
 
   /** Takes in a queue whose end is known. */
   adopt(queue: ConsumeQueue): DispatchQueue {
     const topicBytes = Buffer.from(queue.topic);
-    const slot = this.#slotOf(queue.topic, queue.queueId);
+    const slot = this.#known.slotOf(queue.topic, queue.queueId);
     const entry: DispatchQueue = { queue, topicBytes, slot, dirty: false, unsynced: false };
     const hash = hashOf(topicBytes, 0, topicBytes.length, queue.queueId);
     const candidates = this.#byHash.get(hash);

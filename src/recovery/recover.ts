@@ -18,7 +18,7 @@ import { listQueues } from "../consumequeue/queue-directory.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
 import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
-import { QueueTable, type SlotOf } from "../dispatch/queue-table.js";
+import { QueueTable } from "../dispatch/queue-table.js";
 import { assertIndexSizes } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
@@ -46,7 +46,7 @@ export interface RecoveryOptions {
   indexSizes: IndexSizes;
   indexEnabled: boolean;
   delayLevels: DelayLevels;
-  slotOf: SlotOf;
+  slotOf: (topic: string, queueId: number) => number;
   /** The last process did not close the store. */
   aborted: boolean;
   checkpoint: StoreCheckpoint;
@@ -91,8 +91,8 @@ const FINDINGS_MAX = 1000;
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const startedMs = options.clock.monotonicMs();
   const { segments } = options;
-  const { queues, foreignPaths } = openQueues(options);
-  const fromOffset = startOffset(options, queues.length);
+  const { queues, foreignPaths, damaged } = openQueues(options);
+  const fromOffset = damaged ? segments.firstOffset : startOffset(options, queues.length);
   const walk = new Walk(options, queues, fromOffset);
   await walk.run();
   const endOffset = walk.endOffset;
@@ -124,14 +124,23 @@ async function syncLog(segments: SegmentQueue, fromOffset: number, endOffset: nu
   }
 }
 
-function openQueues(options: RecoveryOptions): { queues: ConsumeQueue[]; foreignPaths: string[] } {
+interface OpenedQueues {
+  queues: ConsumeQueue[];
+  foreignPaths: string[];
+  /** A queue does not end where a store that was closed in order leaves it: units were lost. */
+  damaged: boolean;
+}
+
+function openQueues(options: RecoveryOptions): OpenedQueues {
   const listing = listQueues(options.disk, options.queueRoot);
   const foreignPaths = [...listing.unknown];
   const queues: ConsumeQueue[] = [];
+  let damaged = false;
   for (const { topic, queueId, directory } of listing.queues) {
     const queue = new ConsumeQueue(options.queueContext, directory, topic, queueId);
     for (const name of queue.load()) foreignPaths.push(`${directory}/${name}`);
-    queue.recover(options.aborted ? "abnormal" : options.noted?.closed === true ? "trusted" : "normal");
+    const { staleTail } = queue.recover(options.aborted ? "abnormal" : "normal");
+    if (staleTail && !options.aborted) damaged = true;
     queues.push(queue);
   }
   if (options.segments.count === 0 && queues.some((queue) => queue.maxPhyOffset > 0)) {
@@ -140,7 +149,7 @@ function openQueues(options: RecoveryOptions): { queues: ConsumeQueue[]; foreign
       `${options.segments.directory} has no segment, but the queues in ${options.queueRoot} point into one.`,
     );
   }
-  return { queues, foreignPaths };
+  return { queues, foreignPaths, damaged };
 }
 
 /** Where the walk begins: see dispatch-checkpoint on when the noted position counts. */
@@ -169,7 +178,11 @@ class Walk {
   constructor(options: RecoveryOptions, queues: ConsumeQueue[], fromOffset: number) {
     this.#options = options;
     this.#fromOffset = fromOffset;
-    this.#table = new QueueTable(options.queueContext, options.queueRoot, options.slotOf);
+    this.#table = new QueueTable(options.queueContext, options.queueRoot, {
+      slotOf: options.slotOf,
+      // A queue that is met in the log and not on the disk has no units yet.
+      maxOffsetOf: () => 0,
+    });
     for (const queue of queues) this.#table.adopt(queue);
     const { disk, indexDirectory, indexSizes, indexEnabled, checkpoint } = options;
     const index = loadIndex(disk, indexDirectory, indexSizes, indexEnabled);

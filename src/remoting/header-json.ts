@@ -8,6 +8,7 @@ import type { HeaderView } from "./header-view.js";
 import { escapeLength } from "./json-escapes.js";
 import { LanguageCode, languageCode, languageName } from "./language-code.js";
 
+const SPACE = 0x20;
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const MINUS = 0x2d;
@@ -15,9 +16,15 @@ const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
+const LETTER_C = 0x63;
+const LETTER_E = 0x65;
 const LETTER_F = 0x66;
+const LETTER_L = 0x6c;
 const LETTER_N = 0x6e;
+const LETTER_O = 0x6f;
+const LETTER_R = 0x72;
 const LETTER_T = 0x74;
+const LETTER_V = 0x76;
 
 const INT_MAX = 2147483647;
 
@@ -25,70 +32,68 @@ const INT_MAX = 2147483647;
 let stringEscaped = 0;
 let integerValue = 0;
 
-/** False when the bytes are not of the usual form; the view is then to be cleared. Reads nothing at or after `end`. */
+/** False when the bytes are not of the usual form; the view is then to be cleared. Takes nothing at or after `end`. */
 export function scanJsonHeader(view: HeaderView, bytes: Buffer, start: number, end: number): boolean {
   let position = skipSpace(bytes, start, end);
   if (position >= end || bytes[position] !== OPEN_BRACE) return false;
   position = skipSpace(bytes, position + 1, end);
   for (;;) {
-    if (position >= end || bytes[position] !== QUOTE) return false;
-    const keyStart = position + 1;
-    const keyEnd = scanString(bytes, keyStart, end);
-    if (keyEnd < 0 || stringEscaped !== 0) return false;
-    position = skipSpace(bytes, keyEnd + 1, end);
-    if (position >= end || bytes[position] !== COLON) return false;
-    position = scanMember(view, bytes, keyStart, keyEnd, skipSpace(bytes, position + 1, end), end);
+    if (bytes[position] !== QUOTE) return false;
+    position = scanMember(view, bytes, position + 1, end);
     if (position < 0) return false;
-    position = skipSpace(bytes, position, end);
+    if (bytes[position]! <= SPACE) position = skipSpace(bytes, position, end);
     if (position >= end) return false;
-    const separator = bytes[position];
-    position = skipSpace(bytes, position + 1, end);
+    const separator = bytes[position++];
+    if (position < end && bytes[position]! <= SPACE) position = skipSpace(bytes, position, end);
     if (separator === CLOSE_BRACE) return position === end;
     if (separator !== COMMA) return false;
   }
 }
 
-/** Takes the value at `position`; returns the position after it, or -1. The name's length and first byte tell members apart. */
-function scanMember(
-  view: HeaderView,
-  bytes: Buffer,
-  keyStart: number,
-  keyEnd: number,
-  position: number,
-  end: number,
-): number {
-  switch (((keyEnd - keyStart) << 8) | bytes[keyStart]!) {
-    case 0x463: // code
-      if (!matches(bytes, keyStart, "code")) break;
-      position = scanInteger(bytes, position, end);
+/** Takes the member whose name begins at `key`; returns the position after its value, or -1. */
+function scanMember(view: HeaderView, bytes: Buffer, key: number, end: number): number {
+  let position = -1;
+  switch (bytes[key]) {
+    case LETTER_C:
+      if (!matches(bytes, key, 'code"')) break;
+      position = scanInteger(bytes, afterColon(bytes, key + 5, end), end);
       view.code = integerValue;
       return position;
-    case 0x466: // flag
-      if (!matches(bytes, keyStart, "flag")) break;
-      position = scanInteger(bytes, position, end);
+    case LETTER_E:
+      if (!matches(bytes, key, 'extFields"')) break;
+      return scanFields(view, bytes, afterColon(bytes, key + 10, end), end);
+    case LETTER_F:
+      if (!matches(bytes, key, 'flag"')) break;
+      position = scanInteger(bytes, afterColon(bytes, key + 5, end), end);
       view.flag = integerValue;
       return position;
-    case 0x66f: // opaque
-      if (!matches(bytes, keyStart, "opaque")) break;
-      position = scanInteger(bytes, position, end);
+    case LETTER_L:
+      if (!matches(bytes, key, 'language"')) break;
+      return scanLanguage(view, bytes, afterColon(bytes, key + 9, end), end);
+    case LETTER_O:
+      if (!matches(bytes, key, 'opaque"')) break;
+      position = scanInteger(bytes, afterColon(bytes, key + 7, end), end);
       view.opaque = integerValue;
       return position;
-    case 0x776: // version
-      if (!matches(bytes, keyStart, "version")) break;
-      position = scanInteger(bytes, position, end);
+    case LETTER_R:
+      if (!matches(bytes, key, 'remark"')) break;
+      return scanRemark(view, bytes, afterColon(bytes, key + 7, end), end);
+    case LETTER_V:
+      if (!matches(bytes, key, 'version"')) break;
+      position = scanInteger(bytes, afterColon(bytes, key + 8, end), end);
       view.version = integerValue;
       return position;
-    case 0x86c: // language
-      if (!matches(bytes, keyStart, "language")) break;
-      return scanLanguage(view, bytes, position, end);
-    case 0x672: // remark
-      if (!matches(bytes, keyStart, "remark")) break;
-      return scanRemark(view, bytes, position, end);
-    case 0x965: // extFields
-      if (!matches(bytes, keyStart, "extFields")) break;
-      return scanFields(view, bytes, position, end);
   }
-  return skipScalar(bytes, position, end);
+  const keyEnd = scanString(bytes, key, end);
+  return keyEnd < 0 || stringEscaped !== 0 ? -1 : skipScalar(bytes, afterColon(bytes, keyEnd + 1, end), end);
+}
+
+/** Position of the value behind the colon that is due at `position`; `end` when there is none. */
+function afterColon(bytes: Buffer, position: number, end: number): number {
+  if (bytes[position]! <= SPACE) position = skipSpace(bytes, position, end);
+  if (bytes[position] !== COLON) return end;
+  position++;
+  return bytes[position]! <= SPACE ? skipSpace(bytes, position, end) : position;
 }
 
 function scanLanguage(view: HeaderView, bytes: Buffer, position: number, end: number): number {
@@ -118,31 +123,25 @@ function scanFields(view: HeaderView, bytes: Buffer, position: number, end: numb
   position = skipSpace(bytes, position + 1, end);
   if (bytes[position] === CLOSE_BRACE) return position + 1;
   for (;;) {
-    if (position >= end || bytes[position] !== QUOTE) return -1;
+    if (bytes[position] !== QUOTE) return -1;
     const keyStart = position + 1;
     const keyEnd = scanString(bytes, keyStart, end);
     if (keyEnd < 0 || stringEscaped !== 0) return -1;
-    position = skipSpace(bytes, keyEnd + 1, end);
-    if (bytes[position] !== COLON) return -1;
-    const valueStart = skipSpace(bytes, position + 1, end);
-    if (bytes[valueStart] === QUOTE) {
-      const valueEnd = scanString(bytes, valueStart + 1, end);
-      if (valueEnd < 0) return -1;
-      if (!view.addField(keyStart, keyEnd, valueStart + 1, valueEnd, stringEscaped)) return -1;
+    const value = afterColon(bytes, keyEnd + 1, end);
+    if (bytes[value] === QUOTE) {
+      const valueEnd = scanString(bytes, value + 1, end);
+      if (valueEnd < 0 || !view.addField(keyStart, keyEnd, value + 1, valueEnd, stringEscaped)) return -1;
       position = valueEnd + 1;
     } else {
-      const valueEnd = skipScalar(bytes, valueStart, end);
-      if (valueEnd < 0) return -1;
-      const present = bytes[valueStart] !== LETTER_N;
-      if (present && !view.addField(keyStart, keyEnd, valueStart, valueEnd, 0)) return -1;
-      position = valueEnd;
+      position = skipScalar(bytes, value, end);
+      if (position < 0) return -1;
+      if (bytes[value] !== LETTER_N && !view.addField(keyStart, keyEnd, value, position, 0)) return -1;
     }
-    position = skipSpace(bytes, position, end);
-    if (position >= end) return -1;
-    const separator = bytes[position];
-    if (separator === CLOSE_BRACE) return position + 1;
+    if (bytes[position]! <= SPACE) position = skipSpace(bytes, position, end);
+    const separator = bytes[position++];
+    if (separator === CLOSE_BRACE) return position;
     if (separator !== COMMA) return -1;
-    position = skipSpace(bytes, position + 1, end);
+    if (bytes[position]! <= SPACE) position = skipSpace(bytes, position, end);
   }
 }
 
@@ -163,19 +162,19 @@ function matches(bytes: Buffer, position: number, text: string): boolean {
 /** Position of the quote that ends the string begun before `position`, or -1. Control characters may stand bare. */
 function scanString(bytes: Buffer, position: number, end: number): number {
   stringEscaped = 0;
-  while (position < end) {
-    const byte = bytes[position]!;
-    if (byte === QUOTE) return position;
-    if (byte !== BACKSLASH) {
-      position++;
-      continue;
+  let byte = bytes[position]!;
+  for (;;) {
+    while (byte !== QUOTE && byte !== BACKSLASH) {
+      byte = bytes[++position]!;
+      if (position >= end) return -1;
     }
+    if (byte === QUOTE) return position < end ? position : -1;
     const length = escapeLength(bytes, position, end);
     if (length === 0) return -1;
     stringEscaped = 1;
     position += length;
+    byte = bytes[position]!;
   }
-  return -1;
 }
 
 /** Position after a plain 32-bit integer, or -1. */

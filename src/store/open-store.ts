@@ -131,7 +131,6 @@ class Opening {
         queueCount: () => this.#queues.all.length,
       });
       const dispatch = this.#startDispatch(thread, segments, recovered.endOffset);
-      for (const queue of recovered.queues) dispatch.queueProgress.setMaxOffset(queue.slot, queue.maxOffset);
       const commitLog = new CommitLog({
         segments,
         source: dispatch.source,
@@ -222,7 +221,7 @@ class Opening {
     const queues = this.#queues.all.map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
     const readyEnd = segments.endOffset;
     if (thread !== undefined) {
-      for (const { slot } of queues) thread.queueProgress.reserve(slot);
+      this.#publishQueues(thread.queueProgress);
       thread.progress.firstOffset = segments.firstOffset;
       thread.progress.confirmed = position;
       thread.begin({
@@ -244,14 +243,17 @@ class Opening {
     }
     const progress = new SharedProgress();
     const queueProgress = new QueueProgress();
-    for (const { slot } of queues) queueProgress.reserve(slot);
+    this.#publishQueues(queueProgress);
     progress.confirmed = position;
     const dispatcher = new Dispatcher({
       segments,
-      queues: new QueueTable(this.#queueContext(), paths.consumeQueue, (topic, queueId) => {
-        const queue = this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId);
-        queueProgress.reserve(queue.slot);
-        return queue.slot;
+      queues: new QueueTable(this.#queueContext(), paths.consumeQueue, {
+        slotOf: (topic, queueId) => {
+          const queue = this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId);
+          queueProgress.reserve(queue.slot);
+          return queue.slot;
+        },
+        maxOffsetOf: (slot) => queueProgress.maxOffset(slot),
       }),
       index: openIndexSink(loadIndex(disk, paths.index, indexSizes, indexEnabled), clock),
       delayLevels,
@@ -261,6 +263,14 @@ class Opening {
     });
     const maker = new SegmentMaker(disk, paths.commitLog, segmentBytes, readyEnd);
     return new InlineDispatch(dispatcher, maker, progress, queueProgress, this.#dispatchEvents());
+  }
+
+  /** What recovery has found out about the queues, before anybody goes by it. */
+  #publishQueues(progress: QueueProgress): void {
+    for (const { slot, nextOffset } of this.#queues.all) {
+      progress.reserve(slot);
+      progress.setMaxOffset(slot, nextOffset);
+    }
   }
 
   #parts(

@@ -18,7 +18,11 @@ function readJson(path: string): FastjsonValue {
 
 /** Maps and lists without their order, which is Java's hash order. */
 function unordered(value: FastjsonValue): unknown {
-  if (Array.isArray(value)) return value.map(unordered).map((item) => JSON.stringify(item)).sort();
+  if (Array.isArray(value))
+    return value
+      .map(unordered)
+      .map((item) => JSON.stringify(item))
+      .sort();
   if (!(value instanceof Map)) return value;
   const entries = [...value].map(([key, item]) => [keyText(key), unordered(item)] as const);
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
@@ -137,7 +141,9 @@ describe("answers", () => {
     { checkExpression: () => undefined },
     disk,
   );
-  const queueTimes = [17, 18, 17, 19].map((count) => Array.from({ length: count }, (_, i) => 1_795_250_611_000 + i * 10));
+  const queueTimes = [17, 18, 17, 19].map((count) =>
+    Array.from({ length: count }, (_, i) => 1_795_250_611_000 + i * 10),
+  );
   queueTimes.forEach((times, queueId) => {
     broker.store.queue("GoldenTopic", queueId).times = times;
   });
@@ -145,9 +151,9 @@ describe("answers", () => {
   const producer = new FakeConnection();
   broker.askFrame(bytesOf("HEART_BEAT(34).request"), producer);
   broker.askFrame(bytesOf("HEART_BEAT(34).request#2"), push);
-  const subscription = (bodyJson("QUERY_SUBSCRIPTION_BY_CONSUMER(345).response.SUCCESS") as Map<string, FastjsonValue>).get(
-    "subscriptionData",
-  ) as Map<string, FastjsonValue>;
+  const subscription = (
+    bodyJson("QUERY_SUBSCRIPTION_BY_CONSUMER(345).response.SUCCESS") as Map<string, FastjsonValue>
+  ).get("subscriptionData") as Map<string, FastjsonValue>;
   broker.ask(
     34,
     {},

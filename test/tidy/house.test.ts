@@ -1,5 +1,5 @@
 /** The rules applied to this repository. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { ENTRIES, EXCEPTIONS, LAYERS, RESTRICTED } from "./layers.js";
@@ -10,6 +10,7 @@ const WRITTEN = /\.(?:ts|mts|mjs|java|sh|md|json|xml|txt|ya?ml)$|^\.ci\/run$/;
 const NOT_OURS = /(?:^|\/)node_modules\/|^(?:package-lock\.json$|test\/golden\/data\/|bench\/(?:results|out)\/)/;
 
 function sourcesIn(folder: string, deep = true): rules.Source[] {
+  if (!existsSync(path.join(ROOT, folder))) return [];
   return readdirSync(path.join(ROOT, folder), { recursive: deep, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => path.relative(ROOT, path.join(entry.parentPath, entry.name)).split(path.sep).join("/"))

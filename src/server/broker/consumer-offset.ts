@@ -113,12 +113,9 @@ export class ConsumerOffsetTable {
     (this.#find(group, topic) ?? this.#make(group, topic)).pulled.set(queueId, offset);
   }
 
-  /** Where the group is to go on: a pending reset, else what it has committed; -1 when neither is known. */
+  /** Where the group is to go on: what it has committed or was reset to; -1 when it has neither. */
   queryOffset(group: string, topic: string, queueId: number): number {
-    const offsets = this.#find(group, topic);
-    if (offsets === undefined) return -1;
-    const reset = this.#config.useServerSideResetOffset ? offsets.reset.get(queueId) : undefined;
-    return reset ?? offsets.committed.get(queueId) ?? -1;
+    return this.#find(group, topic)?.committed.get(queueId) ?? -1;
   }
 
   queryPullOffset(group: string, topic: string, queueId: number): number {
@@ -153,8 +150,9 @@ export class ConsumerOffsetTable {
   cloneOffset(srcGroup: string, destGroup: string, topic: string): void {
     const from = this.#find(srcGroup, topic)?.committed;
     if (from === undefined || from.size === 0 || srcGroup === destGroup) return;
-    const { committed } = this.#make(destGroup, topic);
+    const { committed, reset } = this.#make(destGroup, topic);
     committed.clear();
+    reset.clear();
     for (const [queueId, offset] of from) committed.set(queueId, offset);
     this.saver.markDirty();
   }

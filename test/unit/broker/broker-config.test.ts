@@ -102,7 +102,10 @@ test("codes 25 and 26 change and show the configuration", () => {
   expect(broker.ask(UPDATE, {}, "storePathRootDir=/tmp/x")).toMatchObject({ code: 16 });
   const blacklisted = broker.ask(UPDATE, {}, "configBlackList=");
   expect(blacklisted).toMatchObject({ code: 16, remark: "Can not update config in black list." });
-  expect(broker.ask(UPDATE, {}, "__proto__=1")).toMatchObject({ code: 29, remark: expect.stringContaining("__proto__") });
+  expect(broker.ask(UPDATE, {}, "__proto__=1")).toMatchObject({
+    code: 29,
+    remark: expect.stringContaining("__proto__"),
+  });
   const wrong = broker.ask(UPDATE, {}, "brokerPermission=99");
   expect(wrong).toMatchObject({ code: 29, remark: expect.stringContaining("brokerPermission") });
   expect(broker.ask(UPDATE, {}, "x".repeat(65_537)).code).toBe(1);

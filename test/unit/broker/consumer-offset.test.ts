@@ -107,7 +107,8 @@ test("any offsets survive saving and loading", () => {
     fc.property(fc.array(commit), (commits) => {
       const disk = new MemoryDisk();
       const { offsets } = new TestBroker({}, {}, disk).context;
-      for (const [group, topic, queueId, offset] of commits) offsets.commitOffset("peer", group, topic, queueId, offset);
+      for (const [group, topic, queueId, offset] of commits)
+        offsets.commitOffset("peer", group, topic, queueId, offset);
       offsets.saver.save();
       const { reports, context } = new TestBroker({}, {}, disk);
       expect(reports[2]).toMatchObject({ outcome: "loaded", problems: [] });
@@ -148,6 +149,8 @@ test("a reset holds until the group reads from there, commits do not override it
   ]);
   const commit = { consumerGroup: "g", topic: "T", queueId: 0, commitOffset: 3 };
   expect(broker.ask(UPDATE, commit)).toMatchObject({ code: 0, remark: "Offset has been previously reset" });
+  expect(offsets.queryOffset("g", "T", 0)).toBe(1);
+  offsets.commitOffset("peer", "g", "T", 0, 3);
   expect(offsets.queryOffset("g", "T", 0)).toBe(1);
   expect(offsets.queryThenEraseResetOffset("T", "g", 0)).toBe(1);
   expect(offsets.queryThenEraseResetOffset("T", "g", 0)).toBeUndefined();

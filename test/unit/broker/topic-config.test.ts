@@ -167,7 +167,10 @@ test("code 17 refuses by name what cannot be", () => {
   expect(make("bad topic!")).toMatchObject({ code: 29, remark: expect.stringContaining("illegal characters") });
   expect(make("TBW102")).toMatchObject({ code: 29, remark: "The topic[TBW102] is conflict with system topic." });
   expect(make("rmq_sys_x").code).toBe(29);
-  expect(make("T", { readQueueNums: 100_000 })).toMatchObject({ code: 29, remark: expect.stringMatching(/^readQueueNums/) });
+  expect(make("T", { readQueueNums: 100_000 })).toMatchObject({
+    code: 29,
+    remark: expect.stringMatching(/^readQueueNums/),
+  });
   expect(make("T", { writeQueueNums: -1 }).code).toBe(29);
   expect(make("T", { perm: 99 }).code).toBe(29);
   expect(make("T", { attributes: "+message.type=MIXED" })).toMatchObject({ code: 29 });
@@ -188,7 +191,9 @@ test("asking for what is there already changes no version", () => {
 test("code 18 makes all topics of a list, or none when one has an illegal name", () => {
   const broker = new TestBroker();
   const list = (...names: string[]) =>
-    JSON.stringify({ topicConfigList: names.map((topicName) => ({ topicName, attributes: { "+message.type": "FIFO" } })) });
+    JSON.stringify({
+      topicConfigList: names.map((topicName) => ({ topicName, attributes: { "+message.type": "FIFO" } })),
+    });
   expect(broker.ask(CREATE_LIST, {}, list("A", "b/c")).code).toBe(29);
   expect(broker.context.topics.get("A")).toBeUndefined();
   expect(broker.ask(CREATE_LIST, {}, list("A", "B")).code).toBe(0);

@@ -247,10 +247,11 @@ describe("recovery", () => {
   it("passes over an empty last file of length 0 and takes away one without units", () => {
     const fixture = filled(4, 4);
     fixture.disk.openFile(`${DIRECTORY}/${FILE(80)}`, true).close();
+    fixture.disk.writeAtomically(`${DIRECTORY}/notes.txt`, "x");
     expect(fixture.reopened("normal").maxOffset).toBe(4);
     fixture.cache.create(`${DIRECTORY}/${FILE(80)}`, 80);
     const queue = fixture.reopened("normal");
-    expect([queue.maxOffset, fixture.disk.list(DIRECTORY)]).toEqual([4, [FILE(0)]]);
+    expect([queue.maxOffset, fixture.disk.list(DIRECTORY)]).toEqual([4, [FILE(0), "notes.txt"]]);
     queue.append(phyOf(4), SIZE, 0, 4);
     queue.flush();
     expect(all(fixture, queue)).toHaveLength(5);

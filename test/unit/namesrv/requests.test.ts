@@ -449,7 +449,7 @@ describe("the name server's configuration", () => {
     "toString",
   ])("%s cannot be changed, and what comes with it is not changed either", (name) => {
     const bench = new Bench();
-    const answer = update(bench, `orderMessageEnable=true\n${name}=/tmp/x\n`);
+    const answer = update(bench, `orderMessageEnable=true\n${name}=/etc/x\n`);
     expect(answer.code).toBe(ResponseCode.NO_PERMISSION);
     expect(answer.remark).toContain(name);
     expect(bench.state.config.settings.orderMessageEnable).toBe(false);

@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { TestBroker } from "./harness.js";
+
+const LOCK = 41;
+const UNLOCK = 42;
+
+function body(clientId: string, queueIds: readonly number[], topic = "T"): string {
+  const mqSet = queueIds.map((queueId) => ({ topic, brokerName: "broker-a", queueId }));
+  return JSON.stringify({ clientId, consumerGroup: "g", mqSet, onlyThisBroker: false });
+}
+
+function locked(broker: TestBroker, clientId: string, queueIds: readonly number[]): unknown[] {
+  const queues = broker.json(LOCK, {}, body(clientId, queueIds)).get("lockOKMQSet") as Map<string, unknown>[];
+  return queues.map((queue) => queue.get("queueId"));
+}
+
+function withTopic(): TestBroker {
+  const broker = new TestBroker();
+  broker.context.topics.createInSendMessage("T", "TBW102", "peer", 4, 0);
+  return broker;
+}
+
+test("a queue belongs to who locked it first, until it is unlocked or 60 s have passed", () => {
+  const broker = withTopic();
+  expect(locked(broker, "c1", [0, 1])).toEqual([0, 1]);
+  expect(locked(broker, "c2", [1, 2])).toEqual([2]);
+  broker.ask(UNLOCK, {}, body("c2", [1]));
+  expect(locked(broker, "c2", [1])).toEqual([]);
+  broker.ask(UNLOCK, {}, body("c1", [1]));
+  expect(locked(broker, "c2", [1])).toEqual([1]);
+  broker.clock.advance(60_000);
+  expect(locked(broker, "c2", [0])).toEqual([]);
+  broker.clock.advance(1);
+  expect(locked(broker, "c2", [0])).toEqual([0]);
+});
+
+test("a lock is renewed by its holder", () => {
+  const broker = withTopic();
+  for (let i = 0; i < 5; i++) {
+    expect(locked(broker, "c1", [0])).toEqual([0]);
+    broker.clock.advance(40_000);
+  }
+  expect(locked(broker, "c2", [0])).toEqual([]);
+  const { queueLocks } = broker.context;
+  expect(queueLocks.isLockAllExpired("g")).toBe(false);
+  broker.clock.advance(20_001);
+  expect(queueLocks.isLockAllExpired("g")).toBe(true);
+  queueLocks.scan();
+  expect(locked(broker, "c2", [0])).toEqual([0]);
+});
+
+test("groups do not lock each other out", () => {
+  const broker = withTopic();
+  const queue = { topic: "T", brokerName: "broker-a", queueId: 0 };
+  expect(broker.context.queueLocks.tryLock("g", [queue, queue], "c1")).toEqual([queue]);
+  expect(broker.context.queueLocks.tryLock("h", [queue], "c2")).toEqual([queue]);
+});
+
+test("queues that do not exist are not locked, malformed requests are refused", () => {
+  const broker = withTopic();
+  expect(locked(broker, "c1", [-1, 3, 4, 2_000_000_000])).toEqual([3]);
+  expect(broker.json(LOCK, {}, body("c1", [0], "Nothing")).get("lockOKMQSet")).toEqual([]);
+  for (const wrong of [
+    "",
+    "{}",
+    body("", [0]),
+    body("c".repeat(2000), [0]),
+    '{"clientId":"c","consumerGroup":"g","mqSet":5}',
+    JSON.stringify({ clientId: "c", consumerGroup: "g", mqSet: new Array(8193).fill({}) }),
+  ]) {
+    expect(broker.ask(LOCK, {}, wrong).code).toBe(1);
+    expect(broker.ask(UNLOCK, {}, wrong).code).toBe(1);
+  }
+});
