@@ -1,7 +1,7 @@
 /** The `cometmq` command: a table of verbs, each in a file of its own. */
 import { Command } from "commander";
 import { CometError } from "../base/errors.js";
-import { printErrorNow } from "./output.js";
+import { printError } from "./output.js";
 import { addBrokerCommand } from "./broker-command.js";
 import { addNamesrvCommand } from "./namesrv-command.js";
 import { addStartCommand } from "./start-command.js";
@@ -16,7 +16,7 @@ addBrokerCommand(program);
 
 program.parseAsync().catch((error: unknown) => {
   // What a person can act on is one line; anything else is a fault of ours and keeps its stack.
-  if (error instanceof CometError) printErrorNow(`cometmq: ${error.message} (${error.code})`);
-  else printErrorNow(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  if (error instanceof CometError) printError(`cometmq: ${error.message} (${error.code})`);
+  else printError(error instanceof Error ? (error.stack ?? error.message) : String(error));
   process.exit(1);
 });

@@ -1,9 +1,9 @@
 /** What every serving verb has in common: a log on stderr, and an orderly end on SIGTERM and SIGINT. */
 import { pino } from "pino";
 import type { Logger } from "../base/log.js";
-import { CometError } from "../base/errors.js";
+import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
-import { printError, printErrorNow } from "./output.js";
+import { printError } from "./output.js";
 
 const GIB = 1024 ** 3;
 
@@ -20,14 +20,14 @@ export function closeOnSignals(close: () => Promise<void>): void {
   let asked = false;
   const end = (signal: NodeJS.Signals): void => {
     if (asked) {
-      printErrorNow(`cometmq: second ${signal}, ended at once`);
+      printError(`cometmq: second ${signal}, ended at once`);
       process.exit(130);
     }
     asked = true;
     close().then(
       () => process.exit(0),
       (error: unknown) => {
-        printErrorNow(`cometmq: closing failed: ${error instanceof Error ? error.message : String(error)}`);
+        printError(`cometmq: closing failed: ${error instanceof Error ? error.message : String(error)}`);
         process.exit(1);
       },
     );

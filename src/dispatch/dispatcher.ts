@@ -105,7 +105,10 @@ export class Dispatcher {
 
   #enqueue(record: RecordView, bytes: Buffer): void {
     const entry = this.#queues.find(bytes, record.topicStart, record.topicLength, record.queueId);
-    if (entry === undefined) return this.#report(record, bytes, "name is not allowed");
+    if (entry === undefined) {
+      this.#report(record, bytes, "name is not allowed");
+      return;
+    }
     const { queue } = entry;
     const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
     const phyOffset = this.cursor.recordOffset;

@@ -3,7 +3,7 @@ import { InlineSegmentSource, type SegmentMaker } from "../commitlog/segment-sou
 import type { Dispatch, DispatchEvents } from "./dispatch.js";
 import { DispatchLoop } from "./dispatch-loop.js";
 import type { Dispatcher } from "./dispatcher.js";
-import { QueueProgress, SharedProgress } from "./shared-progress.js";
+import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 
 export class InlineDispatch implements Dispatch {
   readonly progress: SharedProgress;

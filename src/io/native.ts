@@ -10,7 +10,10 @@ export interface Native {
   fallocate(fd: number, sizeBytes: number): number;
   /** Address of a Buffer's first byte. */
   addressOf(bytes: Buffer): bigint;
-  /** madvise(MADV_POPULATE_WRITE) on a pool thread: faults the pages in, writable, contents untouched. */
+  /**
+   * madvise(MADV_POPULATE_WRITE) on a pool thread: faults the pages in, writable, contents untouched. A hint: with
+   * several calls under way (a caller that never returns to its event loop) further ones are passed over.
+   */
   populateWrite(address: bigint, lengthBytes: number): void;
   /** mmap(MAP_SHARED); the map is undone when the last view on it is collected. */
   map(fd: number, sizeBytes: number, writable: boolean): ArrayBuffer;
@@ -42,6 +45,7 @@ const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
 const MADV_POPULATE_WRITE = 23;
+const POPULATING_MAX = 8;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const F_SETLK = 6;
 const F_WRLCK = 1;
@@ -78,11 +82,14 @@ function bindTo(koffi: Koffi): Native {
   const mapped = new FinalizationRegistry<{ pointer: unknown; sizeBytes: number }>((held) => {
     munmap(held.pointer, held.sizeBytes);
   });
+  let populating = 0;
   return {
     fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
     addressOf: (bytes) => koffi.address(bytes),
     populateWrite(address, lengthBytes) {
-      madvise.async(address, lengthBytes, MADV_POPULATE_WRITE, () => {});
+      if (populating >= POPULATING_MAX) return;
+      populating++;
+      madvise.async(address, lengthBytes, MADV_POPULATE_WRITE, () => populating--);
     },
     map(fd, sizeBytes, writable) {
       const pointer = mmap(null, sizeBytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);

@@ -28,6 +28,27 @@ const JSON_BEGIN = Buffer.from('{"code":');
 const JSON_BEGIN_SUCCESS = Buffer.from('{"code":0');
 const JSON_REMARK = Buffer.from(',"remark":"');
 
+/** What stands in every JSON header of one language and version. */
+interface JsonConstants {
+  /** By flag. */
+  readonly middles: readonly Buffer[];
+  readonly end: Buffer;
+}
+
+const constantsKept = new Map<string, JsonConstants>();
+
+function jsonConstants(language: number, version: number): JsonConstants {
+  const key = `${language} ${version}`;
+  const kept = constantsKept.get(key);
+  if (kept !== undefined) return kept;
+  const made = {
+    middles: [0, 1, 2].map((flag) => Buffer.from(`,"flag":${flag},"language":"${languageName(language)}","opaque":`)),
+    end: Buffer.from(`,"serializeTypeCurrentRPC":"JSON","version":${version}}`),
+  };
+  constantsKept.set(key, made);
+  return made;
+}
+
 export interface FrameWriterOptions {
   readonly pool?: BufferPool;
   /** Numeric LanguageCode that frames carry; JAVA, as every client expects of a broker. */
@@ -42,9 +63,7 @@ export class FrameWriter {
   readonly #pool: BufferPool;
   readonly #language: number;
   readonly #version: number;
-  /** By flag. */
-  readonly #jsonMiddles: readonly Buffer[];
-  readonly #jsonEnd: Buffer;
+  readonly #constants: JsonConstants;
   /** State of the open frame; -1 when none is. */
   #frameStart = -1;
   #headerEnd = -1;
@@ -61,9 +80,7 @@ export class FrameWriter {
     this.#pool = options.pool ?? new BufferPool();
     this.#language = options.language ?? LanguageCode.JAVA;
     this.#version = options.version ?? CURRENT_VERSION;
-    const language = languageName(this.#language);
-    this.#jsonMiddles = [0, 1, 2].map((flag) => Buffer.from(`,"flag":${flag},"language":"${language}","opaque":`));
-    this.#jsonEnd = Buffer.from(`,"serializeTypeCurrentRPC":"JSON","version":${this.#version}}`);
+    this.#constants = jsonConstants(this.#language, this.#version);
   }
 
   /** Opens a response. Then any number of fields, `endHeader`, a body or none, `end`. */
@@ -143,14 +160,14 @@ export class FrameWriter {
     this.#ensure(FIXED_BYTES + (remark === undefined ? 0 : remark.length * JSON_UNIT_BYTES));
     if (this.#serializeType === SerializeType.JSON) {
       if (this.#fieldsAt > 0) this.buffer[this.length++] = CLOSE_BRACE;
-      this.#constant(this.#jsonMiddles[this.#flag]!);
+      this.#constant(this.#constants.middles[this.#flag]!);
       this.#decimal(this.#opaque);
       if (remark !== undefined) {
         this.#constant(JSON_REMARK);
         this.length = writeJsonText(this.buffer, this.length, remark);
         this.buffer[this.length++] = QUOTE;
       }
-      this.#constant(this.#jsonEnd);
+      this.#constant(this.#constants.end);
     } else {
       this.#int32(this.#fieldsAt, this.length - this.#fieldsAt - 4);
     }

@@ -69,8 +69,12 @@ export class MessageStore {
     let opened: MessageStore | undefined;
     let early: CometError | undefined;
     const parts = await openStore(options, {
-      onArrivals: () => opened !== undefined && opened.#arrivals(),
-      onFlushed: (position) => opened !== undefined && opened.#flushed(position),
+      onArrivals: () => {
+        if (opened !== undefined) opened.#arrivals();
+      },
+      onFlushed: (position) => {
+        if (opened !== undefined) opened.#flushed(position);
+      },
       onFailure: (error) => {
         early ??= error;
         if (opened !== undefined) opened.#fail(error);

@@ -116,7 +116,9 @@ export function formatConfigJson(content: FastjsonInput): string {
 }
 
 function append(parts: string[], value: FastjsonInput, indent: string): void {
-  if (value === null || value === undefined || typeof value !== "object") {
+  if (typeof value === "number") {
+    parts.push(Number.isFinite(value) ? String(value) : "null");
+  } else if (value === null || value === undefined || typeof value !== "object") {
     parts.push(JSON.stringify(value ?? null));
   } else if (value instanceof JavaDouble) {
     parts.push(toFastjson(value));

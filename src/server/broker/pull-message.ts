@@ -94,7 +94,10 @@ export class PullMessage {
 
   #process({ header }: Request, connection: Connection): void {
     const pull = this.#read(header, connection);
-    if (pull === undefined) return this.#answerRefusal(header, connection);
+    if (pull === undefined) {
+      this.#answerRefusal(header, connection);
+      return;
+    }
     if (this.#answerReset(pull, connection) || this.#serve(pull, connection, pull.suspendMs === 0)) return;
     const attempt = (parked: ParkedPull, last: boolean): boolean => {
       pull.offset = parked.offset;

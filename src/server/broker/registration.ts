@@ -3,7 +3,6 @@
  * request 103, each of them on its own: one that does not answer costs the others nothing. At the start, every
  * `registerNameServerPeriod`, and soon after topics have changed.
  */
-import { isIPv6 } from "node:net";
 import { networkInterfaces } from "node:os";
 import { crc32 } from "node:zlib";
 import type { Timer } from "../../base/clock.js";
@@ -48,7 +47,7 @@ export function advertisedHost(bindAddress: string): string {
 }
 
 export function hostPort(host: string, port: number): string {
-  return isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export class Registration {

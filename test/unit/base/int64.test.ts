@@ -23,11 +23,17 @@ test("every safe integer survives eight bytes, and the bytes are those of a big-
 test("a shared position holds every offset, across carries of the low word in any order", () => {
   const words = new Int32Array(new SharedArrayBuffer(4 * (SHARED_POSITION_WORDS + 1)));
   fc.assert(
-    fc.property(fc.array(fc.nat({ max: 2 ** 31 - 1 }).map((n) => n * 2 ** 21 + (n % 7)), { minLength: 1 }), (values) => {
-      for (const value of values) {
-        storePosition(words, 1, value);
-        expect(loadPosition(words, 1)).toBe(value);
-      }
-    }),
+    fc.property(
+      fc.array(
+        fc.nat({ max: 2 ** 31 - 1 }).map((n) => n * 2 ** 21 + (n % 7)),
+        { minLength: 1 },
+      ),
+      (values) => {
+        for (const value of values) {
+          storePosition(words, 1, value);
+          expect(loadPosition(words, 1)).toBe(value);
+        }
+      },
+    ),
   );
 });

@@ -148,6 +148,20 @@ describe("JSON headers", () => {
     expect(parse(text, "1")).toBeUndefined();
   });
 
+  test("a header cut anywhere is malformed, though its rest follows in the buffer", () => {
+    const text =
+      '{"code":310,"extFields":{"a":"pg","n":12,"t":true,"x":null,"i":"k\\u0001v"},"flag":0,"language":"JAVA","opaque":12,"remark":"r","serializeTypeCurrentRPC":"JSON","version":485}';
+    const bytes = Buffer.from(text);
+    const spaced = Buffer.from(text.replaceAll(/([{}:,])/g, " $1 "));
+    const view = new HeaderView();
+    for (const whole of [bytes, spaced]) {
+      expect(view.parse(whole, 0, whole.length, 0)).toBe(true);
+      expect(view.fields().size).toBe(4);
+      const last = whole.lastIndexOf("}");
+      for (let end = 0; end <= last; end++) expect(view.parse(whole, 0, end, 0), `cut at ${end}`).toBe(false);
+    }
+  });
+
   test("more fields than the tables hold are refused", () => {
     const fields = (count: number) => Array.from({ length: count }, (_, i) => `"key${i}":"${i}"`).join();
     expect(parse(`{"extFields":{${fields(HEADER_FIELDS_MAX)}}}`)!.integer("key255")).toBe(255);

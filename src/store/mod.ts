@@ -1,0 +1,28 @@
+/** The storage engine as a library: `cometmq/store`. What is not exported here is not promised to stay. */
+export type { Clock, Timer } from "../base/clock.js";
+export { CometError, type ErrorCode } from "../base/errors.js";
+export type { Logger } from "../base/log.js";
+export type { Backend, Disk } from "../io/disk.js";
+export { chooseBackend, FileDisk } from "../io/file-disk.js";
+export { MemoryDisk } from "../io/memory-disk.js";
+export { compressBody, decompressBody } from "../record/compression.js";
+export { decodeRecord, decodeRecords, type MessageExt } from "../record/decode.js";
+export { encodeRecord, type RecordFields } from "../record/encode.js";
+export { encodeHost, hostText } from "../record/host.js";
+export { createMessageId, parseMessageId } from "../record/message-id.js";
+export { encodeProperties, parseProperties } from "../record/properties.js";
+export { PropertyName } from "../record/property-names.js";
+export type { RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
+export type { KeyQueryResult } from "./look-up.js";
+export type { GetLimits } from "./message-reader.js";
+export { MessageStore } from "./message-store.js";
+export type { StoreOptions } from "./options.js";
+export {
+  type GetResult,
+  GetStatus,
+  type MessageInput,
+  type PutResult,
+  PutStatus,
+  type QueueHandle,
+  type TagFilter,
+} from "./types.js";

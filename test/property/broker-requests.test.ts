@@ -1,0 +1,93 @@
+/**
+ * Requests that no client would send: fields that are missing, doubled in meaning or out of range, bodies that are any
+ * JSON or any bytes. Whatever comes, a processor answers; nothing throws, no name that could leave its directory gets
+ * into a table or to the store.
+ */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { isSafeName } from "#src/server/broker/names.js";
+import { FakeConnection, heartbeatBody, TestBroker } from "../unit/broker/harness.js";
+
+const FIELD_NAMES = [
+  ...["topic", "consumerGroup", "group", "groupName", "queueId", "commitOffset", "offset", "timestamp", "boundaryType"],
+  ...["key", "maxNum", "beginTimestamp", "endTimestamp", "indexType", "_UNIQUE_KEY_QUERY", "clientID", "producerGroup"],
+  ...["defaultTopic", "readQueueNums", "writeQueueNums", "perm", "topicFilterType", "attributes", "topicSysFlag"],
+  ...["srcGroup", "destGroup", "offline", "cleanOffset", "dataVersion", "topicSeq", "maxTopicNum", "groupSeq"],
+  ...["maxGroupNum", "topicList", "setZeroIfNotFound", "isForce", "order"],
+];
+const VALUES = [
+  "T",
+  "g",
+  "0",
+  "1",
+  "-1",
+  "3",
+  "4096",
+  "true",
+  "false",
+  "SINGLE_TAG",
+  "U",
+  "K",
+  "{}",
+  '{"counter":"x"}',
+];
+const HOSTILE = [
+  "",
+  " ",
+  "../../x",
+  "__proto__",
+  "a\0b",
+  "+message.type=FIFO",
+  "-x",
+  "9223372036854775807",
+  "NaN",
+  "1e9",
+];
+
+const field = fc.tuple(
+  fc.constantFrom(...FIELD_NAMES),
+  fc.oneof(fc.constantFrom(...VALUES), fc.constantFrom(...HOSTILE), fc.string({ maxLength: 300 })),
+);
+
+const member = fc.constantFrom("clientID", "groupName", "topic", "mqSet", "consumerDataSet", "queueId", "attributes");
+const json = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: "small" },
+    fc.constantFrom<unknown>(null, true, 0, -1, 1e300, "T", "g", "../x"),
+    fc.array(tie("value"), { maxLength: 4 }),
+    fc.dictionary(member, tie("value"), { maxKeys: 5 }),
+  ),
+})).value;
+const body = fc.oneof(
+  fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  json.map((value) => Buffer.from(JSON.stringify(value))),
+  fc
+    .constantFrom("brokerName=x\nmaxMessageSize=1", "maxMessageSize=", "\\", heartbeatBody("c", "g", [["T", "*"]]))
+    .map((text) => Buffer.from(text)),
+);
+
+test("every request is answered, and only sound names come into being", () => {
+  const codes = [...new TestBroker().processors.keys()];
+  const request = fc.tuple(fc.constantFrom(...codes), fc.array(field, { maxLength: 8 }), body);
+  fc.assert(
+    fc.property(fc.array(request, { maxLength: 20 }), (requests) => {
+      const broker = new TestBroker({ validateSystemTopicWhenUpdateTopic: false });
+      const connection = new FakeConnection();
+      for (const [code, fields, bytes] of requests) {
+        const answer = broker.ask(code, Object.fromEntries(fields), bytes, connection);
+        expect(Number.isInteger(answer.code)).toBe(true);
+        expect(answer.remark.length).toBeLessThan(600);
+      }
+      broker.clock.advance(0);
+      const { groups, topics } = broker.context;
+      for (const { name } of [...topics.values(), ...groups.values()]) expect(isSafeName(name)).toBe(true);
+      for (const { topic, queueId } of broker.store.queues.values()) {
+        expect(isSafeName(topic)).toBe(true);
+        expect(queueId).toBeGreaterThanOrEqual(0);
+      }
+      connection.close();
+      expect([...broker.context.consumers.values()]).toEqual([]);
+    }),
+    { numRuns: 400 },
+  );
+});
