@@ -292,7 +292,6 @@ export class RemotingConnection implements Connection {
     const port = this.#socket.localPort ?? 0;
     this.#reason = refusalText(verdict, name, port);
     log.warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
-    this.#send();
     const answer = strangerAnswer(verdict, name, port);
     if (answer !== undefined && !this.#closed) this.#socket.write(answer);
     this.close();

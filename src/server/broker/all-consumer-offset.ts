@@ -1,7 +1,7 @@
 /** Codes 43 and 314: all offsets of all groups, and one group's copied to another (AdminBrokerProcessor.java). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { isBlank, validateGroup } from "./names.js";
 import { savedAnswer } from "./saved-answer.js";

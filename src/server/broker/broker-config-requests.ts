@@ -5,7 +5,7 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { toFastjson } from "../../remoting/fastjson.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, SUCCESS } from "../answer.js";
 import { dataVersionJson } from "../protocol/data-version.js";
 import { parseProperties } from "../protocol/java-properties.js";
 import type { UpdateRefusal } from "./broker-config.js";

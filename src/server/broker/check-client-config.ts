@@ -1,7 +1,7 @@
 /** Code 46: may a consumer subscribe like this? (broker/processor/ClientManageProcessor.java#checkClientConfig) */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, SUCCESS } from "../answer.js";
 import { mapMember, parseBody } from "../protocol/members.js";
 import type { BrokerContext } from "./context.js";
 import { isTagType, readSubscriptionData } from "./heartbeat-data.js";

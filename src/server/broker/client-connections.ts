@@ -3,7 +3,7 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import { languageName } from "../../remoting/language-code.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import type { ClientChannel } from "./client-channel.js";
 import type { BrokerContext } from "./context.js";
 import { subscriptionDataJson } from "./heartbeat-data.js";

@@ -2,7 +2,7 @@
 import { RequestCode } from "../../remoting/codes.js";
 import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, jsonAnswer, requiredText } from "../namesrv/answer.js";
+import { type Answer, jsonAnswer, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { isBlank } from "./names.js";

@@ -1,7 +1,7 @@
 /** Code 38: the members of a group (broker/processor/ConsumerManageProcessor.java#getConsumerListByGroup). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 

@@ -1,7 +1,7 @@
 /** Code 215: a topic goes, with its offsets and its queues (broker/processor/AdminBrokerProcessor.java#deleteTopic). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { isBlank, retryTopic } from "./names.js";
 import { savedAnswer } from "./saved-answer.js";

@@ -1,7 +1,7 @@
 /** Codes 200, 225, 207, 201 and 352: consumer groups as administrators see them (AdminBrokerProcessor.java). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import { asMap, listMember, parseBody } from "../protocol/members.js";
 import type { BrokerContext } from "./context.js";
 import { validateGroup } from "./names.js";

@@ -1,7 +1,7 @@
 /** Code 34: a client says who it is (broker/processor/ClientManageProcessor.java#heartBeat, heartBeatV2). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import type { Answer } from "../namesrv/answer.js";
+import type { Answer } from "../answer.js";
 import { PERM_READ, PERM_WRITE, SYS_FLAG_UNIT_SUB } from "../protocol/topic-config.js";
 import type { ClientIdentity } from "./client-channel.js";
 import type { BrokerContext } from "./context.js";

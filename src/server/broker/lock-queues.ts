@@ -2,7 +2,7 @@
 import { CometError } from "../../base/errors.js";
 import { RequestCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, jsonAnswer, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, jsonAnswer, SUCCESS } from "../answer.js";
 import { listMember, parseBody, textMember } from "../protocol/members.js";
 import type { BrokerContext } from "./context.js";
 import { type MessageQueue, messageQueueJson, readMessageQueue } from "./message-queue.js";

@@ -1,7 +1,7 @@
 /** One page of a table in the order of names, as requests 21 and 201 ask for it. */
 import { parseFastjson } from "../../remoting/fastjson.js";
 import type { Request } from "../../remoting/types.js";
-import { optionalInteger } from "../namesrv/answer.js";
+import { optionalInteger } from "../answer.js";
 import { type DataVersion, readDataVersion, sameDataVersion } from "../protocol/data-version.js";
 import type { BrokerConfig } from "./broker-options.js";
 import type { Named } from "./name-table.js";

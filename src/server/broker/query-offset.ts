@@ -1,7 +1,7 @@
 /** Code 14: where a group goes on in a queue (broker/processor/ConsumerManageProcessor.java#queryConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInteger, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";

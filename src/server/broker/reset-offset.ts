@@ -6,8 +6,8 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, optionalInteger, quoted } from "../namesrv/answer.js";
-import { requiredInteger, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, optionalInteger, quoted } from "../answer.js";
+import { requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { hasQueue } from "./queue-lookup.js";

@@ -6,7 +6,7 @@
 import { RequestCode } from "../../remoting/codes.js";
 import { CURRENT_VERSION, versionName } from "../../remoting/mq-version.js";
 import type { Processor } from "../../remoting/types.js";
-import { jsonAnswer } from "../namesrv/answer.js";
+import { jsonAnswer } from "../answer.js";
 import { kvTableJson } from "../protocol/kv-table.js";
 import type { BrokerContext } from "./context.js";
 import type { Meter } from "./meter.js";

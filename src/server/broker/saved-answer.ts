@@ -1,6 +1,6 @@
 /** The answer to a change that must be on the disk before it is acknowledged. */
 import { ResponseCode } from "../../remoting/codes.js";
-import { type Answer, failure, quoted, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, SUCCESS } from "../answer.js";
 import type { ConfigSaver } from "./config-saver.js";
 
 /** Saves, and says so if that failed: the change holds, and is saved once the disk allows it. */

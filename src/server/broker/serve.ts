@@ -1,6 +1,6 @@
 /** Puts a handler of the broker's into the table of processors. */
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, processorOf } from "../namesrv/answer.js";
+import { type Answer, processorOf } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 
 export type BrokerHandler = (context: BrokerContext, request: Request, connection: Connection) => Answer;

@@ -1,7 +1,7 @@
 /** Codes 300, 343 and 345: who consumes what (broker/processor/AdminBrokerProcessor.java). */
 import { RequestCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, jsonAnswer, requiredText } from "../namesrv/answer.js";
+import { type Answer, jsonAnswer, requiredText } from "../answer.js";
 import { topicListJson } from "../protocol/topic-list.js";
 import type { BrokerContext } from "./context.js";
 import { subscriptionDataJson } from "./heartbeat-data.js";

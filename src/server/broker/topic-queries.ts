@@ -1,7 +1,7 @@
 /** Codes 21, 305 and 351: what topics there are and how they are set (broker/processor/AdminBrokerProcessor.java). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import { type TopicConfig, topicConfigJson } from "../protocol/topic-config.js";
 import { topicConfigAndMappingWrapperJson } from "../protocol/topic-config-wrapper.js";
 import { topicListJson } from "../protocol/topic-list.js";

@@ -2,7 +2,7 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../namesrv/answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { serve } from "./serve.js";

@@ -1,7 +1,7 @@
 /** Code 35: a client leaves one of its groups (broker/processor/ClientManageProcessor.java#unregisterClient). */
 import { RequestCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredText, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, requiredText, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 

@@ -1,7 +1,7 @@
 /** Code 15: a group has got so far in a queue (broker/processor/ConsumerManageProcessor.java#updateConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredInteger, requiredText, SUCCESS } from "../namesrv/answer.js";
+import { type Answer, failure, quoted, requiredInteger, requiredText, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 

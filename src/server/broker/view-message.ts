@@ -1,7 +1,7 @@
 /** Code 33: the message at an offset of the log (broker/processor/QueryMessageProcessor.java#viewMessageById). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInteger } from "../namesrv/answer.js";
+import { type Answer, failure, requiredInteger } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 import { isRecordAt } from "./stored-message.js";

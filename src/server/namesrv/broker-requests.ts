@@ -23,7 +23,7 @@ import {
   requiredInteger,
   requiredText,
   SUCCESS,
-} from "./answer.js";
+} from "../answer.js";
 import { NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import type { NameServerState } from "./state.js";
 

@@ -9,7 +9,7 @@ import { type Logger, silentLogger } from "../../base/log.js";
 import type { Disk } from "../../io/disk.js";
 import { RemotingServer } from "../../remoting/server.js";
 import type { Connection, Processor } from "../../remoting/types.js";
-import { processorOf } from "./answer.js";
+import { processorOf } from "../answer.js";
 import { brokerHandlers } from "./broker-requests.js";
 import { configHandlers } from "./config-requests.js";
 import { KvConfig } from "./kv-config.js";

@@ -13,7 +13,7 @@ import {
   type TopicRouteData,
   topicRouteDataJson,
 } from "../protocol/topic-route-data.js";
-import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "./answer.js";
+import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import { NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import type { NameServerState } from "./state.js";
 

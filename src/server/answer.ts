@@ -1,10 +1,10 @@
-/** How the name server's handlers answer: they return what is to be sent, and `processorOf` sends it. */
-import { CometError } from "../../base/errors.js";
-import type { Logger } from "../../base/log.js";
-import { requestCodeName, ResponseCode } from "../../remoting/codes.js";
-import { type FastjsonInput, toFastjson } from "../../remoting/fastjson.js";
-import type { HeaderView } from "../../remoting/header-view.js";
-import type { Connection, Fields, Processor, Request } from "../../remoting/types.js";
+/** How handlers answer: they return what is to be sent, and `processorOf` sends it. */
+import { CometError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+import { requestCodeName, ResponseCode } from "../remoting/codes.js";
+import { type FastjsonInput, toFastjson } from "../remoting/fastjson.js";
+import type { HeaderView } from "../remoting/header-view.js";
+import type { Connection, Fields, Processor, Request } from "../remoting/types.js";
 
 /** A remark quotes what the client sent; this much of it is enough. */
 const QUOTED_CHARS_MAX = 255;
