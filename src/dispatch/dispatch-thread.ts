@@ -46,6 +46,7 @@ class ThreadedSegmentSource implements SegmentSource {
 }
 
 export class DispatchThread implements Dispatch {
+  readonly threaded = true;
   readonly progress = new SharedProgress();
   readonly queueProgress = new QueueProgress();
   readonly source: SegmentSource = new ThreadedSegmentSource(this.progress);

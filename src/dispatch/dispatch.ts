@@ -26,6 +26,8 @@ export interface DispatchEvents {
 }
 
 export interface Dispatch {
+  /** True when it runs beside the caller and `wake` only tells it to. */
+  readonly threaded: boolean;
   readonly progress: SharedProgress;
   readonly queueProgress: QueueProgress;
   readonly source: SegmentSource;

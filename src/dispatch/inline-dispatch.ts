@@ -6,6 +6,7 @@ import type { Dispatcher } from "./dispatcher.js";
 import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 
 export class InlineDispatch implements Dispatch {
+  readonly threaded = false;
   readonly progress: SharedProgress;
   readonly queueProgress: QueueProgress;
   readonly source: InlineSegmentSource;

@@ -24,6 +24,7 @@ const TEN_9 = 1e9;
 
 const QUOTE = 0x22;
 const CLOSE_BRACE = 0x7d;
+const HEX_DIGITS = Buffer.from("0123456789ABCDEF");
 const JSON_BEGIN = Buffer.from('{"code":');
 const JSON_BEGIN_SUCCESS = Buffer.from('{"code":0');
 const JSON_REMARK = Buffer.from(',"remark":"');
@@ -140,6 +141,27 @@ export class FrameWriter {
       this.#int32(this.length, end - start);
       this.length += 4 + source.copy(this.buffer, this.length + 4, start, end);
     }
+  }
+
+  /** The bytes in upper-case hexadecimal, as message ids are printed. */
+  hexField(name: string, source: Uint8Array, start: number, end: number): void {
+    const encoded = encodedName(name);
+    const hexBytes = 2 * (end - start);
+    this.#ensure(encoded.bytesMax + hexBytes);
+    this.#name(encoded);
+    if (this.#serializeType !== SerializeType.JSON) {
+      this.#int32(this.length, hexBytes);
+      this.length += 4;
+    }
+    const { buffer } = this;
+    let at = this.length;
+    for (let i = start; i < end; i++) {
+      const byte = source[i]!;
+      buffer[at++] = HEX_DIGITS[byte >> 4]!;
+      buffer[at++] = HEX_DIGITS[byte & 15]!;
+    }
+    if (this.#serializeType === SerializeType.JSON) buffer[at++] = QUOTE;
+    this.length = at;
   }
 
   booleanField(name: string, value: boolean | undefined): void {

@@ -7,6 +7,7 @@
  *   message.queue = store.queue("orders", 0);
  *   if (store.put(message, result) === PutStatus.PUT_OK) await store.whenFlushed(result.phyOffset + result.sizeBytes);
  */
+import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
@@ -30,8 +31,11 @@ import {
   type TagFilter,
 } from "./types.js";
 
-/** Under a long run of puts without a pause the dispatcher is woken after so many bytes, else at the turn's end. */
+/** Without anybody waiting for messages the dispatcher is woken after so many bytes, or so much time. */
 const WAKE_BYTES = 256 * 1024;
+const WAKE_MS = 5;
+/** How long a reader of a queue's very end may be held up while dispatch does what is left. */
+const CATCH_UP_MS = 5;
 
 interface FlushWaiter {
   readonly position: number;
@@ -47,6 +51,7 @@ export class MessageStore {
   readonly #endTurnTask = () => this.#endTurn();
   #turnPending = false;
   #wokenAt: number;
+  #wakeTimer = false;
   #interest = 0;
   #arrivalListener: ((queue: QueueHandle) => void) | undefined;
   #flushListener: ((flushedPosition: number) => void) | undefined;
@@ -171,10 +176,37 @@ export class MessageStore {
       this.#parts.flusher.flushNow();
       return;
     }
-    this.#wokenAt = this.#log.appendPosition;
-    this.#dispatch.wake();
+    this.#wakeSoon();
     this.#parts.flusher.schedule();
     this.#log.requestAhead();
+  }
+
+  /** A sleeping thread is dear to wake: for every message only while somebody waits for messages. */
+  #wakeSoon(): void {
+    if (this.#interest > 0 || !this.#dispatch.threaded) {
+      this.#wokenAt = this.#log.appendPosition;
+      this.#dispatch.wake();
+      return;
+    }
+    if (this.#wakeTimer) return;
+    this.#wakeTimer = true;
+    this.#parts.clock.schedule(WAKE_MS, () => {
+      this.#wakeTimer = false;
+      this.#wokenAt = this.#log.appendPosition;
+      this.#dispatch.wake();
+    });
+  }
+
+  /** Waits, for some milliseconds at most, until what was put before this call can be read through its queue. */
+  catchUp(): void {
+    const { progress } = this.#dispatch;
+    const { confirmed } = progress;
+    if (progress.dispatched >= confirmed) return;
+    this.#dispatch.wake();
+    const deadline = systemClock.monotonicMs() + CATCH_UP_MS;
+    while (progress.dispatched < confirmed && systemClock.monotonicMs() < deadline) {
+      // The dispatcher runs on another core; it is some tens of microseconds behind.
+    }
   }
 
   #writeFailed(error: unknown): PutStatus {
@@ -189,7 +221,7 @@ export class MessageStore {
   #flushed(position: number): void {
     if (this.#parts.syncFlush) {
       this.#dispatch.progress.confirmed = position;
-      this.#dispatch.wake();
+      this.#wakeSoon();
     }
     this.#flushWaiters = settle(this.#flushWaiters, position);
     this.#flushListener?.(position);
@@ -256,7 +288,9 @@ export class MessageStore {
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
   setInterest(interested: boolean): void {
     this.#interest += interested ? 1 : -1;
-    this.#dispatch.progress.setInterest(this.#interest > 0);
+    const { progress } = this.#dispatch;
+    progress.setInterest(this.#interest > 0);
+    if (interested && progress.dispatched < progress.confirmed) this.#dispatch.wake();
   }
 
   #arrivals(): void {

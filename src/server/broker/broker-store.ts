@@ -23,7 +23,9 @@ export class BrokerStore implements StorePort {
     return this.#store.minOffset(queue);
   }
 
+  /** An administrator or a consumer that asks where the queue ends means what was acknowledged. */
   maxOffset(queue: QueueHandle): number {
+    this.#store.catchUp();
     return this.#store.maxOffset(queue);
   }
 

@@ -67,7 +67,6 @@ export class Broker {
     const { config } = reading;
     const store = await openBrokerStore(options, config, clock, log);
     try {
-      store.onFailure((error) => options.onFailure?.(error));
       let port = config.listenPort;
       const { context } = openBrokerContext({
         reading,
@@ -80,7 +79,12 @@ export class Broker {
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);
-      new SendMessage(context, store, new StoreHosts(() => port, config.brokerIP1)).register(processors);
+      const send = new SendMessage(context, store, new StoreHosts(() => port, config.brokerIP1));
+      send.register(processors);
+      store.onFailure((error) => {
+        send.storeFailed();
+        options.onFailure?.(error);
+      });
       const pull = new PullMessage(context, store);
       pull.register(processors);
       const server = new RemotingServer({
@@ -121,6 +125,8 @@ export class Broker {
     await this.#registration.close();
     this.#server.quiesce();
     this.#pull.longPolling.close();
+    // Who waits for the disk gets its answer before the connections go.
+    if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
     this.#housekeeping.close();
     await this.store.close();

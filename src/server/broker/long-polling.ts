@@ -13,8 +13,6 @@ export interface ParkedPull {
   /** Where it goes on reading: moves over messages that its filter does not want. */
   offset: number;
   readonly deadlineMs: number;
-  /** Answered, or its connection is gone: it is passed over wherever it still stands. */
-  done: boolean;
   /** Tries again; true when it has answered. With `last` it answers in any case. */
   readonly attempt: (pull: ParkedPull, last: boolean) => boolean;
 }
@@ -30,10 +28,11 @@ const STEP_MS = 100;
 export class LongPolling {
   readonly #clock: Clock;
   readonly #arrivals: Arrivals;
-  /** By slot of the queue. */
-  readonly #bySlot = new Map<number, ParkedPull[]>();
+  /** By slot of the queue. A pull that is done is in no set any more. */
+  readonly #bySlot = new Map<number, Set<ParkedPull>>();
   /** By step of the deadline. */
-  readonly #byStep = new Map<number, ParkedPull[]>();
+  readonly #byStep = new Map<number, Set<ParkedPull>>();
+  readonly #byConnection = new Map<Connection, Set<ParkedPull>>();
   #count = 0;
   #timerStep = Number.POSITIVE_INFINITY;
 
@@ -48,9 +47,10 @@ export class LongPolling {
   }
 
   park(pull: ParkedPull): void {
-    listOf(this.#bySlot, pull.queue.slot).push(pull);
-    const step = Math.ceil(pull.deadlineMs / STEP_MS);
-    listOf(this.#byStep, step).push(pull);
+    const step = stepOf(pull);
+    addTo(this.#bySlot, pull.queue.slot, pull);
+    addTo(this.#byStep, step, pull);
+    if (addTo(this.#byConnection, pull.connection, pull)) pull.connection.onClose(() => this.#lost(pull.connection));
     if (this.#count++ === 0) this.#arrivals.setInterest(true);
     this.#setTimer(step);
     // Between the look that found nothing and the declared interest a message may have come.
@@ -62,21 +62,28 @@ export class LongPolling {
     const waiting = this.#bySlot.get(queue.slot);
     if (waiting === undefined) return;
     const maxOffset = this.#arrivals.maxOffset(queue);
-    let kept = 0;
-    for (const pull of waiting) {
-      if (pull.done || (maxOffset > pull.offset && this.#attempt(pull, false))) continue;
-      waiting[kept++] = pull;
-    }
-    if (kept === 0) this.#bySlot.delete(queue.slot);
-    else waiting.length = kept;
+    for (const pull of waiting) if (maxOffset > pull.offset) this.#attempt(pull, false);
   }
 
-  #attempt(pull: ParkedPull, last: boolean): boolean {
-    if (!pull.connection.closed && !pull.attempt(pull, last)) return false;
-    pull.done = true;
+  #attempt(pull: ParkedPull, last: boolean): void {
+    const { connection } = pull;
+    if (!connection.closed && !pull.attempt(pull, last)) return;
+    this.#forget(pull);
+    if (!connection.closed) connection.flush();
+  }
+
+  #forget(pull: ParkedPull): void {
+    removeFrom(this.#bySlot, pull.queue.slot, pull);
+    removeFrom(this.#byStep, stepOf(pull), pull);
+    // The empty set stays until the connection goes, for that is when it is told of it.
+    this.#byConnection.get(pull.connection)?.delete(pull);
     if (--this.#count === 0) this.#arrivals.setInterest(false);
-    if (!pull.connection.closed) pull.connection.flush();
-    return true;
+  }
+
+  /** Nobody is there to be answered any more. */
+  #lost(connection: Connection): void {
+    for (const pull of this.#byConnection.get(connection) ?? []) this.#forget(pull);
+    this.#byConnection.delete(connection);
   }
 
   #setTimer(step: number): void {
@@ -94,39 +101,34 @@ export class LongPolling {
         next = Math.min(next, due);
         continue;
       }
-      this.#byStep.delete(due);
-      for (const pull of pulls) {
-        if (pull.done) continue;
-        this.#attempt(pull, true);
-        this.#forget(pull);
-      }
+      for (const pull of pulls) this.#attempt(pull, true);
     }
     this.#timerStep = Number.POSITIVE_INFINITY;
     if (next !== Number.POSITIVE_INFINITY) this.#setTimer(next);
   }
 
-  #forget(pull: ParkedPull): void {
-    const waiting = this.#bySlot.get(pull.queue.slot)?.filter((other) => other !== pull);
-    if (waiting === undefined) return;
-    if (waiting.length === 0) this.#bySlot.delete(pull.queue.slot);
-    else this.#bySlot.set(pull.queue.slot, waiting);
-  }
-
   /** Answers everybody at once: the broker is closing. */
   close(): void {
     for (const pulls of this.#byStep.values()) {
-      for (const pull of pulls) if (!pull.done) this.#attempt(pull, true);
+      for (const pull of pulls) this.#attempt(pull, true);
     }
-    this.#byStep.clear();
-    this.#bySlot.clear();
   }
 }
 
-function listOf(map: Map<number, ParkedPull[]>, key: number): ParkedPull[] {
-  let list = map.get(key);
-  if (list === undefined) {
-    list = [];
-    map.set(key, list);
-  }
-  return list;
+function stepOf(pull: ParkedPull): number {
+  return Math.ceil(pull.deadlineMs / STEP_MS);
+}
+
+/** True when it is the first under its key. */
+function addTo<Key>(map: Map<Key, Set<ParkedPull>>, key: Key, pull: ParkedPull): boolean {
+  const there = map.get(key);
+  there?.add(pull);
+  if (there === undefined) map.set(key, new Set([pull]));
+  return there === undefined;
+}
+
+function removeFrom(map: Map<number, Set<ParkedPull>>, key: number, pull: ParkedPull): void {
+  const there = map.get(key);
+  there?.delete(pull);
+  if (there?.size === 0) map.delete(key);
 }

@@ -12,6 +12,7 @@ import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../
 import type { BrokerContext } from "./context.js";
 import { isTagType } from "./heartbeat-data.js";
 import { LongPolling, type ParkedPull } from "./long-polling.js";
+import { wrongField } from "./put-remark.js";
 import type { SubscriptionGroup } from "./subscription-group-config.js";
 import { type Topic, topicQueue } from "./topic-config.js";
 
@@ -23,6 +24,8 @@ const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
 const INT_MAX = 2147483647;
+/** As near as a number comes to it; `HeaderView.integer` has judged the digits. */
+const LONG_MAX = 2 ** 63;
 
 /** By GetStatus: the response code, and the remark, which is the status as Apache calls it. */
 const CODES: Record<GetStatus, number> = {
@@ -106,7 +109,7 @@ export class PullMessage {
       return answered;
     };
     const deadlineMs = this.#context.clock.monotonicMs() + pull.suspendMs;
-    this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, done: false, attempt });
+    this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, attempt });
   }
 
   #refuse(code: number, remark: string): undefined {
@@ -121,31 +124,34 @@ export class PullMessage {
 
   #read(header: HeaderView, connection: Connection): Pull | undefined {
     const { config } = this.#context;
+    this.#code = ResponseCode.SUCCESS;
     if ((config.brokerPermission & PERM_READ) === 0) {
       return this.#refuse(
         ResponseCode.NO_PERMISSION,
         `the broker[${connection.localHost}] pulling message is forbidden`,
       );
     }
+    const queueId = this.#integer(header, "queueId", INT_MAX);
+    const offset = this.#integer(header, "queueOffset", LONG_MAX);
+    const maxMsgNums = this.#integer(header, "maxMsgNums", INT_MAX);
+    const maxMsgBytes = this.#integer(header, "maxMsgBytes", INT_MAX, 0);
+    const sysFlag = this.#integer(header, "sysFlag", INT_MAX);
+    const commitOffset = this.#integer(header, "commitOffset", LONG_MAX, -1);
+    const suspendMs = this.#integer(header, "suspendTimeoutMillis", LONG_MAX, 0);
+    this.#integer(header, "subVersion", LONG_MAX, 0);
+    if (this.#code !== ResponseCode.SUCCESS) return undefined;
     const group = this.#group(header);
     const topic = group === undefined ? undefined : this.#topic(header);
     if (group === undefined || topic === undefined) return undefined;
-    const queueId = this.#integer(header, "queueId", 0, INT_MAX);
-    const offset = this.#integer(header, "queueOffset", Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
-    const maxMsgNums = this.#integer(header, "maxMsgNums", Number.MIN_SAFE_INTEGER, INT_MAX);
-    const sysFlag = this.#integer(header, "sysFlag", -INT_MAX - 1, INT_MAX);
-    const suspendMs = header.integer("suspendTimeoutMillis") ?? 0;
-    if (queueId === undefined || offset === undefined || maxMsgNums === undefined || sysFlag === undefined)
-      return undefined;
-    if (queueId >= topic.readQueueNums) {
+    if (queueId < 0 || queueId >= topic.readQueueNums) {
       const remark = `queueId[${queueId}] is illegal, topic:[${topic.name}] topicConfig.readQueueNums:[${topic.readQueueNums}] consumer:[${connection.remoteAddress}]`;
       return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
     }
     const filter = this.#filter(header, group, topic, sysFlag);
     if (filter === NO_FILTER) return undefined;
     const queue = topicQueue(this.#context.store, topic, queueId);
-    if ((sysFlag & COMMIT_OFFSET_FLAG) !== 0) this.#commit(header, connection, group, topic, queueId);
-    const maxBytes = Math.min(header.integer("maxMsgBytes") || INT_MAX, config.maxTransferBytesOnMessageInMemory);
+    if ((sysFlag & COMMIT_OFFSET_FLAG) !== 0) this.#commit(commitOffset, connection, group, topic, queueId);
+    const maxBytes = Math.min(maxMsgBytes || INT_MAX, config.maxTransferBytesOnMessageInMemory);
     return {
       opaque: header.opaque,
       serializeType: header.serializeType,
@@ -163,13 +169,16 @@ export class PullMessage {
   #suspendMs(asked: number): number {
     const { longPollingEnable, shortPollingTimeMills } = this.#context.config;
     if (!longPollingEnable) return shortPollingTimeMills;
-    return Number.isFinite(asked) ? Math.max(0, Math.min(asked, SUSPEND_MS_MAX)) : 0;
+    return Math.max(0, Math.min(asked, SUSPEND_MS_MAX));
   }
 
-  #integer(header: HeaderView, name: string, min: number, max: number): number | undefined {
-    const value = header.integer(name);
-    if (value !== undefined && value >= min && value <= max) return value;
-    return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${name}> is null or out of its range`);
+  /** A field of the range of Java's int or long, as `max` says; 0 after `#refuse`. One that must be there has no `absent`. */
+  #integer(header: HeaderView, name: string, max: number, absent = Number.NaN): number {
+    const value = header.integer(name) ?? absent;
+    if (value >= -max - 1 && value <= max) return value;
+    const expected = max === INT_MAX ? "an integer of 32 bits" : "an integer of 64 bits";
+    this.#refuse(ResponseCode.SYSTEM_ERROR, wrongField(name, header.text(name), expected));
+    return 0;
   }
 
   #group(header: HeaderView): SubscriptionGroup | undefined {
@@ -251,9 +260,8 @@ export class PullMessage {
     return filter;
   }
 
-  #commit(header: HeaderView, connection: Connection, group: SubscriptionGroup, topic: Topic, queueId: number): void {
-    const offset = header.integer("commitOffset");
-    if (offset === undefined || !Number.isSafeInteger(offset) || offset < 0) return;
+  #commit(offset: number, connection: Connection, group: SubscriptionGroup, topic: Topic, queueId: number): void {
+    if (!Number.isSafeInteger(offset) || offset < 0) return;
     this.#context.offsets.commitOffset(connection.remoteAddress, group.name, topic.name, queueId, offset);
   }
 
@@ -277,6 +285,8 @@ export class PullMessage {
     const result = this.#result;
     this.#limits.maxCount = pull.maxCount;
     this.#limits.maxBytes = pull.maxBytes;
+    // A pull that does not wait is told of everything acknowledged before it came.
+    if (pull.suspendMs === 0 && pull.offset >= this.#store.maxOffset(pull.queue)) this.#store.catchUp();
     const status = this.#store.get(pull.queue, pull.offset, this.#limits, pull.filter, result);
     const { stats, offsets } = this.#context;
     let code = CODES[status];

@@ -1,4 +1,4 @@
-/** How a put that failed is answered (SendMessageProcessor#handlePutMessageResult). */
+/** What clients are told of a put that failed (SendMessageProcessor#handlePutMessageResult), or of a wrong header field. */
 import { ResponseCode } from "../../remoting/codes.js";
 import { PutStatus } from "../../store/types.js";
 
@@ -35,4 +35,12 @@ export function putRefusal(status: PutStatus, maxMessageSize: number, failure: E
     default:
       return { code: ResponseCode.SYSTEM_ERROR, remark: `the message was not stored: status ${status}` };
   }
+}
+
+const QUOTED_CHARS_MAX = 64;
+
+/** `given` is what the header has under the name, if anything. */
+export function wrongField(name: string, given: string | undefined, expected: string): string {
+  if (given === undefined) return `the custom field <${name}> is null`;
+  return `the custom field <${name}> is not ${expected}: ${JSON.stringify(given.slice(0, QUOTED_CHARS_MAX))}`;
 }

@@ -6,6 +6,8 @@
 import { MESSAGE_ID_CHARS_MAX, writeMessageId } from "../../record/message-id.js";
 import { MessageBatchCursor } from "../../record/message-batch.js";
 import { recordSize } from "../../commitlog/append.js";
+import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
+import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
@@ -14,7 +16,7 @@ import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "
 import type { BrokerContext } from "./context.js";
 import { FlushWaiters } from "./flush-waiters.js";
 import { isNotAllowedSendTopic, isRetryTopic, validateTopic } from "./names.js";
-import { putRefusal } from "./put-remark.js";
+import { putRefusal, wrongField } from "./put-remark.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
 import { type Topic, topicQueue } from "./topic-config.js";
@@ -65,7 +67,6 @@ const LETTERS: FieldNames = {
 const PERM_WRITE = 2;
 const INT_MAX = 2147483647;
 const INT_MIN = -2147483648;
-const MULTI_TAGS_FLAG = 0x2;
 /** sysFlag bits of the hosts and of transactions are the broker's to set. */
 const CLIENT_SYS_FLAGS = ~0x3c;
 const BATCH_TOPIC_LENGTH_MAX = 127;
@@ -82,6 +83,9 @@ export class SendMessage {
   readonly #batchCursor = new MessageBatchCursor();
   readonly #result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
+  /** Of the request at hand, as sent. */
+  #queueId = 0;
+  #defaultTopicQueueNums = 0;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
@@ -96,6 +100,11 @@ export class SendMessage {
     store.onFlushed((position) => this.#waiters.flushed(position));
   }
 
+  /** The store has turned read-only: who waits for a sync is told that there will be none. */
+  storeFailed(): void {
+    this.#waiters.failed();
+  }
+
   register(processors: Map<number, Processor>): void {
     const letters: Processor = (request, connection) => this.#process(request, connection, LETTERS);
     processors.set(RequestCode.SEND_MESSAGE_V2, letters);
@@ -105,13 +114,18 @@ export class SendMessage {
 
   #process(request: Request, connection: Connection, names: FieldNames): void {
     const { header } = request;
-    const topic = this.#topic(header, names, connection);
-    const queue = topic === undefined ? undefined : this.#queue(header, names, topic, connection);
-    if (topic === undefined || queue === undefined || !this.#fill(request, names, topic, queue, connection)) {
+    this.#code = ResponseCode.SUCCESS;
+    const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
+    // First what the request says by itself: one that is wrong makes no topic.
+    const sound = this.#fillNumbers(header, names) && this.#fillContent(request, names, isBatch, connection);
+    const topic = sound ? this.#topic(header, names, connection) : undefined;
+    const queue = topic === undefined ? undefined : this.#queue(topic, connection);
+    if (topic === undefined || queue === undefined) {
       this.#answerRefusal(header, connection);
       return;
     }
-    const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
+    this.#message.queue = queue;
+    if (topic.topicFilterType === "MULTI_TAG") this.#message.sysFlag |= MULTI_TAGS_FLAG;
     const status = isBatch ? this.#putBatch(request, topic) : this.#store.put(this.#message, this.#result);
     if (status !== PutStatus.PUT_OK) {
       if (this.#code === ResponseCode.SUCCESS) {
@@ -134,10 +148,9 @@ export class SendMessage {
 
   /** The topic of the request, made if that is allowed. Undefined after `#refuse`. */
   #topic(header: HeaderView, names: FieldNames, connection: Connection): Topic | undefined {
-    this.#code = ResponseCode.SUCCESS;
     const { topics, clock, config } = this.#context;
     const index = header.find(names.topic);
-    if (index < 0) return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${names.topic}> is null`);
+    if (index < 0) return this.#refuse(ResponseCode.SYSTEM_ERROR, "the custom field <topic> is null");
     const { bytes, valueStart, valueEnd } = header;
     const known =
       header.escaped[index] === 0 ? topics.getBytes(bytes, valueStart[index]!, valueEnd[index]!) : undefined;
@@ -154,6 +167,7 @@ export class SendMessage {
     }
     const topic = known ?? topics.get(name) ?? this.#createTopic(header, names, name, connection);
     if (topic === undefined) {
+      if (this.#code !== ResponseCode.SUCCESS) return undefined;
       const remark = `topic[${name}] not exist, apply first please! See ${FAQ_TOPIC_URL} for further details.`;
       return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, remark);
     }
@@ -164,9 +178,12 @@ export class SendMessage {
     const { topics } = this.#context;
     const unitMode = header.boolean(names.unitMode) === true;
     const sysFlag = unitMode ? (isRetryTopic(name) ? 2 : 1) : 0;
-    const wanted = header.integer(names.defaultTopicQueueNums) ?? 0;
-    const queueNums = Number.isInteger(wanted) ? wanted : 0;
     const defaultTopic = header.text(names.defaultTopic) ?? "";
+    const queueNums = this.#defaultTopicQueueNums;
+    if (queueNums < 1 && !isRetryTopic(name)) {
+      const remark = `request defaultTopicQueueNums[${queueNums}] is illegal: topic ${name} would have no queue`;
+      return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
+    }
     const made = topics.createInSendMessage(name, defaultTopic, connection.remoteAddress, queueNums, sysFlag);
     if (made !== undefined || !isRetryTopic(name)) return made;
     return topics.createInSendMessageBack(name, 1, PERM_WRITE | 4, false, sysFlag);
@@ -183,11 +200,8 @@ export class SendMessage {
     return topic;
   }
 
-  #queue(header: HeaderView, names: FieldNames, topic: Topic, connection: Connection): QueueHandle | undefined {
-    const given = header.integer(names.queueId);
-    if (given === undefined || !Number.isInteger(given) || given > INT_MAX || given < INT_MIN) {
-      return this.#refuse(ResponseCode.SYSTEM_ERROR, `the custom field <${names.queueId}> is no queue id`);
-    }
+  #queue(topic: Topic, connection: Connection): QueueHandle | undefined {
+    const given = this.#queueId;
     if (given >= Math.max(topic.writeQueueNums, topic.readQueueNums)) {
       const remark = `request queueId[${given}] is illegal, topic ${topic.name} has ${topic.writeQueueNums} write queues, Producer: ${connection.remoteAddress}`;
       return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
@@ -204,46 +218,70 @@ export class SendMessage {
     return topic.writeQueueNums > 0 ? this.#anyTurn % topic.writeQueueNums : 0;
   }
 
-  /** Fills the reused message; false after `#refuse`. */
-  #fill(request: Request, names: FieldNames, topic: Topic, queue: QueueHandle, connection: Connection): boolean {
+  /** The numbers of the reused message; false after `#refuse`. */
+  #fillNumbers(header: HeaderView, names: FieldNames): boolean {
+    const message = this.#message;
+    this.#queueId = this.#int(header, names.queueId);
+    message.flag = this.#int(header, names.flag);
+    message.reconsumeTimes = this.#int(header, names.reconsumeTimes, 0);
+    this.#defaultTopicQueueNums = this.#int(header, names.defaultTopicQueueNums, 0);
+    const sysFlag = this.#int(header, names.sysFlag);
+    message.sysFlag = sysFlag & CLIENT_SYS_FLAGS;
+    message.bornTimestamp = header.integer(names.bornTimestamp) ?? Number.NaN;
+    if (!Number.isSafeInteger(message.bornTimestamp)) this.#refuseField(header, names.bornTimestamp, "a time in ms");
+    if (this.#code !== ResponseCode.SUCCESS) return false;
+    if ((sysFlag & INNER_BATCH_FLAG) === 0) return true;
+    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, INNER_BATCH_REMARK);
+    return false;
+  }
+
+  /** A field of 32 bits; 0 after `#refuse`. One that must be there has no `absent`. */
+  #int(header: HeaderView, name: string, absent = Number.NaN): number {
+    const value = header.integer(name) ?? absent;
+    if (value >= INT_MIN && value <= INT_MAX) return value;
+    this.#refuseField(header, name, "an integer of 32 bits");
+    return 0;
+  }
+
+  #refuseField(header: HeaderView, name: string, expected: string): void {
+    const field = Object.entries(LETTERS).find(([, letter]) => letter === name)?.[0] ?? name;
+    this.#refuse(ResponseCode.SYSTEM_ERROR, wrongField(field, header.text(name), expected));
+  }
+
+  /** Body, properties and hosts of the reused message; false after `#refuse`. */
+  #fillContent(request: Request, names: FieldNames, isBatch: boolean, connection: Connection): boolean {
     const { header } = request;
     const message = this.#message;
+    const properties = this.#properties;
     const bodyLength = request.bodyEnd - request.bodyStart;
+    const { maxMessageSize } = this.#context.config;
     if (
-      bodyLength > this.#context.config.maxMessageSize ||
-      !this.#properties.take(header, header.find(names.properties))
+      bodyLength > maxMessageSize ||
+      !properties.take(header, header.find(names.properties)) ||
+      (properties.length > PROPERTIES_BYTES_MAX && !isBatch)
     ) {
-      const { maxMessageSize } = this.#context.config;
       const { code, remark } = putRefusal(PutStatus.MESSAGE_ILLEGAL, maxMessageSize, undefined);
       this.#refuse(code, remark);
       return false;
     }
-    const unsupported = this.#properties.unsupported();
+    const problem = bodyLength === 0 ? "the message body is empty" : properties.innerBatch ? INNER_BATCH_REMARK : "";
+    if (problem !== "") {
+      this.#refuse(ResponseCode.MESSAGE_ILLEGAL, problem);
+      return false;
+    }
+    const unsupported = properties.unsupported();
     if (unsupported !== undefined) {
       this.#refuse(ResponseCode.SYSTEM_ERROR, `this broker does not do what the property ${unsupported} asks for`);
       return false;
     }
-    const sysFlag = header.integer(names.sysFlag);
-    const flag = header.integer(names.flag);
-    const bornTimestamp = header.integer(names.bornTimestamp);
-    if (!isInt(sysFlag) || !isInt(flag) || !Number.isSafeInteger(bornTimestamp)) {
-      this.#refuse(ResponseCode.SYSTEM_ERROR, "a custom field of sysFlag, flag, bornTimestamp is null or no number");
-      return false;
-    }
-    const reconsumeTimes = header.integer(names.reconsumeTimes);
-    message.queue = queue;
-    message.sysFlag = (sysFlag & CLIENT_SYS_FLAGS) | (topic.topicFilterType === "MULTI_TAG" ? MULTI_TAGS_FLAG : 0);
-    message.flag = flag;
-    message.bornTimestamp = bornTimestamp!;
     message.bornHost = connection.remoteHost;
     message.storeHost = this.#hosts.of(connection);
-    message.reconsumeTimes = isInt(reconsumeTimes) ? reconsumeTimes : 0;
     message.body = request.bytes;
     message.bodyStart = request.bodyStart;
     message.bodyLength = bodyLength;
-    message.properties = this.#properties.bytes;
+    message.properties = properties.bytes;
     message.propertiesStart = 0;
-    message.propertiesLength = this.#properties.length;
+    message.propertiesLength = properties.length;
     return true;
   }
 
@@ -267,7 +305,9 @@ export class SendMessage {
       const range = { bodyStart: cursor.bodyStart, bodyLength: cursor.bodyLength, propertiesStart, propertiesLength };
       batch.push({ ...this.#message, flag, properties: bytes, ...range });
     }
-    return cursor.malformed ? PutStatus.MESSAGE_ILLEGAL : this.#store.putBatch(batch, this.#result);
+    if (!cursor.malformed) return this.#store.putBatch(batch, this.#result);
+    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `the batch body is malformed: message ${batch.length} is not whole`);
+    return PutStatus.MESSAGE_ILLEGAL;
   }
 
   #answerRefusal(header: HeaderView, connection: Connection): void {
@@ -334,11 +374,18 @@ export class SendMessage {
       position: phyOffset + sizeBytes,
       connection,
       deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
-      answer: (timedOut) => {
+      answer: (outcome) => {
         const { writer } = connection;
-        writer.beginResponse(opaque, serializeType, timedOut ? ResponseCode.FLUSH_DISK_TIMEOUT : ResponseCode.SUCCESS);
-        this.#regionFields(connection);
-        writer.fields({ msgId, queueId, queueOffset, transactionId });
+        if (outcome === "failed") {
+          const refusal = putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
+          writer.beginResponse(opaque, serializeType, refusal.code, refusal.remark);
+          this.#regionFields(connection);
+        } else {
+          const code = outcome === "flushed" ? ResponseCode.SUCCESS : ResponseCode.FLUSH_DISK_TIMEOUT;
+          writer.beginResponse(opaque, serializeType, code);
+          this.#regionFields(connection);
+          writer.fields({ msgId, queueId, queueOffset, transactionId });
+        }
         writer.endHeader();
         writer.end();
       },
@@ -346,11 +393,8 @@ export class SendMessage {
   }
 }
 
+const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
 const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";
-
-function isInt(value: number | undefined): value is number {
-  return value !== undefined && Number.isInteger(value) && value <= INT_MAX && value >= INT_MIN;
-}
 
 function emptyMessage(): MessageInput {
   return {

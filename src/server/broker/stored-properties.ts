@@ -20,12 +20,13 @@ const Scanned = {
   CLUSTER: 3,
   POP_CK: 4,
   WAIT: 5,
-  DELAY: 6,
-  TIMER_DELIVER_MS: 7,
-  TIMER_DELAY_SEC: 8,
-  TIMER_DELAY_MS: 9,
-  TRANSACTION_PREPARED: 10,
-  INNER_MULTI_DISPATCH: 11,
+  INNER_NUM: 6,
+  DELAY: 7,
+  TIMER_DELIVER_MS: 8,
+  TIMER_DELAY_SEC: 9,
+  TIMER_DELAY_MS: 10,
+  TRANSACTION_PREPARED: 11,
+  INNER_MULTI_DISPATCH: 12,
 } as const;
 
 const NAMES = [
@@ -35,6 +36,7 @@ const NAMES = [
   PropertyName.CLUSTER,
   PropertyName.POP_CK,
   PropertyName.WAIT_STORE_MSG_OK,
+  PropertyName.INNER_NUM,
   PropertyName.DELAY_TIME_LEVEL,
   PropertyName.TIMER_DELIVER_MS,
   PropertyName.TIMER_DELAY_SEC,
@@ -49,7 +51,8 @@ export class StoredProperties {
   readonly #config: BrokerConfig;
   readonly #scan = new PropertyScan(NAMES);
   #suffix = Buffer.alloc(0);
-  #suffixText = "";
+  #suffixRegionId: string | undefined;
+  #suffixTraceOn: boolean | undefined;
   #idCounter = 0;
   readonly #idPrefix = randomBytes(12).toString("hex").toUpperCase();
 
@@ -102,13 +105,13 @@ export class StoredProperties {
 
   #currentSuffix(): Buffer {
     const { regionId, traceOn, brokerClusterName } = this.#config;
+    if (regionId === this.#suffixRegionId && traceOn === this.#suffixTraceOn) return this.#suffix;
+    this.#suffixRegionId = regionId;
+    this.#suffixTraceOn = traceOn;
     const text =
       `${PropertyName.MSG_REGION}\u0001${regionId}\u0002` +
       `${PropertyName.TRACE_SWITCH}\u0001${traceOn}\u0002${PropertyName.CLUSTER}\u0001${brokerClusterName}\u0002`;
-    if (text !== this.#suffixText) {
-      this.#suffixText = text;
-      this.#suffix = Buffer.from(text);
-    }
+    this.#suffix = Buffer.from(text);
     return this.#suffix;
   }
 
@@ -123,6 +126,11 @@ export class StoredProperties {
   /** False only when the producer said that it does not wait for the disk. */
   get waitsForFlush(): boolean {
     return !this.#scan.has(Scanned.WAIT) || this.#scan.text(this.bytes, Scanned.WAIT) !== "false";
+  }
+
+  /** The message says that others are packed into it. */
+  get innerBatch(): boolean {
+    return this.#scan.has(Scanned.INNER_NUM);
   }
 
   /** The first property that asks for something this broker does not do; undefined without one. */

@@ -1,7 +1,7 @@
 /** Code 15: a group has got so far in a queue (broker/processor/ConsumerManageProcessor.java#updateConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredInteger, requiredText, SUCCESS } from "../answer.js";
+import { type Answer, failure, quoted, requiredText, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 
@@ -13,8 +13,8 @@ function updateOffset(context: BrokerContext, { header }: Request, connection: C
   const { config, groups, offsets, topics } = context;
   const group = requiredText(header, "consumerGroup");
   const topicName = requiredText(header, "topic");
-  const queueId = requiredInteger(header, "queueId");
-  const offset = requiredInteger(header, "commitOffset");
+  const queueId = header.integer("queueId") ?? Number.NaN;
+  const offset = header.integer("commitOffset") ?? Number.NaN;
   if (groups.get(group) === undefined) {
     return failure(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `Group ${quoted(group)} not exist!`);
   }
@@ -22,11 +22,13 @@ function updateOffset(context: BrokerContext, { header }: Request, connection: C
   if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `Topic ${quoted(topicName)} not exist!`);
   // A topic may have been made smaller: what it had more of may still be drained.
   const queueCountMax = Math.max(topic.readQueueNums, topic.writeQueueNums, config.topicQueueCountMax);
-  if (queueId < 0 || queueId >= queueCountMax) {
-    return failure(ResponseCode.INVALID_PARAMETER, `QueueId ${queueId} is out of range, topic is ${topicName}`);
+  if (!(queueId >= 0 && queueId < queueCountMax)) {
+    const given = quoted(header.text("queueId") ?? "null");
+    return failure(ResponseCode.INVALID_PARAMETER, `QueueId ${given} is out of range, topic is ${topicName}`);
   }
   if (offset < 0 || !Number.isSafeInteger(offset)) {
-    return failure(ResponseCode.INVALID_PARAMETER, `Offset ${offset} is out of range, topic is ${topicName}`);
+    const given = quoted(header.text("commitOffset") ?? "null");
+    return failure(ResponseCode.INVALID_PARAMETER, `Offset ${given} is out of range, topic is ${topicName}`);
   }
   if (config.useServerSideResetOffset && offsets.hasOffsetReset(topicName, group, queueId)) {
     return { code: ResponseCode.SUCCESS, remark: "Offset has been previously reset" };

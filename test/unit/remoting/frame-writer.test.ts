@@ -92,6 +92,7 @@ describe.each(TYPES)("serialisation %i", (type) => {
     const source = Buffer.from('..plain..é"..');
     writer.bytesField("plain", source, 2, 7);
     writer.bytesField("odd", source, 7, source.length);
+    writer.hexField("id", Buffer.from("ff7f0a00017e", "hex"), 1, 6);
     writer.fields({ a: "1", b: 2, c: true, d: undefined });
     writer.endHeader();
     writer.bodyBytes(Buffer.from("0123456789"), 2, 3);
@@ -127,6 +128,7 @@ describe.each(TYPES)("serialisation %i", (type) => {
           no: "false",
           plain: "plain",
           odd: '..é"..',
+          id: "7F0A00017E",
           a: "1",
           b: "2",
           c: "true",
