@@ -43,18 +43,28 @@ export class SegmentQueue {
   }
 
   /**
-   * Lists the directory. Refuses, without touching anything, files of another size and holes between files; returns
-   * the names it did not know.
+   * Takes in the files of the directory, removes what interrupted attempts to make one have left, and returns the names
+   * it did not know. What `judge` refuses stays as it is.
    */
   load(): { foreign: string[] } {
+    const { bases, leftovers, foreign } = this.judge();
+    for (const path of leftovers) this.#disk.remove(path);
+    this.#firstOffset = bases[0] ?? 0;
+    this.#endOffset = bases.length === 0 ? 0 : bases.at(-1)! + this.segmentBytes;
+    return { foreign };
+  }
+
+  /** Lists the directory and changes nothing. Refuses files of another size and holes between files. */
+  judge(): { bases: number[]; leftovers: string[]; foreign: string[] } {
     const foreign: string[] = [];
+    const leftovers: string[] = [];
     const bases: number[] = [];
     const names = this.#disk.list(this.directory);
     for (const name of names) {
       const path = `${this.directory}/${name}`;
-      if (name.endsWith(RESERVING_SUFFIX)) this.#disk.remove(path);
+      if (name.endsWith(RESERVING_SUFFIX)) leftovers.push(path);
       else if (!NAME.test(name)) foreign.push(name);
-      else if (this.#disk.sizeOf(path) === 0 && name === names.at(-1)) this.#disk.remove(path);
+      else if (this.#disk.sizeOf(path) === 0 && name === names.at(-1)) leftovers.push(path);
       else bases.push(this.#checkedBase(path, name));
     }
     for (let i = 1; i < bases.length; i++) {
@@ -63,9 +73,7 @@ export class SegmentQueue {
         throw new CometError("COMETMQ_STORE_CORRUPT", `In ${this.directory} the segment ${wanted} is missing.`);
       }
     }
-    this.#firstOffset = bases[0] ?? 0;
-    this.#endOffset = bases.length === 0 ? 0 : bases.at(-1)! + this.segmentBytes;
-    return { foreign };
+    return { bases, leftovers, foreign };
   }
 
   #checkedBase(path: string, name: string): number {

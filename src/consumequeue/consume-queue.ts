@@ -81,6 +81,12 @@ export class ConsumeQueue {
     return this.#files.load();
   }
 
+  /** Whether the first unit is a message's. After `load`; changes nothing. */
+  pointsIntoLog(): boolean {
+    const unit = this.#files.isEmpty ? undefined : this.#files.unitAt(this.#files.firstBase);
+    return unit !== undefined && unitCounts(unit, 0) && !isBlankUnit(unit, 0);
+  }
+
   /**
    * Finds the end by the units themselves, in the last three files as Apache does: what follows the first one that does
    * not count is dropped.

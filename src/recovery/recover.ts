@@ -1,7 +1,9 @@
 /**
- * Brings a store back to where readers and the appender may begin, in numbered passes:
+ * Brings a store back to where readers and the appender may begin, in numbered passes. What is refused is refused before
+ * the first change:
  *
- *   1. open the queues on the disk and find their ends
+ *   0. judge the queues and the index as they lie there
+ *   1. open the queues and find their ends
  *   2. decide from where the log must be read: the durable position noted last, or its first byte
  *   3. read the log from there, checking every record, and dispatch what queues and index lack
  *   4. where the log ends, put aside what is no record and clear the way for new ones
@@ -19,7 +21,7 @@ import type { QueueContext } from "../consumequeue/queue-files.js";
 import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
 import { QueueTable } from "../dispatch/queue-table.js";
-import { assertIndexSizes } from "../index/index-directory.js";
+import { assertIndexSizes, type IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { checkBody } from "../record/record-view.js";
@@ -51,6 +53,8 @@ export interface RecoveryOptions {
   aborted: boolean;
   checkpoint: StoreCheckpoint;
   noted: DispatchCheckpoint | undefined;
+  /** Called once nothing speaks against the store, before the first change to it. */
+  onBegin: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
 }
 
@@ -91,9 +95,12 @@ const FINDINGS_MAX = 1000;
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const startedMs = options.clock.monotonicMs();
   const { segments } = options;
-  const { queues, foreignPaths, damaged } = openQueues(options);
+  const { queues, foreignPaths } = listedQueues(options);
+  const index = listedIndex(options);
+  options.onBegin();
+  const damaged = findEnds(options, queues);
   const fromOffset = damaged ? segments.firstOffset : startOffset(options, queues.length);
-  const walk = new Walk(options, queues, fromOffset);
+  const walk = new Walk(options, queues, index, fromOffset);
   await walk.run();
   const endOffset = walk.endOffset;
   const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, options.clock.nowMs());
@@ -124,32 +131,40 @@ async function syncLog(segments: SegmentQueue, fromOffset: number, endOffset: nu
   }
 }
 
-interface OpenedQueues {
-  queues: ConsumeQueue[];
-  foreignPaths: string[];
-  /** A queue does not end where a store that was closed in order leaves it: units were lost. */
-  damaged: boolean;
-}
-
-function openQueues(options: RecoveryOptions): OpenedQueues {
+/** Pass 0. */
+function listedQueues(options: RecoveryOptions): { queues: ConsumeQueue[]; foreignPaths: string[] } {
   const listing = listQueues(options.disk, options.queueRoot);
   const foreignPaths = [...listing.unknown];
   const queues: ConsumeQueue[] = [];
-  let damaged = false;
   for (const { topic, queueId, directory } of listing.queues) {
     const queue = new ConsumeQueue(options.queueContext, directory, topic, queueId);
     for (const name of queue.load()) foreignPaths.push(`${directory}/${name}`);
-    const { staleTail } = queue.recover(options.aborted ? "abnormal" : "normal");
-    if (staleTail && !options.aborted) damaged = true;
     queues.push(queue);
   }
-  if (options.segments.count === 0 && queues.some((queue) => queue.maxPhyOffset > 0)) {
+  if (options.segments.count === 0 && queues.some((queue) => queue.pointsIntoLog())) {
     throw new CometError(
       "COMETMQ_STORE_CORRUPT",
       `${options.segments.directory} has no segment, but the queues in ${options.queueRoot} point into one.`,
     );
   }
-  return { queues, foreignPaths, damaged };
+  return { queues, foreignPaths };
+}
+
+/** Pass 0. */
+function listedIndex(options: RecoveryOptions): IndexDirectory | undefined {
+  const index = loadIndex(options.disk, options.indexDirectory, options.indexSizes, options.indexEnabled);
+  if (index !== undefined) assertIndexSizes(index);
+  return index;
+}
+
+/** Pass 1. True when a queue does not end where a store that was closed in order leaves it: units were lost. */
+function findEnds(options: RecoveryOptions, queues: ConsumeQueue[]): boolean {
+  let damaged = false;
+  for (const queue of queues) {
+    const { staleTail } = queue.recover(options.aborted ? "abnormal" : "normal");
+    if (staleTail && !options.aborted) damaged = true;
+  }
+  return damaged;
 }
 
 /** Where the walk begins: see dispatch-checkpoint on when the noted position counts. */
@@ -175,7 +190,7 @@ class Walk {
   lastStoreTimestamp = 0;
   readonly #fromOffset: number;
 
-  constructor(options: RecoveryOptions, queues: ConsumeQueue[], fromOffset: number) {
+  constructor(options: RecoveryOptions, queues: ConsumeQueue[], index: IndexDirectory | undefined, fromOffset: number) {
     this.#options = options;
     this.#fromOffset = fromOffset;
     this.#table = new QueueTable(options.queueContext, options.queueRoot, {
@@ -184,10 +199,7 @@ class Walk {
       maxOffsetOf: () => 0,
     });
     for (const queue of queues) this.#table.adopt(queue);
-    const { disk, indexDirectory, indexSizes, indexEnabled, checkpoint } = options;
-    const index = loadIndex(disk, indexDirectory, indexSizes, indexEnabled);
-    if (index !== undefined) assertIndexSizes(index);
-    index?.repairAfter(options.aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
+    index?.repairAfter(options.aborted ? options.checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
     index?.truncateAfter(fromOffset);
     this.#dispatcher = new Dispatcher({
       segments: options.segments,

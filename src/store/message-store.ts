@@ -239,9 +239,10 @@ export class MessageStore {
     this.#failureListener?.(this.#failure);
   }
 
-  /** Called when the store has turned read-only. One listener. */
+  /** Called when the store has turned read-only; at once if it has already. One listener. */
   onFailure(listener: (error: CometError) => void): void {
     this.#failureListener = listener;
+    if (this.#failure !== undefined && this.#closing === undefined) listener(this.#failure);
   }
 
   /** Log offset up to which everything is on the disk. */

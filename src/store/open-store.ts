@@ -77,10 +77,17 @@ function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
   };
 }
 
+/** Refuses what cannot be opened, before anything is made or locked: it is left as it was. */
+function judge(options: StoreOptions, disk: Disk, paths: StorePaths): void {
+  checkStoreDirectory(disk, paths);
+  const { segmentBytes } = settle(options, disk, paths);
+  new SegmentQueue({ disk, directory: paths.commitLog, segmentBytes, writable: false }).judge();
+}
+
 export async function openStore(options: StoreOptions, events: StoreEvents): Promise<StoreParts> {
   const disk = options.disk ?? new FileDisk(chooseBackend(options.backend));
   const paths = new StorePaths(options.directory, options.commitLogDirectory);
-  checkStoreDirectory(disk, paths);
+  judge(options, disk, paths);
   disk.makeDirectory(paths.root);
   const lock = disk.lock(paths.lock);
   try {
@@ -116,7 +123,6 @@ class Opening {
   async open(): Promise<StoreParts> {
     const { disk, paths, clock, threads } = this.#settings;
     const aborted = abortFileExists(disk, paths.abort);
-    createAbortFile(disk, paths.abort, process.pid);
     const thread = threads ? new DispatchThread(this.#dispatchEvents()) : undefined;
     try {
       const segments = this.#segments();
@@ -170,6 +176,7 @@ class Opening {
       delayLevels: this.#settings.delayLevels,
       slotOf: (topic, queueId) => (this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId)).slot,
       aborted,
+      onBegin: () => createAbortFile(disk, paths.abort, process.pid),
       checkpoint: this.#checkpoint,
       noted: readDispatchCheckpoint(disk, paths.dispatchCheckpoint),
       onProgress: this.#settings.onRecoveryProgress,

@@ -54,11 +54,12 @@ const KNOWN = new Set([
 
 /** Throws COMETMQ_NOT_A_STORE; touches nothing. */
 export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
-  if (disk.sizeOf(paths.root) >= 0 && !disk.isDirectory(paths.root)) {
-    throw new CometError("COMETMQ_NOT_A_STORE", `${paths.root} is a file.`);
+  for (const path of [paths.root, paths.commitLog]) {
+    if (disk.sizeOf(path) < 0 || disk.isDirectory(path)) continue;
+    throw new CometError("COMETMQ_NOT_A_STORE", `${path} is a file.`);
   }
   const names = disk.list(paths.root);
-  if (names.length === 0 || names.includes("commitlog") || names.includes("config")) return;
+  if (names.includes("commitlog")) return;
   const stranger = names.find((name) => !KNOWN.has(name));
   if (stranger === undefined) return;
   throw new CometError(

@@ -23,6 +23,7 @@ const PERM_READ = 4;
 const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
+const NOTE_AGAIN_MS = 10_000;
 const INT_MAX = 2147483647;
 /** As near as a number comes to it; `HeaderView.integer` has judged the digits. */
 const LONG_MAX = 2 ** 63;
@@ -62,6 +63,8 @@ export class PullMessage {
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
   readonly #filters = new Map<string, TagFilter>();
+  /** By topic and group: when the subscription is noted again. */
+  readonly #notedUntil = new Map<string, number>();
   readonly #limits = { maxCount: 0, maxBytes: 0 };
   readonly #result: GetResult = {
     status: GetStatus.FOUND,
@@ -214,7 +217,10 @@ export class PullMessage {
     if ((sysFlag & SUBSCRIPTION_FLAG) !== 0) {
       const expressionType = header.text("expressionType");
       if (!isTagType(expressionType)) return this.#noExpressions(expressionType!);
-      return this.#tagFilter(header.text("subscription") ?? "");
+      const subscription = header.text("subscription") ?? "";
+      const filter = this.#tagFilter(subscription);
+      this.#noteSubscription(header, group, topic, subscription, filter);
+      return filter;
     }
     const members = this.#context.consumers.get(group.name);
     if (members === undefined) {
@@ -240,6 +246,32 @@ export class PullMessage {
     }
     if (!isTagType(subscription.expressionType)) return this.#noExpressions(subscription.expressionType);
     return subscription.tagFilter;
+  }
+
+  /** A consumer that sends no heartbeat is known by what it pulls; each pair is told again now and then. */
+  #noteSubscription(
+    header: HeaderView,
+    group: SubscriptionGroup,
+    topic: Topic,
+    subString: string,
+    tagFilter: TagFilter,
+  ): void {
+    const now = this.#context.clock.monotonicMs();
+    const key = `${topic.name} ${group.name}`;
+    if (now < (this.#notedUntil.get(key) ?? 0)) return;
+    if (this.#notedUntil.size >= FILTERS_KEPT) this.#notedUntil.clear();
+    this.#notedUntil.set(key, now + NOTE_AGAIN_MS);
+    const codeSet = tagFilter ?? new Set<number>();
+    this.#context.consumers.noteSubscription(group.name, {
+      topic: topic.name,
+      subString,
+      expressionType: "TAG",
+      classFilterMode: false,
+      tagsSet: tagFilter === undefined ? [] : subString.split("||").map((tag) => tag.trim()),
+      codeSet,
+      subVersion: header.integer("subVersion") ?? 0,
+      tagFilter,
+    });
   }
 
   #noExpressions(expressionType: string): typeof NO_FILTER {

@@ -14,8 +14,8 @@ import { NO_DATA_VERSION } from "../protocol/data-version.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
 import type { BrokerContext } from "./context.js";
 
-/** Changes of topics within this time make one registration. */
-const CHANGE_DELAY_MS = 20;
+/** Changes of topics within this time make one registration, which carries all topics. */
+const CHANGE_DELAY_MS = 100;
 const HA_PORT_OFFSET = 1;
 const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
 
@@ -69,7 +69,7 @@ export class Registration {
 
   /** Registers everywhere; resolves when every name server has answered or could not be reached. */
   async start(): Promise<void> {
-    this.#context.topics.onChange = () => this.#registerSoon();
+    this.#context.topics.onChange = (names) => this.#topicsChanged(names);
     await this.#registerAll();
     this.#repeat();
   }
@@ -83,9 +83,16 @@ export class Registration {
   }
 
   /** The name server of this process knows at once: a client that has just made a topic asks for its route next. */
-  #registerSoon(): void {
-    this.#registerHere();
-    if (this.#soon !== undefined || this.#clients.length === 0) return;
+  #topicsChanged(names: readonly string[]): void {
+    const { topics, config } = this.#context;
+    for (const name of names) {
+      const topic = topics.get(name);
+      if (topic === undefined) continue;
+      const { readQueueNums, writeQueueNums, perm, topicSysFlag } = topic;
+      const data = { brokerName: config.brokerName, readQueueNums, writeQueueNums, perm, topicSysFlag };
+      this.#routeTable?.registerTopic(name, [data]);
+    }
+    if (this.#soon !== undefined) return;
     this.#soon = this.#context.clock.schedule(CHANGE_DELAY_MS, () => {
       this.#soon = undefined;
       void this.#registerAll();
