@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
 import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
-import { type BrokerFlags, brokerReading, parsePort } from "./options.js";
+import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
 
@@ -16,6 +16,7 @@ export function addBrokerCommand(program: Command): void {
     .option("--data <dir>", "the store's directory (storePathRootDir)")
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--broker-port <port>", "port, 0 for a free one (default: 10911)", parsePort)
+    .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
     .action((flags: BrokerFlags) => run(flags));
 }
 

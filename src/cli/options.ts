@@ -4,6 +4,7 @@ import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
 import { type ConfigReading, defaultBrokerConfig, readBrokerConfig } from "../server/broker/broker-config.js";
 import type { BrokerConfig } from "../server/broker/broker-options.js";
+import { readTlsProperties } from "../server/broker/tls-config.js";
 import { printError } from "./output.js";
 
 export function parsePort(text: string): number {
@@ -20,7 +21,11 @@ export interface BrokerFlags {
   readonly host?: string;
   readonly brokerPort?: number;
   readonly namesrv?: string;
+  readonly tlsConfig?: string;
 }
+
+export const TLS_CONFIG_FLAG = "--tls-config <file>";
+export const TLS_CONFIG_TEXT = "certificates and modes, with the names of Apache's tls.properties";
 
 /** Default of a broker that no file and no flag gives a name. */
 const BROKER_NAME = "broker-a";
@@ -43,5 +48,15 @@ export function brokerReading(flags: BrokerFlags): ConfigReading {
   if (flags.host !== undefined) config.bindAddress = flags.host;
   if (flags.brokerPort !== undefined) config.listenPort = flags.brokerPort;
   if (flags.namesrv !== undefined) config.namesrvAddr = flags.namesrv;
-  return reading;
+  return flags.tlsConfig === undefined ? reading : withTls(reading, readTlsFile(flags.tlsConfig));
+}
+
+export function readTlsFile(path: string): ConfigReading {
+  return readTlsProperties(readConfigFile(path));
+}
+
+function withTls(reading: ConfigReading, tls: ConfigReading): ConfigReading {
+  const { config } = reading;
+  for (const name of tls.given) Object.assign(config, { [name]: tls.config[name as keyof BrokerConfig] });
+  return { ...reading, given: new Set([...reading.given, ...tls.given]) };
 }

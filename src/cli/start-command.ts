@@ -4,8 +4,9 @@ import type { Command } from "commander";
 import { FileDisk } from "../io/file-disk.js";
 import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
+import { tlsServerOptions } from "../server/broker/tls-config.js";
 import { addressOfConnection, NameServer } from "../server/namesrv/namesrv.js";
-import { type BrokerFlags, brokerReading, parsePort } from "./options.js";
+import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
 
@@ -26,6 +27,7 @@ export function addStartCommand(program: Command): void {
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--namesrv-port <port>", "port of the name server, 0 for a free one", parsePort, NAMESRV_PORT)
     .option("--broker-port <port>", "port of the broker, 0 for a free one (default: 10911)", parsePort)
+    .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
     .option("--grpc-port <port>", "port of the gRPC endpoint, which is not there yet", parsePort, 8081)
     .option("--http-port <port>", "port of the console, which is not there yet", parsePort, 8080)
     .action((flags: StartFlags) => start(flags));
@@ -42,11 +44,13 @@ async function start(flags: StartFlags): Promise<void> {
     await nameServer?.close();
   };
   const starting = (async () => {
+    const disk = new FileDisk("file");
     nameServer = await NameServer.start({
       host: config.bindAddress,
       port: flags.namesrvPort,
+      tls: tlsServerOptions(config, disk),
       logger: log,
-      disk: new FileDisk("file"),
+      disk,
       kvConfigPath: join(config.storePathRootDir, "config", "kvConfig.json"),
       addressFor: (brokerName, connection) =>
         broker !== undefined && brokerName === config.brokerName && config.brokerIP1 === ""

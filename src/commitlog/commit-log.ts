@@ -82,7 +82,10 @@ export class CommitLog {
     return PutStatus.PUT_OK;
   }
 
-  /** Appends all or nothing, one record after the other in one segment, with consecutive queue offsets. */
+  /**
+   * Appends all or nothing, one record after the other in one segment, with consecutive queue offsets. The first record
+   * is written last, and its size last of all: a process killed before that leaves none of them in the log.
+   */
   appendBatch(messages: readonly MessageInput[], queueOffset: number, result: PutResult): PutStatus {
     let totalBytes = 0;
     for (const message of messages) {
@@ -99,16 +102,30 @@ export class CommitLog {
     result.queueOffset = queueOffset;
     result.sizeBytes = totalBytes;
     result.count = messages.length;
-    for (let i = 0; i < messages.length; i++) {
+    const segment = this.#active!;
+    const position = this.#appendPosition - segment.baseOffset;
+    const { bytes, view, start } = segment.window(position, totalBytes);
+    let at = position + totalBytes;
+    for (let i = messages.length - 1; i >= 0; i--) {
       const message = messages[i]!;
-      this.#write(message, recordSize(message), queueOffset + i, result.storeTimestamp);
+      const sizeBytes = recordSize(message);
+      at -= sizeBytes;
+      const phyOffset = segment.baseOffset + at;
+      writeRecord(bytes, view, at - start, sizeBytes, message, phyOffset, queueOffset + i, result.storeTimestamp);
     }
+    segment.publish(position + BLANK_BYTES_MIN, position + totalBytes);
+    segment.publish(position, position + BLANK_BYTES_MIN);
+    this.#advance(segment, totalBytes);
     return PutStatus.PUT_OK;
   }
 
   #check(message: MessageInput, sizeBytes: number): PutStatus {
     if (message.propertiesLength > PROPERTIES_BYTES_MAX) return PutStatus.PROPERTIES_SIZE_EXCEEDED;
     if (sizeBytes > this.#recordBytesMax) return PutStatus.MESSAGE_ILLEGAL;
+    const { properties, propertiesStart, propertiesLength } = message;
+    // Recovery takes a last record that ends so for one whose end did not reach the disk.
+    if (propertiesLength > 0 && properties[propertiesStart + propertiesLength - 1] === 0)
+      return PutStatus.MESSAGE_ILLEGAL;
     return PutStatus.PUT_OK;
   }
 
@@ -135,8 +152,13 @@ export class CommitLog {
       storeTimestamp,
     );
     segment.publish(position, position + sizeBytes);
-    this.#appendPosition += sizeBytes;
-    if (position + sizeBytes > this.#warmer.nextPosition) this.#warmer.advance(segment, position + sizeBytes);
+    this.#advance(segment, sizeBytes);
+  }
+
+  #advance(segment: Segment, bytes: number): void {
+    this.#appendPosition += bytes;
+    const position = this.#appendPosition - segment.baseOffset;
+    if (position > this.#warmer.nextPosition) this.#warmer.advance(segment, position);
   }
 
   /** Leaves `this.#active` with room for `sizeBytes` and a blank. */

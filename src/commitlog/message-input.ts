@@ -12,6 +12,7 @@ export interface QueueHandle {
 
 /**
  * A message to append; callers reuse one object. Body and properties are ranges of Buffers, copied once, into the log.
+ * Properties are as `encodeProperties` makes them; a last byte of 0 is refused.
  * Hosts are address bytes (4 or 16) and a 4-byte port; an IPv6 one sets its sysFlag bit by its length.
  */
 export interface MessageInput {

@@ -60,11 +60,12 @@ export class SegmentQueue {
     const leftovers: string[] = [];
     const bases: number[] = [];
     const names = this.#disk.list(this.directory);
+    const last = names.findLast((name) => NAME.test(name));
     for (const name of names) {
       const path = `${this.directory}/${name}`;
       if (name.endsWith(RESERVING_SUFFIX)) leftovers.push(path);
       else if (!NAME.test(name)) foreign.push(name);
-      else if (this.#disk.sizeOf(path) === 0 && name === names.at(-1)) leftovers.push(path);
+      else if (name === last && this.#disk.sizeOf(path) === 0) leftovers.push(path);
       else bases.push(this.#checkedBase(path, name));
     }
     for (let i = 1; i < bases.length; i++) {

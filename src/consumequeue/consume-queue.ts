@@ -8,7 +8,18 @@
 import { readInt64 } from "../base/int64.js";
 import { correctedMinBytes } from "./min-offset.js";
 import { type QueueContext, QueueFiles, type RecoveryMode } from "./queue-files.js";
-import { BLANK_SIZE_BYTES, isBlankUnit, UNIT_BYTES, unitCounts, unitSizeBytes, writeUnit } from "./unit.js";
+import { makeFile, missingFiles } from "./queue-holes.js";
+import {
+  BLANK_SIZE_BYTES,
+  isBlankUnit,
+  isExtAddress,
+  TAGS_CODE_AT,
+  tagsCodeOf,
+  UNIT_BYTES,
+  unitCounts,
+  unitSizeBytes,
+  writeUnit,
+} from "./unit.js";
 
 /** Default length of a file: 300,000 units (mappedFileSizeConsumeQueue). */
 export const CONSUME_QUEUE_FILE_BYTES = 300_000 * UNIT_BYTES;
@@ -22,6 +33,12 @@ writeUnit(new DataView(BLANK_UNIT.buffer, BLANK_UNIT.byteOffset, UNIT_BYTES), 0,
  * missing; nothing was done, and `fillTo` would make it fit.
  */
 export type AppendOutcome = "appended" | "known" | "behind" | "gap";
+
+/**
+ * `sound`: the queue's entry is the record's. `mended`: there was none, a blank one or half of it, and now it is. `taken`:
+ * it is another record's, and stays.
+ */
+export type MendOutcome = "sound" | "mended" | "taken";
 
 export interface QueueRecovery {
   /** Units or stray bytes lay behind the end and were wiped: the queue was not left by an orderly close. */
@@ -54,6 +71,11 @@ export class ConsumeQueue {
   /** First queue offset that points into the log, as of the last `correctMinOffset`. */
   get minOffset(): number {
     return this.#minBytes / UNIT_BYTES;
+  }
+
+  /** Queue offset of the first unit in the files. */
+  get firstOffset(): number {
+    return this.#files.firstBase / UNIT_BYTES;
   }
 
   /** The offset the next unit gets. */
@@ -95,6 +117,19 @@ export class ConsumeQueue {
     const staleTail = this.#files.recoverEnd(mode, unitCounts);
     this.#readEdges();
     return { staleTail };
+  }
+
+  /** Whether `load` refuses because of files that `closeHoles` would make. */
+  get hasHoles(): boolean {
+    return missingFiles(this.#context.disk, this.directory, this.#context.fileBytes).length > 0;
+  }
+
+  /** Makes what is missing between the files, full of blank units; then `load`, and `mend` for every record. */
+  closeHoles(): void {
+    const { disk, fileBytes } = this.#context;
+    for (const base of missingFiles(disk, this.directory, fileBytes)) {
+      makeFile(disk, this.directory, base, fileBytes, BLANK_UNIT);
+    }
   }
 
   /** Takes over a queue whose end is known, because another thread has recovered it. */
@@ -141,6 +176,53 @@ export class ConsumeQueue {
     this.#lastPhyOffset = phyOffset;
     this.#maxPhyOffset = phyOffset + sizeBytes;
     return "appended";
+  }
+
+  /** For a record that `append` did not take, because the queue goes on behind it: has the queue's entry be right. */
+  mend(phyOffset: number, sizeBytes: number, tagsCode: number, queueOffset: number): MendOutcome {
+    const files = this.#files;
+    const position = queueOffset * UNIT_BYTES;
+    if (position >= files.endBytes) files.flush();
+    if (position < 0 || position >= files.endBytes) return "taken";
+    files.extendFront(BLANK_UNIT, position);
+    const unit = files.unitAt(position)!;
+    const isBlank = isBlankUnit(unit, 0) || !unitCounts(unit, 0);
+    if (!isBlank && readInt64(unit, 0) !== phyOffset) return "taken";
+    const high = unit.getInt32(TAGS_CODE_AT);
+    const low = unit.getInt32(TAGS_CODE_AT + 4);
+    const tagsFit = isExtAddress(high, low) || tagsCodeOf(high, low) === tagsCode;
+    if (!isBlank && unitSizeBytes(unit, 0) === sizeBytes && tagsFit) return "sound";
+    const bytes = Buffer.alloc(UNIT_BYTES);
+    writeUnit(new DataView(bytes.buffer, bytes.byteOffset, UNIT_BYTES), 0, phyOffset, sizeBytes, tagsCode);
+    files.overwrite(bytes, position);
+    if (position === this.#minBytes) this.#minPhyOffset = phyOffset;
+    if (position + UNIT_BYTES === files.nextBytes) this.#readEdges();
+    return "mended";
+  }
+
+  /** Makes the units blank that point at records in [fromOffset, toOffset) of the log; returns how many. */
+  blankBetween(fromOffset: number, toOffset: number): number {
+    const files = this.#files;
+    if (files.isEmpty || this.#maxPhyOffset <= fromOffset) return 0;
+    files.flush();
+    const pointsThere = (view: DataView, at: number): boolean => {
+      const phyOffset = readInt64(view, at);
+      return phyOffset >= fromOffset && phyOffset < toOffset && unitCounts(view, at) && !isBlankUnit(view, at);
+    };
+    let count = 0;
+    for (let base = files.lastBase; base >= files.firstBase; base -= files.fileBytes) {
+      const end = Math.min(base + files.fileBytes, files.endBytes);
+      for (let at = base; at < end; at += UNIT_BYTES) {
+        at = files.scan(at, (view, position) => !pointsThere(view, position));
+        if (at >= end) break;
+        files.overwrite(BLANK_UNIT, at);
+        count++;
+      }
+      const first = files.unitAt(base);
+      if (first !== undefined && !isBlankUnit(first, 0) && readInt64(first, 0) < fromOffset) break;
+    }
+    if (count > 0) this.#readEdges();
+    return count;
   }
 
   #beginAt(position: number): void {

@@ -349,6 +349,22 @@ export class QueueFiles {
     }
   }
 
+  /** Writes a unit over the one at `position`, which lies in the files. */
+  overwrite(unit: Uint8Array, position: number): void {
+    assert(position >= this.#firstBase && position < this.#endBytes, "there is a unit to write over");
+    this.#write(unit, unit.length, position);
+  }
+
+  /** Makes the files before the first one, as far as `position` needs them, full of copies of `unit`. */
+  extendFront(unit: Uint8Array, position: number): void {
+    while (position < this.#firstBase) {
+      this.#firstBase -= this.fileBytes;
+      this.#unsyncedFrom = this.#firstBase;
+      const file = this.#context.cache.create(this.pathOf(this.#firstBase), this.fileBytes);
+      file.writeAt(Buffer.alloc(this.fileBytes, unit), 0, this.fileBytes, 0);
+    }
+  }
+
   #write(source: Uint8Array, length: number, position: number): void {
     this.#forgetWindow();
     let done = 0;

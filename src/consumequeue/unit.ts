@@ -17,7 +17,7 @@ export const UNIT_BYTES = 20;
 export const BLANK_SIZE_BYTES = 2 ** 31 - 1;
 
 const SIZE_AT = 8;
-const TAGS_CODE_AT = 12;
+export const TAGS_CODE_AT = 12;
 const TWO_32 = 4294967296;
 
 /** `tagsCode` is a safe integer. */

@@ -36,17 +36,19 @@ export class DispatchLoop {
     };
   }
 
-  /** True when there was something to do and more may wait. */
+  /** True when there was something to do and more may wait. After it threw for a full disk it can be called again. */
   step(): boolean {
+    // First of all: the appender may be waiting for it.
+    const made = this.makeSegment();
     const count = this.#dispatcher.run(this.#progress.confirmed, BATCH_RECORDS);
-    if (count > 0) {
+    if (count > 0 || this.#dispatcher.queuesDirty) {
       this.#dispatcher.flushQueues(this.#publish);
       this.#progress.dispatched = this.#dispatcher.position;
       if (this.#progress.mustTell()) this.#tell();
       this.#sinceIndex += count;
       if (this.#sinceIndex >= INDEX_RECORDS) this.flushIndex();
     }
-    return this.#makeSegment() || count > 0;
+    return made || count > 0;
   }
 
   flushIndex(): void {
@@ -54,7 +56,8 @@ export class DispatchLoop {
     this.#sinceIndex = 0;
   }
 
-  #makeSegment(): boolean {
+  /** Makes at most one segment; true when one was wanted and is there now. Never throws. */
+  makeSegment(): boolean {
     const progress = this.#progress;
     const wanted = progress.wantedEnd;
     if (this.#maker.readyEnd >= wanted || progress.segmentFailure !== SegmentFailure.NONE) return false;

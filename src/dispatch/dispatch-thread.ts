@@ -59,7 +59,6 @@ export class DispatchThread implements Dispatch {
   constructor(events: DispatchEvents) {
     this.#events = events;
     this.#worker = new Worker(new URL("./dispatch-worker.js", import.meta.url), { name: "cometmq-dispatch" });
-    this.#worker.unref();
     this.#worker.on("message", (message: FromWorker) => this.#receive(message));
     this.#ended = new Promise((resolve) => {
       this.#worker.on("error", (error) => this.#fail("COMETMQ_IO", `The dispatch thread died: ${error.message}`));
@@ -68,6 +67,8 @@ export class DispatchThread implements Dispatch {
         resolve();
       });
     });
+    // A listener holds the process: an open store alone shall not.
+    this.#worker.unref();
   }
 
   begin(message: Omit<BeginMessage, "kind" | "progress" | "chunks">): void {
@@ -82,6 +83,11 @@ export class DispatchThread implements Dispatch {
     const chunk = this.queueProgress.reserve(slot);
     const message: QueueAnnouncement = { kind: "queue", topic, queueId, slot, chunk };
     this.#worker.postMessage(message);
+  }
+
+  holdProcess(hold: boolean): void {
+    if (hold) this.#worker.ref();
+    else this.#worker.unref();
   }
 
   wake(): void {
@@ -99,6 +105,9 @@ export class DispatchThread implements Dispatch {
         return;
       case "finding":
         this.#events.onFinding(message.text, message.phyOffset);
+        return;
+      case "stalled":
+        this.#events.onStalled(message.text);
         return;
       case "failed":
         this.#fail(message.code in ERRORS ? (message.code as ErrorCode) : "COMETMQ_IO", message.message);

@@ -21,6 +21,8 @@ import type { BeginMessage, FromWorker, ToWorker } from "./worker-messages.js";
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
 const SLEEP_MS = 10_000;
+/** A full disk is tried again after this. */
+const FULL_RETRY_MS = 1000;
 
 const port = parentPort;
 assert(port !== null, "the dispatch worker runs as a worker thread");
@@ -40,6 +42,7 @@ class DispatchWorker {
   readonly #syncIntervalMs: number;
   #syncedPosition: number;
   #syncDueMs = Number.POSITIVE_INFINITY;
+  #stalled = false;
 
   constructor(begin: BeginMessage) {
     const disk = new FileDisk(begin.backend);
@@ -69,6 +72,7 @@ class DispatchWorker {
       index: openIndexSink(loadIndex(disk, begin.indexDirectory, begin.indexSizes, begin.indexEnabled)),
       delayLevels: begin.delayLevels,
       position: begin.position,
+      counts: begin.counts,
       onFinding: ({ phyOffset, topic, queueId, queueOffset, problem }) =>
         tell({ kind: "finding", phyOffset, text: `${problem}: ${topic} ${queueId} at ${queueOffset}` }),
     });
@@ -107,19 +111,47 @@ class DispatchWorker {
     const progress = this.#progress;
     progress.state = State.RUNNING;
     for (;;) {
-      const sequence = progress.wakeSequence;
-      this.#segments.setRange(progress.firstOffset, progress.readyEnd);
-      const busy = this.#loop.step();
-      if (this.#syncIsDue(performance.now())) await this.#sync();
-      if (busy) continue;
-      if (progress.stopAsked) break;
-      this.#rest(sequence);
+      try {
+        if (await this.#round()) break;
+        this.#stalled = false;
+      } catch (error) {
+        this.#waitForRoom(error);
+      }
     }
     await this.#sync();
     await this.#dispatcher.close();
     this.#segments.close();
     this.#cache.close();
     progress.state = State.STOPPED;
+  }
+
+  /** True when the end was asked for and nothing is left to do. */
+  async #round(): Promise<boolean> {
+    const progress = this.#progress;
+    const sequence = progress.wakeSequence;
+    this.#segments.setRange(progress.firstOffset, progress.readyEnd);
+    const busy = this.#loop.step();
+    if (this.#syncIsDue(performance.now())) await this.#sync();
+    if (busy) return false;
+    if (progress.stopAsked) return true;
+    this.#rest(sequence);
+    return false;
+  }
+
+  /**
+   * Queues and index are written where blocks were not reserved. A full disk is said once and waited for; the appender
+   * gets its segments all the same, or hears that there are none.
+   */
+  #waitForRoom(error: unknown): void {
+    const progress = this.#progress;
+    if (!(error instanceof CometError) || error.code !== "COMETMQ_DISK_FULL" || progress.stopAsked) throw error;
+    if (!this.#stalled) tell({ kind: "stalled", text: error.message });
+    this.#stalled = true;
+    const until = performance.now() + FULL_RETRY_MS;
+    for (let left = FULL_RETRY_MS; left > 0 && !progress.stopAsked; left = until - performance.now()) {
+      const sequence = progress.wakeSequence;
+      if (!this.#loop.makeSegment()) progress.park(sequence, left);
+    }
   }
 
   #rest(sequence: number): void {
@@ -145,8 +177,8 @@ class DispatchWorker {
     if (position === this.#syncedPosition) return;
     await this.#dispatcher.sync();
     this.#syncedPosition = position;
-    const { tailFrom, lastStoreTimestamp, indexMsgTimestamp } = this.#dispatcher;
-    tell({ kind: "synced", position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp });
+    const { tailFrom, lastStoreTimestamp, indexMsgTimestamp, counts } = this.#dispatcher;
+    tell({ kind: "synced", position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp, counts });
   }
 }
 

@@ -3,6 +3,7 @@
  */
 import type { SegmentSource } from "../commitlog/segment-source.js";
 import type { CometError } from "../base/errors.js";
+import type { DerivedCounts } from "./derived-counts.js";
 import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 
 /** Queues and index are durable for everything below `position`, which is a record boundary. */
@@ -14,6 +15,8 @@ export interface DispatchSynced {
   readonly storeTimestamp: number;
   /** End timestamp of the newest index file that is full and synced. */
   readonly indexMsgTimestamp: number;
+  /** What queues and index hold at `position`. */
+  readonly counts: DerivedCounts;
 }
 
 export interface DispatchEvents {
@@ -21,6 +24,8 @@ export interface DispatchEvents {
   onArrivals: () => void;
   onSynced: (synced: DispatchSynced) => void;
   onFinding: (text: string, phyOffset: number) => void;
+  /** The disk is full: what was put is safe in the log, but is not seen by readers until there is room. */
+  onStalled: (text: string) => void;
   /** Dispatch has stopped for good. */
   onFailure: (error: CometError) => void;
 }
@@ -33,6 +38,8 @@ export interface Dispatch {
   readonly source: SegmentSource;
   /** A queue that gets its first message: to be called before that message is confirmed. */
   announce(topic: string, queueId: number, slot: number): void;
+  /** Whether the process shall stay for what dispatch will say. */
+  holdProcess(hold: boolean): void;
   /** There may be work below `progress.confirmed`. */
   wake(): void;
   /** Works off everything confirmed, syncs it, and ends. */

@@ -5,7 +5,10 @@
  */
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
+import { addCounts, countsOf, type DerivedCounts, type QueueCounts } from "./derived-counts.js";
 import type { IndexSink } from "./index-sink.js";
+import type { AppendOutcome, ConsumeQueue } from "../consumequeue/consume-queue.js";
+import { RECORD_BYTES_MIN } from "../record/layout.js";
 import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
 import type { RecordView } from "../record/record-view.js";
 import { isQueued } from "../record/sys-flag.js";
@@ -17,7 +20,12 @@ export interface DispatchFinding {
   readonly topic: string;
   readonly queueId: number;
   readonly queueOffset: number;
-  readonly problem: "queue is ahead" | "queue had a gap" | "name is not allowed";
+  readonly problem:
+    | "queue is ahead"
+    | "queue had a gap"
+    | "entry was missing"
+    | "name is not allowed"
+    | "queue offset is impossible";
 }
 
 /** The tail of a log that every start checks is at least so long. */
@@ -29,6 +37,10 @@ export interface DispatcherOptions {
   index: IndexSink;
   delayLevels: DelayLevels;
   position: number;
+  /** What queues and index hold at `position`. */
+  counts?: DerivedCounts;
+  /** Entries that queues have already are held against the records and put right: what recovery does. */
+  mends?: boolean;
   onFinding: (finding: DispatchFinding) => void;
 }
 
@@ -37,6 +49,8 @@ export class Dispatcher {
   readonly #queues: QueueTable;
   readonly #index: IndexSink;
   readonly #delayLevels: DelayLevels;
+  readonly #countsBefore: DerivedCounts;
+  readonly #mends: boolean;
   readonly #onFinding: DispatcherOptions["onFinding"];
   readonly #dirty: DispatchQueue[] = [];
   #indexDirty = false;
@@ -50,6 +64,8 @@ export class Dispatcher {
     this.#queues = options.queues;
     this.#index = options.index;
     this.#delayLevels = options.delayLevels;
+    this.#countsBefore = options.counts ?? { queueCount: 0, unitCount: 0, firstUnitSum: 0, indexEntryCount: 0 };
+    this.#mends = options.mends ?? false;
     this.#onFinding = options.onFinding;
     this.#tailFrom = options.position;
     this.#tailCandidate = options.position;
@@ -75,17 +91,41 @@ export class Dispatcher {
     return this.#index.indexMsgTimestamp;
   }
 
+  /** What queues and index hold, flushed: all of them, not only those that this dispatcher has written to. */
+  get counts(): DerivedCounts {
+    let queues: QueueCounts = this.#countsBefore;
+    for (const { queue, before } of this.#queues.all) {
+      queues = addCounts(addCounts(queues, countsOf(queue)), before, -1);
+    }
+    return { ...queues, indexEntryCount: this.#index.entryCount };
+  }
+
   /** Index entries wait for `flushIndex`. */
   get indexDirty(): boolean {
     return this.#indexDirty;
   }
 
-  /** Dispatches up to `recordsMax` records below `limit`; returns how many. */
+  /** Units wait for `flushQueues`. */
+  get queuesDirty(): boolean {
+    return this.#dirty.length > 0;
+  }
+
+  /**
+   * Dispatches up to `recordsMax` records below `limit`; returns how many. When it throws, as do the flushes, nothing is
+   * lost: the record at hand is the next one again, and what was written of it is passed over.
+   */
   run(limit: number, recordsMax: number): number {
     let count = 0;
-    while (count < recordsMax && this.cursor.next(limit) === CursorStep.RECORD) {
-      this.put();
-      count++;
+    let doneTo = this.cursor.offset;
+    try {
+      while (count < recordsMax && this.cursor.next(limit) === CursorStep.RECORD) {
+        this.put();
+        doneTo = this.cursor.offset;
+        count++;
+      }
+    } catch (error) {
+      this.cursor.seek(doneTo);
+      throw error;
     }
     return count;
   }
@@ -110,18 +150,37 @@ export class Dispatcher {
       return;
     }
     const { queue } = entry;
-    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
     const phyOffset = this.cursor.recordOffset;
-    let outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
-    if (outcome === "gap") {
-      this.#report(record, bytes, "queue had a gap");
-      queue.fillTo(record.queueOffset);
-      outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+    if (!isPossible(record.queueOffset, 0, phyOffset)) {
+      this.#report(record, bytes, "queue offset is impossible");
+      return;
     }
-    if (outcome === "behind") this.#report(record, bytes, "queue is ahead");
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
+    let outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+    if (outcome === "gap") outcome = this.#closeGap(queue, record, bytes, tagsCode);
+    if (this.#mends && (outcome === "known" || outcome === "behind")) this.#mend(entry, record, bytes, tagsCode);
+    else if (outcome === "behind") this.#report(record, bytes, "queue is ahead");
     if (outcome !== "appended" || entry.dirty) return;
     entry.dirty = true;
     this.#dirty.push(entry);
+  }
+
+  #closeGap(queue: ConsumeQueue, record: RecordView, bytes: Buffer, tagsCode: number): AppendOutcome {
+    const phyOffset = this.cursor.recordOffset;
+    if (!isPossible(record.queueOffset - queue.maxOffset, queue.maxPhyOffset, phyOffset)) {
+      this.#report(record, bytes, "queue offset is impossible");
+      return "gap";
+    }
+    this.#report(record, bytes, "queue had a gap");
+    queue.fillTo(record.queueOffset);
+    return queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+  }
+
+  #mend(entry: DispatchQueue, record: RecordView, bytes: Buffer, tagsCode: number): void {
+    const outcome = entry.queue.mend(this.cursor.recordOffset, record.totalSize, tagsCode, record.queueOffset);
+    if (outcome === "sound") return;
+    if (outcome === "mended") entry.unsynced = true;
+    this.#report(record, bytes, outcome === "mended" ? "entry was missing" : "queue is ahead");
   }
 
   #report(record: RecordView, bytes: Buffer, problem: DispatchFinding["problem"]): void {
@@ -168,4 +227,9 @@ export class Dispatcher {
     await this.sync();
     await this.#index.close();
   }
+}
+
+/** Whether so many messages fit into the log between two offsets: queue offsets have no CRC, and blanks take space. */
+function isPossible(messageCount: number, fromOffset: number, toOffset: number): boolean {
+  return messageCount <= (toOffset - fromOffset) / RECORD_BYTES_MIN;
 }

@@ -16,6 +16,8 @@ export interface IndexSink {
   close(): Promise<void>;
   /** For the checkpoint: see IndexWriter. */
   readonly indexMsgTimestamp: number;
+  /** Entries there are, -1 without an index. */
+  readonly entryCount: number;
 }
 
 const NO_INDEX: IndexSink = {
@@ -24,13 +26,20 @@ const NO_INDEX: IndexSink = {
   sync: () => Promise.resolve(),
   close: () => Promise.resolve(),
   indexMsgTimestamp: 0,
+  entryCount: -1,
 };
 
 class FileIndexSink implements IndexSink {
+  readonly #directory: IndexDirectory;
   readonly #writer: IndexWriter;
 
-  constructor(writer: IndexWriter) {
-    this.#writer = writer;
+  constructor(directory: IndexDirectory, clock: Clock) {
+    this.#directory = directory;
+    this.#writer = new IndexWriter(directory, clock);
+  }
+
+  get entryCount(): number {
+    return this.#directory.entryCount;
   }
 
   get indexMsgTimestamp(): number {
@@ -67,7 +76,7 @@ class FileIndexSink implements IndexSink {
 }
 
 export function openIndexSink(directory: IndexDirectory | undefined, clock: Clock = systemClock): IndexSink {
-  return directory === undefined ? NO_INDEX : new FileIndexSink(new IndexWriter(directory, clock));
+  return directory === undefined ? NO_INDEX : new FileIndexSink(directory, clock);
 }
 
 /** The index directory as it lies on the disk, for the thread that is going to write it. */

@@ -1,4 +1,5 @@
 /** Dispatch without a thread: for disks only one thread can see, and for simulations. */
+import { CometError } from "../base/errors.js";
 import { InlineSegmentSource, type SegmentMaker } from "../commitlog/segment-source.js";
 import type { Dispatch, DispatchEvents } from "./dispatch.js";
 import { DispatchLoop } from "./dispatch-loop.js";
@@ -13,6 +14,7 @@ export class InlineDispatch implements Dispatch {
   readonly #dispatcher: Dispatcher;
   readonly #loop: DispatchLoop;
   readonly #events: DispatchEvents;
+  #failed = false;
 
   constructor(
     dispatcher: Dispatcher,
@@ -37,15 +39,34 @@ export class InlineDispatch implements Dispatch {
     this.queueProgress.reserve(slot);
   }
 
+  /** Never throws: what a full disk did not take is tried again with the next call, anything else is for good. */
+  holdProcess(): void {}
+
   wake(): void {
+    if (this.#failed) return;
+    try {
+      this.#workOff();
+    } catch (error) {
+      const cause =
+        error instanceof CometError ? error : new CometError("COMETMQ_IO", "Dispatch failed.", { cause: error });
+      if (cause.code === "COMETMQ_DISK_FULL") {
+        this.#events.onStalled(cause.message);
+        return;
+      }
+      this.#failed = true;
+      this.#events.onFailure(cause);
+    }
+  }
+
+  #workOff(): void {
     while (this.#loop.step()) {}
     this.#loop.flushIndex();
   }
 
   async stop(): Promise<void> {
-    this.wake();
+    if (!this.#failed) this.#workOff();
     await this.#dispatcher.close();
-    const { position, tailFrom, lastStoreTimestamp, indexMsgTimestamp } = this.#dispatcher;
-    this.#events.onSynced({ position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp });
+    const { position, tailFrom, lastStoreTimestamp, indexMsgTimestamp, counts } = this.#dispatcher;
+    this.#events.onSynced({ position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp, counts });
   }
 }

@@ -5,6 +5,7 @@
 import { isDirectoryName, queueDirectory } from "../consumequeue/queue-directory.js";
 import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
+import { countsOf, type QueueCounts } from "./derived-counts.js";
 
 export interface DispatchQueue {
   readonly queue: ConsumeQueue;
@@ -14,6 +15,8 @@ export interface DispatchQueue {
   dirty: boolean;
   /** Flushed units wait for a sync. */
   unsynced: boolean;
+  /** What was in the queue when it was opened here. */
+  before: QueueCounts;
 }
 
 /** What the appending thread knows of the queues. */
@@ -53,7 +56,9 @@ export class QueueTable {
       }
     }
     const topic = bytes.toString("utf8", start, start + length);
-    return queueId >= 0 && isDirectoryName(topic) ? this.#open(topic, queueId) : undefined;
+    // Bytes that are no UTF-8 would be another queue each time, in one directory.
+    const isText = sameBytes(bytes, start, length, Buffer.from(topic));
+    return queueId >= 0 && isText && isDirectoryName(topic) ? this.#open(topic, queueId) : undefined;
   }
 
   #open(topic: string, queueId: number): DispatchQueue {
@@ -61,6 +66,7 @@ export class QueueTable {
     queue.load();
     const entry = this.adopt(queue);
     queue.resume(this.#known.maxOffsetOf(entry.slot));
+    entry.before = countsOf(queue);
     return entry;
   }
 
@@ -68,7 +74,7 @@ export class QueueTable {
   adopt(queue: ConsumeQueue): DispatchQueue {
     const topicBytes = Buffer.from(queue.topic);
     const slot = this.#known.slotOf(queue.topic, queue.queueId);
-    const entry: DispatchQueue = { queue, topicBytes, slot, dirty: false, unsynced: false };
+    const entry: DispatchQueue = { queue, topicBytes, slot, dirty: false, unsynced: false, before: countsOf(queue) };
     const hash = hashOf(topicBytes, 0, topicBytes.length, queue.queueId);
     const candidates = this.#byHash.get(hash);
     if (candidates === undefined) this.#byHash.set(hash, [entry]);

@@ -1,4 +1,5 @@
 /** What the appending thread and the dispatch worker send each other by message: rare things; the rest is shared words. */
+import type { DerivedCounts } from "./derived-counts.js";
 import type { DispatchSynced } from "./dispatch.js";
 import type { Backend } from "../io/disk.js";
 import type { IndexSizes } from "../index/index-file.js";
@@ -29,6 +30,7 @@ export interface BeginMessage {
   readonly indexEnabled: boolean;
   readonly delayLevels: DelayLevels;
   readonly position: number;
+  readonly counts: DerivedCounts;
   readonly readyEnd: number;
   /** Longest time between the dispatch of a record and the sync of what came of it. */
   readonly syncIntervalMs: number;
@@ -41,4 +43,5 @@ export type FromWorker =
   | { readonly kind: "arrivals" }
   | (DispatchSynced & { readonly kind: "synced" })
   | { readonly kind: "finding"; readonly text: string; readonly phyOffset: number }
+  | { readonly kind: "stalled"; readonly text: string }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

@@ -72,6 +72,11 @@ export class IndexDirectory {
     return this.files.at(-1);
   }
 
+  /** Entries in all files, as the headers have it. */
+  get entryCount(): number {
+    return this.files.reduce((sum, { header }) => sum + header.indexCount - 1, 0);
+  }
+
   /** Length of the files, holes included (Apache's getTotalSize). */
   get totalBytes(): number {
     return this.files.length * indexFileBytes(this.sizes);

@@ -59,7 +59,7 @@ export class FileDisk implements Disk {
   }
 
   isDirectory(path: string): boolean {
-    return fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+    return statOf(path)?.isDirectory() ?? false;
   }
 
   makeDirectory(directory: string): void {
@@ -71,18 +71,18 @@ export class FileDisk implements Disk {
   }
 
   sizeOf(path: string): number {
-    return fs.statSync(path, { throwIfNoEntry: false })?.size ?? -1;
+    return statOf(path)?.size ?? -1;
   }
 
   modifiedMs(path: string): number {
-    return fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? -1;
+    return statOf(path)?.mtimeMs ?? -1;
   }
 
   readFile(path: string): Buffer | undefined {
     try {
       return fs.readFileSync(path);
     } catch (error) {
-      if (systemCode(error) === "ENOENT") return undefined;
+      if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
       throw ioError("read", path, error);
     }
   }
@@ -100,7 +100,7 @@ export class FileDisk implements Disk {
       fs.renameSync(temporary, path);
       syncDirectory(dirname(path));
     } catch (error) {
-      fs.rmSync(temporary, { force: true });
+      discard(temporary);
       throw ioError("write", path, error);
     }
   }
@@ -143,7 +143,7 @@ export class FileDisk implements Disk {
       fs.renameSync(temporary, path);
       syncDirectory(dirname(path));
     } catch (error) {
-      fs.rmSync(temporary, { force: true });
+      discard(temporary);
       throw ioError(`reserve ${sizeBytes} bytes for`, path, error);
     }
   }
@@ -181,13 +181,36 @@ export class FileDisk implements Disk {
   }
 
   space(path: string): { totalBytes: number; freeBytes: number } {
-    const stats = fs.statfsSync(path);
-    return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize };
+    try {
+      const stats = fs.statfsSync(path);
+      return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize };
+    } catch (error) {
+      throw ioError("ask for the space of", path, error);
+    }
+  }
+}
+
+function statOf(path: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    // A file where a directory should be: nothing can be below it.
+    if (systemCode(error) === "ENOTDIR") return undefined;
+    throw ioError("look at", path, error);
   }
 }
 
 function openReadWrite(path: string, create: boolean): number {
   return fs.openSync(path, create ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDWR, 0o644);
+}
+
+/** What is left of a failed attempt; the failure itself is what is told. */
+function discard(path: string): void {
+  try {
+    fs.rmSync(path, { force: true });
+  } catch {
+    // It cannot have been made, then.
+  }
 }
 
 /** After a rename or a create: the name itself is durable only with its directory. */

@@ -14,7 +14,7 @@ import { ioError } from "./system-error.js";
 const heldHere = new Set<string>();
 
 export function lockDirectoryFile(path: string): DirectoryLock {
-  const identity = `${fs.realpathSync(dirname(path))}/lock`;
+  const identity = identityOf(path);
   if (heldHere.has(identity)) throw locked(dirname(path), "this process");
   let fd: number;
   try {
@@ -28,12 +28,25 @@ export function lockDirectoryFile(path: string): DirectoryLock {
   }
   if (fs.fstatSync(fd).size === 0) fs.writeSync(fd, "lock", 0);
   heldHere.add(identity);
+  let held = true;
   return {
     release() {
-      if (!heldHere.delete(identity)) return;
+      if (!held) return;
+      held = false;
+      heldHere.delete(identity);
+      fs.rmSync(pidPathOf(path), { force: true });
       fs.closeSync(fd);
     },
   };
+}
+
+/** The same for every name of a directory. */
+function identityOf(path: string): string {
+  try {
+    return `${fs.realpathSync(dirname(path))}/lock`;
+  } catch (error) {
+    throw ioError("open", path, error);
+  }
 }
 
 function locked(directory: string, holder: string): CometError {
@@ -50,11 +63,15 @@ function acquire(fd: number, path: string): boolean {
 
 /** Where neither koffi nor flock is: a file with the holder's process id, honoured while that process lives. */
 function acquireByPid(path: string): boolean {
-  const pidPath = `${path}.pid`;
+  const pidPath = pidPathOf(path);
   const holder = Number(fs.existsSync(pidPath) ? fs.readFileSync(pidPath, "utf8") : "0");
   if (holder > 0 && holder !== process.pid && isAlive(holder)) return false;
   fs.writeFileSync(pidPath, String(process.pid));
   return true;
+}
+
+function pidPathOf(path: string): string {
+  return `${path}.pid`;
 }
 
 function isAlive(pid: number): boolean {

@@ -2,6 +2,9 @@
  * A disk in this thread's heap: for tests and throw-away brokers. Nothing is shared with other threads, so a store on
  * it dispatches inline. Files survive close and reopen as long as the MemoryDisk object lives.
  */
+import { dirname } from "node:path";
+import { assert } from "../base/assert.js";
+import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Backend, DirectoryLock, Disk, DiskFile, Segment, SegmentWindow } from "./disk.js";
 
@@ -23,8 +26,7 @@ export class MemoryDisk implements Disk {
   readonly #files = new Map<string, MemoryFile>();
   readonly #directories = new Set<string>();
   readonly #locked = new Set<string>();
-  #usedBytes = 0;
-  #modifications = 0;
+  #modifiedMs = 0;
 
   list(directory: string): string[] {
     const prefix = directory.endsWith("/") ? directory : `${directory}/`;
@@ -42,7 +44,8 @@ export class MemoryDisk implements Disk {
   }
 
   makeDirectory(directory: string): void {
-    this.#directories.add(directory);
+    if (this.#files.has(directory)) throw new CometError("COMETMQ_IO", `Could not create the directory ${directory}.`);
+    for (let path = directory; path.length > 1; path = dirname(path)) this.#directories.add(path);
   }
 
   sizeOf(path: string): number {
@@ -63,11 +66,17 @@ export class MemoryDisk implements Disk {
 
   writeAtomically(path: string, content: Uint8Array | string): void {
     const bytes = Buffer.from(content as string);
-    this.#files.set(path, { bytes, sizeBytes: bytes.length, modifiedMs: ++this.#modifications });
+    this.#files.set(path, { bytes, sizeBytes: bytes.length, modifiedMs: this.#now() });
+  }
+
+  /** A time for each change, no two alike. */
+  #now(): number {
+    this.#modifiedMs = Math.max(this.#modifiedMs + 1, systemClock.nowMs());
+    return this.#modifiedMs;
   }
 
   remove(path: string): void {
-    this.#usedBytes -= this.#files.get(path)?.bytes.length ?? 0;
+    if (this.list(path).length > 0) throw new CometError("COMETMQ_IO", `Could not remove ${path}: it is not empty.`);
     this.#files.delete(path);
     this.#directories.delete(path);
   }
@@ -83,15 +92,14 @@ export class MemoryDisk implements Disk {
     let file = this.#files.get(path);
     if (file === undefined) {
       if (!create) throw missing(path);
-      file = { bytes: Buffer.alloc(0), sizeBytes: 0, modifiedMs: ++this.#modifications };
+      file = { bytes: Buffer.alloc(0), sizeBytes: 0, modifiedMs: this.#now() };
       this.#files.set(path, file);
     }
     return new MemoryFileHandle(path, file);
   }
 
   createSegment(path: string, sizeBytes: number): void {
-    this.#files.set(path, { bytes: Buffer.alloc(sizeBytes), sizeBytes, modifiedMs: ++this.#modifications });
-    this.#usedBytes += sizeBytes;
+    this.#files.set(path, { bytes: Buffer.alloc(sizeBytes), sizeBytes, modifiedMs: this.#now() });
   }
 
   openSegment(path: string, baseOffset: number, sizeBytes: number): Segment {
@@ -106,14 +114,22 @@ export class MemoryDisk implements Disk {
 
   lock(path: string): DirectoryLock {
     if (this.#locked.has(path)) {
-      throw new CometError("COMETMQ_STORE_LOCKED", `The store of ${path} is in use by this process.`);
+      throw new CometError("COMETMQ_STORE_LOCKED", `The store ${dirname(path)} is in use by this process.`);
     }
     this.#locked.add(path);
-    return { release: () => this.#locked.delete(path) };
+    let held = true;
+    return {
+      release: () => {
+        if (held) this.#locked.delete(path);
+        held = false;
+      },
+    };
   }
 
   space(): { totalBytes: number; freeBytes: number } {
-    return { totalBytes: TOTAL_BYTES, freeBytes: TOTAL_BYTES - this.#usedBytes };
+    let usedBytes = 0;
+    for (const { bytes } of this.#files.values()) usedBytes += bytes.length;
+    return { totalBytes: TOTAL_BYTES, freeBytes: TOTAL_BYTES - usedBytes };
   }
 }
 
@@ -190,6 +206,7 @@ class MemorySegment implements Segment, SegmentWindow {
   publish(): void {}
 
   read(position: number, length: number): Buffer {
+    assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "read within the segment");
     return this.bytes.subarray(position, position + length);
   }
 

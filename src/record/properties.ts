@@ -7,7 +7,7 @@
  * allocate nothing.
  */
 import { assert } from "../base/assert.js";
-import { javaHashUtf8 } from "../base/java-hash.js";
+import { javaHash, javaHashUtf8 } from "../base/java-hash.js";
 import { PropertyName } from "./property-names.js";
 
 const NAME_VALUE_SEPARATOR = 1;
@@ -56,6 +56,23 @@ export function formatProperties(properties: Iterable<readonly [string, string]>
 
 export function encodeProperties(properties: Iterable<readonly [string, string]>): Buffer {
   return Buffer.from(formatProperties(properties), "utf8");
+}
+
+/** Buckets of the HashMap that MessageDecoder.string2messageProperties makes. */
+const JAVA_BUCKETS_MIN = 128;
+
+/**
+ * The properties in the order in which Apache writes them again, that of its HashMap. Nobody reads a meaning into it, but
+ * so a message that a broker sends on has the same bytes whichever broker that is.
+ */
+export function inApacheOrder(properties: ReadonlyMap<string, string>): (readonly [string, string])[] {
+  let buckets = JAVA_BUCKETS_MIN;
+  while (properties.size > buckets * 0.75) buckets *= 2;
+  const bucketOf = (name: string): number => {
+    const hash = javaHash(name);
+    return (hash ^ (hash >>> 16)) & (buckets - 1);
+  };
+  return [...properties].sort(([a], [b]) => bucketOf(a) - bucketOf(b));
 }
 
 /** Finds the value of `name` in the properties `bytes[start, end)` and puts it into `range`; false without one. */

@@ -17,7 +17,7 @@ const FIELDS_BYTES = 40;
 /** Store times may lie between two timed flushes that were never noted; Apache allows as much. */
 const SLACK_MS = 3000;
 /** Clocks are set back; by more than this, a time ahead of the clock is taken for a broken one. */
-const AHEAD_MS_MAX = 24 * 3600 * 1000;
+export const AHEAD_MS_MAX = 24 * 3600 * 1000;
 
 export type CheckpointVerdict = "ok" | "missing" | "short" | "nonsense";
 

@@ -50,26 +50,28 @@ export function clearAfterEnd(
 }
 
 const SAMPLE_BYTES = 4096;
+/** A process that was killed leaves at most one record or batch begun: its first bytes are zero, then come others. */
+const LOOK_BYTES = 8 * 1024 * 1024;
 
-/** Reads a page of each megabyte: a log has records in every stretch of that length, or blanks that say how long. */
+/** Reads the beginning, then a page of each megabyte: a log has records in every stretch of that length, or a blank. */
 function looksEmpty(segment: Segment): boolean {
-  for (let at = 0; at < segment.sizeBytes; at += CHUNK_BYTES) {
-    const bytes = segment.read(at, Math.min(SAMPLE_BYTES, segment.sizeBytes - at));
-    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) return false;
+  if (startsUsed(segment, 0)) return false;
+  for (let at = LOOK_BYTES; at < segment.sizeBytes; at += CHUNK_BYTES) {
+    if (!isZero(segment.read(at, Math.min(SAMPLE_BYTES, segment.sizeBytes - at)))) return false;
   }
   return true;
 }
 
-/** A process that was killed leaves at most one record or batch begun: its first bytes are zero, then come others. */
-const LOOK_BYTES = 8 * 1024 * 1024;
-
 function startsUsed(segment: Segment, position: number): boolean {
   const to = Math.min(segment.sizeBytes, position + LOOK_BYTES);
   for (let at = position; at < to; at += CHUNK_BYTES) {
-    const bytes = segment.read(at, Math.min(CHUNK_BYTES, to - at));
-    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) return true;
+    if (!isZero(segment.read(at, Math.min(CHUNK_BYTES, to - at)))) return true;
   }
   return false;
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.compare(ZEROS, 0, bytes.length) === 0;
 }
 
 /** Position of the last byte from `position` on that is not zero, or -1. */
@@ -77,7 +79,7 @@ function lastUsedByte(segment: Segment, position: number): number {
   for (let end = segment.sizeBytes; end > position; ) {
     const start = Math.max(position, end - CHUNK_BYTES);
     const bytes = segment.read(start, end - start);
-    if (bytes.compare(ZEROS, 0, bytes.length) !== 0) {
+    if (!isZero(bytes)) {
       let i = bytes.length - 1;
       while (bytes[i] === 0) i--;
       return start + i;

@@ -3,39 +3,35 @@
  * the first change:
  *
  *   0. judge the queues and the index as they lie there
- *   1. open the queues and find their ends
+ *   1. find the ends of the queues
  *   2. decide from where the log must be read: the durable position noted last, or its first byte
- *   3. read the log from there, checking every record, and dispatch what queues and index lack
- *   4. where the log ends, put aside what is no record and clear the way for new ones
+ *   3. read the log from there, checking every record, and dispatch what queues and index lack (walk.ts); once more from
+ *      the first byte when queues turn out to lack what lies before
+ *   4. where the log ends, put aside what is no record and clear the way for new ones (lost-tail.ts)
  *   5. cut queue entries that point beyond the log, and find the queues' first offsets
  *
  * Nothing that a later pass needs is decided by a clock. What is cut from the log is kept in `lost+found`.
  */
 import type { Clock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
-import { CursorStep } from "../commitlog/log-cursor.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import { listQueues } from "../consumequeue/queue-directory.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
-import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
+import { countQueues, type DerivedCounts, lacks } from "../dispatch/derived-counts.js";
+import type { DispatchFinding } from "../dispatch/dispatcher.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
 import { QueueTable } from "../dispatch/queue-table.js";
 import { assertIndexSizes, type IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
-import { checkBody } from "../record/record-view.js";
 import type { DelayLevels } from "../record/tags-code.js";
-import type { StoreCheckpoint } from "./checkpoint.js";
-import type { DispatchCheckpoint } from "./dispatch-checkpoint.js";
+import { AHEAD_MS_MAX, type StoreCheckpoint } from "./checkpoint.js";
+import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
+import { lastSoundSegment, type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
 
-export interface RecoveryProgress {
-  readonly phyOffset: number;
-  readonly fromOffset: number;
-  /** The end of the files; the log may end earlier. */
-  readonly toOffset: number;
-}
+export type { LogDamage, RecoveryProgress } from "./walk.js";
 
 export interface RecoveryOptions {
   disk: Disk;
@@ -73,6 +69,9 @@ export interface RecoveryReport {
   readonly recordCount: number;
   /** Bytes behind the log's end that were no record; they lie in `lost+found`. */
   readonly cutBytes: number;
+  /** How much longer the log was when it was noted as durable. */
+  readonly lostBytes: number;
+  readonly damages: readonly LogDamage[];
   readonly findings: readonly DispatchFinding[];
   readonly foreignPaths: readonly string[];
   readonly elapsedMs: number;
@@ -84,42 +83,54 @@ export interface Recovered {
   readonly queues: RecoveredQueue[];
   /** A record boundary well before the end, from which a later start checks the tail. */
   readonly tailFrom: number;
+  /** What queues and index hold now. */
+  readonly counts: DerivedCounts;
+  /** What was noted does not say how the store is now. */
+  readonly noteIsOld: boolean;
   readonly report: RecoveryReport;
 }
 
-/** How long the event loop is kept busy at a stretch. */
-const SLICE_MS = 50;
-const SLICE_RECORDS = 2000;
-const FINDINGS_MAX = 1000;
-
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
-  const startedMs = options.clock.monotonicMs();
-  const { segments } = options;
-  const { queues, foreignPaths } = listedQueues(options);
+  const { segments, clock, aborted } = options;
+  const startedMs = clock.monotonicMs();
+  const { queues, holed, foreignPaths } = listedQueues(options);
   const index = listedIndex(options);
   options.onBegin();
-  const damaged = findEnds(options, queues);
-  const fromOffset = damaged ? segments.firstOffset : startOffset(options, queues.length);
-  const walk = new Walk(options, queues, index, fromOffset);
-  await walk.run();
-  const endOffset = walk.endOffset;
-  const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, options.clock.nowMs());
-  const recovered = walk.finish(endOffset);
-  if (options.aborted) await syncLog(segments, fromOffset, endOffset);
+  for (const queue of holed) {
+    queue.closeHoles();
+    queue.load();
+  }
+  const isWhole = !findEnds(options, queues) && holed.length === 0;
+  const start = startOf(options, queues, index);
+  const table = queueTable(options, queues);
+  const fromOffset = isWhole ? start.fromOffset : segments.firstOffset;
+  let walk = await walked(options, table, index, fromOffset, start);
+  if (walk.foundGap && fromOffset > segments.firstOffset) {
+    walk = await walked(options, table, listedIndex(options), segments.firstOffset, start);
+  }
+  const { endOffset } = walk;
+  const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
+  const recovered = finish(table, walk.damages, segments.firstOffset, endOffset);
+  if (aborted) await syncLog(segments, walk.fromOffset, endOffset);
+  for (const { queue } of table.all) await queue.sync();
   return {
     endOffset,
-    lastStoreTimestamp: walk.lastStoreTimestamp,
+    lastStoreTimestamp: Math.min(walk.lastStoreTimestamp, clock.nowMs() + AHEAD_MS_MAX),
     queues: recovered,
     tailFrom: walk.tailFrom,
+    counts: { ...countQueues(table.all.map(({ queue }) => queue)), indexEntryCount: walk.indexEntryCount },
+    noteIsOld: aborted || !start.noteHolds || endOffset !== options.noted?.position,
     report: {
-      aborted: options.aborted,
-      fromOffset,
+      aborted,
+      fromOffset: walk.fromOffset,
       endOffset,
       recordCount: walk.recordCount,
       cutBytes,
+      lostBytes: Math.max(0, start.notedEnd - endOffset),
+      damages: walk.damages,
       findings: walk.findings,
       foreignPaths,
-      elapsedMs: options.clock.monotonicMs() - startedMs,
+      elapsedMs: clock.monotonicMs() - startedMs,
     },
   };
 }
@@ -131,14 +142,29 @@ async function syncLog(segments: SegmentQueue, fromOffset: number, endOffset: nu
   }
 }
 
+const DAMAGES_BLANKED_MAX = 16;
+
+interface ListedQueues {
+  queues: ConsumeQueue[];
+  /** Those of `queues` that lacked files between others; they are still to be loaded. */
+  holed: ConsumeQueue[];
+  foreignPaths: string[];
+}
+
 /** Pass 0. */
-function listedQueues(options: RecoveryOptions): { queues: ConsumeQueue[]; foreignPaths: string[] } {
+function listedQueues(options: RecoveryOptions): ListedQueues {
   const listing = listQueues(options.disk, options.queueRoot);
   const foreignPaths = [...listing.unknown];
   const queues: ConsumeQueue[] = [];
+  const holed: ConsumeQueue[] = [];
   for (const { topic, queueId, directory } of listing.queues) {
     const queue = new ConsumeQueue(options.queueContext, directory, topic, queueId);
-    for (const name of queue.load()) foreignPaths.push(`${directory}/${name}`);
+    try {
+      for (const name of queue.load()) foreignPaths.push(`${directory}/${name}`);
+    } catch (error) {
+      if (!queue.hasHoles || !(error instanceof CometError) || error.code !== "COMETMQ_STORE_CORRUPT") throw error;
+      holed.push(queue);
+    }
     queues.push(queue);
   }
   if (options.segments.count === 0 && queues.some((queue) => queue.pointsIntoLog())) {
@@ -147,7 +173,7 @@ function listedQueues(options: RecoveryOptions): { queues: ConsumeQueue[]; forei
       `${options.segments.directory} has no segment, but the queues in ${options.queueRoot} point into one.`,
     );
   }
-  return { queues, foreignPaths };
+  return { queues, holed, foreignPaths };
 }
 
 /** Pass 0. */
@@ -167,104 +193,72 @@ function findEnds(options: RecoveryOptions, queues: ConsumeQueue[]): boolean {
   return damaged;
 }
 
-/** Where the walk begins: see dispatch-checkpoint on when the noted position counts. */
-function startOffset(options: RecoveryOptions, queueCount: number): number {
-  const { segments, noted, checkpoint } = options;
-  const first = segments.firstOffset;
-  if (noted === undefined || noted.queueCount > queueCount) return first;
-  const { physicMsgTimestamp, logicsMsgTimestamp, indexMsgTimestamp, masterFlushedOffset, confirmPhyOffset } =
-    checkpoint;
-  const found = [physicMsgTimestamp, logicsMsgTimestamp, indexMsgTimestamp, masterFlushedOffset, confirmPhyOffset];
-  if (found.some((value, i) => value !== noted.checkpoint[i])) return first;
-  const from = Math.min(noted.position, noted.tailFrom);
-  return from >= first && noted.position <= segments.endOffset ? from : first;
+interface Start {
+  fromOffset: number;
+  /** The note speaks of this store, and nothing it speaks of is missing. */
+  noteHolds: boolean;
+  /** The log was durable so far by the note; 0 without one. */
+  notedEnd: number;
+  durableEnd: () => number;
 }
 
-/** Pass 3: reads the log record by record, in slices that let the event loop breathe. */
-class Walk {
-  readonly findings: DispatchFinding[] = [];
-  readonly #options: RecoveryOptions;
-  readonly #table: QueueTable;
-  readonly #dispatcher: Dispatcher;
-  recordCount = 0;
-  lastStoreTimestamp = 0;
-  readonly #fromOffset: number;
-
-  constructor(options: RecoveryOptions, queues: ConsumeQueue[], index: IndexDirectory | undefined, fromOffset: number) {
-    this.#options = options;
-    this.#fromOffset = fromOffset;
-    this.#table = new QueueTable(options.queueContext, options.queueRoot, {
-      slotOf: options.slotOf,
-      // A queue that is met in the log and not on the disk has no units yet.
-      maxOffsetOf: () => 0,
-    });
-    for (const queue of queues) this.#table.adopt(queue);
-    index?.repairAfter(options.aborted ? options.checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
-    index?.truncateAfter(fromOffset);
-    this.#dispatcher = new Dispatcher({
-      segments: options.segments,
-      queues: this.#table,
-      index: openIndexSink(index, options.clock),
-      delayLevels: options.delayLevels,
-      position: fromOffset,
-      onFinding: (finding) => {
-        if (this.findings.length < FINDINGS_MAX) this.findings.push(finding);
-      },
-    });
+/** Pass 2. When the note counts is said in dispatch-checkpoint.ts. */
+function startOf(options: RecoveryOptions, queues: ConsumeQueue[], index: IndexDirectory | undefined): Start {
+  const { segments, noted, checkpoint, aborted } = options;
+  const first = segments.firstOffset;
+  index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
+  if (noted === undefined || !belongsTo(noted, checkpoint)) {
+    const knowsFlushed = aborted && checkpoint.physicMsgTimestamp > 0;
+    const flushedTimestamp = knowsFlushed ? checkpoint.physicMsgTimestamp : Number.POSITIVE_INFINITY;
+    const durableEnd = () => lastSoundSegment(segments, flushedTimestamp);
+    return { fromOffset: first, noteHolds: false, notedEnd: 0, durableEnd };
   }
+  const { position, tailFrom, counts } = noted;
+  // What lies behind may be half there: it is made again.
+  for (const queue of queues) queue.truncateAfter(position);
+  index?.truncateAfter(position);
+  const found = { ...countQueues(queues), indexEntryCount: index?.entryCount ?? -1 };
+  const from = Math.min(position, tailFrom);
+  const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset;
+  return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position };
+}
 
-  get endOffset(): number {
-    return this.#dispatcher.position;
-  }
+function queueTable(options: RecoveryOptions, queues: ConsumeQueue[]): QueueTable {
+  const table = new QueueTable(options.queueContext, options.queueRoot, {
+    slotOf: options.slotOf,
+    // A queue that is met in the log and not on the disk has no units yet.
+    maxOffsetOf: () => 0,
+  });
+  for (const queue of queues) table.adopt(queue);
+  return table;
+}
 
-  get tailFrom(): number {
-    return this.#dispatcher.tailFrom;
-  }
+/** Pass 3. */
+async function walked(
+  options: RecoveryOptions,
+  queues: QueueTable,
+  index: IndexDirectory | undefined,
+  fromOffset: number,
+  { durableEnd }: Start,
+): Promise<Walk> {
+  const { segments, delayLevels, clock, onProgress } = options;
+  index?.truncateAfter(fromOffset);
+  const sink = openIndexSink(index, clock);
+  const walk = new Walk({ segments, queues, index: sink, delayLevels, clock, fromOffset, durableEnd, onProgress });
+  await walk.run();
+  return walk;
+}
 
-  async run(): Promise<void> {
-    const { clock, segments, onProgress } = this.#options;
-    const toOffset = segments.endOffset;
-    let sliceStart = clock.monotonicMs();
-    while (this.#slice(toOffset)) {
-      this.#dispatcher.flushQueues(() => {});
-      const now = clock.monotonicMs();
-      if (now - sliceStart < SLICE_MS) continue;
-      onProgress?.({ phyOffset: this.endOffset, fromOffset: this.#fromOffset, toOffset });
-      await new Promise((resolve) => setImmediate(resolve));
-      sliceStart = clock.monotonicMs();
+/** Pass 5. */
+function finish(table: QueueTable, damages: LogDamage[], firstOffset: number, endOffset: number): RecoveredQueue[] {
+  return table.all.map(({ queue, slot }) => {
+    queue.truncateAfter(endOffset);
+    // What is no record is not to be served. Each damage takes a search through the queues.
+    for (const { fromOffset, toOffset } of damages.slice(0, DAMAGES_BLANKED_MAX)) {
+      queue.blankBetween(fromOffset, toOffset);
     }
-    this.#dispatcher.flushQueues(() => {});
-    await this.#dispatcher.close();
-  }
-
-  /** False at the log's end. */
-  #slice(toOffset: number): boolean {
-    const { cursor } = this.#dispatcher;
-    const { record } = cursor;
-    for (let i = 0; i < SLICE_RECORDS; i++) {
-      const before = cursor.offset;
-      if (cursor.next(toOffset) !== CursorStep.RECORD) return false;
-      const at = cursor.recordOffset;
-      if (record.phyOffset !== at || !checkBody(record, cursor.bytes)) {
-        // Stale bytes, or a body that was not written whole: the log ends before it, behind the blank if there was one.
-        cursor.seek(at === before ? before : this.#options.segments.baseOf(at));
-        return false;
-      }
-      this.#dispatcher.put();
-      this.recordCount++;
-      this.lastStoreTimestamp = record.storeTimestamp;
-    }
-    return true;
-  }
-
-  /** Pass 5. */
-  finish(endOffset: number): RecoveredQueue[] {
-    const { segments } = this.#options;
-    return this.#table.all.map(({ queue, slot }) => {
-      queue.truncateAfter(endOffset);
-      queue.correctMinOffset(segments.firstOffset);
-      const { topic, queueId, minOffset, maxOffset } = queue;
-      return { topic, queueId, slot, minOffset, maxOffset };
-    });
-  }
+    queue.correctMinOffset(firstOffset);
+    const { topic, queueId, minOffset, maxOffset } = queue;
+    return { topic, queueId, slot, minOffset, maxOffset };
+  });
 }

@@ -11,6 +11,7 @@ import { ResponseCode, responseCodeName } from "./codes.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import type { TlsClientOptions } from "./tls-options.js";
 import { type Connection, type Fields, type Processor, type RemoteAnswer, SerializeType } from "./types.js";
 
 /** Apache's connectTimeoutMillis. */
@@ -29,6 +30,8 @@ export interface RemotingClientOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly frameBytesMax?: number;
+  /** Speaks TLS; plain text without it. */
+  readonly tls?: TlsClientOptions | undefined;
 }
 
 export class RemotingClient {
@@ -36,6 +39,7 @@ export class RemotingClient {
   readonly port: number;
   readonly #clock: Clock;
   readonly #connectTimeoutMs: number;
+  readonly #tls: TlsClientOptions | undefined;
   readonly #settings: ConnectionSettings;
   #connection: RemotingConnection | undefined;
   #connecting: Promise<RemotingConnection> | undefined;
@@ -46,6 +50,7 @@ export class RemotingClient {
     this.port = port;
     this.#clock = options.clock ?? systemClock;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    this.#tls = options.tls;
     this.#settings = {
       name: "client",
       processors: options.processors ?? NO_PROCESSORS,
@@ -72,7 +77,7 @@ export class RemotingClient {
     return this.connected ? this.#connection : undefined;
   }
 
-  /** Optional: `call` and `oneway` do it on demand. Rejects with COMETMQ_CONNECT. */
+  /** Optional: `call` and `oneway` do it on demand. Rejects with COMETMQ_CONNECT; COMETMQ_CONFIG for unusable TLS files. */
   async connect(): Promise<void> {
     await this.#open();
   }
@@ -109,7 +114,8 @@ export class RemotingClient {
     return this.#connecting;
   }
 
-  #dial(): Promise<RemotingConnection> {
+  async #dial(): Promise<RemotingConnection> {
+    const tls = this.#tls === undefined ? undefined : await import("./tls-client.js");
     return new Promise((resolve, reject) => {
       const fail = (reason: string, cause?: unknown) => {
         const message = `No connection to ${this.host}:${this.port} (${reason}).`;
@@ -120,7 +126,8 @@ export class RemotingClient {
         return;
       }
       const { host, port } = this;
-      const socket: Socket = connect({ host, port, noDelay: true });
+      const socket: Socket =
+        tls === undefined ? connect({ host, port, noDelay: true }) : tls.connectTls(host, port, this.#tls!);
       const timer = this.#clock.schedule(this.#connectTimeoutMs, () => {
         socket.destroy();
         fail(`not within ${this.#connectTimeoutMs} ms`);
@@ -130,7 +137,7 @@ export class RemotingClient {
         fail(systemCode(error) || error.message, error);
       };
       socket.once("error", refused);
-      socket.once("connect", () => {
+      socket.once(tls === undefined ? "connect" : "secureConnect", () => {
         timer.cancel();
         socket.off("error", refused);
         this.#connection = new RemotingConnection(socket, this.#settings);

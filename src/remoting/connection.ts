@@ -15,11 +15,12 @@ import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { requestCodeName, ResponseCode } from "./codes.js";
-import { type AssemblyBudget, FrameDecoder, FrameVerdict } from "./frame-decoder.js";
+import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
 import { PendingCalls } from "./pending-calls.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
+import type { TlsEntrance } from "./tls-entrance.js";
 import type { Connection, Fields, Processor, RemoteAnswer, SerializeType } from "./types.js";
 
 /** A batch of answers that grows past this is sent before the rest of the chunk is handled. */
@@ -48,6 +49,8 @@ export interface ConnectionSettings {
   readonly header: HeaderView;
   /** Request codes that the log has named. */
   readonly unknownCodes: Set<number>;
+  /** Where TLS clients go; undefined at ends that are secure already, or never will be. */
+  readonly entrance?: TlsEntrance | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
 }
 
@@ -123,9 +126,9 @@ export class RemotingConnection implements Connection {
     this.#decoder = new FrameDecoder({ frameBytesMax: settings.frameBytesMax, budget: settings.budget });
     this.#request = new ReceivedRequest(settings.header);
     this.#pending = new PendingCalls(settings.clock, this.remoteAddress);
-    socket.on("data", this.#received);
-    socket.on("error", (error) => this.#failed(error));
-    socket.on("close", () => this.#finished());
+    socket.on("data", settings.entrance?.enforced ? this.#receivedFirst : this.#received);
+    socket.on("error", this.#failed);
+    socket.on("close", this.#finished);
   }
 
   get closed(): boolean {
@@ -185,6 +188,18 @@ export class RemotingConnection implements Connection {
     this.#quiet = true;
     this.#socket.pause();
   }
+
+  /** Stands in for `#received` where clients without TLS are refused, until the first byte has been seen. */
+  readonly #receivedFirst = (chunk: Buffer): void => {
+    this.#socket.off("data", this.#receivedFirst);
+    this.#socket.on("data", this.#received);
+    if (chunk[0] === TLS_HANDSHAKE) {
+      this.#received(chunk);
+      return;
+    }
+    const verdict = strangerAt(chunk, 0);
+    this.#refuse(verdict === FrameVerdict.BAD_LENGTH ? FrameVerdict.PLAIN : verdict);
+  };
 
   readonly #received = (chunk: Buffer): void => {
     this.idleSweeps = 0;
@@ -286,15 +301,34 @@ export class RemotingConnection implements Connection {
     log.warn({ remote: this.remoteAddress, code }, "unknown request code; said once for each code");
   }
 
-  /** Cuts off a peer that does not speak the protocol, after what it is owed; strangers are told what this port is. */
+  /**
+   * Cuts off a peer that does not speak the protocol, after what it is owed; strangers are told what this port is. A TLS
+   * client goes to its entrance where there is one.
+   */
   #refuse(verdict: FrameVerdict): void {
-    const { name, log } = this.#settings;
+    const { name, log, entrance } = this.#settings;
+    if (verdict === FrameVerdict.TLS && entrance !== undefined && entrance.refusal === undefined) {
+      this.#handOver(entrance);
+      return;
+    }
     const port = this.#socket.localPort ?? 0;
-    this.#reason = refusalText(verdict, name, port);
+    this.#reason = refusalText(verdict, name, port, entrance?.refusal);
     log.warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
     const answer = strangerAnswer(verdict, name, port);
     if (answer !== undefined && !this.#closed) this.#socket.write(answer);
     this.close();
+  }
+
+  /** Ends this connection but not its socket, which goes on as it came: unread. */
+  #handOver(entrance: TlsEntrance): void {
+    const socket = this.#socket;
+    socket.off("data", this.#received);
+    socket.off("error", this.#failed);
+    socket.off("close", this.#finished);
+    socket.pause();
+    socket.unshift(this.#decoder.takeBack());
+    this.#finished();
+    entrance.take(socket);
   }
 
   /** Gives the kernel what is written, unless an earlier buffer is still waiting for it. */
@@ -328,12 +362,12 @@ export class RemotingConnection implements Connection {
     this.destroy();
   }
 
-  #failed(error: Error): void {
+  readonly #failed = (error: Error): void => {
     this.#reason = error.message;
     this.#settings.log.debug({ err: error, remote: this.remoteAddress }, "connection error");
-  }
+  };
 
-  #finished(): void {
+  readonly #finished = (): void => {
     this.#closed = true;
     this.#gone = true;
     this.#linger?.cancel();
@@ -348,7 +382,7 @@ export class RemotingConnection implements Connection {
         this.#settings.log.error({ err: error, remote: this.remoteAddress }, "a close callback failed");
       }
     }
-  }
+  };
 
   #lost(): CometError {
     return new CometError("COMETMQ_REMOTE", `${this.remoteAddress}: ${this.#reason}.`);

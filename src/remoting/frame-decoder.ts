@@ -39,6 +39,8 @@ export const FrameVerdict = {
   TLS: 6,
   /** Not the decoder's: a header that cannot be read, which Apache also answers by closing. */
   BAD_HEADER: 7,
+  /** Not the decoder's: no TLS where nothing else is let in. */
+  PLAIN: 8,
 } as const;
 export type FrameVerdict = (typeof FrameVerdict)[keyof typeof FrameVerdict];
 
@@ -114,6 +116,15 @@ export class FrameDecoder {
       this.#position = 0;
     }
     return this.#final;
+  }
+
+  /** All that was received, of a connection whose first bytes are no frame's; after it this decoder is done. */
+  takeBack(): Buffer {
+    assert(this.#atStart, "no frame was given out");
+    const assembled = this.#assembly.subarray(0, this.#assembledBytes);
+    const bytes = Buffer.concat([assembled, this.#chunk.subarray(this.#position)]);
+    this.release();
+    return bytes;
   }
 
   /** Gives back what it holds; for a connection that is gone. */
@@ -200,11 +211,12 @@ const HTTP1_WORDS: ReadonlySet<number> = new Set(
   ["GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "TRAC"].map((word) => uint32(Buffer.from(word), 0)),
 );
 const HTTP2_WORD = uint32(Buffer.from("PRI "), 0);
-const TLS_HANDSHAKE = 0x16;
+/** The first byte of a TLS connection. */
+export const TLS_HANDSHAKE = 0x16;
 const TLS_MAJOR = 3;
 
 /** Whose protocol begins with these bytes. They are no length word within bounds, so a frame is never mistaken. */
-function strangerAt(bytes: Buffer, start: number): FrameVerdict {
+export function strangerAt(bytes: Buffer, start: number): FrameVerdict {
   const word = uint32(bytes, start);
   if (HTTP1_WORDS.has(word)) return FrameVerdict.HTTP1;
   if (word === HTTP2_WORD) return FrameVerdict.HTTP2;

@@ -3,15 +3,19 @@
  * silent for too long. The bounds are Apache's where it has them (remoting/netty/NettyServerConfig.java).
  */
 import { createServer, type Server, type Socket } from "node:net";
+import { assert } from "../base/assert.js";
 import { type Clock, systemClock, type Timer } from "../base/clock.js";
 import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
-import { FRAME_BYTES_MAX } from "./frame-decoder.js";
+import { FRAME_BYTES_MAX, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { TlsEntrance } from "./tls-entrance.js";
+import type { TlsServerOptions } from "./tls-options.js";
 import { type Connection, type Processor, SerializeType } from "./types.js";
 
+const HOST = "127.0.0.1";
 const IDLE_MS_MAX = 120_000;
 /** An idle connection is closed after this many sweeps without a byte: within a quarter more than the time allowed. */
 const IDLE_SWEEPS_MAX = 4;
@@ -28,6 +32,10 @@ export interface RemotingServerOptions {
   readonly host?: string;
   /** 0, the default, takes a free one. */
   readonly port?: number;
+  /** A second port for the same clients; a warning and nothing more when it can not be had. */
+  readonly alsoPort?: number | undefined;
+  /** Without it TLS clients are refused. */
+  readonly tls?: TlsServerOptions | undefined;
   /** What listens here, for log lines and the text that strangers get: "broker", "name server". */
   readonly name?: string;
   /** Looked up for each request, so later additions count. */
@@ -46,6 +54,7 @@ export interface RemotingServerOptions {
   readonly outputBytesMax?: number;
   /** 120 s without a byte in either direction; 0 for never. */
   readonly idleMsMax?: number;
+  /** A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. */
   readonly onConnect?: (connection: Connection) => void;
 }
 
@@ -54,9 +63,14 @@ export class RemotingServer {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** Of connections as they come. */
   readonly #settings: ConnectionSettings;
+  /** Of connections after their TLS handshake. */
+  readonly #secureSettings: ConnectionSettings;
+  readonly #entrance: TlsEntrance | undefined;
   readonly #connections = new Set<RemotingConnection>();
   readonly #server: Server;
+  #alsoServer: Server | undefined;
   #sweepTimer: Timer | undefined;
   /** The bound on connections was reached, and the log said so. */
   #full = false;
@@ -67,12 +81,14 @@ export class RemotingServer {
     this.#name = options.name ?? "broker";
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
-    this.#settings = {
+    const frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
+    assert(frameBytesMax < TLS_HANDSHAKE * 2 ** 24, "a frame never begins as TLS does");
+    this.#secureSettings = {
       name: this.#name,
       processors: options.processors,
       clock: this.#clock,
       log: this.#log,
-      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
+      frameBytesMax,
       outputPauseBytes: options.outputPauseBytes ?? OUTPUT_PAUSE_BYTES,
       outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
       serializeType: SerializeType.JSON,
@@ -82,13 +98,33 @@ export class RemotingServer {
       unknownCodes: new Set(),
       onClosed: (connection) => this.#connections.delete(connection),
     };
-    this.#server = createServer({ noDelay: true, highWaterMark: SOCKET_BUFFER_BYTES }, (socket) =>
-      this.#accepted(socket),
-    );
+    this.#entrance = options.tls && this.#makeEntrance(options.tls);
+    this.#settings = { ...this.#secureSettings, entrance: this.#entrance };
+    this.#server = this.#makeServer();
+  }
+
+  #makeEntrance(tls: TlsServerOptions): TlsEntrance {
+    return new TlsEntrance({
+      tls,
+      host: this.#options.host ?? HOST,
+      name: this.#name,
+      clock: this.#clock,
+      log: this.#log,
+      onSecure: (socket) => this.#begin(socket, this.#secureSettings),
+    });
+  }
+
+  #makeServer(): Server {
+    return createServer({ noDelay: true, highWaterMark: SOCKET_BUFFER_BYTES }, (socket) => this.#accepted(socket));
   }
 
   get connections(): ReadonlySet<Connection> {
     return this.#connections;
+  }
+
+  /** TLS clients in their handshake, who are no connections yet. */
+  get handshakeCount(): number {
+    return this.#entrance?.handshakeCount ?? 0;
   }
 
   /** The port listened on; 0 before `listen` and after `close`. */
@@ -97,20 +133,36 @@ export class RemotingServer {
     return address === null || typeof address === "string" ? 0 : address.port;
   }
 
-  /** Rejects with COMETMQ_LISTEN. */
-  listen(): Promise<void> {
-    const host = this.#options.host ?? "127.0.0.1";
-    const port = this.#options.port ?? 0;
+  /** Rejects with COMETMQ_LISTEN, or with COMETMQ_CONFIG for a certificate that can not be used. */
+  async listen(): Promise<void> {
+    const { port = 0, alsoPort } = this.#options;
+    await this.#entrance?.open();
+    await this.#listenOn(this.#server, port).catch((error: unknown) => {
+      this.#entrance?.close();
+      throw error;
+    });
+    this.#scheduleSweep();
+    if (alsoPort === undefined) return;
+    const server = this.#makeServer();
+    try {
+      await this.#listenOn(server, alsoPort);
+      this.#alsoServer = server;
+    } catch (err) {
+      this.#log.warn({ err }, `the ${this.#name} does without its second port, ${alsoPort}`);
+    }
+  }
+
+  #listenOn(server: Server, port: number): Promise<void> {
+    const host = this.#options.host ?? HOST;
     return new Promise((resolve, reject) => {
       const refused = (cause: Error) => {
         const message = `The ${this.#name} cannot listen on ${host}:${port} (${systemCode(cause)}).`;
         reject(new CometError("COMETMQ_LISTEN", message, { cause }));
       };
-      this.#server.once("error", refused);
-      this.#server.listen({ host, port, backlog: BACKLOG }, () => {
-        this.#server.off("error", refused);
-        this.#server.on("error", (err) => this.#log.error({ err }, `the ${this.#name} cannot accept a connection`));
-        this.#scheduleSweep();
+      server.once("error", refused);
+      server.listen({ host, port, backlog: BACKLOG }, () => {
+        server.off("error", refused);
+        server.on("error", (err) => this.#log.error({ err }, `the ${this.#name} cannot accept a connection`));
         resolve();
       });
     });
@@ -119,6 +171,8 @@ export class RemotingServer {
   /** Stops accepting and reading. What is being answered still goes out, until `close`. */
   quiesce(): void {
     this.#server.close();
+    this.#alsoServer?.close();
+    this.#entrance?.close();
     this.#sweepTimer?.cancel();
     for (const connection of this.#connections) connection.quiesce();
   }
@@ -142,14 +196,18 @@ export class RemotingServer {
 
   #accepted(socket: Socket): void {
     const connectionsMax = this.#options.connectionsMax ?? CONNECTIONS_MAX;
-    if (this.#connections.size >= connectionsMax || this.#closing !== undefined) {
+    if (this.#connections.size + this.handshakeCount >= connectionsMax || this.#closing !== undefined) {
       if (!this.#full) this.#log.warn({ connectionsMax }, `the ${this.#name} has all the connections it may have`);
       this.#full = true;
       socket.destroy();
       return;
     }
     this.#full = false;
-    const connection = new RemotingConnection(socket, this.#settings);
+    this.#begin(socket, this.#settings);
+  }
+
+  #begin(socket: Socket, settings: ConnectionSettings): void {
+    const connection = new RemotingConnection(socket, settings);
     this.#connections.add(connection);
     this.#options.onConnect?.(connection);
   }

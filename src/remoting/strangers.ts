@@ -4,8 +4,8 @@ import { FrameVerdict } from "./frame-decoder.js";
 /** TLS alert: fatal, protocol_version. */
 const TLS_ALERT = Buffer.from([0x15, 3, 3, 0, 2, 2, 70]);
 
-/** For the log. */
-export function refusalText(verdict: FrameVerdict, name: string, port: number): string {
+/** For the log. `whyNoTls` is what keeps this port from taking TLS clients. */
+export function refusalText(verdict: FrameVerdict, name: string, port: number, whyNoTls = ""): string {
   const here = `port ${port} is the ${name}'s, which speaks RocketMQ Remoting`;
   switch (verdict) {
     case FrameVerdict.HTTP1:
@@ -13,7 +13,9 @@ export function refusalText(verdict: FrameVerdict, name: string, port: number): 
     case FrameVerdict.HTTP2:
       return `an HTTP/2 (gRPC) client came in, but ${here}: a gRPC client needs the proxy's port`;
     case FrameVerdict.TLS:
-      return `a TLS client came in, but ${here} without TLS`;
+      return `a TLS client came in, but ${here} without TLS${whyNoTls === "" ? "" : ` (${whyNoTls})`}`;
+    case FrameVerdict.PLAIN:
+      return `a client without TLS came in, but ${here} over TLS only (tls.server.mode=enforcing)`;
     case FrameVerdict.NO_ROOM:
       return "too many half-received frames are held; this connection is closed for it";
     case FrameVerdict.BAD_HEADER:

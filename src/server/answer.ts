@@ -18,6 +18,9 @@ export interface Answer {
 
 export type Handler = (request: Request, connection: Connection) => Answer;
 
+/** What it needs of the request it takes before it first waits: the request is gone after that. */
+export type LateHandler = (request: Request, connection: Connection) => Promise<Answer>;
+
 export const SUCCESS: Answer = { code: ResponseCode.SUCCESS };
 
 export function failure(code: number, remark: string): Answer {
@@ -41,16 +44,63 @@ export function processorOf(handler: Handler, logger: Logger): Processor {
   };
 }
 
-function answerOf(handler: Handler, request: Request, connection: Connection, logger: Logger): Answer {
+/** The same for answers that take time. At most `inFlightMax` requests are worked on at once, the others are refused. */
+export function lateProcessorOf(handler: LateHandler, logger: Logger, inFlightMax: number): Processor {
+  let inFlight = 0;
+  const work = async (request: Request, connection: Connection): Promise<void> => {
+    const { code: requestCode, isOneway, opaque, serializeType } = request.header;
+    inFlight++;
+    const { code, remark, fields, body } = await lateAnswerOf(handler, request, connection, logger, requestCode);
+    inFlight--;
+    if (connection.closed || isOneway) return;
+    connection.writer.response(opaque, serializeType, code, remark, fields, body);
+    connection.flush();
+  };
+  return (request, connection) => {
+    if (inFlight < inFlightMax) {
+      void work(request, connection);
+      return;
+    }
+    const { opaque, serializeType } = request.header;
+    const remark = `${inFlightMax} such requests are being worked on already.`;
+    connection.writer.response(opaque, serializeType, ResponseCode.SYSTEM_BUSY, remark);
+  };
+}
+
+async function lateAnswerOf(
+  handler: LateHandler,
+  request: Request,
+  connection: Connection,
+  logger: Logger,
+  requestCode: number,
+): Promise<Answer> {
+  try {
+    return await handler(request, connection);
+  } catch (error) {
+    if (isBadRequest(error)) return refusalOf(error, requestCode, connection, logger);
+    logger.error({ err: error, code: requestCode }, `${requestCodeName(requestCode)} failed`);
+    return failure(ResponseCode.SYSTEM_ERROR, quoted(String(error)));
+  }
+}
+
+/** What `handler` answers; SYSTEM_ERROR where it throws COMETMQ_BAD_REQUEST. */
+export function answerOf(handler: Handler, request: Request, connection: Connection, logger: Logger): Answer {
   try {
     return handler(request, connection);
   } catch (error) {
-    if (!(error instanceof CometError) || error.code !== "COMETMQ_BAD_REQUEST") throw error;
-    const remark = quoted(error.message);
-    const code = requestCodeName(request.header.code);
-    logger.warn({ code, client: connection.remoteAddress, remark }, "a request is refused");
-    return failure(ResponseCode.SYSTEM_ERROR, remark);
+    if (!isBadRequest(error)) throw error;
+    return refusalOf(error, request.header.code, connection, logger);
   }
+}
+
+function isBadRequest(error: unknown): error is CometError {
+  return error instanceof CometError && error.code === "COMETMQ_BAD_REQUEST";
+}
+
+function refusalOf(error: CometError, requestCode: number, connection: Connection, logger: Logger): Answer {
+  const remark = quoted(error.message);
+  logger.warn({ code: requestCodeName(requestCode), client: connection.remoteAddress, remark }, "a request is refused");
+  return failure(ResponseCode.SYSTEM_ERROR, remark);
 }
 
 export function requiredText(header: HeaderView, name: string): string {

@@ -33,6 +33,11 @@ export class LookUp {
 
   /** The record that begins at `phyOffset`; undefined where none begins. */
   recordAt(phyOffset: number): Buffer | undefined {
+    return this.readRecord(phyOffset, this.#view);
+  }
+
+  /** The same, and its fields in `into`: their positions are in the bytes returned. */
+  readRecord(phyOffset: number, into: RecordView): Buffer | undefined {
     if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return undefined;
@@ -42,14 +47,19 @@ export class LookUp {
     if (sizeBytes <= 0 || position + sizeBytes > segment.sizeBytes) return undefined;
     const record = segment.read(position, sizeBytes);
     const view = new DataView(record.buffer, record.byteOffset, record.length);
-    if (this.#view.read(view, 0, sizeBytes) !== RecordVerdict.RECORD || this.#view.phyOffset !== phyOffset)
-      return undefined;
+    if (into.read(view, 0, sizeBytes) !== RecordVerdict.RECORD || into.phyOffset !== phyOffset) return undefined;
     return record;
   }
 
   /** Store time of the record that begins at `phyOffset`, or -1. */
   storeTimestampAt(phyOffset: number): number {
     return this.recordAt(phyOffset) === undefined ? -1 : this.#view.storeTimestamp;
+  }
+
+  /** Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
+  readUnits(queue: QueueHandle, fromOffset: number, into: UnitBatch): number {
+    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
+    return (queue as StoreQueue).reader.read(fromOffset, into.capacity, maxOffset, into);
   }
 
   /** The record at `queueOffset` of a queue; undefined where there is none to be read. */

@@ -32,8 +32,8 @@ import {
 } from "./types.js";
 
 /** Without anybody waiting for messages the dispatcher is woken after so many bytes, or so much time. */
-const WAKE_BYTES = 256 * 1024;
-const WAKE_MS = 5;
+const WAKE_BYTES = 8 * 1024 * 1024;
+const WAKE_MS = 10;
 /** How long a reader of a queue's very end may be held up while dispatch does what is left. */
 const CATCH_UP_MS = 5;
 
@@ -50,10 +50,12 @@ export class MessageStore {
   readonly #reader: MessageReader;
   readonly #endTurnTask = () => this.#endTurn();
   #turnPending = false;
+  /** Somebody waits for the disk: one sync at the turn's end serves all who asked in it. */
+  #flushWanted = false;
   #wokenAt: number;
   #wakeTimer = false;
   #interest = 0;
-  #arrivalListener: ((queue: QueueHandle) => void) | undefined;
+  readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
   #flushWaiters: FlushWaiter[] = [];
@@ -123,6 +125,11 @@ export class MessageStore {
     return this.#parts.queues.all;
   }
 
+  /** Names of all topics that have queues. */
+  topics(): string[] {
+    return [...this.#parts.queues.topics()];
+  }
+
   /** Appends a message to its queue. Any status but PUT_OK means that it is not in the log. */
   put(message: MessageInput, result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
@@ -164,6 +171,10 @@ export class MessageStore {
         this.#dispatch.wake();
       }
     }
+    this.#scheduleEndOfTurn();
+  }
+
+  #scheduleEndOfTurn(): void {
     if (this.#turnPending) return;
     this.#turnPending = true;
     queueMicrotask(this.#endTurnTask);
@@ -172,9 +183,10 @@ export class MessageStore {
   /** Once a turn of the event loop in which something was appended: one wake, one sync. */
   #endTurn(): void {
     this.#turnPending = false;
-    if (this.#parts.syncFlush) {
+    if (this.#parts.syncFlush || this.#flushWanted) {
+      this.#flushWanted = false;
       this.#parts.flusher.flushNow();
-      return;
+      if (this.#parts.syncFlush) return;
     }
     this.#wakeSoon();
     this.#parts.flusher.schedule();
@@ -265,7 +277,8 @@ export class MessageStore {
     if (position <= this.flushedPosition) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const waiting = new Promise<void>((resolve, reject) => this.#flushWaiters.push({ position, resolve, reject }));
-    this.#parts.flusher.flushNow();
+    this.#flushWanted = true;
+    this.#scheduleEndOfTurn();
     return waiting;
   }
 
@@ -275,15 +288,19 @@ export class MessageStore {
     if (this.#dispatch.progress.dispatched >= position) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.setInterest(true);
+    if (this.#settledWaiters.length === 0) this.#dispatch.holdProcess(true);
     const waiting = new Promise<void>((resolve, reject) => this.#settledWaiters.push({ position, resolve, reject }));
     this.#dispatch.wake();
     this.#arrivals();
-    return waiting.finally(() => this.setInterest(false));
+    return waiting.finally(() => {
+      this.setInterest(false);
+      if (this.#settledWaiters.length === 0 && this.#closing === undefined) this.#dispatch.holdProcess(false);
+    });
   }
 
-  /** Called for each queue that has grown, while there is interest. One listener. */
+  /** Called for each queue that has grown, while there is interest. Listeners stay. */
   onArrival(listener: (queue: QueueHandle) => void): void {
-    this.#arrivalListener = listener;
+    this.#arrivalListeners.push(listener);
   }
 
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
@@ -298,10 +315,14 @@ export class MessageStore {
     const { progress } = this.#dispatch;
     const { all } = this.#parts.queues;
     for (let slot = progress.takeArrival(); slot !== -1; slot = progress.takeArrival()) {
-      if (slot >= 0) this.#arrivalListener?.(all[slot]!);
-      else for (const queue of all) this.#arrivalListener?.(queue);
+      if (slot >= 0) this.#grown(all[slot]!);
+      else for (const queue of all) this.#grown(queue);
     }
     this.#settledWaiters = settle(this.#settledWaiters, progress.dispatched);
+  }
+
+  #grown(queue: QueueHandle): void {
+    for (const listener of this.#arrivalListeners) listener(queue);
   }
 
   /** Reads messages of a queue from `offset` on into `result`. */
@@ -367,6 +388,7 @@ export class MessageStore {
       dispatch.progress.confirmed = this.#log.appendPosition;
       await dispatch.stop();
       this.#arrivals();
+      clean &&= this.#failure === undefined;
       if (clean) await checkpoints.saveClosed(this.#log.appendPosition);
     } catch (error) {
       clean = false;

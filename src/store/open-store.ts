@@ -11,6 +11,7 @@ import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
 import { FileCache } from "../consumequeue/file-cache.js";
 import { QueueContext } from "../consumequeue/queue-files.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";
+import type { DerivedCounts } from "../dispatch/derived-counts.js";
 import type { Dispatch, DispatchEvents } from "../dispatch/dispatch.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
 import { DispatchThread } from "../dispatch/dispatch-thread.js";
@@ -134,9 +135,10 @@ class Opening {
         checkpoint: this.#checkpoint,
         position: recovered.endOffset,
         tailFrom: recovered.tailFrom,
-        queueCount: () => this.#queues.all.length,
+        counts: recovered.counts,
       });
-      const dispatch = this.#startDispatch(thread, segments, recovered.endOffset);
+      if (recovered.noteIsOld) await this.#saveNotes();
+      const dispatch = this.#startDispatch(thread, segments, recovered.endOffset, recovered.counts);
       const commitLog = new CommitLog({
         segments,
         source: dispatch.source,
@@ -186,8 +188,10 @@ class Opening {
       queue.minOffset = minOffset;
       queue.nextOffset = maxOffset;
     }
-    const { findings, foreignPaths, ...summary } = recovered.report;
+    const { findings, foreignPaths, damages, ...summary } = recovered.report;
     if (aborted || summary.cutBytes > 0) log.info(summary, "recovered");
+    if (summary.lostBytes > 0) log.error(summary, "the log is shorter than it was");
+    if (damages.length > 0) log.error({ damages }, "in the midst of the log there is what is no record");
     if (findings.length > 0) log.warn({ findings }, "records that do not fit their queues");
     if (foreignPaths.length > 0) log.warn({ foreignPaths }, "paths that are no queues are left alone");
     return recovered;
@@ -215,15 +219,31 @@ class Opening {
     return {
       onArrivals: () => this.#events.onArrivals(),
       onSynced: (synced) => {
-        this.#checkpoints?.dispatchSynced(synced);
-        this.#checkpoints?.save().catch((error: CometError) => this.#events.onFailure(error));
+        if (this.#checkpoints?.dispatchSynced(synced)) void this.#saveNotes();
       },
       onFinding: (text, phyOffset) => log.warn({ phyOffset }, `a record does not fit its queue: ${text}`),
+      onStalled: (text) => log.error({}, `messages are taken, but cannot be read before there is room: ${text}`),
       onFailure: (error) => this.#events.onFailure(error),
     };
   }
 
-  #startDispatch(thread: DispatchThread | undefined, segments: SegmentQueue, position: number): Dispatch {
+  /** Without them the next start merely reads more of the log. */
+  async #saveNotes(): Promise<void> {
+    try {
+      await this.#checkpoints?.save();
+    } catch (error) {
+      const failure = error as CometError;
+      if (failure.code !== "COMETMQ_DISK_FULL") this.#events.onFailure(failure);
+      else this.#settings.log.warn({ err: failure }, "no room for the checkpoint: the next start would read more");
+    }
+  }
+
+  #startDispatch(
+    thread: DispatchThread | undefined,
+    segments: SegmentQueue,
+    position: number,
+    counts: DerivedCounts,
+  ): Dispatch {
     const { disk, paths, clock, segmentBytes, queueFileBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
     const queues = this.#queues.all.map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
     const readyEnd = segments.endOffset;
@@ -243,6 +263,7 @@ class Opening {
         indexEnabled,
         delayLevels,
         position,
+        counts,
         readyEnd,
         syncIntervalMs: this.#settings.syncIntervalMs,
       });
@@ -265,6 +286,7 @@ class Opening {
       index: openIndexSink(loadIndex(disk, paths.index, indexSizes, indexEnabled), clock),
       delayLevels,
       position,
+      counts,
       onFinding: ({ phyOffset, problem, topic, queueId }) =>
         this.#settings.log.warn({ phyOffset }, `a record does not fit its queue: ${problem}: ${topic} ${queueId}`),
     });
@@ -294,7 +316,7 @@ class Opening {
       intervalMs: flushIntervalMs,
       flushedPosition: commitLog.appendPosition,
       onFlushed: (position, storeTimestamp) => {
-        checkpoints.logFlushed(storeTimestamp);
+        if (checkpoints.logFlushed(position, storeTimestamp)) void this.#saveNotes();
         this.#events.onFlushed(position);
       },
       onFailure: (error) => this.#events.onFailure(error),

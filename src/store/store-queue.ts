@@ -50,6 +50,10 @@ export class StoreQueues {
     return queue;
   }
 
+  topics(): IterableIterator<string> {
+    return this.#byTopic.keys();
+  }
+
   ofTopic(topic: string): Iterable<StoreQueue> {
     return this.#byTopic.get(topic)?.values() ?? [];
   }

@@ -2,7 +2,7 @@
  * Drives Apache's unmodified Java clients against a server and judges it by their answers: the cases of cases.txt, then
  * a bulk of messages that must all arrive, whole and in order. Prints one line a case and the count at the end.
  *
- *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on free ports
+ *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on ports that were free
  *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
  *   --only REGEX                                  other cases than the listed ones, by name without the client
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
@@ -11,6 +11,7 @@
  */
 import { spawn } from "node:child_process";
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
@@ -139,7 +140,8 @@ async function startServer() {
   const serving = new Promise((resolve) => {
     ready = resolve;
   });
-  const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), "--namesrv-port", "0", "--broker-port", "0"];
+  const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort())];
+  const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), ...ports];
   const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
     if (line.startsWith("ready")) ready(line);
   });
@@ -156,6 +158,25 @@ async function startServer() {
   }
   say(`# ${line}`);
   return { namesrv, broker, stop: () => stopServer(server) };
+}
+
+/** A broker that is told its port listens on the one 2 below as well: both are free, or were a moment ago. */
+async function freeBrokerPort() {
+  for (;;) {
+    const upper = await listen(0);
+    const { port } = upper.address();
+    const lower = await listen(port - 2).catch(() => undefined);
+    upper.close();
+    lower?.close();
+    if (lower !== undefined) return port;
+  }
+}
+
+function listen(port) {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().once("error", reject);
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
 }
 
 /** A server that died meanwhile, or does not end with status 0 when asked to, has failed whatever the clients saw. */

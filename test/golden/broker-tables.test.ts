@@ -61,6 +61,7 @@ describe("config files", () => {
       { outcome: "loaded", problems: [] },
       { outcome: "loaded", problems: [] },
       { outcome: "loaded", problems: [] },
+      { outcome: "loaded", problems: [] },
     ]);
     const { groups, offsets, topics } = broker.context;
     expect(topics.get("GoldenOrder")).toMatchObject({ order: true, writeQueueNums: 2 });

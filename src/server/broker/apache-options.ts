@@ -16,40 +16,41 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     names(`
     accountStatsEnable accountStatsPrintZeroValues aclEnable allAckInSyncStateSet
     allowRecallWhenBrokerNotWriteable appendAckAsync appendCkAsync appendTopicForTimerDeleteKey asyncLearner
-    asyncSendEnable authenticationEnabled authorizationEnabled autoDeleteUnusedStats brokerFastFailureEnable
-    clientCloseSocketIfTimeout clientPooledByteBufAllocatorEnable coldCtrStrategyEnable
-    coldDataFlowControlEnable coldDataScanEnable combineCQEnableCheckSelf compatibleWithOldNameSrv
-    dataReadAheadEnable debugLockEnable disableCallbackExecutor disableConsumeIfConsumerReadSlowly
-    disableNettyWorkerGroup diskFallRecorded dispatchFromSenderThread duplicationEnable
-    enableAcceleratedRecovery enableAsyncReput enableAutoInSyncReplicas enableBatchPush
-    enableBroadcastOffsetStore enableBuildConsumeQueueConcurrently enableCalcFilterBitMap
-    enableCleanExpiredOffset enableCompaction enableConnectionMetrics enableConsumeQueueExt enableControllerMode
-    enableDLegerCommitLog enableDetailStat enableFastChannelEventProcess enableLagAndDlqMetrics enableLmq
-    enableLmqStats enableLogConsumeQueueRepeatedlyBuildWhenRecover enableMessageStoreMetrics enableMultiDispatch
+    asyncSendEnable authenticationEnabled authorizationEnabled autoDeleteUnusedStats
+    autoMessageVersionOnTopicLen brokerFastFailureEnable checkCRCOnRecover clientCloseSocketIfTimeout
+    clientPooledByteBufAllocatorEnable coldCtrStrategyEnable coldDataFlowControlEnable coldDataScanEnable
+    combineCQEnableCheckSelf compatibleWithOldNameSrv dataReadAheadEnable debugLockEnable
+    disableCallbackExecutor disableConsumeIfConsumerReadSlowly disableNettyWorkerGroup diskFallRecorded
+    dispatchFromSenderThread duplicationEnable enableAcceleratedRecovery enableAsyncReput
+    enableAutoInSyncReplicas enableBatchPush enableBroadcastOffsetStore enableBuildConsumeQueueConcurrently
+    enableCalcFilterBitMap enableCleanExpiredOffset enableCompaction enableConnectionMetrics
+    enableConsumeQueueExt enableControllerMode enabledAppendPropCRC enableDetailStat enableDLegerCommitLog
+    enableFastChannelEventProcess enableLagAndDlqMetrics enableLmq enableLmqStats
+    enableLogConsumeQueueRepeatedlyBuildWhenRecover enableMessageStoreMetrics enableMultiDispatch
     enableNetWorkFlowControl enableNotifyAfterPopOrderLockRelease enableNotifyBeforePopCalculateLag
     enablePopBatchAck enablePopBufferMerge enablePopLog enablePopMessageThreshold enablePopMetrics
     enableReconnectForGoAway enableRemoteEscape enableRemotingMetrics enableRequestMetrics enableRetryTopicV2
     enableRocksDBLog enableRunningFlagsInFlush enableScheduleAsyncDeliver enableScheduleMessageStats
     enableShutdownGracefully enableSingleTopicRegister enableSkipLongAwaitingAck enableSlaveActingMaster
-    enableSplitRegistration enableStatsMetrics enableTransactionMetrics enabledAppendPropCRC
-    estimateAccumulation fastFailIfNoBufferInStorePool fetchControllerAddrByDnsLookup
-    fetchNameSrvAddrByDnsLookup fetchNamesrvAddrByAddressServer filterSupportRetry flushCommitLogTimed
-    forceVerifyPropCRC haFlowControlEnable highSpeedMode indexFileReadEnable indexFileWriteEnable
-    indexRocksDBEnable initPopOffsetByCheckMsgInMem isBrokerContainer isInBrokerContainer isScanAvailableNameSrv
-    isolateLogEnable lockInStrictMode mappedFileSwapEnable metricsInDelta migrateAuthFromV1Enabled
+    enableSplitRegistration enableStatsMetrics enableTransactionMetrics estimateAccumulation
+    fastFailIfNoBufferInStorePool fetchControllerAddrByDnsLookup fetchNamesrvAddrByAddressServer
+    fetchNameSrvAddrByDnsLookup filterSupportRetry flushCommitLogTimed forceRegister forceVerifyPropCRC
+    haFlowControlEnable highSpeedMode indexFileReadEnable indexFileWriteEnable indexRocksDBEnable
+    initPopOffsetByCheckMsgInMem isBrokerContainer isInBrokerContainer isolateLogEnable isScanAvailableNameSrv
+    lockInStrictMode mappedFileSwapEnable messageIndexSafe metricsInDelta migrateAuthFromV1Enabled
     offsetCheckInSlave popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
     popConsumerKVServiceLog popResponseReturnActualRetryTopic printChannelGroups priorityOrderAsc
     putConsumeQueueDataByFileChannel readUnCommitted realTimeNotifyConsumerChange realTimePersistRocksDBConfig
     recallMessageEnable recheckReputOffsetFromCq recoverConcurrently retrieveMessageFromPopRetryTopicV1
     rocksdbCQDoubleWriteEnable searchBcqByCacheEnable serverLoadBalancerEnable serverNettyWorkerGroupEnable
-    serverPooledByteBufAllocatorEnable skipPreOnline skipWhenCKRePutReachMaxTimes storeReplyMessageEnable
-    syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics timerEnableDisruptor
-    timerEnableRetryUntilSuccess timerInterceptDelayLevel timerRecallToTimeWheelEnable
-    timerRecallToTimelineEnable timerRocksDBEnable timerRocksDBStopScan timerSkipUnknownError timerStopDequeue
-    timerStopEnqueue timerWarmEnable timerWheelSnapshotFlush transRocksDBEnable transWriteOriginTransHalfEnable
-    transferMsgByHeap transientStorePoolEnable useABSLock useEpollNativeSelector usePIDColdCtrStrategy
+    serverPooledByteBufAllocatorEnable skipPreOnline skipWhenCKRePutReachMaxTimes slaveReadEnable
+    storeReplyMessageEnable syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics
+    timerEnableDisruptor timerEnableRetryUntilSuccess timerInterceptDelayLevel timerRecallToTimelineEnable
+    timerRecallToTimeWheelEnable timerRocksDBEnable timerRocksDBStopScan timerSkipUnknownError timerStopDequeue
+    timerStopEnqueue timerWarmEnable timerWheelSnapshotFlush transferMsgByHeap transientStorePoolEnable
+    transRocksDBEnable transWriteOriginTransHalfEnable useABSLock useEpollNativeSelector usePIDColdCtrStrategy
     useReentrantLockWhenPutMessage useSeparateRetryQueue useSingleRocksDBForAllConfigs useStaticSubscription
-    useTLS wakeCommitWhenPutMessage wakeFlushWhenPutMessage warmMapedFileEnable writeWithoutMmap
+    wakeCommitWhenPutMessage wakeFlushWhenPutMessage warmMapedFileEnable writeWithoutMmap
     `),
   ],
   [
@@ -61,36 +62,37 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     broadcastOffsetExpireSecond brokerElectionPriority brokerHeartbeatInterval brokerNotActiveTimeoutMillis
     cgColdReadThreshold channelNotActiveInterval checkSyncStateSetPeriod cleanOfflineBrokerInterval
     cleanRocksDBDirtyCQIntervalMin cleanSwapedMapInterval clientAsyncSemaphoreValue
-    clientCallbackExecutorThreads clientChannelMaxIdleTimeSeconds clientManageThreadPoolNums
-    clientManagerThreadPoolQueueCapacity clientOnewaySemaphoreValue clientSocketRcvBufSize
-    clientSocketSndBufSize clientWorkerThreads combineCQMaxExtraSearchCommitLogFiles commercialBaseCount
-    commercialSizePerMsg commitCommitLogLeastPages commitCommitLogThoroughInterval commitIntervalCommitLog
-    commitLogForceSwapMapInterval commitLogSwapMapInterval commitLogSwapMapReserveFileNum
+    clientCallbackExecutorThreads clientChannelMaxIdleTimeSeconds clientManagerThreadPoolQueueCapacity
+    clientManageThreadPoolNums clientOnewaySemaphoreValue clientSocketRcvBufSize clientSocketSndBufSize
+    clientWorkerThreads combineCQMaxExtraSearchCommitLogFiles commercialBaseCount commercialSizePerMsg
+    commitCommitLogLeastPages commitCommitLogThoroughInterval commitIntervalCommitLog
+    commitLogForceSwapMapInterval commitLogRecoverMaxNum commitLogSwapMapInterval commitLogSwapMapReserveFileNum
     compactionCqMappedFileSize compactionMappedFileSize compactionScheduleInternal compactionThreadNum
-    connectTimeoutMillis consumerFallbehindThreshold consumerManageThreadPoolNums
-    consumerManagerThreadPoolQueueCapacity controllerHeartBeatTimeoutMills correctLogicMinOffsetForceInterval
-    correctLogicMinOffsetSleepInterval defaultPopShareQueueNum delayOffsetUpdateVersionStep
-    deleteCommitLogFilesInterval deleteConsumeQueueFilesInterval deleteFileBatchMax
-    destroyMapedFileIntervalForcibly disappearTimeAfterStart dispatchCqCacheNum dispatchCqThreads
-    endTransactionPoolQueueCapacity endTransactionThreadPoolNums expectConsumerNumUseFilter
-    fetchNamesrvAddrInterval filterDataCleanTimeSpan flushConsumeQueueLeastPages
-    flushConsumeQueueThoroughInterval flushConsumerOffsetHistoryInterval flushDelayOffsetInterval
-    flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile forwardTimeout globalColdReadThreshold
-    haHousekeepingInterval haListenPort haMaxGapNotInSync haMaxTimeSlaveNotCatchup haSendHeartbeatInterval
-    haTransferBatchSize heartbeatThreadPoolNums heartbeatThreadPoolQueueCapacity inSyncReplicas
-    litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity loadBalancePollNameServerInterval
-    loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity logicQueueForceSwapMapInterval
-    logicQueueSwapMapInterval logicQueueSwapMapReserveFileNum mappedFileSizeConsumeQueueExt
-    mappedFileSizeTimerLog mapperFileSizeBatchConsumeQueue maxAsyncPutMessageRequests maxBatchDeleteFilesNum
-    maxChecksumRange maxConsumeQueueScan maxErrorRateOfBloomFilter maxHaTransferByteInSecond
-    maxLmqConsumeQueueNum maxMsgsNumBatch maxOffsetMapSize maxPopPollingSize maxReconnectIntervalTimeSeconds
-    maxRecoveryCommitlogFiles maxRocksDBIndexQueryDays maxSlaveResendLength maxStatsIdleTimeInMinutes
-    maxTopicLength memTableFlushIntervalMs metricGrpcExporterIntervalInMills metricGrpcExporterTimeOutInMills
-    metricLoggingExporterIntervalInMills metricsOtelCardinalityLimit metricsPromExporterPort minInSyncReplicas
-    popCkMaxBufferSize popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut
-    popFromRetryProbability popFromRetryProbabilityForPriority popInflightMessageThreshold
-    popLongPollingForceNotifyInterval popPollingMapExpireTimeSeconds popPollingMapSize popPollingSize
-    popReviveConcurrency popReviveMaxAttemptTimes popReviveMaxReturnSizePerRead printChannelGroupsMinNum
+    connectTimeoutMillis consumerFallbehindThreshold consumerManagerThreadPoolQueueCapacity
+    consumerManageThreadPoolNums controllerHeartBeatTimeoutMills correctLogicMinOffsetForceInterval
+    correctLogicMinOffsetSleepInterval defaultPopShareQueueNum deleteCommitLogFilesInterval
+    deleteConsumeQueueFilesInterval deleteFileBatchMax destroyMapedFileIntervalForcibly disappearTimeAfterStart
+    dispatchCqCacheNum dispatchCqThreads endTransactionPoolQueueCapacity endTransactionThreadPoolNums
+    expectConsumerNumUseFilter fetchNamesrvAddrInterval filterDataCleanTimeSpan flushCommitLogLeastPages
+    flushCommitLogThoroughInterval flushConsumeQueueLeastPages flushConsumeQueueThoroughInterval
+    flushConsumerOffsetHistoryInterval flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile forwardTimeout
+    globalColdReadThreshold haHousekeepingInterval haListenPort haMaxGapNotInSync haMaxTimeSlaveNotCatchup
+    haSendHeartbeatInterval haTransferBatchSize heartbeatThreadPoolNums heartbeatThreadPoolQueueCapacity
+    inSyncReplicas litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
+    loadBalancePollNameServerInterval loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity
+    logicQueueForceSwapMapInterval logicQueueSwapMapInterval logicQueueSwapMapReserveFileNum
+    mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog mapperFileSizeBatchConsumeQueue
+    maxAsyncPutMessageRequests maxBatchDeleteFilesNum maxChecksumRange maxConsumeQueueScan
+    maxErrorRateOfBloomFilter maxHaTransferByteInSecond maxLmqConsumeQueueNum maxMsgsNumBatch maxOffsetMapSize
+    maxPopPollingSize maxReconnectIntervalTimeSeconds maxRecoveryCommitlogFiles maxRocksDBIndexQueryDays
+    maxSlaveResendLength maxStatsIdleTimeInMinutes maxTopicLength maxTransferBytesOnMessageInDisk
+    maxTransferCountOnMessageInDisk memTableFlushIntervalMs metricGrpcExporterIntervalInMills
+    metricGrpcExporterTimeOutInMills metricLoggingExporterIntervalInMills metricsOtelCardinalityLimit
+    metricsPromExporterPort minInSyncReplicas osPageCacheBusyTimeOutMills popCkMaxBufferSize
+    popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut popFromRetryProbability
+    popFromRetryProbabilityForPriority popInflightMessageThreshold popLongPollingForceNotifyInterval
+    popPollingMapExpireTimeSeconds popPollingMapSize popPollingSize popReviveConcurrency
+    popReviveMaxAttemptTimes popReviveMaxReturnSizePerRead printChannelGroupsMinNum
     processReplyMessageThreadPoolNums pullBatchMaxMessageCount pullMessageThreadPoolNums
     pullThreadPoolQueueCapacity putMessageFutureThreadPoolNums putMessageTimeout putMsgIndexHightWater
     putThreadPoolQueueCapacity queryMessageThreadPoolNums queryThreadPoolQueueCapacity recoverThreadPoolNums
@@ -101,19 +103,19 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
     serverOnewaySemaphoreValue serverSelectorThreads serverSocketBacklog serverSocketRcvBufSize
     serverSocketSndBufSize serverWorkerThreads sharedByteBufferNum shutdownWaitTimeSeconds slaveTimeout
-    spinLockCollisionRetreatOptimalDegree splitRegistrationSize statRocksDBCQIntervalSec
-    statefulAuthenticationCacheExpiredSecond statefulAuthenticationCacheMaxNum
-    statefulAuthorizationCacheExpiredSecond statefulAuthorizationCacheMaxNum syncBrokerMemberGroupPeriod
-    syncBrokerMetadataPeriod syncControllerMetadataPeriod timerColdDataCheckIntervalMs timerCongestNumEachSlot
-    timerFlushIntervalMs timerGetMessageThreadNum timerMaxDelaySec timerMetricSmallThreshold timerPrecisionMs
-    timerProgressLogIntervalMs timerPutMessageThreadNum timerRocksDBPrecisionMs timerRocksDBRollIntervalHours
-    timerRocksDBRollRangeHours timerRollWindowSlot timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas
-    transactionCheckInterval transactionCheckMax transactionMetricFlushInterval transactionOpBatchInterval
-    transactionOpMsgMaxSize transactionTimeOut transientStorePoolSize travelCqFileNumWhenGetMessage
-    updateNameServerAddrPeriod userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond
-    waitTimeMillsInAckQueue waitTimeMillsInAdminBrokerQueue waitTimeMillsInHeartbeatQueue
-    waitTimeMillsInLitePullQueue waitTimeMillsInPullQueue waitTimeMillsInSendQueue
-    waitTimeMillsInTransactionQueue writeBufferHighWaterMark writeBufferLowWaterMark
+    spinLockCollisionRetreatOptimalDegree splitRegistrationSize statefulAuthenticationCacheExpiredSecond
+    statefulAuthenticationCacheMaxNum statefulAuthorizationCacheExpiredSecond statefulAuthorizationCacheMaxNum
+    statRocksDBCQIntervalSec syncBrokerMemberGroupPeriod syncBrokerMetadataPeriod syncControllerMetadataPeriod
+    timerColdDataCheckIntervalMs timerCongestNumEachSlot timerFlushIntervalMs timerGetMessageThreadNum
+    timerMaxDelaySec timerMetricSmallThreshold timerPrecisionMs timerProgressLogIntervalMs
+    timerPutMessageThreadNum timerRocksDBPrecisionMs timerRocksDBRollIntervalHours timerRocksDBRollRangeHours
+    timerRollWindowSlot timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas transactionCheckInterval
+    transactionCheckMax transactionMetricFlushInterval transactionOpBatchInterval transactionOpMsgMaxSize
+    transactionTimeOut transientStorePoolSize travelCqFileNumWhenGetMessage updateNameServerAddrPeriod
+    userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond waitTimeMillsInAckQueue
+    waitTimeMillsInAdminBrokerQueue waitTimeMillsInHeartbeatQueue waitTimeMillsInLitePullQueue
+    waitTimeMillsInPullQueue waitTimeMillsInSendQueue waitTimeMillsInTransactionQueue writeBufferHighWaterMark
+    writeBufferLowWaterMark
     `),
   ],
   [
@@ -127,9 +129,9 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     names(`
     authConfigPath authenticationMetadataProvider authenticationProvider authenticationStrategy
     authenticationWhitelist authorizationMetadataProvider authorizationProvider authorizationStrategy
-    authorizationWhitelist bottomMostCompressionTypeForConsumeQueueStore brokerConfigPath clusterName
+    authorizationWhitelist bottomMostCompressionTypeForConsumeQueueStore brokerConfigPath brokerRole clusterName
     combineAssignOffsetCQType combineCQLoadingCQTypes combineCQPreferCQType configManagerVersion configName
-    controllerAddr dLegerGroup dLegerPeers dLegerSelfId defaultMessageRequestMode haMasterAddress
+    controllerAddr defaultMessageRequestMode dLegerGroup dLegerPeers dLegerSelfId haMasterAddress
     initAuthenticationUser innerClientAuthenticationCredentials messageStorePlugIn metricsExporterType
     metricsGrpcExporterHeader metricsGrpcExporterTarget metricsLabel metricsPromExporterHost preferredLeaderId
     readOnlyCommitLogStorePaths rocketmqHome rocksdbCompressionType socksProxyConfig storePathBrokerIdentity
@@ -150,12 +152,35 @@ export const UNBUILT_PROMISES: ReadonlyMap<string, string> = new Map([
   ["aclEnable", "false"],
   ["authenticationEnabled", "false"],
   ["authorizationEnabled", "false"],
-  ["useTLS", "false"],
   ["brokerRole", "ASYNC_MASTER"],
+  ["autoMessageVersionOnTopicLen", "true"],
   ["enableDLegerCommitLog", "false"],
   ["enableControllerMode", "false"],
   ["enableSlaveActingMaster", "false"],
   ["storeType", "default"],
+]);
+
+/** Apache's defaults of properties that its tools look for: shown (code 26) though nobody gave them. */
+export const SHOWN_DEFAULTS: ReadonlyMap<string, string> = new Map([
+  ["brokerRole", "ASYNC_MASTER"],
+  ["cgColdReadThreshold", "3145728"],
+  ["globalColdReadThreshold", "104857600"],
+  ["recallMessageEnable", "false"],
+  ["slaveReadEnable", "false"],
+  ["transactionCheckInterval", "30000"],
+  ["transactionCheckMax", "15"],
+  ["transactionTimeOut", "6000"],
+]);
+
+/**
+ * Properties that a running broker takes a new value of (code 25) and shows, though what they set is not there: tools set
+ * them without being asked to.
+ */
+export const SETTABLE_INERT: ReadonlySet<string> = new Set([
+  "recallMessageEnable",
+  "transactionCheckInterval",
+  "transactionCheckMax",
+  "transactionTimeOut",
 ]);
 
 const kindText: Readonly<Record<InertKind, string>> = {

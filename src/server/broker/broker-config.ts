@@ -6,7 +6,7 @@ import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
 import { formatProperties, parseProperties } from "../protocol/java-properties.js";
-import { INERT_OPTIONS, inertProblem, UNBUILT_PROMISES } from "./apache-options.js";
+import { INERT_OPTIONS, inertProblem, SETTABLE_INERT, SHOWN_DEFAULTS, UNBUILT_PROMISES } from "./apache-options.js";
 import { type BrokerConfig, OPTIONS, optionNamed } from "./broker-options.js";
 
 export interface ConfigReading {
@@ -75,43 +75,55 @@ export class BrokerSettings {
   readonly config: BrokerConfig;
   dataVersion: DataVersion;
   readonly #clock: Clock;
-  readonly #inert: ReadonlyMap<string, string>;
+  readonly #inert: Map<string, string>;
   /** Called after an update with the names that have a new value. */
   onChange: (names: readonly string[]) => void = () => {};
 
   constructor(reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>, clock: Clock) {
     this.config = reading.config;
-    this.#inert = reading.inert ?? new Map();
+    this.#inert = new Map([...SHOWN_DEFAULTS, ...(reading.inert ?? [])]);
     this.#clock = clock;
     this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
   }
 
   /** Takes all of `properties`, or none and says why. */
   update(properties: ReadonlyMap<string, string>): UpdateRefusal | undefined {
-    const values: [string, string | number | boolean][] = [];
     for (const [name, text] of properties) {
       const refusal = this.#refusalOf(name, text);
       if (refusal !== undefined) return refusal;
-      values.push([name, judge(name, text).value!]);
     }
+    if (properties.size === 0) return undefined;
     const target = this.config as unknown as Record<string, unknown>;
-    for (const [name, value] of values) target[name] = value;
-    if (values.length === 0) return undefined;
+    for (const [name, text] of properties) {
+      if (SETTABLE_INERT.has(name)) this.#inert.set(name, text.trim());
+      else target[name] = judge(name, text).value;
+    }
     this.dataVersion = nextDataVersion(this.dataVersion, this.#clock.nowMs());
-    this.onChange(values.map(([name]) => name));
+    this.onChange([...properties.keys()]);
     return undefined;
   }
 
-  /** Every property and its value, as code 26 answers. */
+  /** The value of a property that changes nothing here, if there is one to show. */
+  shown(name: string): string | undefined {
+    return this.#inert.get(name);
+  }
+
+  /** Every property but the secret ones and its value, as code 26 answers. */
   format(): string {
     const properties = new Map<string, string | number | boolean>(this.#inert);
-    for (const [name, value] of Object.entries(this.config)) properties.set(name, value);
+    for (const [name, value] of Object.entries(this.config)) {
+      if (optionNamed(name)?.secret !== true) properties.set(name, value);
+    }
     return formatProperties(properties);
   }
 
   #refusalOf(name: string, text: string): UpdateRefusal | undefined {
     if (this.#isBlacklisted(name)) return { kind: "blacklisted", remark: "Can not update config in black list." };
     const option = optionNamed(name);
+    if (SETTABLE_INERT.has(name)) {
+      const { problem } = judge(name, text);
+      return problem === undefined ? undefined : { kind: "wrong", remark: problem };
+    }
     if (option === undefined) {
       const why = INERT_OPTIONS.has(name) ? "has no effect in CometMQ" : "is no property of a broker";
       return { kind: "unknown", remark: `${shorten(name)} ${why}; nothing was changed.` };

@@ -1,6 +1,7 @@
 /**
  * The properties that a broker of CometMQ goes by, under Apache's names: type, bounds, default, and whether the running
- * broker takes a new value (code 25). Defaults are Apache's but for what it listens on: loopback unless told otherwise.
+ * broker takes a new value (code 25). Defaults are Apache's, but it listens on loopback unless told otherwise, and has a
+ * topic for traces.
  */
 import { homedir, hostname } from "node:os";
 import { isSafeName } from "./names.js";
@@ -11,6 +12,8 @@ export interface Option<T extends string | number | boolean> {
   readonly runtime: boolean;
   /** Completes the sentence "expected …". */
   readonly expects: string;
+  /** Not told to anybody (code 26). */
+  readonly secret?: boolean;
   /** Undefined when `text` is no such value. */
   readonly parse: (text: string) => T | undefined;
 }
@@ -44,6 +47,10 @@ function text(
   return { initial, runtime, expects, parse: (given) => (pattern.test(given) ? given : undefined) };
 }
 
+function secret(): Option<string> {
+  return { ...text(""), secret: true };
+}
+
 function oneOf<const T extends string>(initial: T, ...others: T[]): Option<T> {
   const values = [initial, ...others];
   return { initial, runtime: false, expects: values.join(" or "), parse: (given) => values.find((v) => v === given) };
@@ -70,11 +77,11 @@ export const OPTIONS = {
   brokerId: integer(0, 0, Number.MAX_SAFE_INTEGER),
   /** Empty: each client is told the address it came by. */
   brokerIP1: text(""),
+  /** Where slaves would find the log; empty: at the address above. */
   brokerIP2: text(""),
   bindAddress: text("127.0.0.1"),
   listenPort: integer(10911, 0, 65535),
   namesrvAddr: text(""),
-  brokerRole: oneOf<"ASYNC_MASTER" | "SYNC_MASTER" | "SLAVE">("ASYNC_MASTER", "SYNC_MASTER", "SLAVE"),
   brokerPermission: integer(6, 0, 7, RUNTIME),
   storePathRootDir: text(`${homedir()}/store`),
   /** Empty: `commitlog` under storePathRootDir. */
@@ -86,7 +93,8 @@ export const OPTIONS = {
   autoCreateTopicEnable: flag(true, RUNTIME),
   clusterTopicEnable: flag(true),
   brokerTopicEnable: flag(true),
-  traceTopicEnable: flag(false),
+  /** On, unlike Apache's: without the topic a short-lived client that traces loses what it traced. */
+  traceTopicEnable: flag(true),
   msgTraceTopicName: topicPart("RMQ_SYS_TRACE_TOPIC"),
   reviveQueueNum: integer(8, 1, 4096),
   timerWheelEnable: flag(true),
@@ -109,32 +117,49 @@ export const OPTIONS = {
   flushConsumerOffsetInterval: integer(5000, 10, INT_MAX, RUNTIME),
   consumerOffsetUpdateVersionStep: integer(500, 1, INT_MAX, RUNTIME),
   useServerSideResetOffset: flag(true, RUNTIME),
+  flushDelayOffsetInterval: integer(10_000, 10, INT_MAX, RUNTIME),
+  delayOffsetUpdateVersionStep: integer(200, 1, INT_MAX, RUNTIME),
 
   // Send and pull
   maxMessageSize: integer(4194304, 1, 1073741824, RUNTIME),
   regionId: text("DefaultRegion"),
   traceOn: flag(true, RUNTIME),
   startAcceptSendRequestTimeStamp: integer(0, 0, Number.MAX_SAFE_INTEGER),
-  autoMessageVersionOnTopicLen: flag(true),
   longPollingEnable: flag(true, RUNTIME),
   shortPollingTimeMills: integer(1000, 1, INT_MAX, RUNTIME),
   litePullMessageEnable: flag(true, RUNTIME),
-  slaveReadEnable: flag(false, RUNTIME),
   maxTransferBytesOnMessageInMemory: integer(262144, 1, INT_MAX, RUNTIME),
   maxTransferCountOnMessageInMemory: integer(32, 1, INT_MAX, RUNTIME),
-  maxTransferBytesOnMessageInDisk: integer(65536, 1, INT_MAX, RUNTIME),
-  maxTransferCountOnMessageInDisk: integer(8, 1, INT_MAX, RUNTIME),
   maxFilterMessageSize: integer(16000, 20, INT_MAX, RUNTIME),
   accessMessageInMemoryMaxRatio: integer(40, 1, 100, RUNTIME),
-  osPageCacheBusyTimeOutMills: integer(1000, 1, INT_MAX, RUNTIME),
   defaultQueryMaxNum: integer(32, 1, 1024, RUNTIME),
   serverChannelMaxIdleTimeSeconds: integer(120, 0, INT_MAX),
 
   // Name servers
   registerNameServerPeriod: integer(30_000, 10, INT_MAX),
   registerBrokerTimeoutMills: integer(24_000, 10, INT_MAX),
-  forceRegister: flag(true),
   compressedRegister: flag(false),
+
+  // TLS, by the names of Apache's tls.properties and system properties
+  "tls.server.mode": oneOf<"permissive" | "disabled" | "enforcing">("permissive", "disabled", "enforcing"),
+  /** Only for a loopback port without a certificate. */
+  "tls.test.mode.enable": flag(true),
+  "tls.server.keyPath": text(""),
+  "tls.server.keyPassword": secret(),
+  "tls.server.certPath": text(""),
+  "tls.server.trustCertPath": text(""),
+  "tls.server.need.client.auth": oneOf<"none" | "optional" | "require">("none", "optional", "require"),
+  "tls.server.authClient": flag(false),
+  "tls.ciphers": text(""),
+  "tls.protocols": text(""),
+  /** Speaks TLS with name servers; also without it where `tls.server.mode` is enforcing. */
+  "tls.enable": flag(false),
+  useTLS: flag(false),
+  "tls.client.keyPath": text(""),
+  "tls.client.keyPassword": secret(),
+  "tls.client.certPath": text(""),
+  "tls.client.trustCertPath": text(""),
+  "tls.client.authServer": flag(false),
 
   // Store
   mappedFileSizeCommitLog: integer(1073741824, 4096, INT_MAX),
@@ -142,14 +167,9 @@ export const OPTIONS = {
   maxHashSlotNum: integer(5000000, 1, 100_000_000),
   maxIndexNum: integer(20000000, 2, 100_000_000),
   messageIndexEnable: flag(true),
-  messageIndexSafe: flag(false),
   flushDiskType: oneOf<"ASYNC_FLUSH" | "SYNC_FLUSH">("ASYNC_FLUSH", "SYNC_FLUSH"),
   flushIntervalCommitLog: integer(500, 1, INT_MAX),
-  flushCommitLogLeastPages: integer(4, 0, INT_MAX),
-  flushCommitLogThoroughInterval: integer(10_000, 1, INT_MAX),
   syncFlushTimeout: integer(5000, 1, INT_MAX, RUNTIME),
-  checkCRCOnRecover: flag(true),
-  commitLogRecoverMaxNum: integer(10, 1, INT_MAX),
   messageDelayLevel: text(
     "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
     false,

@@ -5,12 +5,10 @@
 import type { Clock } from "../../base/clock.js";
 import { entryOf } from "./entry-of.js";
 import { Meter } from "./meter.js";
+import { StatsItem } from "./stats-item.js";
 import type { Topic } from "./topic-config.js";
 
-export const SAMPLE_MS = 10_000;
 const TEN_MINUTES_SAMPLES = 61;
-const MINUTE_SAMPLES = 7;
-const MINUTE_INTERVALS = 6;
 const LATENCY_MS_MAX = 1023;
 
 /** Counts at the last two midnights, for "today" and "yesterday". */
@@ -24,6 +22,14 @@ class DayCount {
   }
 }
 
+/** What one group reads of one topic. */
+export class GroupGets {
+  readonly nums = new StatsItem();
+  readonly sizes = new StatsItem();
+  /** Messages that the group gave back. */
+  readonly sendBacks = new StatsItem();
+}
+
 export class BrokerStats {
   readonly startedMs: number;
   /** Messages stored. */
@@ -33,6 +39,9 @@ export class BrokerStats {
   readonly getsMissed = new Meter(TEN_MINUTES_SAMPLES);
   /** Messages sent to consumers. */
   readonly transferred = new Meter(TEN_MINUTES_SAMPLES);
+  /** `puts` and `transferred` once more, by the minute, hour and day. */
+  readonly brokerPuts = new StatsItem();
+  readonly brokerGets = new StatsItem();
   putBytes = 0;
   putsFailed = 0;
   putTimeMsMax = 0;
@@ -41,9 +50,10 @@ export class BrokerStats {
   readonly getsByDay = new DayCount();
   readonly #putTimes = new Float64Array(LATENCY_MS_MAX + 1);
   /** Group to topic. */
-  readonly #groupGets = new Map<string, Map<string, Meter>>();
+  readonly #groupGets = new Map<string, Map<string, GroupGets>>();
   readonly #clock: Clock;
   #day: string;
+  #tick = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -53,7 +63,8 @@ export class BrokerStats {
 
   /** `bytes` is of all `count` records. */
   recordPut(topic: Topic, count: number, bytes: number): void {
-    topic.puts.total += count;
+    topic.puts.add(count);
+    topic.putSizes.add(bytes);
     this.puts.total += count;
     this.putBytes += bytes;
   }
@@ -63,30 +74,39 @@ export class BrokerStats {
     this.#putTimes[Math.max(0, Math.min(LATENCY_MS_MAX, Math.floor(elapsedMs)))]! += 1;
   }
 
-  /** `count` messages went to a consumer; 0 when there were none. `meter` is of `groupGets`. */
-  recordGet(meter: Meter, count: number): void {
+  recordGetTime(elapsedMs: number): void {
+    if (elapsedMs > this.getTimeMsMax) this.getTimeMsMax = elapsedMs;
+  }
+
+  /** `count` messages of `bytes` went to a consumer; 0 when there were none. `gets` is of `groupGets`. */
+  recordGet(gets: GroupGets, count: number, bytes: number): void {
     if (count === 0) {
       this.getsMissed.total++;
       return;
     }
     this.getsFound.total++;
     this.transferred.total += count;
-    meter.total += count;
+    gets.nums.add(count);
+    gets.sizes.add(bytes);
   }
 
-  /** The one meter for what `group` reads of `topic`; callers may keep it. */
-  groupGets(group: string, topic: string): Meter {
-    const topics = entryOf(this.#groupGets, group, () => new Map<string, Meter>());
-    return entryOf(topics, topic, () => new Meter(MINUTE_SAMPLES));
+  /** The one count of what `group` reads of `topic`; callers may keep it. */
+  groupGets(group: string, topic: string): GroupGets {
+    const topics = entryOf(this.#groupGets, group, () => new Map<string, GroupGets>());
+    return entryOf(topics, topic, () => new GroupGets());
+  }
+
+  findGroupGets(group: string, topic: string): GroupGets | undefined {
+    return this.#groupGets.get(group)?.get(topic);
   }
 
   /** Messages a second over the last minute. */
   topicPutTps(topic: Topic): number {
-    return topic.puts.rate(MINUTE_INTERVALS);
+    return topic.puts.minute().tps;
   }
 
   groupGetTps(group: string, topic: string): number {
-    return this.#groupGets.get(group)?.get(topic)?.rate(MINUTE_INTERVALS) ?? 0;
+    return this.findGroupGets(group, topic)?.nums.minute().tps ?? 0;
   }
 
   forgetGroup(group: string): void {
@@ -114,13 +134,31 @@ export class BrokerStats {
   sample(topics: Iterable<Topic>): void {
     const nowMs = this.#clock.monotonicMs();
     for (const meter of [this.puts, this.getsFound, this.getsMissed, this.transferred]) meter.sample(nowMs);
-    for (const topic of topics) topic.puts.sample(nowMs);
-    for (const meters of this.#groupGets.values()) for (const meter of meters.values()) meter.sample(nowMs);
+    this.brokerPuts.total = this.puts.total;
+    this.brokerGets.total = this.transferred.total;
+    for (const item of this.#items(topics)) item.sample(nowMs, this.#tick);
+    this.#tick++;
     const day = dayOf(this.#clock.nowMs());
     if (day === this.#day) return;
     this.#day = day;
     this.putsByDay.roll(this.puts.total);
     this.getsByDay.roll(this.transferred.total);
+  }
+
+  *#items(topics: Iterable<Topic>): Iterable<StatsItem> {
+    yield this.brokerPuts;
+    yield this.brokerGets;
+    for (const { puts, putSizes } of topics) {
+      yield puts;
+      yield putSizes;
+    }
+    for (const gets of this.#groupGets.values()) {
+      for (const { nums, sizes, sendBacks } of gets.values()) {
+        yield nums;
+        yield sizes;
+        yield sendBacks;
+      }
+    }
   }
 }
 

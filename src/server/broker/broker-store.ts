@@ -1,9 +1,13 @@
 /** An open message store as the broker's tables ask for it. */
 import { totalmem } from "node:os";
+import { UnitBatch } from "../../consumequeue/unit.js";
 import type { MessageStore } from "../../store/message-store.js";
 import type { QueueHandle } from "../../store/types.js";
 import type { BrokerConfig } from "./broker-options.js";
-import type { Boundary, IndexKind, KeyQueryResult, StorePort } from "./store-port.js";
+import type { Boundary, IndexKind, KeyQueryResult, StorePort, StoreUnit } from "./store-port.js";
+
+const TWO_32 = 4294967296;
+const UNITS_AT_ONCE = 64;
 
 export class BrokerStore implements StorePort {
   readonly #store: MessageStore;
@@ -41,6 +45,20 @@ export class BrokerStore implements StorePort {
     return this.#store.lookUp.messageTimestamp(queue, queueOffset);
   }
 
+  readUnits(queue: QueueHandle, fromOffset: number, countMax: number): StoreUnit[] {
+    const units: StoreUnit[] = [];
+    const batch = new UnitBatch(UNITS_AT_ONCE);
+    while (units.length < countMax) {
+      const count = this.#store.lookUp.readUnits(queue, fromOffset + units.length, batch);
+      for (let i = 0; i < count && units.length < countMax; i++) {
+        const tagsCode = batch.tagsCodeHigh[i]! * TWO_32 + (batch.tagsCodeLow[i]! >>> 0);
+        units.push({ phyOffset: batch.phyOffset[i]!, sizeBytes: batch.sizeBytes[i]!, tagsCode });
+      }
+      if (count === 0) break;
+    }
+    return units;
+  }
+
   /** As Apache estimates it: less than accessMessageInMemoryMaxRatio per cent of memory behind the log's end. */
   isInMemory(queue: QueueHandle, queueOffset: number): boolean {
     const maxOffset = this.#store.maxOffset(queue);
@@ -66,6 +84,10 @@ export class BrokerStore implements StorePort {
     endMs: number,
   ): KeyQueryResult {
     return this.#store.lookUp.queryByKey(topic, key, kind, countMax, beginMs, endMs);
+  }
+
+  topics(): string[] {
+    return this.#store.topics();
   }
 
   deleteTopic(topic: string): void {

@@ -16,13 +16,20 @@ import type { ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
 import { type BrokerContext, openBrokerContext } from "./context.js";
+import { FlushWaiters } from "./flush-waiters.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { registerTableProcessors } from "./processors.js";
 import { PullMessage } from "./pull-message.js";
 import { advertisedHost, hostPort, Registration } from "./registration.js";
 import { registerResetOffset } from "./reset-offset.js";
+import { ScheduleMessageService } from "./schedule-message.js";
+import { SendBack } from "./send-back.js";
 import { SendMessage } from "./send-message.js";
 import { StoreHosts } from "./store-hosts.js";
+import { tlsClientOptions, tlsServerOptions } from "./tls-config.js";
+
+/** Where clients with `vipChannelEnabled` look for a broker: so far below the port that they are told. */
+const FAST_PORT_OFFSET = 2;
 
 export interface BrokerOptions {
   readonly reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>;
@@ -42,6 +49,7 @@ export class Broker {
   readonly store: MessageStore;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
+  readonly #schedule: ScheduleMessageService;
   readonly #registration: Registration;
   readonly #housekeeping: Housekeeping;
   #closing: Promise<void> | undefined;
@@ -51,14 +59,17 @@ export class Broker {
     store: MessageStore,
     server: RemotingServer,
     pull: PullMessage,
-    routeTable: RouteTable | undefined,
+    schedule: ScheduleMessageService,
+    registration: Registration,
   ) {
     this.context = context;
     this.store = store;
     this.#server = server;
     this.#pull = pull;
-    this.#registration = new Registration(context, routeTable);
+    this.#schedule = schedule;
+    this.#registration = registration;
     this.#housekeeping = startHousekeeping(context);
+    schedule.start();
   }
 
   /** Rejects with what keeps the store from opening or the port from being taken. */
@@ -79,17 +90,23 @@ export class Broker {
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);
-      const send = new SendMessage(context, store, new StoreHosts(() => port, config.brokerIP1));
-      send.register(processors);
+      const waiters = new FlushWaiters(clock);
+      store.onFlushed((position) => waiters.flushed(position));
       store.onFailure((error) => {
-        send.storeFailed();
+        waiters.failed();
         options.onFailure?.(error);
       });
+      const hosts = new StoreHosts(() => port, config.brokerIP1);
+      const schedule = new ScheduleMessageService(context, store);
+      new SendMessage(context, store, hosts, schedule, waiters).register(processors);
+      new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
       pull.register(processors);
       const server = new RemotingServer({
         host: config.bindAddress,
         port,
+        alsoPort: fastListenPort(port),
+        tls: tlsServerOptions(config, store.disk),
         name: "broker",
         processors,
         clock,
@@ -98,8 +115,9 @@ export class Broker {
       });
       await server.listen();
       port = server.port;
-      const broker = new Broker(context, store, server, pull, options.routeTable);
-      await broker.#registration.start();
+      const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
+      const broker = new Broker(context, store, server, pull, schedule, registration);
+      await registration.start();
       return broker;
     } catch (error) {
       await store.close();
@@ -128,6 +146,7 @@ export class Broker {
     // Who waits for the disk gets its answer before the connections go.
     if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
+    await this.#schedule.close();
     this.#housekeeping.close();
     await this.store.close();
   }
@@ -135,6 +154,11 @@ export class Broker {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Apache's second port. Nobody looks for it below a port that was chosen freely. */
+function fastListenPort(listenPort: number): number | undefined {
+  return listenPort > FAST_PORT_OFFSET ? listenPort - FAST_PORT_OFFSET : undefined;
 }
 
 function openBrokerStore(

@@ -44,7 +44,12 @@ function topicsToShow(
   return new Set(names.filter((name) => consumers.findSubscription(group, name) !== undefined));
 }
 
-function queueStats({ offsets, store }: BrokerContext, group: string, topic: Topic, queueId: number): FastjsonInput {
+export function queueStats(
+  { offsets, store }: Pick<BrokerContext, "offsets" | "store">,
+  group: string,
+  topic: Topic,
+  queueId: number,
+) {
   const queue = topicQueue(store, topic, queueId);
   const consumerOffset = Math.max(0, offsets.queryOffset(group, topic.name, queueId));
   const last = consumerOffset > 0 ? store.messageStoreTimestamp(queue, consumerOffset - 1) : 0;

@@ -8,9 +8,12 @@ import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
 import { ConsumerOffsetTable } from "./consumer-offset.js";
 import { ConsumerTable } from "./consumer-table.js";
+import { DelayOffsetTable } from "./delay-offset.js";
 import { JsonConfigFile, type LoadReport } from "./json-config-file.js";
+import { MessageRequestModeTable } from "./message-request-mode.js";
 import { ProducerTable } from "./producer-table.js";
 import { QueueLockTable } from "./queue-locks.js";
+import { StaticTopicTable } from "./static-topics.js";
 import type { StorePort } from "./store-port.js";
 import { SubscriptionGroupTable } from "./subscription-group.js";
 import { TopicTable } from "./topic-config.js";
@@ -26,8 +29,11 @@ export interface BrokerContext {
   readonly log: Logger;
   readonly store: StorePort;
   readonly topics: TopicTable;
+  readonly staticTopics: StaticTopicTable;
   readonly groups: SubscriptionGroupTable;
   readonly offsets: ConsumerOffsetTable;
+  readonly delayOffsets: DelayOffsetTable;
+  readonly requestModes: MessageRequestModeTable;
   readonly producers: ProducerTable;
   readonly consumers: ConsumerTable;
   readonly queueLocks: QueueLockTable;
@@ -65,7 +71,11 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const topics = new TopicTable({ config, clock, log, file: fileNamed("topics.json") });
   const groups = new SubscriptionGroupTable({ config, clock, log, file: fileNamed("subscriptionGroup.json") });
   const offsets = new ConsumerOffsetTable({ config, clock, log, file: fileNamed("consumerOffset.json") });
-  const loads = [topics.load(), groups.load(), offsets.load()];
+  const delayOffsets = new DelayOffsetTable({ config, clock, log, file: fileNamed("delayOffset.json") });
+  const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
+  const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
+  const tables = [topics, groups, offsets, delayOffsets, requestModes, staticTopics];
+  const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logReport(log, report);
   const context: BrokerContext = {
@@ -75,8 +85,11 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     log,
     store,
     topics,
+    staticTopics,
     groups,
     offsets,
+    delayOffsets,
+    requestModes,
     producers: new ProducerTable(config, clock, log),
     consumers: new ConsumerTable(config, clock, log),
     queueLocks: new QueueLockTable(clock, log),

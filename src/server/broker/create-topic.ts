@@ -32,7 +32,7 @@ function createTopicList(context: BrokerContext, { body }: Request, connection: 
   return createTopics(context, topics, connection);
 }
 
-function readTopicRequest({ header }: Request): TopicRequest {
+export function readTopicRequest({ header }: Request): TopicRequest {
   const topicFilterType = requiredText(header, "topicFilterType");
   if (topicFilterType !== "SINGLE_TAG" && topicFilterType !== "MULTI_TAG") {
     throw new CometError("COMETMQ_BAD_REQUEST", `topicFilterType = [${quoted(topicFilterType)}] value invalid.`);
@@ -66,7 +66,8 @@ function createTopics(context: BrokerContext, requests: readonly TopicRequest[],
   return savedAnswer(topics.saver, { ...SUCCESS, remark: "not set any response code" });
 }
 
-function problemOf({ config, topics }: BrokerContext, request: TopicRequest): string | undefined {
+/** What is wrong with the request, if anything. */
+export function problemOf({ config, topics }: BrokerContext, request: TopicRequest): string | undefined {
   const { topicName, attributes, perm } = request;
   const nameProblem = validateTopic(topicName);
   if (nameProblem !== "") return nameProblem;

@@ -33,8 +33,10 @@ function popRetryTopics(topic: string, group: string): string[] {
   return [`${retryTopic(group)}+${topic}`, `${retryTopic(group)}_${topic}`];
 }
 
-function deleteOne({ offsets, stats, store, topics }: BrokerContext, name: string): void {
+function deleteOne({ offsets, staticTopics, stats, store, topics }: BrokerContext, name: string): void {
   offsets.removeTopic(name);
+  staticTopics.delete(name);
+  staticTopics.saver.saveIfDirty();
   // The store knows no names but those of topics: nothing that a stranger writes becomes a path.
   if (!topics.delete(name)) return;
   stats.forgetTopic(name);

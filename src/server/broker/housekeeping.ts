@@ -1,7 +1,7 @@
 /** What the broker does on its own, at intervals: saves tables, forgets silent clients, samples its counters. */
 import type { Clock, Timer } from "../../base/clock.js";
-import { SAMPLE_MS } from "./broker-stats.js";
 import type { BrokerContext } from "./context.js";
+import { SAMPLE_MS } from "./stats-item.js";
 
 const SCAN_MS = 10_000;
 
@@ -12,7 +12,7 @@ export interface Housekeeping {
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
   const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
-  const savers = [topics.saver, groups.saver, offsets.saver];
+  const savers = [topics, context.staticTopics, groups, offsets, context.requestModes].map(({ saver }) => saver);
   const stops = [
     repeat(
       clock,

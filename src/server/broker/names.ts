@@ -7,6 +7,7 @@ export const DLQ_TOPIC_PREFIX = "%DLQ%";
 export const SYSTEM_TOPIC_PREFIX = "rmq_sys_";
 export const SYSTEM_GROUP_PREFIX = "CID_RMQ_SYS_";
 export const AUTO_CREATE_TOPIC = "TBW102";
+export const TRANSACTION_HALF_TOPIC = "RMQ_SYS_TRANS_HALF_TOPIC";
 
 export const TOPIC_LENGTH_MAX = 127;
 export const RETRY_OR_DLQ_TOPIC_LENGTH_MAX = 255;
@@ -20,7 +21,7 @@ const PATTERN = "contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$";
 /** Topics that clients may not send to. */
 const NOT_ALLOWED_SEND: ReadonlySet<string> = new Set([
   "SCHEDULE_TOPIC_XXXX",
-  "RMQ_SYS_TRANS_HALF_TOPIC",
+  TRANSACTION_HALF_TOPIC,
   "RMQ_SYS_TRANS_OP_HALF_TOPIC",
   "TRANS_CHECK_MAX_TIME_TOPIC",
   "SELF_TEST_TOPIC",
@@ -34,7 +35,7 @@ export const SYSTEM_TOPICS: readonly string[] = [
   AUTO_CREATE_TOPIC,
   "SCHEDULE_TOPIC_XXXX",
   "BenchmarkTest",
-  "RMQ_SYS_TRANS_HALF_TOPIC",
+  TRANSACTION_HALF_TOPIC,
   "RMQ_SYS_TRACE_TOPIC",
   "RMQ_SYS_TRANS_OP_HALF_TOPIC",
   "TRANS_CHECK_MAX_TIME_TOPIC",
@@ -88,6 +89,12 @@ export function isRetryTopic(topic: string): boolean {
 
 export function retryTopic(group: string): string {
   return RETRY_TOPIC_PREFIX + group;
+}
+
+/** The retry topics of POP name the topic too: `%RETRY%GROUP+TOPIC`, or `%RETRY%GROUP_TOPIC`, which cannot be told. */
+export function groupOfRetryTopic(topic: string): string {
+  const [group = "", name, ...rest] = topic.slice(RETRY_TOPIC_PREFIX.length).split("+");
+  return name === undefined || name === "" || rest.length > 0 ? topic.slice(RETRY_TOPIC_PREFIX.length) : group;
 }
 
 export function dlqTopic(group: string): string {

@@ -24,6 +24,8 @@ const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
 const NOTE_AGAIN_MS = 10_000;
+/** One look into a queue in so many is timed. */
+const TIMED_GETS = 64;
 const INT_MAX = 2147483647;
 /** As near as a number comes to it; `HeaderView.integer` has judged the digits. */
 const LONG_MAX = 2 ** 63;
@@ -78,6 +80,7 @@ export class PullMessage {
   };
   #code = 0;
   #remark = "";
+  #getTurn = 0;
 
   constructor(context: BrokerContext, store: MessageStore) {
     this.#context = context;
@@ -319,13 +322,17 @@ export class PullMessage {
     this.#limits.maxBytes = pull.maxBytes;
     // A pull that does not wait is told of everything acknowledged before it came.
     if (pull.suspendMs === 0 && pull.offset >= this.#store.maxOffset(pull.queue)) this.#store.catchUp();
+    const { clock, stats, offsets } = this.#context;
+    this.#getTurn = (this.#getTurn + 1) % TIMED_GETS;
+    const timed = this.#getTurn === 0;
+    const beginMs = timed ? clock.monotonicMs() : 0;
     const status = this.#store.get(pull.queue, pull.offset, this.#limits, pull.filter, result);
-    const { stats, offsets } = this.#context;
+    if (timed) stats.recordGetTime(clock.monotonicMs() - beginMs);
     let code = CODES[status];
     if (status === GetStatus.NO_MESSAGE_IN_QUEUE && pull.offset === 0) code = ResponseCode.PULL_NOT_FOUND;
     if (!last && this.#mayWait(pull, code, result)) return false;
     offsets.commitPullOffset(pull.group.name, pull.topic.name, pull.queue.queueId, result.nextBeginOffset);
-    stats.recordGet(stats.groupGets(pull.group.name, pull.topic.name), result.records.length);
+    stats.recordGet(stats.groupGets(pull.group.name, pull.topic.name), result.records.length, result.totalBytes);
     this.#answer(pull, connection, code, REMARKS[status]!);
     result.records.length = 0;
     return true;

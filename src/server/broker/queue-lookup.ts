@@ -11,3 +11,9 @@ export function existingQueue(context: BrokerContext, topicName: string, queueId
   const topic = context.topics.get(topicName);
   return topic !== undefined && hasQueue(topic, queueId) ? topicQueue(context.store, topic, queueId) : undefined;
 }
+
+/** The offset of the first message stored at or after `timestamp`; a negative time means the end of the queue. */
+export function offsetAtTime({ store }: BrokerContext, topic: Topic, queueId: number, timestamp: number): number {
+  const queue = topicQueue(store, topic, queueId);
+  return timestamp < 0 ? store.maxOffset(queue) : store.offsetByTime(queue, timestamp, "LOWER");
+}

@@ -9,8 +9,8 @@ import type { Timer } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { RemotingClient } from "../../remoting/client.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { RouteTable } from "../namesrv/route-table.js";
-import { NO_DATA_VERSION } from "../protocol/data-version.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
 import type { BrokerContext } from "./context.js";
 
@@ -58,13 +58,13 @@ export class Registration {
   #soon: Timer | undefined;
   #closed = false;
 
-  /** `routeTable` is the name server's of this process, if there is one. */
-  constructor(context: BrokerContext, routeTable: RouteTable | undefined) {
+  /** `routeTable` is the name server's of this process, if there is one; `tls` is for the others. */
+  constructor(context: BrokerContext, routeTable: RouteTable | undefined, tls?: TlsClientOptions) {
     this.#context = context;
     this.#routeTable = routeTable;
     const { clock, log } = context;
     const addresses = parseAddresses(context.config.namesrvAddr);
-    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log }));
+    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log, tls }));
   }
 
   /** Registers everywhere; resolves when every name server has answered or could not be reached. */
@@ -84,7 +84,7 @@ export class Registration {
 
   /** The name server of this process knows at once: a client that has just made a topic asks for its route next. */
   #topicsChanged(names: readonly string[]): void {
-    const { topics, config } = this.#context;
+    const { topics, staticTopics, config } = this.#context;
     for (const name of names) {
       const topic = topics.get(name);
       if (topic === undefined) continue;
@@ -92,6 +92,7 @@ export class Registration {
       const data = { brokerName: config.brokerName, readQueueNums, writeQueueNums, perm, topicSysFlag };
       this.#routeTable?.registerTopic(name, [data]);
     }
+    if (names.some((name) => staticTopics.get(name) !== undefined)) this.#registerHere();
     if (this.#soon !== undefined) return;
     this.#soon = this.#context.clock.schedule(CHANGE_DELAY_MS, () => {
       this.#soon = undefined;
@@ -103,17 +104,19 @@ export class Registration {
     const { config, brokerAddress } = this.#context;
     const brokerAddr = brokerAddress();
     const colon = brokerAddr.lastIndexOf(":");
-    const haServerAddr = `${brokerAddr.slice(0, colon)}:${Number(brokerAddr.slice(colon + 1)) + HA_PORT_OFFSET}`;
+    const haHost = config.brokerIP2 || brokerAddr.slice(0, colon);
+    const haServerAddr = `${haHost}:${Number(brokerAddr.slice(colon + 1)) + HA_PORT_OFFSET}`;
     const { brokerClusterName: clusterName, brokerName, brokerId } = config;
     return { clusterName, brokerName, brokerId, brokerAddr, haServerAddr };
   }
 
   #registerHere(): void {
-    const { topics } = this.#context;
+    const { staticTopics, topics } = this.#context;
     this.#routeTable?.register({
       ...this.#identity(),
       dataVersion: topics.dataVersion,
       topicConfigTable: topics.configs(),
+      topicQueueMappingInfoMap: staticTopics.infos(),
     });
   }
 
@@ -121,13 +124,13 @@ export class Registration {
     if (this.#closed) return;
     this.#registerHere();
     if (this.#clients.length === 0) return;
-    const { topics, config } = this.#context;
+    const { staticTopics, topics, config } = this.#context;
     const body = writeRegisterBrokerBody(
       {
         dataVersion: topics.dataVersion,
-        mappingDataVersion: NO_DATA_VERSION,
+        mappingDataVersion: staticTopics.dataVersion,
         topicConfigTable: topics.configs(),
-        topicQueueMappingInfoMap: new Map(),
+        topicQueueMappingInfoMap: staticTopics.infos(),
       },
       config.compressedRegister,
     );

@@ -1,7 +1,8 @@
 /**
  * Code 222: a group shall go on elsewhere (AdminBrokerProcessor.java#resetOffsetInner, the way that needs no client to
- * help). To be registered only together with a pull that takes resets (`queryThenEraseResetOffset`): until the group has
- * read from there, its commits do not count.
+ * help; without useServerSideResetOffset it is the clients' affair, see reset-offset-in-clients). To be registered only
+ * together with a pull that takes resets (`queryThenEraseResetOffset`): until the group has read from there, its commits
+ * do not count.
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
@@ -10,7 +11,8 @@ import { type Answer, failure, jsonAnswer, optionalInteger, quoted } from "../an
 import { requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
-import { hasQueue } from "./queue-lookup.js";
+import { hasQueue, offsetAtTime } from "./queue-lookup.js";
+import { resetOffsetInClients } from "./reset-offset-in-clients.js";
 import { savedAnswer } from "./saved-answer.js";
 import { serve } from "./serve.js";
 import { type Topic, topicQueue } from "./topic-config.js";
@@ -19,11 +21,10 @@ export function registerResetOffset(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, resetOffset);
 }
 
-function resetOffset(context: BrokerContext, { header }: Request): Answer {
+function resetOffset(context: BrokerContext, request: Request): Answer {
   const { config, groups, log, offsets, topics } = context;
-  if (!config.useServerSideResetOffset) {
-    return failure(ResponseCode.SYSTEM_ERROR, "CometMQ resets offsets with useServerSideResetOffset only.");
-  }
+  const { header } = request;
+  if (!config.useServerSideResetOffset) return resetOffsetInClients(context, request);
   const name = requiredText(header, "topic");
   const group = requiredText(header, "group");
   const timestamp = requiredInteger(header, "timestamp");
@@ -44,7 +45,7 @@ function resetOffset(context: BrokerContext, { header }: Request): Answer {
 
   const offsetTable = new Map<object, FastjsonInput>();
   for (const id of queueIds) {
-    const target = wanted ?? offsetAt(context, topic, id, timestamp);
+    const target = wanted ?? offsetAtTime(context, topic, id, timestamp);
     offsets.assignResetOffset(name, group, id, target);
     offsetTable.set(messageQueueJson({ topic: name, brokerName: config.brokerName, queueId: id }), target);
   }
@@ -58,10 +59,4 @@ function rangeProblem({ store }: BrokerContext, topic: Topic, queueId: number, o
   const max = store.maxOffset(queue);
   if (offset >= Math.max(0, min) && offset <= max + 1) return undefined;
   return `Target offset ${offset} not in consume queue range [${min}-${max}]`;
-}
-
-/** A negative time means the end of the queue. */
-function offsetAt({ store }: BrokerContext, topic: Topic, queueId: number, timestamp: number): number {
-  const queue = topicQueue(store, topic, queueId);
-  return timestamp < 0 ? store.maxOffset(queue) : store.offsetByTime(queue, timestamp, "LOWER");
 }

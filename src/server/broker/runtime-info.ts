@@ -9,8 +9,11 @@ import type { Processor } from "../../remoting/types.js";
 import { jsonAnswer } from "../answer.js";
 import { kvTableJson } from "../protocol/kv-table.js";
 import type { BrokerContext } from "./context.js";
+import { SCHEDULE_TOPIC } from "./default-topics.js";
 import type { Meter } from "./meter.js";
+import { hasQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";
+import { topicQueue } from "./topic-config.js";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
@@ -27,6 +30,7 @@ export function runtimeInfo(context: BrokerContext): Map<string, string> {
     Object.entries({
       ...countInfo(context),
       ...storeInfo(context),
+      ...delayInfo(context),
       ...queueInfo,
       brokerActive: "true",
       brokerVersionDesc: versionName(CURRENT_VERSION),
@@ -88,6 +92,19 @@ function storeInfo({ store }: BrokerContext): Record<string, string> {
     remainTransientStoreBufferNumbs: "2147483647",
     pageCacheLockTimeMills: "0",
   };
+}
+
+/** For each delay level in use: the next message to deliver, and the end of its queue. */
+function delayInfo({ delayOffsets, store, topics }: BrokerContext): Record<string, string> {
+  const topic = topics.get(SCHEDULE_TOPIC);
+  const info: Record<string, string> = {};
+  if (topic === undefined) return info;
+  for (const [level, offset] of delayOffsets.entries()) {
+    if (!hasQueue(topic, level - 1)) continue;
+    const maxOffset = Math.max(0, store.maxOffset(topicQueue(store, topic, level - 1)));
+    info[`scheduleMessageOffset_${level}`] = `${offset},${maxOffset}`;
+  }
+  return info;
 }
 
 const queueInfo: Readonly<Record<string, string>> = {

@@ -12,14 +12,17 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
-import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../../store/types.js";
+import { type MessageInput, PutStatus, type QueueHandle } from "../../store/types.js";
 import type { BrokerContext } from "./context.js";
-import { FlushWaiters } from "./flush-waiters.js";
+import { endOfRetries } from "./dead-letters.js";
+import type { FlushWaiters } from "./flush-waiters.js";
+import { emptyMessage, emptyPutResult } from "./message-copy.js";
 import { isNotAllowedSendTopic, isRetryTopic, validateTopic } from "./names.js";
 import { putRefusal, wrongField } from "./put-remark.js";
+import type { ScheduleMessageService } from "./schedule-message.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
-import { type Topic, topicQueue } from "./topic-config.js";
+import { Topic, topicQueue } from "./topic-config.js";
 
 /** Names of the fields: SendMessageRequestHeader, and its one-letter form SendMessageRequestHeaderV2. */
 interface FieldNames {
@@ -33,6 +36,7 @@ interface FieldNames {
   readonly properties: string;
   readonly reconsumeTimes: string;
   readonly unitMode: string;
+  readonly maxReconsumeTimes: string;
   readonly batch: string;
 }
 
@@ -47,6 +51,7 @@ const LONG_NAMES: FieldNames = {
   properties: "properties",
   reconsumeTimes: "reconsumeTimes",
   unitMode: "unitMode",
+  maxReconsumeTimes: "maxReconsumeTimes",
   batch: "batch",
 };
 
@@ -61,48 +66,52 @@ const LETTERS: FieldNames = {
   properties: "i",
   reconsumeTimes: "j",
   unitMode: "k",
+  maxReconsumeTimes: "l",
   batch: "m",
 };
 
 const PERM_WRITE = 2;
+/** One put in so many is timed. */
+const TIMED_PUTS = 64;
 const INT_MAX = 2147483647;
 const INT_MIN = -2147483648;
 /** sysFlag bits of the hosts and of transactions are the broker's to set. */
 const CLIENT_SYS_FLAGS = ~0x3c;
 const BATCH_TOPIC_LENGTH_MAX = 127;
-const EMPTY = Buffer.alloc(0);
 
 export class SendMessage {
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
   readonly #hosts: StoreHosts;
   readonly #properties: StoredProperties;
+  readonly #schedule: ScheduleMessageService;
   readonly #waiters: FlushWaiters;
-  readonly #message: MessageInput;
+  readonly #message = emptyMessage();
   readonly #batch: MessageInput[] = [];
   readonly #batchCursor = new MessageBatchCursor();
-  readonly #result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
+  readonly #result = emptyPutResult();
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
   /** Of the request at hand, as sent. */
   #queueId = 0;
   #defaultTopicQueueNums = 0;
+  #putTurn = 0;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
 
-  constructor(context: BrokerContext, store: MessageStore, hosts: StoreHosts) {
+  constructor(
+    context: BrokerContext,
+    store: MessageStore,
+    hosts: StoreHosts,
+    schedule: ScheduleMessageService,
+    waiters: FlushWaiters,
+  ) {
     this.#context = context;
     this.#store = store;
     this.#hosts = hosts;
+    this.#schedule = schedule;
+    this.#waiters = waiters;
     this.#properties = new StoredProperties(context.config);
-    this.#waiters = new FlushWaiters(context.clock);
-    this.#message = emptyMessage();
-    store.onFlushed((position) => this.#waiters.flushed(position));
-  }
-
-  /** The store has turned read-only: who waits for a sync is told that there will be none. */
-  storeFailed(): void {
-    this.#waiters.failed();
   }
 
   register(processors: Map<number, Processor>): void {
@@ -120,13 +129,12 @@ export class SendMessage {
     const sound = this.#fillNumbers(header, names) && this.#fillContent(request, names, isBatch, connection);
     const topic = sound ? this.#topic(header, names, connection) : undefined;
     const queue = topic === undefined ? undefined : this.#queue(topic, connection);
-    if (topic === undefined || queue === undefined) {
+    const target = queue === undefined ? undefined : this.#route(header, names, topic!, queue, isBatch);
+    if (queue === undefined || target === undefined) {
       this.#answerRefusal(header, connection);
       return;
     }
-    this.#message.queue = queue;
-    if (topic.topicFilterType === "MULTI_TAG") this.#message.sysFlag |= MULTI_TAGS_FLAG;
-    const status = isBatch ? this.#putBatch(request, topic) : this.#store.put(this.#message, this.#result);
+    const status = this.#put(request, target, isBatch);
     if (status !== PutStatus.PUT_OK) {
       if (this.#code === ResponseCode.SUCCESS) {
         const { code, remark } = putRefusal(status, this.#context.config.maxMessageSize, this.#store.failure);
@@ -136,8 +144,20 @@ export class SendMessage {
       this.#answerRefusal(header, connection);
       return;
     }
-    this.#context.stats.recordPut(topic, this.#result.count, this.#result.sizeBytes);
+    this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
+    if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
     this.#answer(header, connection, queue.queueId, isBatch);
+  }
+
+  /** The clock is looked at for one put of some; those that wait for the disk are timed when they are answered. */
+  #put(request: Request, target: Topic, isBatch: boolean): PutStatus {
+    this.#putTurn = (this.#putTurn + 1) % TIMED_PUTS;
+    const timed = this.#putTurn === 0 && !this.#store.syncFlush;
+    const { clock, stats } = this.#context;
+    const beginMs = timed ? clock.monotonicMs() : 0;
+    const status = isBatch ? this.#putBatch(request, target) : this.#store.put(this.#message, this.#result);
+    if (timed) stats.recordPutTime(clock.monotonicMs() - beginMs);
+    return status;
   }
 
   #refuse(code: number, remark: string): undefined {
@@ -264,12 +284,12 @@ export class SendMessage {
       this.#refuse(code, remark);
       return false;
     }
-    const problem = bodyLength === 0 ? "the message body is empty" : properties.innerBatch ? INNER_BATCH_REMARK : "";
+    const problem = this.#contentProblem(bodyLength, isBatch);
     if (problem !== "") {
       this.#refuse(ResponseCode.MESSAGE_ILLEGAL, problem);
       return false;
     }
-    const unsupported = properties.unsupported();
+    const unsupported = properties.unsupported(message.reconsumeTimes);
     if (unsupported !== undefined) {
       this.#refuse(ResponseCode.SYSTEM_ERROR, `this broker does not do what the property ${unsupported} asks for`);
       return false;
@@ -283,6 +303,51 @@ export class SendMessage {
     message.propertiesStart = 0;
     message.propertiesLength = properties.length;
     return true;
+  }
+
+  #contentProblem(bodyLength: number, isBatch: boolean): string {
+    const { delayLevel, innerBatch } = this.#properties;
+    if (bodyLength === 0) return "the message body is empty";
+    if (innerBatch) return INNER_BATCH_REMARK;
+    if (Number.isNaN(delayLevel)) return "the property DELAY is no integer of 32 bits";
+    return isBatch && delayLevel > 0 ? "a batch can not be delayed" : "";
+  }
+
+  /**
+   * The topic that the message is put into: what it was sent to, the dead letters of a group that has tried it often
+   * enough, or that of the delay levels. Undefined after `#refuse`.
+   */
+  #route(header: HeaderView, names: FieldNames, topic: Topic, queue: QueueHandle, isBatch: boolean): Topic | undefined {
+    const message = this.#message;
+    message.queue = queue;
+    let target: Topic | undefined = topic;
+    if (!isBatch && isRetryTopic(topic.name)) target = this.#retry(header, names, topic);
+    if (target === undefined) return undefined;
+    if (target.topicFilterType === "MULTI_TAG") message.sysFlag |= MULTI_TAGS_FLAG;
+    const { delayLevel } = this.#properties;
+    if (delayLevel <= 0) return target;
+    const level = Math.min(delayLevel, this.#schedule.levelMax);
+    this.#properties.delay(level, target.name, message.queue.queueId);
+    message.propertiesLength = this.#properties.length;
+    message.queue = this.#schedule.queueOf(level);
+    return this.#schedule.topic;
+  }
+
+  /** A client that could not send a message back sends it to the retry topic by itself. */
+  #retry(header: HeaderView, names: FieldNames, topic: Topic): Topic | undefined {
+    const message = this.#message;
+    const maxTimesAsked = header.integer(names.maxReconsumeTimes);
+    if (Number.isNaN(maxTimesAsked)) {
+      this.#refuseField(header, names.maxReconsumeTimes, "an integer of 32 bits");
+      return undefined;
+    }
+    const end = endOfRetries(this.#context, topic.name, message.reconsumeTimes, header.version, maxTimesAsked);
+    if (end === undefined) return topic;
+    if (!(end instanceof Topic)) return this.#refuse(end.code, end.remark ?? "");
+    this.#properties.endRetries();
+    message.propertiesLength = this.#properties.length;
+    message.queue = topicQueue(this.#context.store, end, 0);
+    return end;
   }
 
   /** One record for each message of the batch body; each keeps the properties that its producer gave it. */
@@ -370,11 +435,14 @@ export class SendMessage {
     const end = writeMessageId(this.#messageId, 0, this.#message.storeHost, phyOffset);
     const msgId = isBatch ? this.#batchIds() : this.#messageId.toString("latin1", 0, end);
     const transactionId = bytes.toString("utf8", uniqueKeyStart, uniqueKeyEnd);
+    const { clock, config, stats } = this.#context;
+    const beginMs = clock.monotonicMs();
     this.#waiters.add({
       position: phyOffset + sizeBytes,
       connection,
-      deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
+      deadlineMs: beginMs + config.syncFlushTimeout,
       answer: (outcome) => {
+        stats.recordPutTime(clock.monotonicMs() - beginMs);
         const { writer } = connection;
         if (outcome === "failed") {
           const refusal = putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
@@ -395,22 +463,3 @@ export class SendMessage {
 
 const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
 const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";
-
-function emptyMessage(): MessageInput {
-  return {
-    queue: { topic: "", topicBytes: EMPTY, queueId: 0, slot: 0 },
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 0,
-    bornHost: EMPTY,
-    storeHost: EMPTY,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body: EMPTY,
-    bodyStart: 0,
-    bodyLength: 0,
-    properties: EMPTY,
-    propertiesStart: 0,
-    propertiesLength: 0,
-  };
-}

@@ -22,6 +22,14 @@ export interface KeyQueryResult {
   readonly indexLastUpdatePhyOffset: number;
 }
 
+/** One entry of a queue. */
+export interface StoreUnit {
+  readonly phyOffset: number;
+  readonly sizeBytes: number;
+  /** A tag's hash, or a time: see record/tags-code. */
+  readonly tagsCode: number;
+}
+
 export interface StorePort {
   /** The one handle of this queue, made on first use. `topic` has passed validation. */
   queue(topic: string, queueId: number): QueueHandle;
@@ -33,6 +41,8 @@ export interface StorePort {
   earliestStoreTimestamp(queue: QueueHandle): number;
   /** Store time of the message at `queueOffset`, or -1. */
   messageStoreTimestamp(queue: QueueHandle, queueOffset: number): number;
+  /** The entries of a queue from `fromOffset` on, `countMax` of them at most. */
+  readUnits(queue: QueueHandle, fromOffset: number, countMax: number): StoreUnit[];
   /** Whether there is a message at `queueOffset` and it is recent enough to be read from memory. */
   isInMemory(queue: QueueHandle, queueOffset: number): boolean;
   /** The record that begins at `phyOffset`, or undefined. What lies there may be anything: the caller judges it. */
@@ -45,7 +55,9 @@ export interface StorePort {
     beginMs: number,
     endMs: number,
   ): KeyQueryResult;
-  /** Forgets the queues of `topic` and removes their files. */
+  /** Names of all topics that have queues. */
+  topics(): string[];
+  /** Deletes the messages of `topic`: whatever is stored of it from now on begins at offset 0. */
   deleteTopic(topic: string): void;
 
   minPhyOffset(): number;

@@ -27,6 +27,8 @@ const Scanned = {
   TIMER_DELAY_MS: 10,
   TRANSACTION_PREPARED: 11,
   INNER_MULTI_DISPATCH: 12,
+  REAL_TOPIC: 13,
+  REAL_QUEUE_ID: 14,
 } as const;
 
 const NAMES = [
@@ -43,7 +45,11 @@ const NAMES = [
   PropertyName.TIMER_DELAY_MS,
   PropertyName.TRANSACTION_PREPARED,
   PropertyName.INNER_MULTI_DISPATCH,
+  PropertyName.REAL_TOPIC,
+  PropertyName.REAL_QUEUE_ID,
 ];
+
+const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
 
 export class StoredProperties {
   bytes = Buffer.allocUnsafeSlow(SENT_BYTES_MAX + 4096);
@@ -79,15 +85,14 @@ export class StoredProperties {
 
   /** A message that was sent on carries what a broker added: it is replaced, not repeated. */
   #dropOwned(): void {
+    this.#rewrite((properties) => {
+      for (const name of OWNED) properties.delete(name);
+    });
+  }
+
+  #rewrite(change: (properties: Map<string, string>) => void): void {
     const properties = parseProperties(this.bytes.toString("utf8", 0, this.length));
-    for (const name of [
-      PropertyName.MSG_REGION,
-      PropertyName.TRACE_SWITCH,
-      PropertyName.CLUSTER,
-      PropertyName.POP_CK,
-    ]) {
-      properties.delete(name);
-    }
+    change(properties);
     this.length = 0;
     for (const [name, value] of properties) this.#add(name, value);
     this.#scan.scan(this.bytes, 0, this.length);
@@ -133,15 +138,65 @@ export class StoredProperties {
     return this.#scan.has(Scanned.INNER_NUM);
   }
 
-  /** The first property that asks for something this broker does not do; undefined without one. */
-  unsupported(): string | undefined {
-    for (let index: number = Scanned.DELAY; index < NAMES.length; index++) {
+  /** The delay level that was asked for: none for 0 and less, NaN for what is no int32. */
+  get delayLevel(): number {
+    if (!this.#scan.has(Scanned.DELAY)) return 0;
+    return parseDelayLevel(this.#scan.text(this.bytes, Scanned.DELAY)!);
+  }
+
+  /** Makes the message one that waits in `level` for the place it was sent to. */
+  delay(level: number, topic: string, queueId: number): void {
+    if (level === this.delayLevel && !this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS)) {
+      if (!this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
+        this.#add(PropertyName.REAL_TOPIC, topic);
+        this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+        return;
+      }
+    }
+    this.#rewrite((properties) => markDelayed(properties, level, topic, queueId));
+  }
+
+  /** The message goes to dead letters, where it does not wait. */
+  endRetries(): void {
+    this.#rewrite((properties) => properties.set(PropertyName.DELAY_TIME_LEVEL, "-1"));
+  }
+
+  #hasAny(first: number, last: number): boolean {
+    for (let index = first; index <= last; index++) if (this.#scan.has(index)) return true;
+    return false;
+  }
+
+  /**
+   * The first property that asks for something this broker does not do; undefined without one. A delay level beats a
+   * timer, and a message that is tried again is in no transaction any more.
+   */
+  unsupported(reconsumeTimes: number): string | undefined {
+    const isDelayed = this.delayLevel > 0;
+    for (let index: number = Scanned.TIMER_DELIVER_MS; index <= Scanned.INNER_MULTI_DISPATCH; index++) {
       if (!this.#scan.has(index)) continue;
-      const value = this.#scan.text(this.bytes, index);
-      if (index === Scanned.DELAY && !(Number(value) > 0)) continue;
-      if (index === Scanned.TRANSACTION_PREPARED && value?.toLowerCase() !== "true") continue;
+      if (index <= Scanned.TIMER_DELAY_MS && isDelayed) continue;
+      if (index === Scanned.TRANSACTION_PREPARED) {
+        const isPrepared = this.#scan.text(this.bytes, index)?.toLowerCase() === "true";
+        if (!isPrepared || (isDelayed && reconsumeTimes > 0)) continue;
+      }
       return NAMES[index];
     }
     return undefined;
   }
+}
+
+/** What the properties of a message are while it waits in `level` (HookUtils#transformDelayLevelMessage). */
+export function markDelayed(properties: Map<string, string>, level: number, topic: string, queueId: number): void {
+  for (const name of TIMERS) properties.delete(name);
+  properties.set(PropertyName.DELAY_TIME_LEVEL, String(level));
+  properties.set(PropertyName.REAL_TOPIC, topic);
+  properties.set(PropertyName.REAL_QUEUE_ID, String(queueId));
+}
+
+const TIMERS = [PropertyName.TIMER_DELIVER_MS, PropertyName.TIMER_DELAY_SEC, PropertyName.TIMER_DELAY_MS];
+
+/** As Integer.parseInt: NaN for anything else. */
+function parseDelayLevel(text: string): number {
+  const level = /^[+-]?\d+$/.test(text) ? Number(text) : Number.NaN;
+  return level >= -2147483648 && level <= 2147483647 ? level : Number.NaN;
 }

@@ -23,14 +23,13 @@ import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { defaultTopics } from "./default-topics.js";
 import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
-import { Meter } from "./meter.js";
 import { type Named, NameTable } from "./name-table.js";
 import { AUTO_CREATE_TOPIC, isSafeName, SYSTEM_TOPIC_PREFIX, SYSTEM_TOPICS, validateTopic } from "./names.js";
+import { StatsItem } from "./stats-item.js";
 import type { QueueHandle, StorePort } from "./store-port.js";
 
 const PERM_READ_WRITE = PERM_READ | PERM_WRITE;
 const FILE_QUEUE_COUNT_MAX = 65536;
-const MINUTE_SAMPLES = 7;
 
 /** One topic, interned. */
 export class Topic implements Named, TopicConfig {
@@ -45,8 +44,9 @@ export class Topic implements Named, TopicConfig {
   attributes: ReadonlyMap<string, string> = new Map();
   /** By queue id, filled by `topicQueue`. */
   readonly queues: (QueueHandle | undefined)[] = [];
-  /** Messages stored for this topic. */
-  readonly puts = new Meter(MINUTE_SAMPLES);
+  /** Messages stored for this topic, and their bytes. */
+  readonly puts = new StatsItem();
+  readonly putSizes = new StatsItem();
 
   constructor(name: string) {
     this.name = name;

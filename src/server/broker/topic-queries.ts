@@ -19,22 +19,26 @@ function systemTopics({ topics }: BrokerContext): Answer {
   return jsonAnswer(topicListJson({ topicList: [...topics.systemTopics()] }));
 }
 
-function allTopicConfig({ config, stats, topics }: BrokerContext, request: Request): Answer {
+function allTopicConfig({ config, staticTopics, topics }: BrokerContext, request: Request): Answer {
   const { dataVersion } = topics;
   const names = { sequence: "topicSeq", count: "maxTopicNum" };
   const page = pageOf(request, names, topics.values(), dataVersion, config);
-  const body = topicConfigAndMappingWrapperJson({
+  const wrapper = {
     dataVersion,
-    mappingDataVersion: { counter: 0, stateVersion: 0, timestamp: stats.startedMs },
+    mappingDataVersion: staticTopics.dataVersion,
     topicConfigTable: new Map<string, TopicConfig>(page.map((topic) => [topic.name, topic])),
     topicQueueMappingInfoMap: new Map(),
-  });
+  };
+  const body = topicConfigAndMappingWrapperJson(wrapper, staticTopics.detailsJson(page.map(({ name }) => name)));
   return { ...jsonAnswer(body), fields: { totalTopicNum: topics.size } };
 }
 
-function topicConfig({ topics }: BrokerContext, { header }: Request): Answer {
+function topicConfig({ staticTopics, topics }: BrokerContext, { header }: Request): Answer {
   const name = requiredText(header, "topic");
   const topic = topics.get(name);
-  if (topic !== undefined) return jsonAnswer(topicConfigJson(topic));
+  if (topic !== undefined) {
+    const mapping = header.boolean("lo") === true ? staticTopics.detailsJson([name]).get(name) : undefined;
+    return jsonAnswer({ ...topicConfigJson(topic), mappingDetail: mapping });
+  }
   return failure(ResponseCode.TOPIC_NOT_EXIST, `No topic in this broker. topic: ${quoted(name)}`);
 }

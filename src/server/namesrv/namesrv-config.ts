@@ -19,6 +19,8 @@ export interface NamesrvSettings {
   waitSecondsForService: number;
   /** A topic that a broker no longer tells is deleted. */
   deleteTopicWithBrokerRegistration: boolean;
+  /** Apache's test clusters ask another name server for the routes they lack. There is no such thing here: always false. */
+  clusterTest: boolean;
 }
 
 export const NAMESRV_SETTINGS: Readonly<NamesrvSettings> = {
@@ -31,6 +33,7 @@ export const NAMESRV_SETTINGS: Readonly<NamesrvSettings> = {
   needWaitForService: false,
   waitSecondsForService: 45,
   deleteTopicWithBrokerRegistration: false,
+  clusterTest: false,
 };
 
 const BOUNDS = {
@@ -77,7 +80,7 @@ export class NamesrvConfig {
         if (number < min || number > max) return { refused: "value", name };
         next[name] = number;
       } else if (isBooleanName(name)) {
-        if (value !== "true" && value !== "false") return { refused: "value", name };
+        if (value !== "false" && (value !== "true" || name === "clusterTest")) return { refused: "value", name };
         next[name] = value === "true";
       } else {
         return { refused: "name", name };

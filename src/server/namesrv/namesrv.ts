@@ -8,6 +8,7 @@ import { CometError } from "../../base/errors.js";
 import { type Logger, silentLogger } from "../../base/log.js";
 import type { Disk } from "../../io/disk.js";
 import { RemotingServer } from "../../remoting/server.js";
+import type { TlsServerOptions } from "../../remoting/tls-options.js";
 import type { Connection, Processor } from "../../remoting/types.js";
 import { processorOf } from "../answer.js";
 import { brokerHandlers } from "./broker-requests.js";
@@ -33,6 +34,8 @@ export interface NameServerOptions {
   readonly disk?: Disk | undefined;
   readonly settings?: Partial<NamesrvSettings> | undefined;
   readonly addressFor?: AddressFor | undefined;
+  /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
+  readonly tls?: TlsServerOptions | undefined;
 }
 
 /** An `AddressFor` that answers with the host the client came by: it has just reached the process under that name. */
@@ -81,7 +84,8 @@ export class NameServer {
       startedMs: clock.monotonicMs(),
     };
     const processors = namesrvProcessors(state);
-    const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger });
+    const { tls = {} } = options;
+    const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger, tls });
     await server.listen();
     config.fixed.set("bindAddress", host).set("listenPort", server.port);
     if (kvConfigPath !== undefined) config.fixed.set("kvConfigPath", kvConfigPath);

@@ -61,6 +61,7 @@ export class TopicTable {
     if (brokers === undefined || !brokers.delete(brokerName)) return;
     this.#entryCount--;
     if (brokers.size === 0) this.#byTopic.delete(topic);
+    this.#deleteMapping(topic, brokerName);
     const topics = this.#byBroker.get(brokerName)!;
     topics.delete(topic);
     if (topics.size === 0) this.#byBroker.delete(brokerName);
@@ -73,10 +74,11 @@ export class TopicTable {
   /** Also its static topics' mappings: a broker that comes back tells them again. */
   deleteBroker(brokerName: string): void {
     for (const topic of [...this.topicsOf(brokerName)]) this.delete(topic, brokerName);
-    for (const [topic, mappings] of this.#mappings) {
-      mappings.delete(brokerName);
-      if (mappings.size === 0) this.#mappings.delete(topic);
-    }
+  }
+
+  #deleteMapping(topic: string, brokerName: string): void {
+    const mappings = this.#mappings.get(topic);
+    if (mappings?.delete(brokerName) === true && mappings.size === 0) this.#mappings.delete(topic);
   }
 
   /** Gives every topic of the broker the permission that `change` makes of it; returns how many topics it has. */

@@ -36,14 +36,18 @@ export function topicConfigWrapperJson(wrapper: TopicConfigWrapper): FastjsonInp
   };
 }
 
-export function topicConfigAndMappingWrapperJson(wrapper: TopicConfigAndMappingWrapper): FastjsonInput {
+/** `details` are what slaves and tools are told of static topics (code 21), and registrations leave out. */
+export function topicConfigAndMappingWrapperJson(
+  wrapper: TopicConfigAndMappingWrapper,
+  details: FastjsonInput = {},
+): FastjsonInput {
   const infos = new Map<string, FastjsonInput>();
   for (const [name, info] of wrapper.topicQueueMappingInfoMap) infos.set(name, topicQueueMappingInfoJson(info, false));
   return {
     dataVersion: dataVersionJson(wrapper.dataVersion),
     mappingDataVersion: dataVersionJson(wrapper.mappingDataVersion),
     topicConfigTable: topicConfigTableJson(wrapper.topicConfigTable),
-    topicQueueMappingDetailMap: {},
+    topicQueueMappingDetailMap: details,
     topicQueueMappingInfoMap: infos,
   };
 }

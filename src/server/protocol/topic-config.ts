@@ -44,7 +44,7 @@ export function readTopicConfig(map: FastjsonMap, key: string): TopicConfig {
   };
 }
 
-export function topicConfigJson(config: TopicConfig): FastjsonInput {
+export function topicConfigJson(config: TopicConfig): { readonly [name: string]: FastjsonInput } {
   return {
     attributes: config.attributes,
     order: config.order,

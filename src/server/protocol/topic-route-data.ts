@@ -88,7 +88,10 @@ export function brokerDataJson(data: BrokerData, standard: boolean): FastjsonInp
   };
 }
 
-export function topicQueueMappingInfoJson(info: TopicQueueMappingInfo, standard: boolean): FastjsonInput {
+export function topicQueueMappingInfoJson(
+  info: TopicQueueMappingInfo,
+  standard: boolean,
+): { readonly [name: string]: FastjsonInput } {
   return {
     bname: info.bname,
     currIdMap: byId(info.currIdMap, standard),

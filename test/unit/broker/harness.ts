@@ -20,7 +20,7 @@ import { type BrokerContext, type BrokerContextOptions, openBrokerContext } from
 import type { LoadReport } from "#src/server/broker/json-config-file.js";
 import { registerTableProcessors } from "#src/server/broker/processors.js";
 import { registerResetOffset } from "#src/server/broker/reset-offset.js";
-import type { KeyQueryResult, QueueHandle, StorePort } from "#src/server/broker/store-port.js";
+import type { KeyQueryResult, QueueHandle, StorePort, StoreUnit } from "#src/server/broker/store-port.js";
 
 export class FakeClock implements Clock {
   #ms = 1_000_000;
@@ -158,12 +158,26 @@ export class ModelStore implements StorePort {
     return times[queueOffset - minOffset] ?? -1;
   }
 
+  /** Units of 100 bytes, one after the other. */
+  readUnits(queue: QueueHandle, fromOffset: number, countMax: number): StoreUnit[] {
+    const count = Math.max(0, Math.min(countMax, this.maxOffset(queue) - fromOffset));
+    return Array.from({ length: count }, (_, i) => ({
+      phyOffset: (fromOffset + i) * 100,
+      sizeBytes: 100,
+      tagsCode: 2598920,
+    }));
+  }
+
   isInMemory(queue: QueueHandle, queueOffset: number): boolean {
     return (queue as ModelQueue).inMemory && this.messageStoreTimestamp(queue, queueOffset) >= 0;
   }
 
   lookAt(phyOffset: number): Buffer | undefined {
     return this.records.get(phyOffset);
+  }
+
+  topics(): string[] {
+    return [...new Set(Array.from(this.queues.values(), ({ topic }) => topic))];
   }
 
   deleteTopic(topic: string): void {

@@ -1,0 +1,12 @@
+/** `cometmq store …`: tools for a store directory, Apache's as well as ours. Each verb is in a file of its own. */
+import type { Command } from "commander";
+import { addStoreInspectCommand } from "./store-inspect-command.js";
+import { addStoreRepairCommand } from "./store-repair-command.js";
+import { addStoreVerifyCommand } from "./store-verify-command.js";
+
+export function addStoreCommand(program: Command): void {
+  const store = program.command("store").description("look at a store, check it, mend it");
+  addStoreInspectCommand(store);
+  addStoreVerifyCommand(store);
+  addStoreRepairCommand(store);
+}

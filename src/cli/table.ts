@@ -1,0 +1,67 @@
+/**
+ * Tables for people: with lines on a terminal, aligned by blanks where the output is piped. And numbers as people read
+ * them.
+ */
+import Table from "cli-table3";
+
+export interface Column {
+  readonly head: string;
+  readonly align?: "left" | "right";
+}
+
+export type Cell = string | number;
+
+export function renderTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], terminal: boolean): string {
+  if (!terminal) return renderPlain(columns, rows);
+  const table = new Table({
+    head: columns.map(({ head }) => head),
+    colAligns: columns.map(({ align }) => align ?? "left"),
+    style: { head: ["bold"], border: ["grey"], compact: rows.length > 8 },
+  });
+  for (const row of rows) table.push(row.map(shown));
+  return table.toString();
+}
+
+function renderPlain(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {
+  const lines = [columns.map(({ head }) => head.toUpperCase()), ...rows.map((row) => row.map(shown))];
+  const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));
+  return lines
+    .map((line) =>
+      line
+        .map((cell, i) => (columns[i]!.align === "right" ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** What a file name or a topic of a strange store may do to a terminal, it does not do here. */
+function shown(cell: Cell): string {
+  return typeof cell === "number" ? formatCount(cell) : printable(cell);
+}
+
+export function printable(text: string): string {
+  return text.replace(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+export function formatCount(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
+}
+
+const UNITS = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** A store timestamp; empty for 0, which stands for none. */
+export function formatTime(timestampMs: number): string {
+  const isTime = timestampMs > 0 && timestampMs < 8.64e15;
+  return isTime ? new Date(timestampMs).toISOString().replace("T", " ").replace("Z", "") : "";
+}

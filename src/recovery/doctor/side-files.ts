@@ -1,0 +1,116 @@
+/** Checks what lies beside log, queues and index: abort file, checkpoints, configuration, everything else by name. */
+import type { Disk } from "../../io/disk.js";
+import { abortFileExists, readAbortPid } from "../abort-file.js";
+import { StoreCheckpoint } from "../checkpoint.js";
+import { readDispatchCheckpoint } from "../dispatch-checkpoint.js";
+import type { Findings } from "./finding.js";
+import { relativePath, type StoreFacts } from "./store-facts.js";
+
+/** What the walk found out about the log. */
+export interface LogExtent {
+  readonly beginOffset: number;
+  readonly endOffset: number;
+  readonly lastStoreTimestamp: number;
+  readonly recordCount: number;
+}
+
+/** Parts of a store that the doctor does not look into. */
+const OTHER = new Map([
+  ["timerwheel", "the timer's wheel"],
+  ["timerlog", "the timer's log"],
+  ["compaction", "compacted topics"],
+  ["rocksdbstore", "RocksDB"],
+  ["timerrocksdb", "RocksDB"],
+  ["transrocksdb", "RocksDB"],
+  ["pop_rocksdb", "RocksDB"],
+  ["kvStore", "RocksDB"],
+  ["lost+found", "what recovery and repairs took out of the store"],
+]);
+
+/** Examined elsewhere, or known to be nothing. */
+const KNOWN = new Set([
+  "abort",
+  "abort.bak",
+  "batchconsumequeue",
+  "broker.conf",
+  "checkpoint",
+  "commitlog",
+  "config",
+  "consumequeue",
+  "consumequeue_ext",
+  "dispatch.checkpoint",
+  "index",
+  "lock",
+  "lock.pid",
+]);
+
+export function checkAbortFile(disk: Disk, facts: StoreFacts, findings: Findings): void {
+  const { abort } = facts.places;
+  if (!abortFileExists(disk, abort)) return;
+  const pid = readAbortPid(disk, abort);
+  const who = pid === undefined ? "" : ` (process ${pid})`;
+  findings.add("abort", { path: relativePath(facts.places, abort) }, `the store was not closed${who}`);
+}
+
+export function checkCheckpoints(
+  disk: Disk,
+  facts: StoreFacts,
+  extent: LogExtent,
+  nowMs: number,
+  findings: Findings,
+): void {
+  const { places } = facts;
+  const path = relativePath(places, places.checkpoint);
+  const checkpoint = StoreCheckpoint.load(disk, places.checkpoint, nowMs);
+  const { verdict, physicMsgTimestamp, confirmPhyOffset } = checkpoint;
+  checkpoint.close();
+  if (verdict === "missing") {
+    if (extent.recordCount > 0) findings.add("checkpoint", { path }, "there is no checkpoint");
+  } else if (verdict !== "ok") {
+    findings.add("checkpoint", { path }, verdict === "short" ? "the file is too short" : "its values make no sense");
+  } else if (extent.recordCount > 0 && physicMsgTimestamp > extent.lastStoreTimestamp) {
+    const what = `a message of ${new Date(physicMsgTimestamp).toISOString()} was flushed, the last one in the log is of ${new Date(extent.lastStoreTimestamp).toISOString()}`;
+    findings.add("checkpoint.ahead", { path }, what);
+  } else if (confirmPhyOffset > extent.endOffset) {
+    const what = `offset ${confirmPhyOffset} was confirmed, the log ends at ${extent.endOffset}`;
+    findings.add("checkpoint.ahead", { path, phyOffset: confirmPhyOffset }, what);
+  }
+  if (disk.sizeOf(places.dispatchCheckpoint) < 0) return;
+  const noted = readDispatchCheckpoint(disk, places.dispatchCheckpoint);
+  const place = { path: relativePath(places, places.dispatchCheckpoint) };
+  if (noted === undefined) findings.add("dispatch-checkpoint", place, "this is no note of CometMQ's");
+  else if (noted.position > extent.endOffset) {
+    const what = `log offset ${noted.position} was dispatched, the log ends at ${extent.endOffset}`;
+    findings.add("checkpoint.ahead", { ...place, phyOffset: noted.position }, what);
+  }
+}
+
+/** `isConfig` says whether a broker would understand a file's text. */
+export function checkConfig(
+  disk: Disk,
+  facts: StoreFacts,
+  isConfig: (text: Buffer) => boolean,
+  findings: Findings,
+): void {
+  const directory = `${facts.places.root}/config`;
+  for (const name of disk.list(directory)) {
+    const path = `${directory}/${name}`;
+    if (disk.isDirectory(path)) continue;
+    const isBackup = name.endsWith(".json.bak");
+    if (!isBackup && !name.endsWith(".json")) continue;
+    const text = disk.readFile(path);
+    if (text === undefined || isConfig(text)) continue;
+    const what = text.length === 0 ? "the file is empty" : "the text is no JSON, not even Apache's";
+    findings.add(isBackup ? "config.bak" : "config", { path: relativePath(facts.places, path) }, what);
+  }
+}
+
+export function listOthers(disk: Disk, facts: StoreFacts, findings: Findings): void {
+  for (const name of disk.list(facts.places.root)) {
+    const other = OTHER.get(name);
+    const path = `${facts.places.root}/${name}`;
+    const sizeBytes = disk.isDirectory(path) ? "a directory" : `${disk.sizeOf(path)} bytes`;
+    if (other !== undefined) findings.add("file.other", { path: name }, `${other}, ${sizeBytes}`);
+    else if (!KNOWN.has(name)) findings.add("file.foreign", { path: name }, `no part of a store, ${sizeBytes}`);
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Pass 3 of recovery: reads the log record by record, dispatches what queues and index lack, and decides where the log
+ * ends. It ends at the first thing that is no record, unless that lies before `durableEnd`: up to there the log was
+ * durable once, so what is no record now is damage in its midst, and the log goes on behind it.
+ */
+import type { Clock } from "../base/clock.js";
+import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
+import type { IndexSink } from "../dispatch/index-sink.js";
+import type { QueueTable } from "../dispatch/queue-table.js";
+import { checkBody } from "../record/record-view.js";
+import type { DelayLevels } from "../record/tags-code.js";
+import { RecordSearch } from "./next-record.js";
+
+export interface RecoveryProgress {
+  readonly phyOffset: number;
+  readonly fromOffset: number;
+  /** The end of the files; the log may end earlier. */
+  readonly toOffset: number;
+}
+
+/** Bytes in the midst of the log in which there is no record any more; they are left as they are. */
+export interface LogDamage {
+  readonly fromOffset: number;
+  readonly toOffset: number;
+}
+
+export interface WalkOptions {
+  segments: SegmentQueue;
+  queues: QueueTable;
+  index: IndexSink;
+  delayLevels: DelayLevels;
+  clock: Clock;
+  fromOffset: number;
+  /** The log was durable so far, and no record that begins behind it is taken across damage. */
+  durableEnd: () => number;
+  onProgress: ((progress: RecoveryProgress) => void) | undefined;
+}
+
+/** How long the event loop is kept busy at a stretch. */
+const SLICE_MS = 50;
+const SLICE_RECORDS = 2000;
+/** Findings kept of each kind. */
+const FINDINGS_MAX = 1000;
+
+export class Walk {
+  readonly findings: DispatchFinding[] = [];
+  readonly damages: LogDamage[] = [];
+  /** A queue lacked entries before those it has, and no damage in the log says why. */
+  foundGap = false;
+  recordCount = 0;
+  lastStoreTimestamp = 0;
+  readonly #options: WalkOptions;
+  readonly #dispatcher: Dispatcher;
+  readonly #search: RecordSearch;
+  readonly #peek: LogCursor;
+  #durableEnd = -1;
+
+  constructor(options: WalkOptions) {
+    const { segments, queues, index, delayLevels, fromOffset } = options;
+    this.#options = options;
+    this.#search = new RecordSearch(segments);
+    this.#peek = new LogCursor(segments);
+    const onFinding = (finding: DispatchFinding): void => {
+      if (finding.problem === "queue had a gap" && this.damages.length === 0) this.foundGap = true;
+      if (this.findings.length < FINDINGS_MAX) this.findings.push(finding);
+    };
+    this.#dispatcher = new Dispatcher({
+      segments,
+      queues,
+      index,
+      delayLevels,
+      position: fromOffset,
+      mends: true,
+      onFinding,
+    });
+  }
+
+  get fromOffset(): number {
+    return this.#options.fromOffset;
+  }
+
+  get indexEntryCount(): number {
+    return this.#options.index.entryCount;
+  }
+
+  /** Where the log ends. */
+  get endOffset(): number {
+    return this.#dispatcher.position;
+  }
+
+  get tailFrom(): number {
+    return this.#dispatcher.tailFrom;
+  }
+
+  async run(): Promise<void> {
+    const { clock, segments, fromOffset, onProgress } = this.#options;
+    const toOffset = segments.endOffset;
+    let sliceStart = clock.monotonicMs();
+    while (this.#slice(toOffset)) {
+      this.#dispatcher.flushQueues(() => {});
+      const now = clock.monotonicMs();
+      if (now - sliceStart < SLICE_MS) continue;
+      onProgress?.({ phyOffset: this.endOffset, fromOffset, toOffset });
+      await new Promise((resolve) => setImmediate(resolve));
+      sliceStart = clock.monotonicMs();
+    }
+    this.#dispatcher.flushQueues(() => {});
+    await this.#dispatcher.close();
+  }
+
+  /** False at the log's end. */
+  #slice(toOffset: number): boolean {
+    const { cursor } = this.#dispatcher;
+    for (let i = 0; i < SLICE_RECORDS; i++) {
+      const before = cursor.offset;
+      if (cursor.next(toOffset) === CursorStep.RECORD) {
+        if (this.#isSound(toOffset)) {
+          this.#dispatcher.put();
+          this.recordCount++;
+          this.lastStoreTimestamp = cursor.record.storeTimestamp;
+          continue;
+        }
+        // Before it, but behind the blank if there was one.
+        const { recordOffset } = cursor;
+        cursor.seek(recordOffset === before ? before : this.#options.segments.baseOf(recordOffset));
+      }
+      if (!this.#skipDamage()) return false;
+    }
+    return true;
+  }
+
+  /** No stale bytes, and no record that was not written whole. */
+  #isSound(toOffset: number): boolean {
+    const { cursor } = this.#dispatcher;
+    const { record, bytes } = cursor;
+    if (record.phyOffset !== cursor.recordOffset || !checkBody(record, bytes)) return false;
+    // No CRC covers properties. Their last byte is never zero (see CommitLog), unless it did not reach the disk.
+    if (record.propertiesLength === 0 || bytes[record.position + record.totalSize - 1] !== 0) return true;
+    this.#peek.seek(cursor.offset);
+    return this.#peek.next(toOffset) === CursorStep.RECORD && this.#peek.record.phyOffset === this.#peek.recordOffset;
+  }
+
+  /** Goes on behind what is no record; false where the log ends. */
+  #skipDamage(): boolean {
+    const { cursor } = this.#dispatcher;
+    const fromOffset = cursor.offset;
+    if (this.#durableEnd < 0) this.#durableEnd = this.#options.durableEnd();
+    if (fromOffset >= this.#durableEnd) return false;
+    const toOffset = this.#search.next(fromOffset, this.#durableEnd);
+    if (toOffset === undefined) return false;
+    if (this.damages.length < FINDINGS_MAX) this.damages.push({ fromOffset, toOffset });
+    cursor.seek(toOffset);
+    return true;
+  }
+}
+
+/**
+ * For a log of which nothing better is known: it was whole up to the last segment that begins with a record, as far as
+ * records are not younger than `flushedTimestamp`. A segment is begun only when the one before is full.
+ */
+export function lastSoundSegment(segments: SegmentQueue, flushedTimestamp: number): number {
+  const search = new RecordSearch(segments);
+  const { segmentBytes, firstOffset } = segments;
+  for (let base = segments.endOffset - segmentBytes; base > firstOffset; base -= segmentBytes) {
+    if (search.isRecordAt(base) && search.storeTimestamp <= flushedTimestamp) return base;
+  }
+  return firstOffset;
+}

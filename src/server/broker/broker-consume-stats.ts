@@ -1,0 +1,65 @@
+/**
+ * Code 317: how far every group is behind in every topic it has read (AdminBrokerProcessor.java
+ * #fetchAllConsumeStatsInBroker). It looks into every queue, so it lets go of the event loop now and then.
+ */
+import { RequestCode } from "../../remoting/codes.js";
+import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
+import type { Processor, Request } from "../../remoting/types.js";
+import { type Answer, jsonAnswer } from "../answer.js";
+import { queueStats } from "./consume-stats.js";
+import type { BrokerContext } from "./context.js";
+import { messageQueueJson } from "./message-queue.js";
+import { serveLate } from "./serve.js";
+import type { Topic } from "./topic-config.js";
+
+const QUEUES_AT_A_STRETCH = 256;
+
+export function registerBrokerConsumeStats(processors: Map<number, Processor>, context: BrokerContext): void {
+  serveLate(processors, context, RequestCode.GET_BROKER_CONSUME_STATS, brokerConsumeStats);
+}
+
+interface Totals {
+  totalDiff: number;
+  totalInflightDiff: number;
+  queues: number;
+}
+
+async function brokerConsumeStats(context: BrokerContext, { header }: Request): Promise<Answer> {
+  const { brokerAddress, groups } = context;
+  const orderOnly = header.boolean("isOrder") === true;
+  const totals: Totals = { totalDiff: 0, totalInflightDiff: 0, queues: 0 };
+  const consumeStatsList: FastjsonInput[] = [];
+  for (const { name } of [...groups.values()]) {
+    consumeStatsList.push(new Map([[name, groupStats(context, name, orderOnly, totals)]]));
+    if (totals.queues < QUEUES_AT_A_STRETCH) continue;
+    totals.queues = 0;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const { totalDiff, totalInflightDiff } = totals;
+  return jsonAnswer({ brokerAddr: brokerAddress(), consumeStatsList, totalDiff, totalInflightDiff });
+}
+
+function groupStats(context: BrokerContext, group: string, orderOnly: boolean, totals: Totals): FastjsonInput[] {
+  const { consumers, offsets, topics } = context;
+  const stats: FastjsonInput[] = [];
+  for (const name of offsets.topicsOf(group)) {
+    const topic = topics.get(name);
+    if (topic === undefined || (orderOnly && !topic.order)) continue;
+    if (consumers.subscriptionCount(group) > 0 && consumers.findSubscription(group, name) === undefined) continue;
+    stats.push(topicStats(context, group, topic, totals));
+  }
+  return stats;
+}
+
+/** Pull offsets are not told here: Apache leaves them 0, also in the sum. */
+function topicStats({ config, offsets, stats, store }: BrokerContext, group: string, topic: Topic, totals: Totals) {
+  const offsetTable = new Map<object, FastjsonInput>();
+  for (let queueId = 0; queueId < topic.writeQueueNums; queueId++) {
+    const queue = { ...queueStats({ offsets, store }, group, topic, queueId), pullOffset: 0 };
+    totals.totalDiff += queue.brokerOffset - queue.consumerOffset;
+    totals.totalInflightDiff -= queue.consumerOffset;
+    totals.queues++;
+    offsetTable.set(messageQueueJson({ topic: topic.name, brokerName: config.brokerName, queueId }), queue);
+  }
+  return { consumeTps: new JavaDouble(stats.groupGetTps(group, topic.name)), offsetTable };
+}

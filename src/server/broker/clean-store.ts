@@ -1,0 +1,20 @@
+/** Codes 306, 316 and 329: an administrator has what is not needed any more removed (AdminBrokerProcessor.java). */
+import { RequestCode } from "../../remoting/codes.js";
+import type { Processor } from "../../remoting/types.js";
+import { type Answer, SUCCESS } from "../answer.js";
+import type { BrokerContext } from "./context.js";
+import { serve } from "./serve.js";
+
+export function registerCleanStore(processors: Map<number, Processor>, context: BrokerContext): void {
+  serve(processors, context, RequestCode.CLEAN_UNUSED_TOPIC, cleanUnusedTopics);
+  serve(processors, context, RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE, () => SUCCESS);
+  serve(processors, context, RequestCode.DELETE_EXPIRED_COMMITLOG, () => SUCCESS);
+}
+
+/** Queues of topics that the broker does not know (DefaultMessageStore.java#cleanUnusedTopic). */
+function cleanUnusedTopics({ log, store, topics }: BrokerContext): Answer {
+  const unused = store.topics().filter((name) => topics.get(name) === undefined && !topics.isSystemTopic(name));
+  for (const name of unused) store.deleteTopic(name);
+  if (unused.length > 0) log.info({ topics: unused }, "queues of unknown topics deleted");
+  return SUCCESS;
+}

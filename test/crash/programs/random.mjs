@@ -1,0 +1,15 @@
+/** Numbers that a seed decides (mulberry32). */
+export function randomFrom(seed) {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+  return {
+    /** At least `from`, below `to`. */
+    integer: (from, to) => from + Math.floor(next() * (to - from)),
+    chance: (probability) => next() < probability,
+  };
+}

@@ -1,0 +1,312 @@
+/**
+ * The end of the log, hurt at every byte: a store is built in memory, its log changed from some offset on, and opened
+ * again. Whatever was done, it opens; what lies before the change is kept, to the byte; nothing is served that was never
+ * written; the next messages go in and are there after another start.
+ *
+ * A record's CRC covers its body. What else tells a damaged record from a sound one, and what nothing tells, is written
+ * down here as expectation: `mayOutlive` for torn records, the table of test/property/store-flip.test.ts for single bits.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+import { decodeRecord } from "#src/record/decode.js";
+import type { MessageStore } from "#src/store/message-store.js";
+import { randomFrom } from "../crash/programs/random.mjs";
+import type { LogRecord } from "../crash/programs/verify.mjs";
+import {
+  diskOf,
+  type DiskImage,
+  imageOf,
+  openStore,
+  problemsOf,
+  putNumbered,
+  ROOT,
+  segmentPath,
+  TickingClock,
+} from "./store-fixture.js";
+
+const SEGMENT_BYTES = 64 * 1024;
+const SEGMENTS = 3;
+/** Size and magic; what follows in a blank means nothing. */
+const BLANK_HEADER_BYTES = 8;
+/** Set, every combination is run and not a part of them. */
+const ALL_CASES = process.env.COMETMQ_TAIL_CASES === "all";
+
+const STATES = ["aborted", "closed"] as const;
+const NOTES = ["all notes", "no dispatch.checkpoint", "no checkpoint", "no notes"] as const;
+const FILLS = ["zeros", "ones", "noise", "recycled", "former"] as const;
+type State = (typeof STATES)[number];
+type Notes = (typeof NOTES)[number];
+type Fill = (typeof FILLS)[number];
+
+interface Base {
+  readonly images: Readonly<Record<State, DiskImage>>;
+  /** The segments one after the other. */
+  readonly log: Buffer;
+  readonly records: readonly LogRecord[];
+  /** The same messages at the same places, with other bodies in the last segments. */
+  readonly former: Buffer;
+}
+
+function logOf(image: DiskImage): Buffer {
+  const segments = Array.from({ length: SEGMENTS }, (_, i) => image.get(segmentPath(SEGMENT_BYTES, i))!);
+  return Buffer.concat(segments.map((bytes) => bytes ?? Buffer.alloc(SEGMENT_BYTES)));
+}
+
+const BIG_BYTES = [3000, 9000, 1, 20_000, 0, 700];
+const SMALL_BYTES = [37, 0, 90, 5, 200, 61, 3, 120];
+/** Big messages first, then eight small ones, the last of them behind a blank of 60 bytes if so wanted. */
+function putAll(store: MessageStore, endsBehindBlank: boolean, salt: number): void {
+  let number = 0;
+  const next = (bytes: number, salted = salt) => putNumbered(store, number++, bytes, salted);
+  while (store.maxPhyOffset < 2 * SEGMENT_BYTES - 15_000) next(BIG_BYTES[number % BIG_BYTES.length]!, 0);
+  for (const bytes of SMALL_BYTES) next(bytes);
+  if (!endsBehindBlank) return;
+  const rest = () => 2 * SEGMENT_BYTES - store.maxPhyOffset;
+  while (rest() > 2500) next(900);
+  const probe = next(0);
+  next(rest() - 60 - probe.sizeBytes);
+  expect(rest()).toBe(60);
+  next(100);
+  next(50);
+}
+
+async function buildBase(endsBehindBlank: boolean): Promise<Base> {
+  const disk = new MemoryDisk();
+  const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock() });
+  putAll(store, endsBehindBlank, 0);
+  const { records, problems } = await problemsOf(store, SEGMENT_BYTES);
+  expect(problems).toEqual([]);
+  const aborted = imageOf(disk);
+  await store.close();
+  const closed = imageOf(disk);
+  const formerDisk = new MemoryDisk();
+  const formerStore = await openStore(formerDisk, SEGMENT_BYTES, { clock: new TickingClock() });
+  putAll(formerStore, endsBehindBlank, 1);
+  const former = logOf(imageOf(formerDisk));
+  await formerStore.close();
+  return { images: { aborted, closed }, log: logOf(aborted), records, former };
+}
+
+interface Case {
+  readonly state: State;
+  readonly notes: Notes;
+  readonly fill: Fill;
+  /** The log is changed in [from, to). */
+  readonly from: number;
+  readonly to: number;
+  readonly seed: number;
+}
+
+function hurtLog(base: Base, { fill, from, to, seed }: Case): Buffer {
+  const log = Buffer.from(base.log);
+  if (fill === "zeros") log.fill(0, from, to);
+  else if (fill === "ones") log.fill(0xff, from, to);
+  else if (fill === "former") base.former.copy(log, from, from, to);
+  else if (fill === "recycled") for (let at = from; at < to; at++) log[at] = base.log[at % SEGMENT_BYTES]!;
+  else {
+    const random = randomFrom(seed);
+    for (let at = from; at < to; at++) log[at] = random.integer(0, 256);
+  }
+  return log;
+}
+
+function hurtImage(base: Base, one: Case, log: Buffer): DiskImage {
+  const image = new Map(base.images[one.state]);
+  if (one.notes !== "all notes" && one.notes !== "no checkpoint") image.delete(`${ROOT}/dispatch.checkpoint`);
+  if (one.notes === "no checkpoint" || one.notes === "no notes") image.delete(`${ROOT}/checkpoint`);
+  for (let i = 0; i < SEGMENTS; i++) {
+    const path = segmentPath(SEGMENT_BYTES, i);
+    const bytes = log.subarray(i * SEGMENT_BYTES, (i + 1) * SEGMENT_BYTES);
+    if (image.has(path)) image.set(path, bytes);
+    else expect(bytes.every((byte) => byte === 0)).toBe(true);
+  }
+  return image;
+}
+
+/** Where the first byte of [start, end) differs, or -1. */
+function firstDifference(a: Buffer, b: Buffer, start: number, end: number): number {
+  for (let at = start; at < end; at++) if (a[at] !== b[at]) return at;
+  return -1;
+}
+
+/** No CRC covers a record's properties: changed there alone, it is taken for one (but see `checkOpened` on zeros). */
+function mayOutlive(base: Base, record: LogRecord, log: Buffer): boolean {
+  const { properties, storeSize } = decodeRecord(base.log, record.phyOffset);
+  let propertiesBytes = 0;
+  for (const [name, value] of properties) propertiesBytes += name.length + value.length + 2;
+  return firstDifference(base.log, log, record.phyOffset, record.phyOffset + storeSize - propertiesBytes) < 0;
+}
+
+/** Up to where recovery can know that the log was durable: what is no record before that does not end the log. */
+function durableEnd(base: Base, { state, notes }: Case, log: Buffer): number {
+  const { phyOffset, sizeBytes } = base.records.at(-1)!;
+  // The note of a store that has never been synced goes with a missing checkpoint as well.
+  if (notes === "all notes") return state === "closed" ? phyOffset + sizeBytes : 0;
+  if (notes === "no checkpoint" && state === "aborted") return 0;
+  const begins = base.records.filter((record) => {
+    const { phyOffset: start, sizeBytes: bytes } = record;
+    const isSound = isSame(base, record, log) || firstDifference(base.former, log, start, start + bytes) < 0;
+    return start % SEGMENT_BYTES === 0 && isSound;
+  });
+  return begins.at(-1)?.phyOffset ?? 0;
+}
+
+function recordAt(base: Base, phyOffset: number): LogRecord {
+  return base.records.find((record) => record.phyOffset === phyOffset)!;
+}
+
+function isSame(base: Base, { phyOffset, sizeBytes }: LogRecord, log: Buffer): boolean {
+  return firstDifference(base.log, log, phyOffset, phyOffset + sizeBytes) < 0;
+}
+
+/**
+ * Everything that has to hold after the first start; answers the records there are. Whether a changed record is served
+ * is open only where it may outlive the change, or where the change put another sound record in its place.
+ */
+async function checkOpened(store: MessageStore, base: Base, one: Case, log: Buffer): Promise<LogRecord[]> {
+  const { records, problems } = await problemsOf(store, SEGMENT_BYTES, 7);
+  expect(problems).toEqual([]);
+  for (const { phyOffset, problem } of store.recovery.findings) {
+    // A queue has lost what the log has, or its entry is put right after the properties.
+    if (problem === "queue had a gap") expect(store.recovery.damages).not.toEqual([]);
+    else expect([problem, isSame(base, recordAt(base, phyOffset), log)]).toEqual(["entry was missing", false]);
+  }
+  const served = new Map(records.map((record) => [record.phyOffset, record]));
+  const goesOnTo = durableEnd(base, one, log);
+  let ended = false;
+  /** Damage lies right before. */
+  let skipped = false;
+  for (const [i, wanted] of base.records.entries()) {
+    const { phyOffset } = wanted;
+    const before = base.records[i - 1];
+    const start = before === undefined ? 0 : before.phyOffset + before.sizeBytes;
+    const blankIsHurt = start < phyOffset && firstDifference(base.log, log, start, start + BLANK_HEADER_BYTES) >= 0;
+    const found = served.get(phyOffset);
+    served.delete(phyOffset);
+    if (ended) {
+      expect(found).toBeUndefined();
+    } else if (isSame(base, wanted, log)) {
+      skipped ||= blankIsHurt;
+      ended = skipped && (phyOffset > goesOnTo || (blankIsHurt && start >= goesOnTo));
+      expect(found).toEqual(ended ? undefined : wanted);
+      skipped = false;
+    } else if (found === undefined) {
+      skipped = true;
+      ended = (blankIsHurt ? start : phyOffset) >= goesOnTo;
+    } else {
+      checkChanged(store, base, one, found, log);
+    }
+  }
+  expect([...served.keys()]).toEqual([]);
+  return records;
+}
+
+function checkChanged(store: MessageStore, base: Base, one: Case, found: LogRecord, log: Buffer): void {
+  const { phyOffset, sizeBytes } = found;
+  const bytes = store.lookUp.recordAt(phyOffset)!;
+  const { body } = decodeRecord(bytes);
+  const bodies = [base.log, ...(one.fill === "former" ? [base.former] : [])].map((from) =>
+    decodeRecord(from, phyOffset),
+  );
+  expect(bodies.some((written) => written.body.equals(body))).toBe(true);
+  if (one.fill !== "former") expect(mayOutlive(base, recordAt(base, phyOffset), log)).toBe(true);
+  // The end that did not reach the disk: only in the midst of the log it goes unnoticed.
+  const isLast = store.maxPhyOffset === phyOffset + sizeBytes;
+  if (isLast) expect(bytes.at(-1)).not.toBe(0);
+}
+
+async function runCase(base: Base, one: Case): Promise<void> {
+  const log = hurtLog(base, one);
+  const disk = diskOf(hurtImage(base, one, log));
+  const clock = new TickingClock(1_770_000_000_000);
+  let store = await openStore(disk, SEGMENT_BYTES, { clock });
+  const records = await checkOpened(store, base, one, log);
+  for (let i = 0; i < 3; i++) putNumbered(store, 1000 + i, 40 * i);
+  await store.settled();
+  let after = disk;
+  if (one.seed % 2 === 0) await store.close();
+  else after = diskOf(imageOf(disk));
+  store = await openStore(after, SEGMENT_BYTES, { clock });
+  const again = await problemsOf(store, SEGMENT_BYTES, 7);
+  expect(again.problems).toEqual([]);
+  expect(again.records.slice(0, records.length)).toEqual(records);
+  const appended = again.records.slice(records.length);
+  expect(appended.map(({ uniqueKey }) => uniqueKey)).toEqual(["unique1000", "unique1001", "unique1002"]);
+  expect(store.recovery.cutBytes).toBe(0);
+  await store.close();
+}
+
+/** Runs `one` and names it when it fails. */
+async function run(base: Base, one: Case): Promise<void> {
+  try {
+    await runCase(base, one);
+  } catch (error) {
+    throw new Error(`with ${JSON.stringify(one)}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** All combinations, or an even share of them: `index` goes on with every offset. */
+function* combinations(index: number): Generator<{ state: State; notes: Notes; fill: Fill }> {
+  for (const [f, fill] of FILLS.entries()) {
+    for (const [s, state] of STATES.entries()) {
+      for (const [n, notes] of NOTES.entries()) {
+        if (ALL_CASES || (index + f * 3 + s + n * 2) % 10 === 0) yield { state, notes, fill };
+      }
+    }
+  }
+}
+
+describe("a log changed from some offset on", async () => {
+  const open = await buildBase(false);
+  const rolled = await buildBase(true);
+
+  it("is cut right at every byte of its last four records", async () => {
+    const last = open.records.slice(-4);
+    const end = last.at(-1)!.phyOffset + last.at(-1)!.sizeBytes;
+    for (let from = last[0]!.phyOffset; from <= end; from++) {
+      for (const combination of combinations(from)) {
+        await run(open, { ...combination, from, to: 2 * SEGMENT_BYTES, seed: from });
+      }
+    }
+  });
+
+  it("is cut right at every byte of the blank at a segment's end, and of the record behind it", async () => {
+    const behind = rolled.records.at(-2)!;
+    expect(behind.phyOffset).toBe(2 * SEGMENT_BYTES);
+    for (let from = behind.phyOffset - 60; from < behind.phyOffset + behind.sizeBytes; from++) {
+      for (const combination of combinations(from)) {
+        await run(rolled, { ...combination, from, to: 3 * SEGMENT_BYTES, seed: from });
+      }
+    }
+  });
+
+  it("ends before a blank that is gone, though records follow", async () => {
+    for (let from = 2 * SEGMENT_BYTES - 60; from < 2 * SEGMENT_BYTES; from++) {
+      for (const combination of combinations(from)) {
+        await run(rolled, { ...combination, from, to: 2 * SEGMENT_BYTES, seed: from });
+      }
+    }
+  });
+
+  it("is cut right anywhere in its last 64 KiB, whatever its length", async () => {
+    const arbitrary = fc.record({
+      state: fc.constantFrom(...STATES),
+      notes: fc.constantFrom(...NOTES),
+      fill: fc.constantFrom(...FILLS),
+      from: fc.integer({ min: SEGMENT_BYTES, max: 2 * SEGMENT_BYTES + 200 }),
+      // Enough to reach from any field into a body; single bits are another test's.
+      length: fc.oneof(fc.integer({ min: 150, max: 900 }), fc.constant(SEGMENTS * SEGMENT_BYTES)),
+      seed: fc.nat(),
+      base: fc.constantFrom("open", "rolled"),
+    });
+    await fc.assert(
+      fc.asyncProperty(arbitrary, ({ base, length, ...one }) => {
+        const segments = base === "rolled" ? 3 : 2;
+        const to = Math.min(one.from + length, segments * SEGMENT_BYTES);
+        return run(base === "rolled" ? rolled : open, { ...one, to });
+      }),
+      { numRuns: ALL_CASES ? 5000 : 150 },
+    );
+  });
+});

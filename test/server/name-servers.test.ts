@@ -1,0 +1,210 @@
+/** Brokers and name servers in processes of their own, as the command starts them. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import { afterEach, expect, test } from "vitest";
+import type { RemotingClient } from "#src/remoting/client.js";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { NO_DATA_VERSION } from "#src/server/protocol/data-version.js";
+import { writeRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
+import { FakeClock } from "../unit/broker/harness.js";
+import {
+  ANSWER_MS,
+  clientOf,
+  closeAll,
+  onCloseAll,
+  send,
+  startBroker,
+  startNameServer,
+  temporaryDirectory,
+} from "./harness.js";
+
+const COMMAND = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
+const STARTED_MS = 30_000;
+
+afterEach(closeAll);
+
+interface Running {
+  readonly child: ChildProcess;
+  /** What the line `ready` says, by name. */
+  readonly ready: ReadonlyMap<string, string>;
+  readonly exit: Promise<number | string>;
+  stderr: string;
+}
+
+async function run(...args: string[]): Promise<Running> {
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  const exit = new Promise<number | string>((resolve) =>
+    child.once("exit", (code, signal) => resolve(code ?? signal!)),
+  );
+  onCloseAll(async () => {
+    child.kill("SIGKILL");
+    await exit;
+  });
+  const running = { child, ready: new Map<string, string>(), exit, stderr: "" };
+  child.stderr.on("data", (chunk: Buffer) => {
+    running.stderr += chunk.toString();
+  });
+  let stdout = "";
+  await new Promise<void>((resolve, reject) => {
+    const tooLate = setTimeout(
+      () => reject(new Error(`cometmq ${args[0]} is not ready: ${running.stderr}`)),
+      STARTED_MS,
+    );
+    child.stdout.on("data", (chunk: Buffer) => {
+      stdout += chunk.toString();
+      const line = /^ready (.*)$/m.exec(stdout)?.[1];
+      if (line === undefined) return;
+      clearTimeout(tooLate);
+      for (const part of line.split(" ")) running.ready.set(part.split("=")[0]!, part.split("=")[1]!);
+      resolve();
+    });
+    void exit.then((code) => reject(new Error(`cometmq ${args[0]} ended with ${code}: ${running.stderr}`)));
+  });
+  return running;
+}
+
+const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
+
+/** Broker addresses of a topic, or the code that says there are none. */
+async function routeOf(namesrv: RemotingClient, topic: string): Promise<unknown> {
+  const answer = await namesrv.call(
+    RequestCode.GET_ROUTEINFO_BY_TOPIC,
+    { topic, acceptStandardJsonOnly: true },
+    undefined,
+    ANSWER_MS,
+  );
+  if (answer.code !== ResponseCode.SUCCESS) return answer.code;
+  const { brokerDatas } = JSON.parse(answer.body.toString()) as { brokerDatas: { brokerAddrs: object }[] };
+  return brokerDatas.flatMap(({ brokerAddrs }) => Object.values(brokerAddrs));
+}
+
+async function untilRoute(namesrv: RemotingClient, topic: string, expected: unknown): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  for (;;) {
+    const route = await routeOf(namesrv, topic);
+    if (JSON.stringify(route) === JSON.stringify(expected)) return;
+    if (performance.now() > deadline) expect(route).toEqual(expected);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+test("two name servers: both know the broker, one may die, and the broker takes leave of the other", async () => {
+  const directory = temporaryDirectory();
+  const [first, second] = await Promise.all([
+    run("namesrv", "--namesrv-port", "0"),
+    run("namesrv", "--namesrv-port", "0"),
+  ]);
+  const addresses = [first, second].map(({ ready }) => ready.get("namesrv")!);
+  const broker = await run(
+    "broker",
+    "--namesrv",
+    addresses.join(";"),
+    "--broker-port",
+    "0",
+    "--data",
+    join(directory, "store"),
+  );
+  expect(broker.ready.get("namesrv")).toBe(addresses.join(";"));
+  const address = broker.ready.get("broker")!;
+  const [namesrv1, namesrv2] = addresses.map((text) => clientOf(portOf(text))) as [RemotingClient, RemotingClient];
+  const client = clientOf(portOf(address));
+
+  // As soon as it says that it is ready, both know it.
+  expect(await routeOf(namesrv1, "TBW102")).toEqual([address]);
+  expect(await routeOf(namesrv2, "TBW102")).toEqual([address]);
+  expect(await routeOf(namesrv1, "Made")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+  expect((await send(client, { topic: "Made" }, "x")).code).toBe(ResponseCode.SUCCESS);
+  await untilRoute(namesrv1, "Made", [address]);
+  await untilRoute(namesrv2, "Made", [address]);
+
+  first.child.kill("SIGKILL");
+  expect(await first.exit).toBe("SIGKILL");
+  expect((await send(client, { topic: "Later" }, "x")).code).toBe(ResponseCode.SUCCESS);
+  await untilRoute(namesrv2, "Later", [address]);
+
+  broker.child.kill("SIGTERM");
+  expect(await broker.exit).toBe(0);
+  expect(await routeOf(namesrv2, "Made")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+  second.child.kill("SIGTERM");
+  expect(await second.exit).toBe(0);
+  expect(second.stderr).toBe("");
+});
+
+test("a broker starts without its name servers, and registers when they come", async () => {
+  const probe = await startNameServer();
+  const { port } = probe;
+  await probe.close();
+  const clock = new FakeClock();
+  const started = await startBroker({ clock, config: { namesrvAddr: `127.0.0.1:${port}` } });
+  expect(started.log.at("warn", /registration with a name server failed/)).toHaveLength(1);
+  await startNameServer({ port });
+  const namesrv = clientOf(port);
+  expect(await routeOf(namesrv, "TBW102")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+  clock.advance(30_000);
+  await untilRoute(namesrv, "TBW102", [started.broker.address]);
+  await started.broker.close();
+  expect(await routeOf(namesrv, "TBW102")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+});
+
+async function register(client: RemotingClient, brokerName: string, brokerAddr: string): Promise<void> {
+  const perms = {
+    perm: 6,
+    topicFilterType: "SINGLE_TAG",
+    topicSysFlag: 0,
+    order: false,
+    attributes: new Map(),
+  } as const;
+  const configOf = (topicName: string) =>
+    [topicName, { topicName, readQueueNums: 4, writeQueueNums: 4, ...perms }] as const;
+  const versions = { dataVersion: NO_DATA_VERSION, mappingDataVersion: NO_DATA_VERSION };
+  const topics = {
+    topicConfigTable: new Map([configOf("TBW102"), configOf(`Of-${brokerName}`)]),
+    topicQueueMappingInfoMap: new Map(),
+  };
+  const body = writeRegisterBrokerBody({ ...versions, ...topics }, false);
+  const fields = {
+    clusterName: "C",
+    brokerName,
+    brokerId: 0,
+    brokerAddr,
+    haServerAddr: brokerAddr,
+    compressed: false,
+    bodyCrc32: crc32(body) & 0x7fffffff,
+    enableActingMaster: false,
+  };
+  const answer = await client.call(RequestCode.REGISTER_BROKER, fields, body, ANSWER_MS);
+  expect(answer).toMatchObject({ code: ResponseCode.SUCCESS, remark: "" });
+}
+
+test("a broker that says nothing for two minutes is forgotten, one that registers again is not", async () => {
+  const clock = new FakeClock();
+  const server = await startNameServer({ clock });
+  const namesrv = clientOf(server.port);
+  const silent = clientOf(server.port);
+  const lively = clientOf(server.port);
+  await register(silent, "silent", "10.0.0.1:10911");
+  await register(lively, "lively", "10.0.0.2:10911");
+  clock.advance(90_000);
+  await register(lively, "lively", "10.0.0.2:10911");
+  expect(await routeOf(namesrv, "Of-silent")).toEqual(["10.0.0.1:10911"]);
+  clock.advance(60_000);
+  expect(await routeOf(namesrv, "Of-silent")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+  expect(await routeOf(namesrv, "Of-lively")).toEqual(["10.0.0.2:10911"]);
+  // Its connection's end says the same at once.
+  await lively.close();
+  await untilRoute(namesrv, "Of-lively", ResponseCode.TOPIC_NOT_EXIST);
+});
+
+test.each<[string, string[], RegExp]>([
+  ["no name server", ["--data", "s"], /^cometmq: A broker alone needs --namesrv host:port.*\(COMETMQ_CONFIG\)$/],
+  ["a wrong one", ["--namesrv", "nonsense", "--broker-port", "0", "--data", "s"], /"nonsense" is not host:port/],
+  ["a missing file", ["-c", "broker.conf"], /^cometmq: There is no file broker\.conf\./],
+])("a broker with %s says so in one line and ends", (_, args, message) => {
+  const cwd = temporaryDirectory();
+  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, "broker", ...args], { cwd });
+  expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: "" });
+  const lines = stderr.toString().trimEnd().split("\n");
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(message);
+});

@@ -1,0 +1,196 @@
+/** What a store does when the disk, or its own other thread, lets it down: it says so, takes no more, and lies to nobody. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
+import { afterEach, expect, test, vi } from "vitest";
+import { CometError } from "#src/base/errors.js";
+import type { Segment } from "#src/io/disk.js";
+import { FileDisk } from "#src/io/file-disk.js";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+import type { MessageStore } from "#src/store/message-store.js";
+import { PutStatus } from "#src/store/types.js";
+import { FakeLog } from "../broker/harness.js";
+import { until } from "../remoting/peers.js";
+import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put } from "./fixture.js";
+
+const BROKEN = new CometError("COMETMQ_IO", "The disk is broken.");
+
+/** Lets segments fail as it is told. */
+class FaultyDisk extends MemoryDisk {
+  syncFails = false;
+  publishFails = false;
+  syncCount = 0;
+
+  override openSegment(path: string, baseOffset: number, sizeBytes: number): Segment {
+    const segment = super.openSegment(path, baseOffset, sizeBytes);
+    segment.sync = async () => {
+      this.syncCount++;
+      if (this.syncFails) throw BROKEN;
+    };
+    segment.publish = () => {
+      if (this.publishFails) throw BROKEN;
+    };
+    return segment;
+  }
+}
+
+/** It has failed, said so once, and takes nothing any more, but is read as before. */
+function expectReadOnly(store: MessageStore, log: FakeLog, readable: string[]): void {
+  expect(store.failure).toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
+  expect(log.at("error", /the store is read-only from now on/)).toHaveLength(1);
+  const before = store.maxPhyOffset;
+  for (let i = 0; i < 3; i++) {
+    expect(put(store, "T", 0, "refused")).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+    expect(store.putBatch([messageOf(store, "T", 0, "refused")], newPutResult())).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  }
+  expect(store.maxPhyOffset).toBe(before);
+  expect(bodiesIn(store, "T", 0)).toEqual(readable);
+}
+
+test.each(["ASYNC_FLUSH", "SYNC_FLUSH"] as const)(
+  "%s: a sync that fails is the end of writing",
+  async (flushDiskType) => {
+    const disk = new FaultyDisk();
+    const log = new FakeLog();
+    const store = await openStore({ directory: "/s", disk, log, flushDiskType, flushIntervalMs: 1 });
+    const failures: CometError[] = [];
+    store.onFailure((error) => failures.push(error));
+    expect(put(store, "T", 0, "good")).toBe(PutStatus.PUT_OK);
+    await store.whenFlushed(store.maxPhyOffset);
+    disk.syncFails = true;
+    const syncsBefore = disk.syncCount;
+    expect(put(store, "T", 0, "not durable")).toBe(PutStatus.PUT_OK);
+    const position = store.maxPhyOffset;
+    await expect(store.whenFlushed(position)).rejects.toMatchObject({
+      code: "COMETMQ_STORE_READ_ONLY",
+      message: expect.stringContaining("The disk is broken."),
+    });
+    disk.syncFails = false;
+    // What was visible before its sync stays so; what waits for its sync never is.
+    expectReadOnly(store, log, flushDiskType === "ASYNC_FLUSH" ? ["good", "not durable"] : ["good"]);
+    await expect(store.whenFlushed(position)).rejects.toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
+    expect(store.flushedPosition).toBeLessThan(position);
+    expect(disk.syncCount).toBe(syncsBefore + 1);
+    expect(failures).toEqual([store.failure]);
+    const late: CometError[] = [];
+    store.onFailure((error) => late.push(error));
+    expect(late).toEqual([store.failure]);
+
+    await store.close();
+    expect(disk.sizeOf("/s/abort")).toBeGreaterThan(0);
+    const again = await openStore({ directory: "/s", disk });
+    expect(again.recovery.aborted).toBe(true);
+    expect(bodiesIn(again, "T", 0)).toEqual(["good", "not durable"]);
+    expect(put(again, "T", 0, "better")).toBe(PutStatus.PUT_OK);
+  },
+);
+
+test("a write that fails is not acknowledged, and costs no queue offset", async () => {
+  const disk = new FaultyDisk();
+  const log = new FakeLog();
+  const store = await openStore({ directory: "/s", disk, log });
+  const result = newPutResult();
+  put(store, "T", 0, "good", result);
+  await store.settled();
+  disk.publishFails = true;
+  expect(put(store, "T", 0, "lost")).toBe(PutStatus.UNKNOWN_ERROR);
+  disk.publishFails = false;
+  expectReadOnly(store, log, ["good"]);
+  expect(store.maxPhyOffset).toBe(result.phyOffset + result.sizeBytes);
+  await store.close();
+
+  const again = await openStore({ directory: "/s", disk });
+  expect(bodiesIn(again, "T", 0)[0]).toBe("good");
+  expect(put(again, "T", 0, "next", result)).toBe(PutStatus.PUT_OK);
+  await again.settled();
+  expect(bodiesIn(again, "T", 0).at(-1)).toBe("next");
+});
+
+test("a segment that cannot be made is no failure of the store: writing goes on when one can", async () => {
+  let failing = true;
+  const disk = new (class extends MemoryDisk {
+    override createSegment(path: string, sizeBytes: number): void {
+      if (failing && this.list("/s/commitlog").length > 0) throw BROKEN;
+      super.createSegment(path, sizeBytes);
+    }
+  })();
+  const store = await openStore({ directory: "/s", disk, segmentBytes: 64 * 1024 });
+  const body = "x".repeat(30_000);
+  const statuses = [1, 2, 3].map(() => put(store, "T", 0, body));
+  expect(statuses).toEqual([PutStatus.PUT_OK, PutStatus.PUT_OK, PutStatus.CREATE_MAPPED_FILE_FAILED]);
+  expect(store.failure).toBeUndefined();
+  failing = false;
+  expect(put(store, "T", 0, body)).toBe(PutStatus.PUT_OK);
+  await store.settled();
+  expect(bodiesIn(store, "T", 0)).toEqual([body, body, body]);
+});
+
+const workers: Worker[] = [];
+const noteWorker = (worker: Worker) => workers.push(worker);
+
+afterEach(() => {
+  process.off("worker", noteWorker);
+  workers.length = 0;
+});
+
+/** A store on files, and its dispatch thread. */
+async function openThreaded(directory: string, log: FakeLog): Promise<{ store: MessageStore; worker: Worker }> {
+  process.on("worker", noteWorker);
+  const store = await openStore({ directory, log, disk: new FileDisk() });
+  // Node tells of a thread in a later turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off("worker", noteWorker);
+  expect(workers).toHaveLength(1);
+  return { store, worker: workers[0]! };
+}
+
+test("a dispatch thread that dies is noticed, and nothing that was put is lost", async () => {
+  const directory = newDirectory();
+  const log = new FakeLog();
+  const { store, worker } = await openThreaded(directory, log);
+  const failed = vi.fn();
+  store.onFailure(failed);
+  for (let i = 0; i < 100; i++) put(store, "T", 0, `m${i}`);
+  await store.settled();
+  await worker.terminate();
+  await until(() => store.failure !== undefined, "the failure");
+  expect(store.failure!.message).toContain("The dispatch thread ended by itself.");
+  expect(failed).toHaveBeenCalledTimes(1);
+  const bodies = Array.from({ length: 100 }, (_, i) => `m${i}`);
+  expectReadOnly(store, log, bodies);
+  await store.close();
+  expect(existsSync(join(directory, "abort"))).toBe(true);
+  const again = await openStore({ directory });
+  expect(bodiesIn(again, "T", 0)).toEqual(bodies);
+});
+
+test("a queue that cannot be written ends writing, and is built anew once it can", async () => {
+  const directory = newDirectory();
+  const log = new FakeLog();
+  const { store } = await openThreaded(directory, log);
+  put(store, "T", 0, "good");
+  await store.settled();
+  // A file where the queue's directory has to be.
+  mkdirSync(join(directory, "consumequeue"), { recursive: true });
+  writeFileSync(join(directory, "consumequeue", "Broken"), "in the way");
+  expect(put(store, "Broken", 0, "acknowledged")).toBe(PutStatus.PUT_OK);
+  await expect(store.settled()).rejects.toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
+  expect(store.failure!.message).toMatch(/consumequeue\/Broken\/0 \(ENOTDIR\)/);
+  expectReadOnly(store, log, ["good"]);
+  await store.close();
+  rmSync(join(directory, "consumequeue", "Broken"));
+  const again = await openStore({ directory });
+  expect(bodiesIn(again, "Broken", 0)).toEqual(["acknowledged"]);
+  expect(bodiesIn(again, "T", 0)).toEqual(["good"]);
+});
+
+test("a closed store takes nothing, and closing twice is closing once", async () => {
+  const store = await openStore({ directory: newDirectory() });
+  put(store, "T", 0, "x");
+  const closing = store.close();
+  expect(put(store, "T", 0, "late")).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  expect(store.close()).toBe(closing);
+  await closing;
+  expect(put(store, "T", 0, "later")).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  expect(existsSync(`${store.paths.root}/abort`)).toBe(false);
+});

@@ -1,0 +1,121 @@
+/** Stores with small files, messages for them, and what lies in a directory, byte for byte. */
+import { createHash } from "node:crypto";
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach } from "vitest";
+import { decodeRecord } from "#src/record/decode.js";
+import { encodeHost } from "#src/record/host.js";
+import { MessageStore } from "#src/store/message-store.js";
+import type { StoreOptions } from "#src/store/options.js";
+import { type GetResult, GetStatus, type MessageInput, type PutResult, PutStatus } from "#src/store/types.js";
+
+const root = mkdtempSync(join(tmpdir(), "cometmq-store-"));
+const opened: MessageStore[] = [];
+
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close();
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+export function newDirectory(): string {
+  return mkdtempSync(join(root, "s-"));
+}
+
+export const SEGMENT_BYTES = 1024 * 1024;
+export const QUEUE_FILE_BYTES = 20 * 500;
+export const INDEX_SIZES = { maxHashSlotNum: 100, maxIndexNum: 400 };
+
+/** Closed with the test, unless it does so itself. */
+export async function openStore(options: StoreOptions): Promise<MessageStore> {
+  const sizes = { segmentBytes: SEGMENT_BYTES, queueFileBytes: QUEUE_FILE_BYTES, indexSizes: INDEX_SIZES };
+  const store = await MessageStore.open({ ...sizes, ...options });
+  opened.push(store);
+  return store;
+}
+
+const EMPTY = Buffer.alloc(0);
+const HOST = encodeHost("127.0.0.1", 10911)!;
+
+export function messageOf(store: MessageStore, topic: string, queueId: number, body: string): MessageInput {
+  const bytes = Buffer.from(body);
+  return {
+    queue: store.queue(topic, queueId),
+    flag: 0,
+    sysFlag: 0,
+    bornTimestamp: 1_795_000_000_000,
+    bornHost: HOST,
+    storeHost: HOST,
+    reconsumeTimes: 0,
+    preparedTransactionOffset: 0,
+    body: bytes,
+    bodyStart: 0,
+    bodyLength: bytes.length,
+    properties: EMPTY,
+    propertiesStart: 0,
+    propertiesLength: 0,
+  };
+}
+
+export function newPutResult(): PutResult {
+  return { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
+}
+
+/** The status of a put of `body`. */
+export function put(
+  store: MessageStore,
+  topic: string,
+  queueId: number,
+  body: string,
+  result = newPutResult(),
+): PutStatus {
+  return store.put(messageOf(store, topic, queueId, body), result);
+}
+
+/** Bodies of everything that can be read of a queue. */
+export function bodiesIn(store: MessageStore, topic: string, queueId: number): string[] {
+  const queue = store.findQueue(topic, queueId);
+  if (queue === undefined) return [];
+  const result: GetResult = {
+    status: GetStatus.FOUND,
+    nextBeginOffset: store.minOffset(queue),
+    minOffset: 0,
+    maxOffset: 0,
+    records: [],
+    queueOffsets: [],
+    totalBytes: 0,
+    suggestPullingFromSlave: false,
+  };
+  const bodies: string[] = [];
+  const limits = { maxCount: 1000, maxBytes: 64 * 1024 * 1024 };
+  while (store.get(queue, result.nextBeginOffset, limits, undefined, result) === GetStatus.FOUND) {
+    for (const record of result.records) bodies.push(decodeRecord(record).body.toString());
+  }
+  return bodies;
+}
+
+/** A store with `count` messages in T 0, closed in order. */
+export async function writtenStore(directory: string, count: number, bodyBytes = 100): Promise<string[]> {
+  const store = await openStore({ directory });
+  const bodies = Array.from({ length: count }, (_, i) => `m${i} ${"x".repeat(bodyBytes)}`);
+  for (const body of bodies) {
+    const status = put(store, "T", 0, body);
+    if (status !== PutStatus.PUT_OK) throw new Error(`put status ${status}`);
+  }
+  await store.close();
+  return bodies;
+}
+
+/** Every path below `directory` with kind, size, time and content. */
+export function listingOf(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .sort()
+    .map((name) => {
+      const path = join(directory, name);
+      const stat = lstatSync(path);
+      if (!stat.isFile()) return `${name} ${stat.mode}`;
+      const hash = createHash("sha1").update(readFileSync(path)).digest("hex");
+      return `${name} ${stat.mode} ${stat.size} ${stat.mtimeMs} ${hash}`;
+    });
+}
