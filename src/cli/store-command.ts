@@ -1,5 +1,7 @@
 /** `cometmq store …`: tools for a store directory, Apache's as well as ours. Each verb is in a file of its own. */
 import type { Command } from "commander";
+import { addStoreExportCommand } from "./store-export-command.js";
+import { addStoreImportCommand } from "./store-import-command.js";
 import { addStoreInspectCommand } from "./store-inspect-command.js";
 import { addStoreRepairCommand } from "./store-repair-command.js";
 import { addStoreVerifyCommand } from "./store-verify-command.js";
@@ -9,4 +11,6 @@ export function addStoreCommand(program: Command): void {
   addStoreInspectCommand(store);
   addStoreVerifyCommand(store);
   addStoreRepairCommand(store);
+  addStoreExportCommand(store);
+  addStoreImportCommand(store);
 }

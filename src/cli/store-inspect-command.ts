@@ -11,7 +11,7 @@ import { findStore } from "./store-facts.js";
 import { drawStore } from "./store-picture.js";
 import { drawStoreSvg } from "./store-picture-svg.js";
 import { ExitCode, isTerminal, lockOrTell, runVerb, type StoreFlags, storeVerb } from "./store-run.js";
-import { formatBytes, formatCount, formatTime, renderTable } from "./table.js";
+import { formatBytes, formatCount, formatTime, renderPairs, renderTable } from "./table.js";
 
 const COLUMNS_DEFAULT = 100;
 /** On a terminal; `--all` shows every row, as do pipes. */
@@ -102,7 +102,7 @@ function printJson(directory: string, confPath: string | undefined, survey: Stor
 function printText(directory: string, confPath: string | undefined, survey: StoreSurvey, flags: InspectFlags): void {
   const terminal = isTerminal();
   const rowsMax = terminal && flags.all !== true ? ROWS_SHOWN : Number.POSITIVE_INFINITY;
-  printLine(renderTable([{ head: "store" }, { head: directory }], overview(survey, confPath), terminal));
+  printLine(renderPairs([["store", directory], ...overview(survey, confPath)], terminal));
   if (terminal || flags.picture === true) {
     const columns = terminal ? process.stdout.columns : COLUMNS_DEFAULT;
     printLine(`\n${drawStore(survey, columns, flags.queues)}`);
@@ -141,7 +141,10 @@ function overview(survey: StoreSurvey, confPath: string | undefined): [string, s
   }
   for (const { from, to } of survey.holes) rows.push(["missing", `${formatCount(from)} to ${formatCount(to)}`]);
   for (const name of survey.wrongSizes) rows.push(["wrong size", `commitlog/${name}`]);
-  for (const { from, to } of survey.damaged) rows.push(["damaged", `${formatCount(from)} to ${formatCount(to)}`]);
+  let damagedBytes = 0;
+  for (const { from, to } of survey.damaged) damagedBytes += to - from;
+  const { count: stretches } = survey.damaged;
+  if (stretches > 0) rows.push(["damaged", `${formatBytes(damagedBytes)} in ${formatCount(stretches)} stretches`]);
   return rows;
 }
 

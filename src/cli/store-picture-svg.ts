@@ -13,6 +13,7 @@ const LOG_HEIGHT = 44;
 const ROW_HEIGHT = 18;
 /** Labels of segments need so much room. */
 const LABEL_WIDTH = 86;
+const LABEL_CHARS_MAX = 28;
 const PALETTE = {
   records: "#3b6ea5",
   recordsOdd: "#5588bf",
@@ -50,7 +51,7 @@ export function drawStoreSvg(survey: StoreSurvey, title: string, queueRows: numb
   }
   for (const { topic, queueId, firstPhyOffset, endPhyOffset, minOffset, maxOffset } of queues) {
     const offsets = `${formatCount(minOffset)} … ${formatCount(maxOffset)}`;
-    parts.push(...line(x, y, `${topic} ${queueId}`, firstPhyOffset, endPhyOffset, offsets, PALETTE.queue));
+    parts.push(...line(x, y, labelOf(topic, queueId), firstPhyOffset, endPhyOffset, offsets, PALETTE.queue));
     y += ROW_HEIGHT;
   }
   if (queues.length < withMessages.length) {
@@ -65,7 +66,7 @@ function summary(survey: StoreSurvey): string {
   const exact = survey.isCounted ? "" : "about ";
   const times = [survey.firstStoreTimestamp, survey.lastStoreTimestamp].map(formatTime).join(" to ");
   return (
-    `${survey.segments.length} segments of ${formatBytes(survey.segmentBytes)}, ${exact}${formatCount(survey.recordCount)} records, ` +
+    `${survey.segments.length} ${survey.segments.length === 1 ? "segment" : "segments"} of ${formatBytes(survey.segmentBytes)}, ${exact}${formatCount(survey.recordCount)} records, ` +
     `${times}, ${survey.isAborted ? "not closed" : "closed"}`
   );
 }
@@ -122,14 +123,17 @@ function stretches(survey: StoreSurvey, x: Scale): string[] {
 }
 
 function line(x: Scale, y: number, label: string, from: number, to: number, end: string, color: string): string[] {
-  const short = label.length > 32 ? `${label.slice(0, 31)}…` : label;
   return [
-    text(LEFT - 10, y + 4, short, { anchor: "end", size: 11 }),
+    text(LEFT - 10, y + 4, label, { anchor: "end", size: 11 }),
     `<path d="M${LEFT} ${y}H${WIDTH - RIGHT}" stroke="${PALETTE.unwritten}" stroke-width="1"/>`,
     `<path d="M${x(from)} ${y}H${x(to)}" stroke="${color}" stroke-width="4"/>`,
     `<circle cx="${x(to)}" cy="${y}" r="4" fill="${color}"/>`,
     text(WIDTH - RIGHT + 12, y + 4, end, { size: 10, fill: PALETTE.faint }),
   ];
+}
+
+function labelOf(topic: string, queueId: number): string {
+  return `${topic.length > LABEL_CHARS_MAX ? `${topic.slice(0, LABEL_CHARS_MAX - 1)}…` : topic} ${queueId}`;
 }
 
 function legend(survey: StoreSurvey, y: number): string[] {
@@ -138,9 +142,10 @@ function legend(survey: StoreSurvey, y: number): string[] {
     [PALETTE.unwritten, "unwritten"],
   ];
   if (survey.isCounted) entries.push([PALETTE.damaged, "damaged"], [PALETTE.filled, "filler"]);
+  if (survey.holes.length > 0) entries.push([PALETTE.hole, "missing"]);
   entries.push([PALETTE.index, "index file"], [PALETTE.queue, "queue"]);
   return entries.flatMap(([color, label], i) => [
-    box(LEFT + i * 110, y - 9, 12, 10, color),
+    `<rect x="${LEFT + i * 110}" y="${y - 9}" width="12" height="10" fill="${color}"${color === PALETTE.hole ? ` stroke="${PALETTE.damaged}"` : ""}/>`,
     text(LEFT + i * 110 + 18, y, label, { size: 11, fill: PALETTE.faint }),
   ]);
 }

@@ -40,11 +40,18 @@ export function drawStore(survey: StoreSurvey, columns: number, queueRows: numbe
     .sort((a, b) => b.maxOffset - b.minOffset - (a.maxOffset - a.minOffset))
     .slice(0, queueRows);
   for (const { topic, queueId, firstPhyOffset, endPhyOffset } of drawn) {
-    lines.push(row(`${topic} ${queueId}`, span(scale, firstPhyOffset, endPhyOffset, "━")));
+    lines.push(row(queueLabel(topic, queueId), span(scale, firstPhyOffset, endPhyOffset, "━")));
   }
   if (drawn.length < withMessages.length) lines.push(row("", `and ${withMessages.length - drawn.length} more queues`));
   lines.push(row("", legend(survey)));
   return lines.join("\n");
+}
+
+/** A long topic is shortened, not its queue's number. */
+function queueLabel(topic: string, queueId: number): string {
+  const room = LABEL_COLUMNS - 3 - String(queueId).length;
+  const name = printable(topic);
+  return `${name.length > room ? `${name.slice(0, room - 1)}…` : name} ${queueId}`;
 }
 
 function row(label: string, cells: string): string {

@@ -14,7 +14,7 @@ import { printLine } from "./output.js";
 import { Progress } from "./progress.js";
 import { findStore, isConfigText } from "./store-facts.js";
 import { ExitCode, isTerminal, runVerb, type StoreFlags, storeVerb } from "./store-run.js";
-import { formatBytes, formatCount, formatTime, printable, renderTable } from "./table.js";
+import { formatBytes, formatCount, formatTime, printable, renderPairs } from "./table.js";
 
 interface VerifyFlags extends StoreFlags {
   readonly digests?: string;
@@ -41,7 +41,7 @@ async function verify(dir: string, flags: VerifyFlags): Promise<ExitCode> {
   if (flags.digests !== undefined) await writeDigests(disk, facts, report, flags.digests);
   lock.release();
   if (flags.json === true) printLine(JSON.stringify({ type: "summary", ...summaryFields(report) }));
-  else printLine(renderTable([{ head: "verified" }, { head: "" }], summaryRows(report, differing), isTerminal()));
+  else printLine(renderPairs(summaryRows(report, differing), isTerminal()));
   const { error, warning } = report.findingCounts;
   return error + warning + differing === 0 ? ExitCode.FINE : ExitCode.FINDINGS;
 }

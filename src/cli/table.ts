@@ -22,6 +22,17 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
   return table.toString();
 }
 
+/** Names and what they have; a long list of them reads better than one wide row. */
+export function renderPairs(pairs: readonly (readonly [string, string])[], terminal: boolean): string {
+  if (terminal) {
+    const table = new Table({ style: { border: ["grey"], compact: true } });
+    for (const [name, value] of pairs) table.push([name, printable(value)]);
+    return table.toString();
+  }
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`.trimEnd()).join("\n");
+}
+
 function renderPlain(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {
   const lines = [columns.map(({ head }) => head.toUpperCase()), ...rows.map((row) => row.map(shown))];
   const widths = columns.map((_, i) => Math.max(...lines.map((line) => line[i]!.length)));

@@ -41,7 +41,8 @@ export class DispatchLoop {
     // First of all: the appender may be waiting for it.
     const made = this.makeSegment();
     const count = this.#dispatcher.run(this.#progress.confirmed, BATCH_RECORDS);
-    if (count > 0 || this.#dispatcher.queuesDirty) {
+    // The position moves without a record where a segment was ended by a blank.
+    if (this.#dispatcher.position > this.#progress.dispatched || this.#dispatcher.queuesDirty) {
       this.#dispatcher.flushQueues(this.#publish);
       this.#progress.dispatched = this.#dispatcher.position;
       if (this.#progress.mustTell()) this.#tell();

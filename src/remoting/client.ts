@@ -62,6 +62,7 @@ export class RemotingClient {
       serializeType: options.serializeType ?? SerializeType.JSON,
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER },
+      receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),
       onClosed: () => options.onDisconnect?.(),

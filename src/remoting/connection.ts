@@ -19,6 +19,7 @@ import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSH
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
 import { PendingCalls } from "./pending-calls.js";
+import type { ReceiveBuffer } from "./receive-buffer.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
 import type { TlsEntrance } from "./tls-entrance.js";
 import type { Connection, Fields, Processor, RemoteAnswer, SerializeType } from "./types.js";
@@ -44,6 +45,8 @@ export interface ConnectionSettings {
   /** Of the requests that this end sends. */
   readonly serializeType: SerializeType;
   readonly pool: BufferPool;
+  /** Shared by plain connections; undefined for those that read into buffers of their own. */
+  readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly budget: AssemblyBudget;
   /** Headers are handled one at a time, so one view does for all. */
   readonly header: HeaderView;
@@ -109,6 +112,8 @@ export class RemotingConnection implements Connection {
   #paused = false;
   /** Not read any more. */
   #quiet = false;
+  /** Reads into the server's receive buffer, or would if it could. */
+  #shares = false;
   #linger: Timer | undefined;
   /** Grows with each sweep of the owner, back to 0 with any byte in either direction. */
   idleSweeps = 0;
@@ -206,7 +211,17 @@ export class RemotingConnection implements Connection {
     if (this.#closed || this.#quiet) return;
     this.#decoder.push(chunk);
     this.#handleFrames();
+    // From its first whole frame on a plain connection is known for what it is.
+    if (!this.#shares && this.#decoder.hasBegun) this.#share();
   };
+
+  #share(): void {
+    this.#shares = true;
+    this.#settings.receiveBuffer?.attach(this.#socket, (chunk) => {
+      this.#received(chunk);
+      if (this.#decoder.hasBytes) this.#decoder.keep();
+    });
+  }
 
   readonly #flushNow = (): void => {
     this.#flushScheduled = false;

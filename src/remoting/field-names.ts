@@ -12,6 +12,31 @@ export interface EncodedName {
   readonly bytesMax: number;
 }
 
+/** Fields that many responses have alike, encoded once: see FrameWriter.preparedFields. */
+export interface PreparedFields {
+  /** `,"a":"x","b":"y"`, as `EncodedName.json` would begin it. */
+  readonly json: Buffer;
+  readonly jsonFirst: Buffer;
+  readonly binary: Buffer;
+}
+
+export function prepareFields(fields: Iterable<readonly [string, string]>): PreparedFields {
+  const quoted: string[] = [];
+  const pieces: Buffer[] = [];
+  for (const [name, value] of fields) {
+    quoted.push(`${JSON.stringify(name)}:${JSON.stringify(value)}`);
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(Buffer.byteLength(value));
+    pieces.push(encodedName(name).binary, length, Buffer.from(value));
+  }
+  const text = quoted.join(",");
+  return {
+    json: Buffer.from(`,${text}`),
+    jsonFirst: Buffer.from(`,"extFields":{${text}`),
+    binary: Buffer.concat(pieces),
+  };
+}
+
 /** Names come from code; should a caller pass on a peer's, no more than this many stay. */
 const NAMES_KEPT_MAX = 2048;
 

@@ -89,6 +89,17 @@ export class FrameDecoder {
     this.#position = 0;
   }
 
+  /** A frame has been given out. */
+  get hasBegun(): boolean {
+    return !this.#atStart;
+  }
+
+  /** Copies what is left of the chunk, which its owner wants back. */
+  keep(): void {
+    this.#chunk = Buffer.from(this.#chunk.subarray(this.#position));
+    this.#position = 0;
+  }
+
   /** Frames are left in the chunk, or a piece of one that has not been looked at. */
   get hasBytes(): boolean {
     return this.#position < this.#chunk.length;

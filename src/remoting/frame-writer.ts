@@ -5,7 +5,7 @@
  */
 import { assert, VERIFY } from "../base/assert.js";
 import { BufferPool } from "./buffer-pool.js";
-import { type EncodedName, encodedName } from "./field-names.js";
+import { type EncodedName, encodedName, type PreparedFields } from "./field-names.js";
 import { isPlain, writeJsonText, writeText } from "./frame-text.js";
 import { LanguageCode, languageName } from "./language-code.js";
 import { CURRENT_VERSION } from "./mq-version.js";
@@ -162,6 +162,19 @@ export class FrameWriter {
     }
     if (this.#serializeType === SerializeType.JSON) buffer[at++] = QUOTE;
     this.length = at;
+  }
+
+  /** Fields encoded beforehand, in their order. */
+  preparedFields(fields: PreparedFields): void {
+    this.#ensure(fields.jsonFirst.length + fields.binary.length);
+    if (this.#serializeType !== SerializeType.JSON) {
+      this.#constant(fields.binary);
+    } else if (this.#fieldsAt === 0) {
+      this.#fieldsAt = 1;
+      this.#constant(fields.jsonFirst);
+    } else {
+      this.#constant(fields.json);
+    }
   }
 
   booleanField(name: string, value: boolean | undefined): void {

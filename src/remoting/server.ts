@@ -11,6 +11,7 @@ import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FRAME_BYTES_MAX, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { ReceiveBuffer } from "./receive-buffer.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
 import { type Connection, type Processor, SerializeType } from "./types.js";
@@ -94,12 +95,14 @@ export class RemotingServer {
       serializeType: SerializeType.JSON,
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
+      receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),
       onClosed: (connection) => this.#connections.delete(connection),
     };
     this.#entrance = options.tls && this.#makeEntrance(options.tls);
-    this.#settings = { ...this.#secureSettings, entrance: this.#entrance };
+    const receiveBuffer = new ReceiveBuffer();
+    this.#settings = { ...this.#secureSettings, entrance: this.#entrance, receiveBuffer };
     this.#server = this.#makeServer();
   }
 

@@ -1,9 +1,10 @@
 /** The configuration files a real broker wrote, loaded, written back and compared; and its answers, against ours. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FileDisk } from "#src/io/file-disk.js";
-import { type FastjsonKey, type FastjsonValue, parseFastjson } from "#src/remoting/fastjson.js";
+import { type FastjsonKey, type FastjsonMap, type FastjsonValue, parseFastjson } from "#src/remoting/fastjson.js";
+import type { Fields } from "#src/remoting/types.js";
 import { readBrokerConfig } from "#src/server/broker/broker-config.js";
 import { formatConfigJson, JsonConfigFile } from "#src/server/broker/json-config-file.js";
 import { FakeConnection, TestBroker } from "../unit/broker/harness.js";
@@ -57,13 +58,17 @@ describe("config files", () => {
   test("topics, groups and offsets are read whole, and written back they say the same", () => {
     const disk = new FileDisk("file");
     const broker = new TestBroker({ storePathRootDir: join(golden.dir, "store"), traceTopicEnable: true }, {}, disk);
-    expect(broker.reports.map(({ outcome, problems }) => ({ outcome, problems }))).toEqual([
-      { outcome: "loaded", problems: [] },
-      { outcome: "loaded", problems: [] },
-      { outcome: "loaded", problems: [] },
-      { outcome: "loaded", problems: [] },
+    const found = broker.reports.map(({ path, outcome, problems }) => [basename(path), outcome, problems]);
+    expect(found).toEqual([
+      ["topics.json", "loaded", []],
+      ["subscriptionGroup.json", "loaded", []],
+      ["consumerOffset.json", "loaded", []],
+      ["messageRequestMode.json", "loaded", []],
+      ["topicQueueMapping.json", "missing", []],
+      ["delayOffset.json", "loaded", []],
     ]);
-    const { groups, offsets, topics } = broker.context;
+    const { groups, offsets, requestModes, topics } = broker.context;
+    expect(requestModes.get("GoldenPop", "golden-pop")).toMatchObject({ mode: "POP", popShareQueueNum: 8 });
     expect(topics.get("GoldenOrder")).toMatchObject({ order: true, writeQueueNums: 2 });
     expect(topics.get("GoldenOrder")!.attributes.get("message.type")).toBe("FIFO");
     expect(groups.get("golden-push")!.retryMaxTimes).toBe(3);
@@ -74,6 +79,7 @@ describe("config files", () => {
       ["topics.json", topics.saver],
       ["subscriptionGroup.json", groups.saver],
       ["consumerOffset.json", offsets.saver],
+      ["messageRequestMode.json", requestModes.saver],
     ] as const) {
       const path = join(configDirectory, name);
       const before = readJson(path);
@@ -174,9 +180,69 @@ describe("answers", () => {
     push,
   );
 
+  const goldenTopic = broker.context.topics.get("GoldenTopic")!;
+  broker.context.stats.recordPut(goldenTopic, 71, 20_000);
+  broker.context.stats.sample([goldenTopic]);
+
   function bodyJson(name: string): FastjsonValue {
     return parseFastjson(bodyOf(name)) as FastjsonValue;
   }
+
+  test("consume statistics of the whole broker have the shape of Apache's", async () => {
+    const name = "GET_BROKER_CONSUME_STATS(317)";
+    const ours = parseFastjson((await broker.askFrameLate(bytesOf(`${name}.request`))).body) as FastjsonMap;
+    const theirs = bodyJson(`${name}.response.SUCCESS`) as FastjsonMap;
+    expect([...ours.keys()].sort()).toEqual([...theirs.keys()].sort());
+    expect(ours.get("brokerAddr")).toBe(theirs.get("brokerAddr"));
+    const ofGroup = (stats: FastjsonMap, group: string) =>
+      (stats.get("consumeStatsList") as FastjsonMap[]).find((groups) => groups.has(group))!.get(group)!;
+    expect(ofGroup(ours, "CID_ONSAPI_OWNER")).toEqual([]);
+    expect(shape(ofGroup(ours, "golden-push"))).toEqual(shape(ofGroup(theirs, "golden-push")));
+  });
+
+  test("what the broker asks a consumer, and what it answers the tool, is Apache's to the byte of the bodies", async () => {
+    const asked: [number, Fields, Buffer][] = [];
+    push.answer = (code, fields, body) => {
+      asked.push([code, fields, Buffer.from(body ?? [])]);
+      const name = code === 221 ? "GET_CONSUMER_STATUS_FROM_CLIENT(221)" : "GET_CONSUMER_RUNNING_INFO(307)";
+      const golden = frames.get(`${name}.response.SUCCESS`)!;
+      return { code: 0, remark: golden.header.remark!, fields: {}, body: bodyOf(golden.name) };
+    };
+    const info = await broker.askFrameLate(bytesOf("GET_CONSUMER_RUNNING_INFO(307).request"));
+    const theirInfo = frames.get("GET_CONSUMER_RUNNING_INFO(307).response.SUCCESS#2")!;
+    expect([info.code, info.remark]).toEqual([0, theirInfo.header.remark]);
+    expect(info.body).toEqual(bodyOf(theirInfo.name));
+    const status = await broker.askFrameLate(bytesOf("INVOKE_BROKER_TO_GET_CONSUMER_STATUS(223).request"));
+    const theirStatus = frames.get("INVOKE_BROKER_TO_GET_CONSUMER_STATUS(223).response.SUCCESS")!;
+    expect([status.code, status.remark]).toEqual([0, theirStatus.header.remark]);
+    expect(status.body.toString()).toBe(bodyOf(theirStatus.name).toString());
+    expect(asked.map(([code, fields, body]) => [code, { ...fields }, body.length])).toEqual([
+      [307, frames.get("GET_CONSUMER_RUNNING_INFO(307).request#2")!.header.extFields, 0],
+      [221, frames.get("GET_CONSUMER_STATUS_FROM_CLIENT(221).request")!.header.extFields, 0],
+    ]);
+  });
+
+  test("a message is sent to the consumer that is to consume it, with the fields that Apache adds", async () => {
+    const golden = frames.get("CONSUME_MESSAGE_DIRECTLY(309).request")!;
+    const record = bodyOf(golden.name);
+    const phyOffset = Number(record.readBigInt64BE(28));
+    broker.store.records.set(phyOffset, record);
+    const asked: [number, Fields, Buffer][] = [];
+    push.answer = (code, fields, body) => {
+      asked.push([code, fields, Buffer.from(body ?? [])]);
+      return { code: 0, remark: "", fields: {}, body: bodyOf("CONSUME_MESSAGE_DIRECTLY(309).response.SUCCESS") };
+    };
+    const { clientId, msgId, topic, consumerGroup } = golden.header.extFields!;
+    const fields = { clientId: clientId!, msgId: msgId!, topic: topic!, consumerGroup: consumerGroup! };
+    const answer = await broker.askLate(309, fields);
+    expect(answer.body).toEqual(bodyOf("CONSUME_MESSAGE_DIRECTLY(309).response.SUCCESS"));
+    const [[code, sent, body]] = asked as [[number, Record<string, unknown>, Buffer]];
+    expect(code).toBe(309);
+    expect(Object.fromEntries(Object.entries(sent).map(([name, value]) => [name, String(value)]))).toEqual(
+      golden.header.extFields,
+    );
+    expect(body).toEqual(record);
+  });
 
   test.each([
     "GET_ALL_TOPIC_CONFIG(21)",
@@ -193,6 +259,11 @@ describe("answers", () => {
     "QUERY_TOPICS_BY_CONSUMER(343)",
     "QUERY_SUBSCRIPTION_BY_CONSUMER(345)",
     "LOCK_BATCH_MQ(41)",
+    "QUERY_CONSUME_TIME_SPAN(303)",
+    "QUERY_CONSUME_QUEUE(321)",
+    "GET_BROKER_HA_STATUS(907)",
+    "GET_ALL_MESSAGE_REQUEST_MODE(402)",
+    "VIEW_BROKER_STATS_DATA(315)",
     "INVOKE_BROKER_TO_RESET_OFFSET(222)",
   ])("%s has the shape of Apache's", (name) => {
     const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
@@ -226,6 +297,8 @@ describe("answers", () => {
     "UPDATE_BROKER_CONFIG(25)",
     "GET_BROKER_CONFIG(26)",
     "CLONE_GROUP_OFFSET(314)",
+    "SET_MESSAGE_REQUEST_MODE(401)",
+    "CLEAN_UNUSED_TOPIC(316)",
   ])("%s has the code, the remark and the fields of Apache's", (name) => {
     const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
     const { extFields, remark } = frames.get(`${name}.response.SUCCESS`)!.header;

@@ -13,7 +13,8 @@ const FIELD_NAMES = [
   ...["key", "maxNum", "beginTimestamp", "endTimestamp", "indexType", "_UNIQUE_KEY_QUERY", "clientID", "producerGroup"],
   ...["defaultTopic", "readQueueNums", "writeQueueNums", "perm", "topicFilterType", "attributes", "topicSysFlag"],
   ...["srcGroup", "destGroup", "offline", "cleanOffset", "dataVersion", "topicSeq", "maxTopicNum", "groupSeq"],
-  ...["maxGroupNum", "topicList", "setZeroIfNotFound", "isForce", "order"],
+  ...["maxGroupNum", "topicList", "setZeroIfNotFound", "isForce", "order", "clientId", "msgId", "clientAddr", "index"],
+  ...["count", "statsName", "statsKey", "force", "lo", "READ_AHEAD_MODE"],
 ];
 const VALUES = [
   "T",
@@ -66,15 +67,21 @@ const body = fc.oneof(
     .map((text) => Buffer.from(text)),
 );
 
-test("every request is answered, and only sound names come into being", () => {
+/** These are answered when somebody else has been asked, or the event loop was let go of. */
+const LATE_CODES = new Set([223, 307, 309, 317]);
+
+test("every request is answered, and only sound names come into being", async () => {
   const codes = [...new TestBroker().processors.keys()];
   const request = fc.tuple(fc.constantFrom(...codes), fc.array(field, { maxLength: 8 }), body);
-  fc.assert(
-    fc.property(fc.array(request, { maxLength: 20 }), (requests) => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(request, { maxLength: 20 }), async (requests) => {
       const broker = new TestBroker({ validateSystemTopicWhenUpdateTopic: false });
       const connection = new FakeConnection();
       for (const [code, fields, bytes] of requests) {
-        const answer = broker.ask(code, Object.fromEntries(fields), bytes, connection);
+        const asked = Object.fromEntries(fields);
+        const answer = LATE_CODES.has(code)
+          ? await broker.askLate(code, asked, bytes, connection)
+          : broker.ask(code, asked, bytes, connection);
         expect(Number.isInteger(answer.code)).toBe(true);
         expect(answer.remark.length).toBeLessThan(600);
       }

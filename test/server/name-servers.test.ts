@@ -1,5 +1,5 @@
 /** Brokers and name servers in processes of their own, as the command starts them. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach, expect, test } from "vitest";
@@ -8,63 +8,10 @@ import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { NO_DATA_VERSION } from "#src/server/protocol/data-version.js";
 import { writeRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
 import { FakeClock } from "../unit/broker/harness.js";
-import {
-  ANSWER_MS,
-  clientOf,
-  closeAll,
-  onCloseAll,
-  send,
-  startBroker,
-  startNameServer,
-  temporaryDirectory,
-} from "./harness.js";
-
-const COMMAND = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
-const STARTED_MS = 30_000;
+import { COMMAND, portOf, run } from "./command.js";
+import { ANSWER_MS, clientOf, closeAll, send, startBroker, startNameServer, temporaryDirectory } from "./harness.js";
 
 afterEach(closeAll);
-
-interface Running {
-  readonly child: ChildProcess;
-  /** What the line `ready` says, by name. */
-  readonly ready: ReadonlyMap<string, string>;
-  readonly exit: Promise<number | string>;
-  stderr: string;
-}
-
-async function run(...args: string[]): Promise<Running> {
-  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });
-  const exit = new Promise<number | string>((resolve) =>
-    child.once("exit", (code, signal) => resolve(code ?? signal!)),
-  );
-  onCloseAll(async () => {
-    child.kill("SIGKILL");
-    await exit;
-  });
-  const running = { child, ready: new Map<string, string>(), exit, stderr: "" };
-  child.stderr.on("data", (chunk: Buffer) => {
-    running.stderr += chunk.toString();
-  });
-  let stdout = "";
-  await new Promise<void>((resolve, reject) => {
-    const tooLate = setTimeout(
-      () => reject(new Error(`cometmq ${args[0]} is not ready: ${running.stderr}`)),
-      STARTED_MS,
-    );
-    child.stdout.on("data", (chunk: Buffer) => {
-      stdout += chunk.toString();
-      const line = /^ready (.*)$/m.exec(stdout)?.[1];
-      if (line === undefined) return;
-      clearTimeout(tooLate);
-      for (const part of line.split(" ")) running.ready.set(part.split("=")[0]!, part.split("=")[1]!);
-      resolve();
-    });
-    void exit.then((code) => reject(new Error(`cometmq ${args[0]} ended with ${code}: ${running.stderr}`)));
-  });
-  return running;
-}
-
-const portOf = (address: string): number => Number(address.slice(address.lastIndexOf(":") + 1));
 
 /** Broker addresses of a topic, or the code that says there are none. */
 async function routeOf(namesrv: RemotingClient, topic: string): Promise<unknown> {

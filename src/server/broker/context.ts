@@ -74,7 +74,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const delayOffsets = new DelayOffsetTable({ config, clock, log, file: fileNamed("delayOffset.json") });
   const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
   const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
-  const tables = [topics, groups, offsets, delayOffsets, requestModes, staticTopics];
+  const tables = [topics, groups, offsets, requestModes, staticTopics, delayOffsets];
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logReport(log, report);

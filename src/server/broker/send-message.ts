@@ -9,6 +9,7 @@ import { recordSize } from "../../commitlog/append.js";
 import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
 import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import { prepareFields } from "../../remoting/field-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
@@ -90,6 +91,9 @@ export class SendMessage {
   readonly #batch: MessageInput[] = [];
   readonly #batchCursor = new MessageBatchCursor();
   readonly #result = emptyPutResult();
+  #regionId: string | undefined;
+  #traceOn: boolean | undefined;
+  #prepared = prepareFields([]);
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
   /** Of the request at hand, as sent. */
   #queueId = 0;
@@ -383,10 +387,18 @@ export class SendMessage {
     writer.end();
   }
 
+  /** The same in every answer, until the configuration changes. */
   #regionFields(connection: Connection): void {
     const { regionId, traceOn } = this.#context.config;
-    connection.writer.field("MSG_REGION", regionId);
-    connection.writer.field("TRACE_ON", traceOn ? "true" : "false");
+    if (regionId !== this.#regionId || traceOn !== this.#traceOn) {
+      this.#regionId = regionId;
+      this.#traceOn = traceOn;
+      this.#prepared = prepareFields([
+        ["MSG_REGION", regionId],
+        ["TRACE_ON", String(traceOn)],
+      ]);
+    }
+    connection.writer.preparedFields(this.#prepared);
   }
 
   #answer(header: HeaderView, connection: Connection, queueId: number, isBatch: boolean): void {

@@ -51,11 +51,8 @@ export function tlsClientOptions(
 /** Reads the text of a tls.properties. Throws COMETMQ_CONFIG, also for names that do not belong there. */
 export function readTlsProperties(text: string): ConfigReading {
   const reading = readBrokerConfig(text);
-  const stranger = [...reading.unknownNames, ...reading.given].find((name) => !isTlsName(name));
+  const { unknownNames, given } = reading;
+  const stranger = unknownNames[0] ?? [...given].find((name) => !name.startsWith("tls."));
   if (stranger !== undefined) throw new CometError("COMETMQ_CONFIG", `${stranger} is no property of TLS.`);
   return reading;
-}
-
-function isTlsName(name: string): boolean {
-  return name.startsWith("tls.");
 }

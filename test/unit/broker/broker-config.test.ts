@@ -45,6 +45,7 @@ test.each([
   ["waitTimeMillsInSendQueue=soon", "waitTimeMillsInSendQueue=soon: expected an integer."],
   ["authenticationEnabled=true", "authenticationEnabled=true: CometMQ can only do false."],
   ["brokerRole=SLAVE", "brokerRole=SLAVE: CometMQ can only do ASYNC_MASTER."],
+  ["autoMessageVersionOnTopicLen=false", "autoMessageVersionOnTopicLen=false: CometMQ can only do true."],
 ])("%s is refused by name", (line, message) => {
   expect(() => readBrokerConfig(line)).toThrow(message);
   try {
@@ -87,6 +88,23 @@ test("a running broker takes all of an update or nothing", () => {
   expect(settings.config.traceOn).toBe(false);
   expect(settings.dataVersion.counter).toBe(1);
   expect(told).toEqual([["maxMessageSize", "traceOn"]]);
+});
+
+test("some properties that set nothing here are shown all the same, and taken from tools that set them", () => {
+  const reading = readBrokerConfig("transactionTimeOut=7000\nsendMessageThreadPoolNums=4\ncheckCRCOnRecover=false");
+  const settings = new BrokerSettings(reading, new FakeClock());
+  const lines = () => settings.format().trimEnd().split("\n");
+  expect(lines()).toEqual(expect.arrayContaining(["transactionTimeOut=7000", "recallMessageEnable=false"]));
+  expect(lines()).toEqual(expect.arrayContaining(["brokerRole=ASYNC_MASTER", "checkCRCOnRecover=false"]));
+  expect(settings.update(new Map([["recallMessageEnable", "true"]]))).toBeUndefined();
+  expect(settings.update(new Map([["transactionTimeOut", " 6543 "]]))).toBeUndefined();
+  expect(settings.dataVersion.counter).toBe(2);
+  expect(settings.update(new Map([["recallMessageEnable", "maybe"]]))?.kind).toBe("wrong");
+  expect(settings.update(new Map([["sendMessageThreadPoolNums", "5"]]))?.kind).toBe("unknown");
+  expect(settings.update(new Map([["brokerRole", "SLAVE"]]))?.kind).toBe("unknown");
+  const shown = lines();
+  expect(shown).toEqual(expect.arrayContaining(["transactionTimeOut=6543", "recallMessageEnable=true"]));
+  expect(settings.shown("sendMessageThreadPoolNums")).toBe("4");
 });
 
 test("codes 25 and 26 change and show the configuration", () => {

@@ -1,5 +1,6 @@
 /** Requests to the broker's processors without sockets: real frames in, real frames out, store and peer are stand-ins. */
 import type { Clock, Timer } from "#src/base/clock.js";
+import { CometError } from "#src/base/errors.js";
 import type { Logger } from "#src/base/log.js";
 import type { Disk } from "#src/io/disk.js";
 import { type FastjsonMap, parseFastjson } from "#src/remoting/fastjson.js";
@@ -80,10 +81,26 @@ export class FakeConnection implements Connection {
   readonly writer = new FrameWriter();
   /** Codes and fields of what the broker pushed. */
   readonly pushed: [number, Fields][] = [];
+  readonly pushedBodies: Buffer[] = [];
   closed = false;
   readonly #callbacks: (() => void)[] = [];
 
-  flush(): void {}
+  /** What the peer answers when the broker asks it something; what it throws is what goes wrong. */
+  answer: (code: number, fields: Fields, body: Uint8Array | undefined) => RemoteAnswer = () => {
+    throw new CometError("COMETMQ_REMOTE", "nobody is there.");
+  };
+  #flushed: (() => void) | undefined;
+
+  flush(): void {
+    this.#flushed?.();
+  }
+
+  /** Resolves with the next answer that is sent outside a processor. */
+  get flushed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#flushed = resolve;
+    });
+  }
 
   close(): void {
     if (this.closed) return;
@@ -95,12 +112,13 @@ export class FakeConnection implements Connection {
     this.#callbacks.push(callback);
   }
 
-  pushOneway(code: number, fields: Fields): void {
+  pushOneway(code: number, fields: Fields, body?: Uint8Array): void {
     this.pushed.push([code, fields]);
+    this.pushedBodies.push(Buffer.from(body ?? []));
   }
 
-  call(): Promise<RemoteAnswer> {
-    return Promise.reject(new Error("nothing calls a fake connection"));
+  async call(code: number, fields: Fields, body: Uint8Array | undefined): Promise<RemoteAnswer> {
+    return this.answer(code, fields, body);
   }
 }
 
@@ -231,9 +249,7 @@ export class TestBroker {
   }
 
   ask(code: number, fields: Fields = {}, body?: string | Buffer, connection = new FakeConnection()): Answered {
-    const writer = new FrameWriter();
-    writer.request(4711, SerializeType.JSON, code, false, fields, body === undefined ? undefined : Buffer.from(body));
-    return this.askFrame(Buffer.from(writer.buffer.subarray(0, writer.length)), connection);
+    return this.askFrame(requestFrame(code, fields, body), connection);
   }
 
   /** The body of a successful answer as JSON. */
@@ -243,7 +259,24 @@ export class TestBroker {
     return parseFastjson(answer.body) as FastjsonMap;
   }
 
+  /** For requests that are not answered at once. */
+  askLate(code: number, fields: Fields = {}, body?: string | Buffer, connection?: FakeConnection): Promise<Answered> {
+    return this.askFrameLate(requestFrame(code, fields, body), connection);
+  }
+
+  async askFrameLate(frame: Buffer, connection = new FakeConnection()): Promise<Answered> {
+    const { flushed } = connection;
+    this.#process(frame, connection);
+    if (connection.writer.length === 0) await flushed;
+    return answerOn(connection);
+  }
+
   askFrame(frame: Buffer, connection = new FakeConnection()): Answered {
+    this.#process(frame, connection);
+    return answerOn(connection);
+  }
+
+  #process(frame: Buffer, connection: FakeConnection): void {
     const { header, decoder } = decodeFrame(frame);
     const body = decoder.bytes.subarray(decoder.headerEnd, decoder.bodyEnd);
     const request: Request = {
@@ -256,15 +289,25 @@ export class TestBroker {
     const processor = this.processors.get(header.code);
     if (processor === undefined) throw new Error(`no processor for ${header.code}`);
     processor(request, connection);
-    const answer = decodeFrame(Buffer.from(connection.writer.buffer.subarray(0, connection.writer.length)));
-    connection.writer.reset(0);
-    return {
-      code: answer.header.code,
-      remark: answer.header.remark,
-      fields: Object.fromEntries(answer.header.fields()),
-      body: Buffer.from(answer.decoder.bytes.subarray(answer.decoder.headerEnd, answer.decoder.bodyEnd)),
-    };
   }
+}
+
+function requestFrame(code: number, fields: Fields, body: string | Buffer | undefined): Buffer {
+  const writer = new FrameWriter();
+  writer.request(4711, SerializeType.JSON, code, false, fields, body === undefined ? undefined : Buffer.from(body));
+  return Buffer.from(writer.buffer.subarray(0, writer.length));
+}
+
+/** What was written on `connection`, one whole frame. */
+function answerOn({ writer }: FakeConnection): Answered {
+  const answer = decodeFrame(Buffer.from(writer.buffer.subarray(0, writer.length)));
+  writer.reset(0);
+  return {
+    code: answer.header.code,
+    remark: answer.header.remark,
+    fields: Object.fromEntries(answer.header.fields()),
+    body: Buffer.from(answer.decoder.bytes.subarray(answer.decoder.headerEnd, answer.decoder.bodyEnd)),
+  };
 }
 
 function decodeFrame(bytes: Buffer): { header: HeaderView; decoder: FrameDecoder } {

@@ -158,12 +158,12 @@ test("rates and totals are those of what was counted", () => {
   const broker = new TestBroker();
   const { stats, topics } = broker.context;
   const topic = topics.createInSendMessage("T", "TBW102", "peer", 1, 0)!;
-  const meter = stats.groupGets("g", "T");
+  const gets = stats.groupGets("g", "T");
   stats.sample(topics.values());
   for (let i = 0; i < 6; i++) {
     stats.recordPut(topic, 20, 2000);
-    stats.recordGet(meter, 5);
-    stats.recordGet(meter, 0);
+    stats.recordGet(gets, 5, 500);
+    stats.recordGet(gets, 0, 0);
     broker.clock.advance(10_000);
     stats.sample(topics.values());
   }
