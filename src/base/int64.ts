@@ -22,3 +22,9 @@ export function readInt64Bytes(bytes: Uint8Array, position: number): number {
     (bytes[position + 4]! << 24) | (bytes[position + 5]! << 16) | (bytes[position + 6]! << 8) | bytes[position + 7]!;
   return high * TWO_32 + (low >>> 0);
 }
+
+/** The decimal text of an int64 given as two halves; exact for all of them. */
+export function int64Text(high: number, low: number): string {
+  const value = high * TWO_32 + (low >>> 0);
+  return Number.isSafeInteger(value) ? String(value) : String((BigInt(high) << 32n) | BigInt(low >>> 0));
+}

@@ -13,6 +13,7 @@ import { UNIT_BYTES } from "../consumequeue/unit.js";
 import { DEFAULT_INDEX_SIZES, indexFileBytes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
+import { readDeletedTopics } from "../recovery/deleted-topics.js";
 import type { StoreFacts } from "../recovery/doctor/store-facts.js";
 import { parseFastjson } from "../remoting/fastjson.js";
 import { parseProperties } from "../server/protocol/java-properties.js";
@@ -67,6 +68,7 @@ export function describeStore(disk: Disk, root: string, confPath: string | undef
     indexEnabled: conf.flag("messageIndexEnable") ?? true,
     delayLevels: parseDelayLevels(conf.text("messageDelayLevel") ?? DEFAULT_DELAY_LEVELS),
     batchTopics: batchTopics(disk, root),
+    deletedTopics: readDeletedTopics(disk, paths.deletedTopics),
     multiDispatch: found === undefined || (conf.flag("enableMultiDispatch") ?? false),
     propertyCrc: conf.flag("forceVerifyPropCRC")
       ? "required"

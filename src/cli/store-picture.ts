@@ -20,14 +20,11 @@ export function drawStore(survey: StoreSurvey, columns: number, queueRows: numbe
   const end = formatCount(survey.filesEnd);
   const begin = formatCount(survey.beginOffset);
   const between = ` ${survey.segments.length} segments of ${formatBytes(survey.segmentBytes)} `;
-  const ruler = Math.max(0, scale.columns - begin.length - end.length - between.length);
+  const ruler = Math.max(0, Math.floor((scale.columns - begin.length - end.length - between.length) / 2) - 1);
   const lines = [
     row(
       "log offset",
-      `${begin} ${"─".repeat(Math.max(0, Math.floor(ruler / 2) - 1))}${between}`.padEnd(
-        scale.columns - end.length - 1,
-        "─",
-      ) + ` ${end}`,
+      `${`${begin} ${"─".repeat(ruler)}${between}`.padEnd(scale.columns - end.length - 1, "─")} ${end}`,
     ),
     row("segments", segmentMarks(survey, scale)),
     row("records", recordCells(survey, scale)),

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
-import { type Disk } from "../io/disk.js";
+import type { Disk } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { digestFile, digestLog, formatDigests, loadHasher, parseDigests } from "../recovery/digests.js";

@@ -26,6 +26,7 @@ export class ConsumeQueueReader implements BlockOwner {
   readonly directory: string;
   readonly #context: ReaderContext;
   #block: Block | undefined;
+  #retired = false;
 
   constructor(context: ReaderContext, directory: string) {
     this.#context = context;
@@ -39,6 +40,7 @@ export class ConsumeQueueReader implements BlockOwner {
   read(fromOffset: number, maxCount: number, maxOffset: number, into: UnitBatch): number {
     into.firstOffset = fromOffset;
     into.count = 0;
+    if (this.#retired) return 0;
     const end = Math.min(maxOffset, fromOffset + Math.min(maxCount, into.capacity));
     let offset = fromOffset;
     while (offset < end) {
@@ -94,6 +96,12 @@ export class ConsumeQueueReader implements BlockOwner {
     if (this.#block !== undefined) this.#context.blocks.giveBack(this.#block);
     this.#block = undefined;
     this.#context.cache.forgetIn(this.directory, () => true);
+  }
+
+  /** The queue is gone: nothing is read any more, for another one may get its directory. */
+  retire(): void {
+    this.#retired = true;
+    this.invalidate();
   }
 
   /** Closes files wholly below `minOffset`: an open handle would keep a deleted file's space. */

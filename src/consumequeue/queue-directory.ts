@@ -45,6 +45,22 @@ export function queueDirectory(root: string, topic: string, queueId: number): st
   return `${root}/${topic}/${queueId}`;
 }
 
+/** The queues of one topic that have a directory. `topic` is a directory's name. */
+export function listQueuesOf(disk: Disk, root: string, topic: string): QueueLocation[] {
+  const queues: QueueLocation[] = [];
+  listTopic(disk, root, topic, queues, []);
+  return queues;
+}
+
+function listTopic(disk: Disk, root: string, topic: string, queues: QueueLocation[], unknown: string[]): void {
+  for (const name of disk.list(`${root}/${topic}`)) {
+    const directory = `${root}/${topic}/${name}`;
+    const isQueue = QUEUE_ID.test(name) && Number(name) <= QUEUE_ID_MAX && disk.isDirectory(directory);
+    if (isQueue) queues.push({ topic, queueId: Number(name), directory });
+    else unknown.push(directory);
+  }
+}
+
 /** The queues that have a directory, by topic and number; the files in them are not looked at. */
 export function listQueues(disk: Disk, root: string): QueueListing {
   const queues: QueueLocation[] = [];
@@ -55,12 +71,7 @@ export function listQueues(disk: Disk, root: string): QueueListing {
       unknown.push(topicDirectory);
       continue;
     }
-    for (const name of disk.list(topicDirectory)) {
-      const directory = `${topicDirectory}/${name}`;
-      const isQueue = QUEUE_ID.test(name) && Number(name) <= QUEUE_ID_MAX && disk.isDirectory(directory);
-      if (isQueue) queues.push({ topic, queueId: Number(name), directory });
-      else unknown.push(directory);
-    }
+    listTopic(disk, root, topic, queues, unknown);
   }
   queues.sort((a, b) => (a.topic < b.topic ? -1 : a.topic > b.topic ? 1 : a.queueId - b.queueId));
   return { queues, unknown };

@@ -36,11 +36,11 @@ export class DispatchLoop {
     };
   }
 
-  /** True when there was something to do and more may wait. After it threw for a full disk it can be called again. */
-  step(): boolean {
+  /** Dispatches below `limit`. True when there was something to do and more may wait. After it threw for a full disk it can be called again. */
+  step(limit: number = this.#progress.confirmed): boolean {
     // First of all: the appender may be waiting for it.
     const made = this.makeSegment();
-    const count = this.#dispatcher.run(this.#progress.confirmed, BATCH_RECORDS);
+    const count = this.#dispatcher.run(limit, BATCH_RECORDS);
     // The position moves without a record where a segment was ended by a blank.
     if (this.#dispatcher.position > this.#progress.dispatched || this.#dispatcher.queuesDirty) {
       this.#dispatcher.flushQueues(this.#publish);

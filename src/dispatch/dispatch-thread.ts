@@ -2,9 +2,9 @@
 import { Worker } from "node:worker_threads";
 import { CometError, ERRORS, type ErrorCode } from "../base/errors.js";
 import type { SegmentSource } from "../commitlog/segment-source.js";
-import type { Dispatch, DispatchEvents } from "./dispatch.js";
+import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
-import type { BeginMessage, FromWorker, QueueAnnouncement } from "./worker-messages.js";
+import type { BeginMessage, FromWorker, QueueAnnouncement, TopicDeletion } from "./worker-messages.js";
 
 /** After a failed attempt (a full disk), the next is made when this has passed. */
 const RETRY_MS = 1000;
@@ -90,6 +90,11 @@ export class DispatchThread implements Dispatch {
     else this.#worker.unref();
   }
 
+  forget(topic: string, position: number, queues: readonly QueueSlot[]): void {
+    this.#worker.postMessage({ kind: "forget", topic, position, queues } satisfies TopicDeletion);
+    this.progress.wake();
+  }
+
   wake(): void {
     this.progress.wake();
   }
@@ -105,6 +110,9 @@ export class DispatchThread implements Dispatch {
         return;
       case "finding":
         this.#events.onFinding(message.text, message.phyOffset);
+        return;
+      case "forgotten":
+        this.#events.onForgotten(message.slots);
         return;
       case "stalled":
         this.#events.onStalled(message.text);

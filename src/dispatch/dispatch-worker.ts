@@ -1,6 +1,7 @@
 /**
  * The dispatch thread: follows the log behind the appender, and makes the segments it will need. It sleeps in
- * Atomics.wait and is woken by the appender; messages are read when it wakes or meets a queue it does not know.
+ * Atomics.wait and is woken by the appender; messages are read between two batches of records, before any of them that
+ * was put after they were sent.
  */
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.js";
@@ -16,7 +17,7 @@ import { Dispatcher } from "./dispatcher.js";
 import { loadIndex, openIndexSink } from "./index-sink.js";
 import { QueueTable } from "./queue-table.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
-import type { BeginMessage, FromWorker, ToWorker } from "./worker-messages.js";
+import type { BeginMessage, FromWorker, TopicDeletion, ToWorker } from "./worker-messages.js";
 
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
@@ -35,6 +36,7 @@ class DispatchWorker {
   readonly #progress: SharedProgress;
   readonly #queueProgress = new QueueProgress();
   readonly #slots = new Map<string, number>();
+  readonly #deleted: Map<string, number>;
   readonly #segments: SegmentQueue;
   readonly #dispatcher: Dispatcher;
   readonly #loop: DispatchLoop;
@@ -43,12 +45,15 @@ class DispatchWorker {
   #syncedPosition: number;
   #syncDueMs = Number.POSITIVE_INFINITY;
   #stalled = false;
+  /** Queues were deleted: the notes shall say so soon. */
+  #notesAreOld = false;
 
   constructor(begin: BeginMessage) {
     const disk = new FileDisk(begin.backend);
     this.#progress = new SharedProgress(begin.progress);
     for (const chunk of begin.chunks) this.#queueProgress.adopt(chunk);
     for (const { topic, queueId, slot } of begin.queues) this.#slots.set(keyOf(topic, queueId), slot);
+    this.#deleted = new Map(begin.deleted);
     this.#segments = new SegmentQueue({
       disk,
       directory: begin.commitLogDirectory,
@@ -68,6 +73,7 @@ class DispatchWorker {
       queues: new QueueTable(context, begin.queueRoot, {
         slotOf: (topic, queueId) => this.#slotOf(topic, queueId),
         maxOffsetOf: (slot) => this.#queueProgress.maxOffset(slot),
+        deletedBefore: (topic) => this.#deleted.get(topic) ?? 0,
       }),
       index: openIndexSink(loadIndex(disk, begin.indexDirectory, begin.indexSizes, begin.indexEnabled)),
       delayLevels: begin.delayLevels,
@@ -85,9 +91,7 @@ class DispatchWorker {
   }
 
   #slotOf(topic: string, queueId: number): number {
-    const key = keyOf(topic, queueId);
-    if (!this.#slots.has(key)) this.#readMessages();
-    const slot = this.#slots.get(key);
+    const slot = this.#slots.get(keyOf(topic, queueId));
     assert(slot !== undefined, "a queue is announced before its first message is confirmed");
     return slot;
   }
@@ -101,9 +105,21 @@ class DispatchWorker {
   }
 
   receive(message: ToWorker): void {
-    if (message.kind !== "queue") return;
-    if (message.chunk !== undefined) this.#queueProgress.adopt(message.chunk);
-    this.#slots.set(keyOf(message.topic, message.queueId), message.slot);
+    if (message.kind === "queue") {
+      if (message.chunk !== undefined) this.#queueProgress.adopt(message.chunk);
+      this.#slots.set(keyOf(message.topic, message.queueId), message.slot);
+    } else if (message.kind === "forget") this.#forget(message);
+  }
+
+  #forget({ topic, position, queues }: TopicDeletion): void {
+    this.#deleted.set(topic, position);
+    this.#dispatcher.forget(topic);
+    for (const { queueId, slot } of queues) {
+      this.#queueProgress.setMaxOffset(slot, 0);
+      this.#slots.delete(keyOf(topic, queueId));
+    }
+    this.#notesAreOld = true;
+    tell({ kind: "forgotten", slots: queues.map(({ slot }) => slot) });
   }
 
   /** Returns when the appender asked for the end and everything confirmed is done and durable. */
@@ -130,7 +146,10 @@ class DispatchWorker {
     const progress = this.#progress;
     const sequence = progress.wakeSequence;
     this.#segments.setRange(progress.firstOffset, progress.readyEnd);
-    const busy = this.#loop.step();
+    // In this order: who put a record below `confirmed` had sent before what has to be known of its queue.
+    const { confirmed } = progress;
+    this.#readMessages();
+    const busy = this.#loop.step(confirmed);
     if (this.#syncIsDue(performance.now())) await this.#sync();
     if (busy) return false;
     if (progress.stopAsked) return true;
@@ -165,6 +184,7 @@ class DispatchWorker {
   }
 
   #syncIsDue(now: number): boolean {
+    if (this.#notesAreOld) return true;
     if (this.#dispatcher.position === this.#syncedPosition) return false;
     if (this.#syncDueMs === Number.POSITIVE_INFINITY) this.#syncDueMs = now + this.#syncIntervalMs;
     return now >= this.#syncDueMs;
@@ -174,7 +194,8 @@ class DispatchWorker {
   async #sync(): Promise<void> {
     this.#syncDueMs = Number.POSITIVE_INFINITY;
     const position = this.#dispatcher.position;
-    if (position === this.#syncedPosition) return;
+    if (position === this.#syncedPosition && !this.#notesAreOld) return;
+    this.#notesAreOld = false;
     await this.#dispatcher.sync();
     this.#syncedPosition = position;
     const { tailFrom, lastStoreTimestamp, indexMsgTimestamp, counts } = this.#dispatcher;

@@ -19,6 +19,12 @@ export interface DispatchSynced {
   readonly counts: DerivedCounts;
 }
 
+/** A queue of some topic, and its place in the shared tables. */
+export interface QueueSlot {
+  readonly queueId: number;
+  readonly slot: number;
+}
+
 export interface DispatchEvents {
   /** Queues have grown; `SharedProgress.takeArrival` names them. Called only while there is interest. */
   onArrivals: () => void;
@@ -26,6 +32,8 @@ export interface DispatchEvents {
   onFinding: (text: string, phyOffset: number) => void;
   /** The disk is full: what was put is safe in the log, but is not seen by readers until there is room. */
   onStalled: (text: string) => void;
+  /** Queues of a deleted topic are gone, and their slots can be given to others. */
+  onForgotten: (slots: readonly number[]) => void;
   /** Dispatch has stopped for good. */
   onFailure: (error: CometError) => void;
 }
@@ -40,6 +48,11 @@ export interface Dispatch {
   announce(topic: string, queueId: number, slot: number): void;
   /** Whether the process shall stay for what dispatch will say. */
   holdProcess(hold: boolean): void;
+  /**
+   * The topic was deleted, and the list of deleted topics says so: its queues are deleted, its records below `position`
+   * passed over. Queues of a topic of that name are announced anew. `onForgotten` tells when that is done.
+   */
+  forget(topic: string, position: number, queues: readonly QueueSlot[]): void;
   /** There may be work below `progress.confirmed`. */
   wake(): void;
   /** Works off everything confirmed, syncs it, and ends. */

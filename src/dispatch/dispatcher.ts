@@ -5,9 +5,11 @@
  */
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
+import type { BatchDispatch } from "./batch-dispatch.js";
 import { addCounts, countsOf, type DerivedCounts, type QueueCounts } from "./derived-counts.js";
 import type { IndexSink } from "./index-sink.js";
-import type { AppendOutcome, ConsumeQueue } from "../consumequeue/consume-queue.js";
+import { LMQ_QUEUE_ID, type LmqDispatch } from "./lmq-dispatch.js";
+import type { AppendOutcome } from "../consumequeue/consume-queue.js";
 import { RECORD_BYTES_MIN } from "../record/layout.js";
 import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
 import type { RecordView } from "../record/record-view.js";
@@ -25,6 +27,7 @@ export interface DispatchFinding {
     | "queue had a gap"
     | "entry was missing"
     | "name is not allowed"
+    | "batch makes no sense"
     | "queue offset is impossible";
 }
 
@@ -34,6 +37,10 @@ export const TAIL_BYTES = 4 * 1024 * 1024;
 export interface DispatcherOptions {
   segments: SegmentQueue;
   queues: QueueTable;
+  /** Without it no topic has batch queues. */
+  batch?: BatchDispatch | undefined;
+  /** Without it no record is entered into further queues. */
+  lmq?: LmqDispatch | undefined;
   index: IndexSink;
   delayLevels: DelayLevels;
   position: number;
@@ -41,16 +48,24 @@ export interface DispatcherOptions {
   counts?: DerivedCounts;
   /** Entries that queues have already are held against the records and put right: what recovery does. */
   mends?: boolean;
+  /**
+   * What becomes of a record whose queue lacks the entries before it: blank units fill the gap, or the record takes the
+   * next free offset, as with Apache.
+   */
+  onGap?: "fill" | "next";
   onFinding: (finding: DispatchFinding) => void;
 }
 
 export class Dispatcher {
   readonly cursor: LogCursor;
   readonly #queues: QueueTable;
+  readonly #batch: BatchDispatch | undefined;
+  readonly #lmq: LmqDispatch | undefined;
   readonly #index: IndexSink;
   readonly #delayLevels: DelayLevels;
-  readonly #countsBefore: DerivedCounts;
+  #countsBefore: DerivedCounts;
   readonly #mends: boolean;
+  readonly #fillsGaps: boolean;
   readonly #onFinding: DispatcherOptions["onFinding"];
   readonly #dirty: DispatchQueue[] = [];
   #indexDirty = false;
@@ -62,10 +77,13 @@ export class Dispatcher {
     this.cursor = new LogCursor(options.segments);
     this.cursor.seek(options.position);
     this.#queues = options.queues;
+    this.#batch = options.batch;
+    this.#lmq = options.lmq;
     this.#index = options.index;
     this.#delayLevels = options.delayLevels;
     this.#countsBefore = options.counts ?? { queueCount: 0, unitCount: 0, firstUnitSum: 0, indexEntryCount: 0 };
     this.#mends = options.mends ?? false;
+    this.#fillsGaps = options.onGap !== "next";
     this.#onFinding = options.onFinding;
     this.#tailFrom = options.position;
     this.#tailCandidate = options.position;
@@ -144,40 +162,70 @@ export class Dispatcher {
   }
 
   #enqueue(record: RecordView, bytes: Buffer): void {
-    const entry = this.#queues.find(bytes, record.topicStart, record.topicLength, record.queueId);
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
+    const phyOffset = this.cursor.recordOffset;
+    const batchTopic = this.#batch?.topicOf(record, bytes);
+    if (batchTopic !== undefined) {
+      const taken = this.#batch!.put(batchTopic, record, bytes, phyOffset, tagsCode);
+      if (!taken) this.#report(record, bytes, "batch makes no sense");
+      return;
+    }
+    const entry = this.#queues.find(bytes, record.topicStart, record.topicLength, record.queueId, phyOffset);
+    this.#append(entry, record, bytes, tagsCode, record.queueOffset);
+    if (this.#lmq === undefined || entry === undefined) return;
+    for (const { name, queueOffset } of this.#lmq.entriesOf(record, bytes)) {
+      this.#append(this.#queues.named(name, LMQ_QUEUE_ID, phyOffset), record, bytes, tagsCode, queueOffset);
+    }
+  }
+
+  #append(
+    entry: DispatchQueue | "deleted" | undefined,
+    record: RecordView,
+    bytes: Buffer,
+    tagsCode: number,
+    queueOffset: number,
+  ): void {
+    const phyOffset = this.cursor.recordOffset;
     if (entry === undefined) {
       this.#report(record, bytes, "name is not allowed");
       return;
     }
-    const { queue } = entry;
-    const phyOffset = this.cursor.recordOffset;
-    if (!isPossible(record.queueOffset, 0, phyOffset)) {
+    if (entry === "deleted" || phyOffset < entry.deletedBefore) return;
+    if (this.#fillsGaps && !isPossible(queueOffset, 0, phyOffset)) {
       this.#report(record, bytes, "queue offset is impossible");
       return;
     }
-    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
-    let outcome = queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
-    if (outcome === "gap") outcome = this.#closeGap(queue, record, bytes, tagsCode);
-    if (this.#mends && (outcome === "known" || outcome === "behind")) this.#mend(entry, record, bytes, tagsCode);
+    let outcome = entry.queue.append(phyOffset, record.totalSize, tagsCode, queueOffset);
+    // Apache does not look where the queue is when the record says 0.
+    if (outcome === "behind" && queueOffset === 0 && !this.#fillsGaps) outcome = "gap";
+    if (outcome === "gap") outcome = this.#closeGap(entry, record, bytes, tagsCode, queueOffset);
+    if (this.#mends && (outcome === "known" || outcome === "behind"))
+      this.#mend(entry, record, bytes, tagsCode, queueOffset);
     else if (outcome === "behind") this.#report(record, bytes, "queue is ahead");
     if (outcome !== "appended" || entry.dirty) return;
     entry.dirty = true;
     this.#dirty.push(entry);
   }
 
-  #closeGap(queue: ConsumeQueue, record: RecordView, bytes: Buffer, tagsCode: number): AppendOutcome {
+  #closeGap(
+    { queue }: DispatchQueue,
+    record: RecordView,
+    bytes: Buffer,
+    tagsCode: number,
+    queueOffset: number,
+  ): AppendOutcome {
     const phyOffset = this.cursor.recordOffset;
-    if (!isPossible(record.queueOffset - queue.maxOffset, queue.maxPhyOffset, phyOffset)) {
+    if (this.#fillsGaps && !isPossible(queueOffset - queue.maxOffset, queue.maxPhyOffset, phyOffset)) {
       this.#report(record, bytes, "queue offset is impossible");
       return "gap";
     }
     this.#report(record, bytes, "queue had a gap");
-    queue.fillTo(record.queueOffset);
-    return queue.append(phyOffset, record.totalSize, tagsCode, record.queueOffset);
+    if (this.#fillsGaps) queue.fillTo(queueOffset);
+    return queue.append(phyOffset, record.totalSize, tagsCode, queue.maxOffset);
   }
 
-  #mend(entry: DispatchQueue, record: RecordView, bytes: Buffer, tagsCode: number): void {
-    const outcome = entry.queue.mend(this.cursor.recordOffset, record.totalSize, tagsCode, record.queueOffset);
+  #mend(entry: DispatchQueue, record: RecordView, bytes: Buffer, tagsCode: number, queueOffset: number): void {
+    const outcome = entry.queue.mend(this.cursor.recordOffset, record.totalSize, tagsCode, queueOffset);
     if (outcome === "sound") return;
     if (outcome === "mended") entry.unsynced = true;
     this.#report(record, bytes, outcome === "mended" ? "entry was missing" : "queue is ahead");
@@ -202,6 +250,14 @@ export class Dispatcher {
       onGrown(entry.slot, entry.queue.flushedOffset);
     }
     this.#dirty.length = 0;
+    this.#batch?.flush();
+  }
+
+  /** The topic was deleted: its queues go, with what waits for them. Not to be called while a record is dispatched. */
+  forget(topic: string): void {
+    const { gone, before } = this.#queues.forget(topic);
+    for (const entry of gone) if (entry.dirty) this.#dirty.splice(this.#dirty.indexOf(entry), 1);
+    this.#countsBefore = { ...this.#countsBefore, ...addCounts(this.#countsBefore, before, -1) };
   }
 
   flushIndex(): void {
@@ -219,6 +275,7 @@ export class Dispatcher {
       entry.unsynced = false;
       syncing.push(entry.queue.sync());
     }
+    if (this.#batch !== undefined) syncing.push(...this.#batch.sync());
     await Promise.all(syncing);
   }
 

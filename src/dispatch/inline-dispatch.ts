@@ -1,7 +1,7 @@
 /** Dispatch without a thread: for disks only one thread can see, and for simulations. */
 import { CometError } from "../base/errors.js";
 import { InlineSegmentSource, type SegmentMaker } from "../commitlog/segment-source.js";
-import type { Dispatch, DispatchEvents } from "./dispatch.js";
+import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
 import { DispatchLoop } from "./dispatch-loop.js";
 import type { Dispatcher } from "./dispatcher.js";
 import type { QueueProgress, SharedProgress } from "./shared-progress.js";
@@ -33,6 +33,13 @@ export class InlineDispatch implements Dispatch {
       this.progress.heard();
       this.#events.onArrivals();
     });
+  }
+
+  /** `deletedBefore` of the queue table knows already. */
+  forget(topic: string, _position: number, queues: readonly QueueSlot[]): void {
+    this.#dispatcher.forget(topic);
+    for (const { slot } of queues) this.queueProgress.setMaxOffset(slot, 0);
+    this.#events.onForgotten(queues.map(({ slot }) => slot));
   }
 
   announce(_topic: string, _queueId: number, slot: number): void {

@@ -2,10 +2,11 @@
  * The queues a dispatcher writes to, found by the bytes of a record: topic and queue id, without making a string. A
  * queue is opened when its first record comes by.
  */
-import { isDirectoryName, queueDirectory } from "../consumequeue/queue-directory.js";
+import { CometError } from "../base/errors.js";
+import { isDirectoryName, listQueuesOf, queueDirectory } from "../consumequeue/queue-directory.js";
 import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
-import { countsOf, type QueueCounts } from "./derived-counts.js";
+import { addCounts, countQueues, countsOf, type QueueCounts } from "./derived-counts.js";
 
 export interface DispatchQueue {
   readonly queue: ConsumeQueue;
@@ -17,6 +18,8 @@ export interface DispatchQueue {
   unsynced: boolean;
   /** What was in the queue when it was opened here. */
   before: QueueCounts;
+  /** Records of its topic before this place belong to nobody: the topic was deleted there. */
+  readonly deletedBefore: number;
 }
 
 /** What the appending thread knows of the queues. */
@@ -25,6 +28,8 @@ export interface KnownQueues {
   slotOf(topic: string, queueId: number): number;
   /** Units the queue has in its files. */
   maxOffsetOf(slot: number): number;
+  /** Where the topic was deleted last; 0 when it never was. */
+  deletedBefore(topic: string): number;
 }
 
 const FNV_OFFSET = 0x811c9dc5;
@@ -45,9 +50,16 @@ export class QueueTable {
   }
 
   /**
-   * The queue `queueId` of the topic in `bytes[start, start + length)`; undefined when no directory may have that name.
+   * The queue `queueId` of the topic in `bytes[start, start + length)`, for a record at `phyOffset`; undefined when no
+   * directory may have that name, "deleted" when the topic was deleted after the record and has no such queue since.
    */
-  find(bytes: Buffer, start: number, length: number, queueId: number): DispatchQueue | undefined {
+  find(
+    bytes: Buffer,
+    start: number,
+    length: number,
+    queueId: number,
+    phyOffset: number,
+  ): DispatchQueue | "deleted" | undefined {
     const candidates = this.#byHash.get(hashOf(bytes, start, length, queueId));
     if (candidates !== undefined) {
       for (let i = 0; i < candidates.length; i++) {
@@ -58,7 +70,14 @@ export class QueueTable {
     const topic = bytes.toString("utf8", start, start + length);
     // Bytes that are no UTF-8 would be another queue each time, in one directory.
     const isText = sameBytes(bytes, start, length, Buffer.from(topic));
-    return queueId >= 0 && isText && isDirectoryName(topic) ? this.#open(topic, queueId) : undefined;
+    if (queueId < 0 || !isText || !isDirectoryName(topic)) return undefined;
+    return phyOffset < this.#known.deletedBefore(topic) ? "deleted" : this.#open(topic, queueId);
+  }
+
+  /** The same for a name at hand. */
+  named(topic: string, queueId: number, phyOffset: number): DispatchQueue | "deleted" | undefined {
+    const bytes = Buffer.from(topic);
+    return this.find(bytes, 0, bytes.length, queueId, phyOffset);
   }
 
   #open(topic: string, queueId: number): DispatchQueue {
@@ -74,13 +93,56 @@ export class QueueTable {
   adopt(queue: ConsumeQueue): DispatchQueue {
     const topicBytes = Buffer.from(queue.topic);
     const slot = this.#known.slotOf(queue.topic, queue.queueId);
-    const entry: DispatchQueue = { queue, topicBytes, slot, dirty: false, unsynced: false, before: countsOf(queue) };
+    const entry: DispatchQueue = {
+      queue,
+      topicBytes,
+      slot,
+      dirty: false,
+      unsynced: false,
+      before: countsOf(queue),
+      deletedBefore: this.#known.deletedBefore(queue.topic),
+    };
     const hash = hashOf(topicBytes, 0, topicBytes.length, queue.queueId);
     const candidates = this.#byHash.get(hash);
     if (candidates === undefined) this.#byHash.set(hash, [entry]);
     else candidates.push(entry);
     this.all.push(entry);
     return entry;
+  }
+
+  /** Deletes the queues of a topic with their files. Those that were open are returned, not to be used any more. */
+  forget(topic: string): { gone: DispatchQueue[]; before: QueueCounts } {
+    const { disk } = this.#context;
+    const gone = this.all.filter(({ queue }) => queue.topic === topic);
+    let before = countQueues([]);
+    for (const entry of gone) {
+      before = addCounts(before, entry.before);
+      const candidates = this.#byHash.get(hashOf(entry.topicBytes, 0, entry.topicBytes.length, entry.queue.queueId))!;
+      candidates.splice(candidates.indexOf(entry), 1);
+      this.all.splice(this.all.indexOf(entry), 1);
+      entry.queue.destroy();
+    }
+    for (const { directory, queueId } of listQueuesOf(disk, this.#root, topic)) {
+      const queue = new ConsumeQueue(this.#context, directory, topic, queueId);
+      if (!isOurs(queue)) continue;
+      before = addCounts(before, countsOf(queue));
+      queue.destroy();
+    }
+    const directory = `${this.#root}/${topic}`;
+    if (disk.isDirectory(directory) && disk.list(directory).length === 0) disk.remove(directory);
+    return { gone, before };
+  }
+}
+
+/** Finds the end of a queue that was not opened; false when the files are not such as this store makes them. */
+function isOurs(queue: ConsumeQueue): boolean {
+  try {
+    queue.load();
+    queue.recover("trusted");
+    return true;
+  } catch (error) {
+    if (error instanceof CometError && error.code.startsWith("COMETMQ_STORE_")) return false;
+    throw error;
   }
 }
 

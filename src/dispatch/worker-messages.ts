@@ -1,6 +1,6 @@
 /** What the appending thread and the dispatch worker send each other by message: rare things; the rest is shared words. */
 import type { DerivedCounts } from "./derived-counts.js";
-import type { DispatchSynced } from "./dispatch.js";
+import type { DispatchSynced, QueueSlot } from "./dispatch.js";
 import type { Backend } from "../io/disk.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { DelayLevels } from "../record/tags-code.js";
@@ -14,6 +14,14 @@ export interface QueueAnnouncement {
   readonly chunk: SharedArrayBuffer | undefined;
 }
 
+/** A topic was deleted: its queues go, and its records below `position` are passed over. */
+export interface TopicDeletion {
+  readonly kind: "forget";
+  readonly topic: string;
+  readonly position: number;
+  readonly queues: readonly QueueSlot[];
+}
+
 /** Everything the worker needs to begin; sent once recovery is done. */
 export interface BeginMessage {
   readonly kind: "begin";
@@ -21,6 +29,8 @@ export interface BeginMessage {
   readonly progress: SharedArrayBuffer;
   readonly chunks: SharedArrayBuffer[];
   readonly queues: readonly { topic: string; queueId: number; slot: number }[];
+  /** Topic to the place of its deletion. */
+  readonly deleted: readonly (readonly [topic: string, position: number])[];
   readonly commitLogDirectory: string;
   readonly segmentBytes: number;
   readonly queueRoot: string;
@@ -36,12 +46,14 @@ export interface BeginMessage {
   readonly syncIntervalMs: number;
 }
 
-export type ToWorker = QueueAnnouncement | BeginMessage;
+export type ToWorker = QueueAnnouncement | TopicDeletion | BeginMessage;
 
 export type FromWorker =
   /** Queues have grown; drain the ring of arrivals. */
   | { readonly kind: "arrivals" }
   | (DispatchSynced & { readonly kind: "synced" })
   | { readonly kind: "finding"; readonly text: string; readonly phyOffset: number }
+  /** These slots belong to no queue any more. */
+  | { readonly kind: "forgotten"; readonly slots: readonly number[] }
   | { readonly kind: "stalled"; readonly text: string }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

@@ -190,12 +190,12 @@ export class IndexWriter {
 
   #nextFile(): IndexFile {
     if (this.#failure !== undefined) throw this.#failure;
-    const full = this.#file;
-    if (full !== undefined) this.flush();
+    if (this.#file !== undefined) this.flush();
     const last = this.#directory.last;
     const isBlank = last === undefined || last.isFull;
     const file = isBlank ? this.#directory.append(this.#clock.nowMs()) : last;
-    if (full !== undefined) this.#seal(full);
+    // The full one may also be an earlier process's, which did not come to sync it.
+    if (isBlank && last !== undefined) this.#seal(last);
     this.#file = file;
     this.#slots = new SlotTable(file.handle, this.#maxHashSlotNum, isBlank);
     this.#pending ??= new DataView(new ArrayBuffer(PENDING_ENTRIES_MAX * INDEX_ENTRY_BYTES));

@@ -26,8 +26,11 @@ export interface Disk {
   /** Removes a file or an empty directory; does nothing when it is not there. */
   remove(path: string): void;
   rename(from: string, to: string): void;
-  /** Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. */
-  openFile(path: string, create: boolean): DiskFile;
+  /**
+   * Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. With
+   * `readOnly` it is opened for pread alone, which needs no permission to write.
+   */
+  openFile(path: string, create: boolean, readOnly?: boolean): DiskFile;
   /** Makes a segment file of zeros whose blocks are really reserved; on failure nothing is left behind. */
   createSegment(path: string, sizeBytes: number): void;
   /** Opens an existing segment file of exactly `sizeBytes`. */

@@ -123,9 +123,9 @@ export class FileDisk implements Disk {
     }
   }
 
-  openFile(path: string, create: boolean): DiskFile {
+  openFile(path: string, create: boolean, readOnly = false): DiskFile {
     try {
-      return new FileHandle(path, openReadWrite(path, create));
+      return new FileHandle(path, readOnly ? fs.openSync(path, "r") : openReadWrite(path, create));
     } catch (error) {
       throw ioError("open", path, error);
     }

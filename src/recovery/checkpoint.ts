@@ -21,7 +21,15 @@ export const AHEAD_MS_MAX = 24 * 3600 * 1000;
 
 export type CheckpointVerdict = "ok" | "missing" | "short" | "nonsense";
 
-export class StoreCheckpoint {
+export interface CheckpointFields {
+  readonly physicMsgTimestamp: number;
+  readonly logicsMsgTimestamp: number;
+  readonly indexMsgTimestamp: number;
+  readonly masterFlushedOffset: number;
+  readonly confirmPhyOffset: number;
+}
+
+export class StoreCheckpoint implements CheckpointFields {
   /** Store timestamp of the last record flushed to the log. */
   physicMsgTimestamp = 0;
   /** Store timestamp of the last record whose queue entries are flushed. */
@@ -60,6 +68,12 @@ export class StoreCheckpoint {
     }
     checkpoint.#decode(new DataView(bytes.buffer), nowMs + AHEAD_MS_MAX);
     return checkpoint;
+  }
+
+  /** A copy of what it says now. */
+  get fields(): CheckpointFields {
+    const { physicMsgTimestamp, logicsMsgTimestamp, indexMsgTimestamp, masterFlushedOffset, confirmPhyOffset } = this;
+    return { physicMsgTimestamp, logicsMsgTimestamp, indexMsgTimestamp, masterFlushedOffset, confirmPhyOffset };
   }
 
   /** Before this store timestamp everything is in the log and in the queues: records from here on are dispatched again. */

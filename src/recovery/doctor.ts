@@ -15,6 +15,7 @@ import type { Disk } from "../io/disk.js";
 import { BatchCheck } from "./doctor/batch-check.js";
 import { type Finding, type FindingCode, Findings, type Place, type Severity } from "./doctor/finding.js";
 import { IndexCheck } from "./doctor/index-check.js";
+import { liveRecords } from "./doctor/live-records.js";
 import { filesEnd, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
 import { type Flaw, LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
@@ -97,6 +98,8 @@ class Examination {
   #recordBytes = 0;
   #firstStoreTimestamp = 0;
   #previousTimestamp = 0;
+  /** The last thing in the log is no sound record: it is known already that something was lost there. */
+  #endsInDamage = false;
 
   constructor(options: DoctorOptions) {
     const { disk, facts } = options;
@@ -113,7 +116,7 @@ class Examination {
       disk,
       layout: this.#layout,
       propertyCrc: facts.propertyCrc,
-      isLive: (walk) => this.#isLive(walk),
+      isLive: liveRecords(disk, facts),
       onUnreadable: (file, position) => this.#noteUnreadable(file, position),
     });
   }
@@ -140,7 +143,8 @@ class Examination {
     }
     const beginOffset = this.#layout.files[0]?.base ?? 0;
     const { lastStoreTimestamp } = this.#walk;
-    const extent = { beginOffset, endOffset, lastStoreTimestamp, recordCount: this.#recordCount };
+    const endsInDamage = this.#endsInDamage;
+    const extent = { endOffset, lastStoreTimestamp, endsInDamage, recordCount: this.#recordCount };
     checkCheckpoints(disk, facts, extent, clock.nowMs(), this.#findings);
     checkConfig(disk, facts, isConfig, this.#findings);
     listOthers(disk, facts, this.#findings);
@@ -184,10 +188,12 @@ class Examination {
     for (let step = walk.next(); step !== WalkStep.END; step = walk.next()) {
       if (step === WalkStep.RECORD) this.#takeRecord();
       else this.#takeOther(step);
+      if (step !== WalkStep.BLANK) this.#endsInDamage = step !== WalkStep.RECORD;
       if (this.#findings.pending.length > 0) yield* this.#drain();
       if (++steps % PROGRESS_RECORDS !== 0) continue;
       this.#options.onProgress?.({ doing: "log", done: walk.to - beginOffset, total });
     }
+    this.#endsInDamage ||= walk.end!.tornTo > walk.end!.endOffset;
     this.#judgeEnd();
     yield* this.#drain();
   }
@@ -237,7 +243,7 @@ class Examination {
     }
     this.#damaged.add(from, to);
     if (step === WalkStep.HOLE) {
-      const what = `${(to - from) / this.#layout.segmentBytes} segments are missing, log offsets ${from} to ${to}`;
+      const what = `the segments for log offsets ${from} to ${to} are missing`;
       const path = relativePath(this.#facts.places, this.#layout.directory);
       this.#findings.add("log.hole", { path, phyOffset: from, lengthBytes: to - from }, what);
     } else if (step === WalkStep.DAMAGE) {
@@ -280,13 +286,6 @@ class Examination {
       this.#findings.add("log.torn", this.#place(base, 0), "something behind the log's end, no record");
     }
     for (const { base } of emptyFiles) this.#findings.add("log.empty", this.#place(base, 0), "an empty segment");
-  }
-
-  /** Behind damage: a record that its queue knows, or that is no older than what came before, is part of the log. */
-  #isLive({ record, bytes, lastStoreTimestamp }: LogWalk): boolean {
-    if (record.storeTimestamp >= lastStoreTimestamp) return true;
-    const topic = bytes.toString("utf8", record.topicStart, record.topicStart + record.topicLength);
-    return this.#queues.pointsAt(topic, record.queueId, record.queueOffset, record.phyOffset);
   }
 
   #noteUnreadable(file: LogFile, position: number): void {

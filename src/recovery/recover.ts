@@ -18,15 +18,19 @@ import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import { listQueues } from "../consumequeue/queue-directory.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
-import { countQueues, type DerivedCounts, lacks } from "../dispatch/derived-counts.js";
+import { addCounts, countQueues, type DerivedCounts, lacks, type QueueCounts } from "../dispatch/derived-counts.js";
 import type { DispatchFinding } from "../dispatch/dispatcher.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
+import { LmqDispatch } from "../dispatch/lmq-dispatch.js";
 import { QueueTable } from "../dispatch/queue-table.js";
 import { assertIndexSizes, type IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import type { DelayLevels } from "../record/tags-code.js";
-import { AHEAD_MS_MAX, type StoreCheckpoint } from "./checkpoint.js";
+import { type ApacheRecoverySettings, recoverLikeApache } from "./apache-recovery.js";
+import { type BatchQueueOptions, BatchQueues } from "./batch-queues.js";
+import { AHEAD_MS_MAX, type CheckpointFields, type StoreCheckpoint } from "./checkpoint.js";
+import type { DeletedTopics } from "./deleted-topics.js";
 import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
 import { lastSoundSegment, type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
@@ -40,6 +44,9 @@ export interface RecoveryOptions {
   segments: SegmentQueue;
   queueContext: QueueContext;
   queueRoot: string;
+  batch: BatchQueueOptions;
+  /** Records are entered into light message queues (enableLmq and enableMultiDispatch). */
+  lmqEnabled: boolean;
   indexDirectory: string;
   indexSizes: IndexSizes;
   indexEnabled: boolean;
@@ -49,6 +56,9 @@ export interface RecoveryOptions {
   aborted: boolean;
   checkpoint: StoreCheckpoint;
   noted: DispatchCheckpoint | undefined;
+  /** Does as Apache does, with what that leaves lost. */
+  apache: ApacheRecoverySettings | undefined;
+  deleted: DeletedTopics;
   /** Called once nothing speaks against the store, before the first change to it. */
   onBegin: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
@@ -72,6 +82,8 @@ export interface RecoveryReport {
   /** How much longer the log was when it was noted as durable. */
   readonly lostBytes: number;
   readonly damages: readonly LogDamage[];
+  /** Apache's checkpoint as it is now. */
+  readonly checkpoint: CheckpointFields;
   readonly findings: readonly DispatchFinding[];
   readonly foreignPaths: readonly string[];
   readonly elapsedMs: number;
@@ -91,26 +103,31 @@ export interface Recovered {
 }
 
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
+  if (options.apache !== undefined) return recoverLikeApache(options, options.apache);
   const { segments, clock, aborted } = options;
   const startedMs = clock.monotonicMs();
-  const { queues, holed, foreignPaths } = listedQueues(options);
+  const { queues: found, holed, foreignPaths } = listedQueues(options);
+  const batch = new BatchQueues(options.disk, options.batch);
   const index = listedIndex(options);
   options.onBegin();
   for (const queue of holed) {
     queue.closeHoles();
     queue.load();
   }
-  const isWhole = !findEnds(options, queues) && holed.length === 0;
-  const start = startOf(options, queues, index);
+  const isWhole = !findEnds(options, found, batch) && holed.length === 0;
+  const { queues, dropped } = withoutDeleted(options, found);
+  const start = startOf(options, queues, batch, index, dropped);
   const table = queueTable(options, queues);
   const fromOffset = isWhole ? start.fromOffset : segments.firstOffset;
-  let walk = await walked(options, table, index, fromOffset, start);
+  let walk = await walked(options, table, batch, index, fromOffset, start);
   if (walk.foundGap && fromOffset > segments.firstOffset) {
-    walk = await walked(options, table, listedIndex(options), segments.firstOffset, start);
+    walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
   }
   const { endOffset } = walk;
   const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
   const recovered = finish(table, walk.damages, segments.firstOffset, endOffset);
+  batch.finish(segments.firstOffset, endOffset);
+  walk.noteIn(options.checkpoint);
   if (aborted) await syncLog(segments, walk.fromOffset, endOffset);
   for (const { queue } of table.all) await queue.sync();
   return {
@@ -128,8 +145,9 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
       cutBytes,
       lostBytes: Math.max(0, start.notedEnd - endOffset),
       damages: walk.damages,
+      checkpoint: options.checkpoint.fields,
       findings: walk.findings,
-      foreignPaths,
+      foreignPaths: [...foreignPaths, ...batch.foreignPaths],
       elapsedMs: clock.monotonicMs() - startedMs,
     },
   };
@@ -184,13 +202,22 @@ function listedIndex(options: RecoveryOptions): IndexDirectory | undefined {
 }
 
 /** Pass 1. True when a queue does not end where a store that was closed in order leaves it: units were lost. */
-function findEnds(options: RecoveryOptions, queues: ConsumeQueue[]): boolean {
-  let damaged = false;
-  for (const queue of queues) {
-    const { staleTail } = queue.recover(options.aborted ? "abnormal" : "normal");
-    if (staleTail && !options.aborted) damaged = true;
-  }
-  return damaged;
+function findEnds(options: RecoveryOptions, queues: ConsumeQueue[], batch: BatchQueues): boolean {
+  const mode = options.aborted ? "abnormal" : "normal";
+  let damaged = batch.recover(mode);
+  for (const queue of queues) if (queue.recover(mode).staleTail) damaged = true;
+  return damaged && !options.aborted;
+}
+
+/**
+ * Drops the queues of deleted topics that a crash has left: those that point at nothing behind the deletion. `dropped` is
+ * what was in them.
+ */
+function withoutDeleted({ deleted }: RecoveryOptions, found: ConsumeQueue[]) {
+  const gone = found.filter(({ topic, maxPhyOffset }) => maxPhyOffset <= (deleted.get(topic) ?? -2));
+  const dropped = countQueues(gone);
+  for (const queue of gone) queue.destroy();
+  return { queues: gone.length === 0 ? found : found.filter((queue) => !gone.includes(queue)), dropped };
 }
 
 interface Start {
@@ -203,7 +230,13 @@ interface Start {
 }
 
 /** Pass 2. When the note counts is said in dispatch-checkpoint.ts. */
-function startOf(options: RecoveryOptions, queues: ConsumeQueue[], index: IndexDirectory | undefined): Start {
+function startOf(
+  options: RecoveryOptions,
+  queues: ConsumeQueue[],
+  batch: BatchQueues,
+  index: IndexDirectory | undefined,
+  dropped: QueueCounts,
+): Start {
   const { segments, noted, checkpoint, aborted } = options;
   const first = segments.firstOffset;
   index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
@@ -216,8 +249,9 @@ function startOf(options: RecoveryOptions, queues: ConsumeQueue[], index: IndexD
   const { position, tailFrom, counts } = noted;
   // What lies behind may be half there: it is made again.
   for (const queue of queues) queue.truncateAfter(position);
+  batch.truncateAfter(position);
   index?.truncateAfter(position);
-  const found = { ...countQueues(queues), indexEntryCount: index?.entryCount ?? -1 };
+  const found = { ...addCounts(countQueues(queues), dropped), indexEntryCount: index?.entryCount ?? -1 };
   const from = Math.min(position, tailFrom);
   const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset;
   return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position };
@@ -228,6 +262,7 @@ function queueTable(options: RecoveryOptions, queues: ConsumeQueue[]): QueueTabl
     slotOf: options.slotOf,
     // A queue that is met in the log and not on the disk has no units yet.
     maxOffsetOf: () => 0,
+    deletedBefore: (topic) => options.deleted.get(topic) ?? 0,
   });
   for (const queue of queues) table.adopt(queue);
   return table;
@@ -237,14 +272,25 @@ function queueTable(options: RecoveryOptions, queues: ConsumeQueue[]): QueueTabl
 async function walked(
   options: RecoveryOptions,
   queues: QueueTable,
+  batch: BatchQueues,
   index: IndexDirectory | undefined,
   fromOffset: number,
   { durableEnd }: Start,
 ): Promise<Walk> {
   const { segments, delayLevels, clock, onProgress } = options;
   index?.truncateAfter(fromOffset);
-  const sink = openIndexSink(index, clock);
-  const walk = new Walk({ segments, queues, index: sink, delayLevels, clock, fromOffset, durableEnd, onProgress });
+  const walk = new Walk({
+    segments,
+    queues,
+    batch: batch.dispatch,
+    lmq: options.lmqEnabled ? new LmqDispatch() : undefined,
+    index: openIndexSink(index, clock),
+    delayLevels,
+    clock,
+    fromOffset,
+    durableEnd,
+    onProgress,
+  });
   await walk.run();
   return walk;
 }

@@ -12,6 +12,7 @@ import { RecordVerdict, RecordView } from "../record/record-view.js";
 import { abortFileExists, readAbortPid } from "./abort-file.js";
 import { StoreCheckpoint } from "./checkpoint.js";
 import { type DispatchCheckpoint, readDispatchCheckpoint } from "./dispatch-checkpoint.js";
+import { liveRecords } from "./doctor/live-records.js";
 import { LogBytes } from "./doctor/log-bytes.js";
 import { fileAt, filesEnd, holesOf, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
 import { LogWalk, WalkStep } from "./doctor/log-walk.js";
@@ -169,7 +170,12 @@ class Survey {
 
   #walk(from: number): void {
     const { disk, facts, count, onProgress } = this.#options;
-    const walk = new LogWalk({ disk, layout: this.#layout, propertyCrc: facts.propertyCrc });
+    const walk = new LogWalk({
+      disk,
+      layout: this.#layout,
+      propertyCrc: facts.propertyCrc,
+      isLive: liveRecords(disk, facts),
+    });
     const { segmentBytes } = this.#layout;
     walk.seek(from);
     let steps = 0;

@@ -6,11 +6,15 @@
 import type { Clock } from "../base/clock.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import type { BatchDispatch } from "../dispatch/batch-dispatch.js";
 import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
 import type { IndexSink } from "../dispatch/index-sink.js";
+import type { LmqDispatch } from "../dispatch/lmq-dispatch.js";
 import type { QueueTable } from "../dispatch/queue-table.js";
 import { checkBody } from "../record/record-view.js";
+import { isQueued } from "../record/sys-flag.js";
 import type { DelayLevels } from "../record/tags-code.js";
+import type { StoreCheckpoint } from "./checkpoint.js";
 import { RecordSearch } from "./next-record.js";
 
 export interface RecoveryProgress {
@@ -29,6 +33,8 @@ export interface LogDamage {
 export interface WalkOptions {
   segments: SegmentQueue;
   queues: QueueTable;
+  batch: BatchDispatch | undefined;
+  lmq: LmqDispatch | undefined;
   index: IndexSink;
   delayLevels: DelayLevels;
   clock: Clock;
@@ -51,6 +57,8 @@ export class Walk {
   foundGap = false;
   recordCount = 0;
   lastStoreTimestamp = 0;
+  #lastRecordOffset = -1;
+  #lastQueuedTimestamp = 0;
   readonly #options: WalkOptions;
   readonly #dispatcher: Dispatcher;
   readonly #search: RecordSearch;
@@ -58,7 +66,7 @@ export class Walk {
   #durableEnd = -1;
 
   constructor(options: WalkOptions) {
-    const { segments, queues, index, delayLevels, fromOffset } = options;
+    const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
     this.#options = options;
     this.#search = new RecordSearch(segments);
     this.#peek = new LogCursor(segments);
@@ -69,6 +77,8 @@ export class Walk {
     this.#dispatcher = new Dispatcher({
       segments,
       queues,
+      batch,
+      lmq,
       index,
       delayLevels,
       position: fromOffset,
@@ -117,9 +127,7 @@ export class Walk {
       const before = cursor.offset;
       if (cursor.next(toOffset) === CursorStep.RECORD) {
         if (this.#isSound(toOffset)) {
-          this.#dispatcher.put();
-          this.recordCount++;
-          this.lastStoreTimestamp = cursor.record.storeTimestamp;
+          this.#take(cursor);
           continue;
         }
         // Before it, but behind the blank if there was one.
@@ -129,6 +137,21 @@ export class Walk {
       if (!this.#skipDamage()) return false;
     }
     return true;
+  }
+
+  #take({ record, recordOffset }: LogCursor): void {
+    this.#dispatcher.put();
+    this.recordCount++;
+    this.lastStoreTimestamp = record.storeTimestamp;
+    this.#lastRecordOffset = recordOffset;
+    if (isQueued(record.sysFlag)) this.#lastQueuedTimestamp = record.storeTimestamp;
+  }
+
+  /** Has Apache's checkpoint say how far the log, queues and index have got. */
+  noteIn(checkpoint: StoreCheckpoint): void {
+    if (this.#lastRecordOffset >= 0) checkpoint.confirmPhyOffset = this.#lastRecordOffset;
+    if (this.#lastQueuedTimestamp > 0) checkpoint.logicsMsgTimestamp = this.#lastQueuedTimestamp;
+    checkpoint.indexMsgTimestamp = Math.max(checkpoint.indexMsgTimestamp, this.#dispatcher.indexMsgTimestamp);
   }
 
   /** No stale bytes, and no record that was not written whole. */

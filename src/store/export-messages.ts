@@ -6,6 +6,7 @@ import type { Disk } from "../io/disk.js";
 import { PropertyScan } from "../record/properties.js";
 import { PropertyName } from "../record/property-names.js";
 import type { RecordView } from "../record/record-view.js";
+import { liveRecords } from "../recovery/doctor/live-records.js";
 import { filesEnd, listLog, type LogLayout } from "../recovery/doctor/log-files.js";
 import { LogWalk, WalkStep } from "../recovery/doctor/log-walk.js";
 import { QueueReading, QueueUnits } from "../recovery/doctor/queue-units.js";
@@ -49,7 +50,7 @@ const KEYS = 1;
 export function* exportMessages(options: ExportOptions): Generator<MessageLine, ExportReport> {
   const { disk, facts, filter, bodyForm, onProgress } = options;
   const layout = listLog(disk, facts.places.commitLog, facts.segmentBytes, SEGMENT_BYTES);
-  const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc });
+  const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
   const wanted = new Wanted(filter);
   const from = startOffset(disk, facts, filter, layout);
   let messageCount = 0;

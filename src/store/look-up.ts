@@ -21,14 +21,22 @@ export class LookUp {
   readonly #progress: SharedProgress;
   readonly #queueProgress: QueueProgress;
   readonly #index: IndexQuery;
+  readonly #deletedTopics: ReadonlyMap<string, number>;
   readonly #unit = new UnitBatch(1);
   readonly #view = new RecordView();
 
-  constructor(segments: SegmentQueue, progress: SharedProgress, queueProgress: QueueProgress, index: IndexQuery) {
+  constructor(
+    segments: SegmentQueue,
+    progress: SharedProgress,
+    queueProgress: QueueProgress,
+    index: IndexQuery,
+    deletedTopics: ReadonlyMap<string, number>,
+  ) {
     this.#segments = segments;
     this.#progress = progress;
     this.#queueProgress = queueProgress;
     this.#index = index;
+    this.#deletedTopics = deletedTopics;
   }
 
   /** The record that begins at `phyOffset`; undefined where none begins. */
@@ -111,8 +119,9 @@ export class LookUp {
   ): KeyQueryResult {
     const found = this.#index.query(topic, key, kind, maxCount, begin, end, this.#progress.confirmed);
     const records: Buffer[] = [];
+    const deletedBefore = this.#deletedTopics.get(topic) ?? 0;
     for (const phyOffset of found.phyOffsets) {
-      const record = this.recordAt(phyOffset);
+      const record = phyOffset < deletedBefore ? undefined : this.recordAt(phyOffset);
       if (record !== undefined) records.push(record);
     }
     const { indexLastUpdateTimestamp, indexLastUpdatePhyOffset } = found;

@@ -148,7 +148,8 @@ function propertiesOf(fields: Fields): Buffer {
   const properties = Object.entries(given);
   for (const [name, value] of properties) {
     if (typeof value !== "string") throw bad(`the property ${JSON.stringify(name)} is no string`);
-    if (name === "" || value === "" || /[\u0001\u0002]/.test(name) || value.includes("\u0002")) {
+    const holdsSeparator = name.includes("\u0001") || name.includes("\u0002") || value.includes("\u0002");
+    if (name === "" || value === "" || holdsSeparator) {
       throw bad(`the property ${JSON.stringify(name)} cannot be written`);
     }
   }

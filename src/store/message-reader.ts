@@ -38,6 +38,7 @@ export class MessageReader {
     result.minOffset = queue.minOffset;
     result.maxOffset = this.#progress.maxOffset(queue.slot);
     result.nextBeginOffset = offset;
+    if (queue.retired) return noQueue(result);
     result.status = this.#judge(offset, result);
     if (result.status === GetStatus.NO_MATCHED_MESSAGE) this.#collect(queue, limits, filter, result);
     return result.status;
@@ -107,4 +108,13 @@ export class MessageReader {
     const record = segment.read(position, sizeBytes);
     return record.readInt32BE(TOTAL_SIZE_POSITION) === sizeBytes ? record : undefined;
   }
+}
+
+/** Its topic was deleted: a reader starts again, at the beginning of what is there by then. */
+function noQueue(result: GetResult): GetStatus {
+  result.minOffset = 0;
+  result.maxOffset = 0;
+  result.nextBeginOffset = 0;
+  result.status = GetStatus.NO_MATCHED_LOGIC_QUEUE;
+  return result.status;
 }

@@ -13,6 +13,7 @@ import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
 import { isQueued } from "../record/sys-flag.js";
+import { fitDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import type { RecoveryReport } from "../recovery/recover.js";
 import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
@@ -122,7 +123,7 @@ export class MessageStore {
 
   /** Every queue of this store. */
   allQueues(): readonly QueueHandle[] {
-    return this.#parts.queues.all;
+    return this.#parts.queues.all();
   }
 
   /** Names of all topics that have queues. */
@@ -134,6 +135,7 @@ export class MessageStore {
   put(message: MessageInput, result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queue = message.queue as StoreQueue;
+    if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queued = isQueued(message.sysFlag);
     let status: PutStatus;
     try {
@@ -151,6 +153,7 @@ export class MessageStore {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queue = messages[0]?.queue as StoreQueue | undefined;
     if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
+    if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
     let status: PutStatus;
     try {
       status = this.#log.appendBatch(messages, queue.nextOffset, result);
@@ -313,10 +316,10 @@ export class MessageStore {
 
   #arrivals(): void {
     const { progress } = this.#dispatch;
-    const { all } = this.#parts.queues;
+    const { queues } = this.#parts;
     for (let slot = progress.takeArrival(); slot !== -1; slot = progress.takeArrival()) {
-      if (slot >= 0) this.#grown(all[slot]!);
-      else for (const queue of all) this.#grown(queue);
+      if (slot >= 0) this.#grown(queues.inSlot(slot));
+      else for (const queue of queues.all()) this.#grown(queue);
     }
     this.#settledWaiters = settle(this.#settledWaiters, progress.dispatched);
   }
@@ -337,15 +340,35 @@ export class MessageStore {
 
   /** One past the last message that can be read. */
   maxOffset(queue: QueueHandle): number {
+    if ((queue as StoreQueue).retired) return 0;
     return this.#dispatch.queueProgress.maxOffset(queue.slot);
   }
 
   /**
-   * Hides all messages of a topic: readers of its queues begin behind them. Their files go with the log they point
-   * into, and offsets are never given out twice.
+   * Deletes the messages of topics. A topic of such a name begins at offset 0 from then on, and what it had before does
+   * not come back, whatever is rebuilt from the log. Handles of its queues are retired: they take and have no messages.
+   * Durable when it returns; throws as the disk does, and then nothing has changed.
    */
-  deleteTopic(topic: string): void {
-    for (const queue of this.#parts.queues.ofTopic(topic)) queue.minOffset = queue.nextOffset;
+  deleteTopics(topics: readonly string[]): void {
+    const { deletedTopics, disk, paths, queues, segments } = this.#parts;
+    const position = this.#log.appendPosition;
+    const used = topics.filter((topic) => queues.ofTopic(topic).some(({ nextOffset }) => nextOffset > 0));
+    if (used.length === 0) return;
+    const places = new Map(deletedTopics);
+    for (const topic of used) places.set(topic, position);
+    const fitting = fitDeletedTopics(places, segments.firstOffset, position);
+    writeDeletedTopics(disk, paths.deletedTopics, fitting);
+    deletedTopics.clear();
+    for (const [topic, place] of fitting) deletedTopics.set(topic, place);
+    for (const topic of used) {
+      const gone = queues.remove(topic);
+      this.#dispatch.forget(
+        topic,
+        position,
+        gone.map(({ queueId, slot }) => ({ queueId, slot })),
+      );
+      for (const queue of gone) this.#grown(queue);
+    }
   }
 
   /** Look-ups that are not the sequential reading of a queue: by key, by place in the log, by time. */

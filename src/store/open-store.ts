@@ -6,6 +6,8 @@ import { CommitLog } from "../commitlog/commit-log.js";
 import { Flusher } from "../commitlog/flusher.js";
 import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { SegmentMaker } from "../commitlog/segment-source.js";
+import { BATCH_CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/batch-consume-queue.js";
+import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
 import { BlockPool } from "../consumequeue/block-pool.js";
 import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
 import { FileCache } from "../consumequeue/file-cache.js";
@@ -26,8 +28,11 @@ import { chooseBackend, FileDisk } from "../io/file-disk.js";
 import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
 import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
+import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover } from "../recovery/recover.js";
+import type { ApacheRecoverySettings } from "../recovery/apache-recovery.js";
+import { readBatchTopics } from "./batch-topics.js";
 import { Checkpoints } from "./checkpoints.js";
 import { LookUp } from "./look-up.js";
 import {
@@ -35,6 +40,7 @@ import {
   FLUSH_INTERVAL_MS,
   MAX_MESSAGE_SIZE,
   RECORD_EXTRA_BYTES,
+  RECOVERED_SEGMENTS_MAX,
   SEGMENT_BYTES,
   type StoreOptions,
 } from "./options.js";
@@ -66,6 +72,10 @@ function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     log: options.log ?? silentLogger,
     segmentBytes: found ?? options.segmentBytes ?? SEGMENT_BYTES,
     queueFileBytes: options.queueFileBytes ?? foundQueueFileBytes(disk, paths.consumeQueue) ?? CONSUME_QUEUE_FILE_BYTES,
+    batchQueueFileBytes:
+      options.batchQueueFileBytes ??
+      foundQueueFileBytes(disk, paths.batchConsumeQueue) ??
+      BATCH_CONSUME_QUEUE_FILE_BYTES,
     indexSizes: options.indexSizes ?? DEFAULT_INDEX_SIZES,
     indexEnabled: options.indexEnabled ?? true,
     syncFlush: options.flushDiskType === "SYNC_FLUSH",
@@ -73,8 +83,19 @@ function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     syncIntervalMs: options.dispatchSyncIntervalMs ?? DISPATCH_SYNC_INTERVAL_MS,
     recordBytesMax: (options.maxMessageSize ?? MAX_MESSAGE_SIZE) + RECORD_EXTRA_BYTES,
     delayLevels: options.delayLevels ?? parseDelayLevels(DEFAULT_DELAY_LEVELS),
+    lmqEnabled: options.lmqEnabled ?? false,
+    apacheRecovery: apacheRecovery(options),
     threads: (options.threads ?? true) && disk.threadable,
     onRecoveryProgress: options.onRecoveryProgress,
+  };
+}
+
+function apacheRecovery(options: StoreOptions): ApacheRecoverySettings | undefined {
+  if (options.recovery !== "apache") return undefined;
+  return {
+    segmentsMax: options.commitLogRecoverMaxNum ?? RECOVERED_SEGMENTS_MAX,
+    indexSafe: options.messageIndexSafe ?? false,
+    propertyCrc: options.forceVerifyPropCRC ?? false,
   };
 }
 
@@ -108,6 +129,7 @@ class Opening {
   readonly #cache: FileCache;
   readonly #queues: StoreQueues;
   readonly #checkpoint: StoreCheckpoint;
+  readonly #deletedTopics: Map<string, number>;
   #checkpoints: Checkpoints | undefined;
 
   constructor(settings: Settings, events: StoreEvents, unlock: () => void) {
@@ -119,6 +141,7 @@ class Opening {
     const readers = { disk, cache: this.#cache, blocks: new BlockPool(), fileBytes: queueFileBytes };
     this.#queues = new StoreQueues(paths.consumeQueue, readers);
     this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
+    this.#deletedTopics = readDeletedTopics(disk, paths.deletedTopics);
   }
 
   async open(): Promise<StoreParts> {
@@ -172,6 +195,12 @@ class Opening {
       segments,
       queueContext: this.#queueContext(),
       queueRoot: paths.consumeQueue,
+      batch: {
+        context: this.#batchQueueContext(),
+        root: paths.batchConsumeQueue,
+        topics: readBatchTopics(disk, paths.topics),
+      },
+      lmqEnabled: this.#settings.lmqEnabled,
       indexDirectory: paths.index,
       indexSizes: this.#settings.indexSizes,
       indexEnabled: this.#settings.indexEnabled,
@@ -181,10 +210,13 @@ class Opening {
       onBegin: () => createAbortFile(disk, paths.abort, process.pid),
       checkpoint: this.#checkpoint,
       noted: readDispatchCheckpoint(disk, paths.dispatchCheckpoint),
+      apache: this.#settings.apacheRecovery,
+      deleted: this.#deletedTopics,
       onProgress: this.#settings.onRecoveryProgress,
     });
+    this.#fitDeletedTopics(segments, recovered.endOffset);
     for (const { slot, minOffset, maxOffset } of recovered.queues) {
-      const queue = this.#queues.all[slot]!;
+      const queue = this.#queues.inSlot(slot);
       queue.minOffset = minOffset;
       queue.nextOffset = maxOffset;
     }
@@ -197,6 +229,16 @@ class Opening {
     return recovered;
   }
 
+  /** Before anything is appended: what a crash has cut off the log will be written anew. */
+  #fitDeletedTopics(segments: SegmentQueue, endOffset: number): void {
+    const { disk, paths } = this.#settings;
+    const fitting = fitDeletedTopics(this.#deletedTopics, segments.firstOffset, endOffset);
+    if (fitting === this.#deletedTopics) return;
+    writeDeletedTopics(disk, paths.deletedTopics, fitting);
+    this.#deletedTopics.clear();
+    for (const [topic, place] of fitting) this.#deletedTopics.set(topic, place);
+  }
+
   #queueContext(): QueueContext {
     const { disk, queueFileBytes } = this.#settings;
     return new QueueContext({
@@ -205,6 +247,16 @@ class Opening {
       fileBytes: queueFileBytes,
       unitBytes: UNIT_BYTES,
       sizeOption: "mappedFileSizeConsumeQueue",
+    });
+  }
+
+  #batchQueueContext(): QueueContext {
+    return new QueueContext({
+      disk: this.#settings.disk,
+      cache: this.#cache,
+      fileBytes: this.#settings.batchQueueFileBytes,
+      unitBytes: BATCH_UNIT_BYTES,
+      sizeOption: "mapperFileSizeBatchConsumeQueue",
     });
   }
 
@@ -222,6 +274,7 @@ class Opening {
         if (this.#checkpoints?.dispatchSynced(synced)) void this.#saveNotes();
       },
       onFinding: (text, phyOffset) => log.warn({ phyOffset }, `a record does not fit its queue: ${text}`),
+      onForgotten: (slots) => this.#queues.freeSlots(slots),
       onStalled: (text) => log.error({}, `messages are taken, but cannot be read before there is room: ${text}`),
       onFailure: (error) => this.#events.onFailure(error),
     };
@@ -245,7 +298,7 @@ class Opening {
     counts: DerivedCounts,
   ): Dispatch {
     const { disk, paths, clock, segmentBytes, queueFileBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
-    const queues = this.#queues.all.map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
+    const queues = this.#queues.all().map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
     const readyEnd = segments.endOffset;
     if (thread !== undefined) {
       this.#publishQueues(thread.queueProgress);
@@ -254,6 +307,7 @@ class Opening {
       thread.begin({
         backend: disk.backend,
         queues,
+        deleted: [...this.#deletedTopics],
         commitLogDirectory: paths.commitLog,
         segmentBytes,
         queueRoot: paths.consumeQueue,
@@ -282,6 +336,7 @@ class Opening {
           return queue.slot;
         },
         maxOffsetOf: (slot) => queueProgress.maxOffset(slot),
+        deletedBefore: (topic) => this.#deletedTopics.get(topic) ?? 0,
       }),
       index: openIndexSink(loadIndex(disk, paths.index, indexSizes, indexEnabled), clock),
       delayLevels,
@@ -296,7 +351,7 @@ class Opening {
 
   /** What recovery has found out about the queues, before anybody goes by it. */
   #publishQueues(progress: QueueProgress): void {
-    for (const { slot, nextOffset } of this.#queues.all) {
+    for (const { slot, nextOffset } of this.#queues.all()) {
       progress.reserve(slot);
       progress.setMaxOffset(slot, nextOffset);
     }
@@ -322,7 +377,7 @@ class Opening {
       onFailure: (error) => this.#events.onFailure(error),
     });
     const index = new IndexQuery(disk, paths.index, indexSizes);
-    const lookUp = new LookUp(segments, dispatch.progress, dispatch.queueProgress, index);
+    const lookUp = new LookUp(segments, dispatch.progress, dispatch.queueProgress, index, this.#deletedTopics);
     const release = async (clean: boolean): Promise<void> => {
       lookUp.close();
       checkpoints.close();
@@ -344,6 +399,7 @@ class Opening {
       dispatch,
       queues,
       lookUp,
+      deletedTopics: this.#deletedTopics,
       checkpoints,
       recovery,
       syncFlush,

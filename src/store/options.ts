@@ -21,6 +21,8 @@ export interface StoreOptions {
   segmentBytes?: number | undefined;
   /** Bytes of a queue's file (mappedFileSizeConsumeQueue): 6,000,000, or what the files have. */
   queueFileBytes?: number | undefined;
+  /** Bytes of a batch queue's file (mapperFileSizeBatchConsumeQueue): 13,800,000, or what the files have. */
+  batchQueueFileBytes?: number | undefined;
   indexSizes?: IndexSizes | undefined;
   /** False leaves look-ups by key out (messageIndexEnable). */
   indexEnabled?: boolean | undefined;
@@ -33,6 +35,18 @@ export interface StoreOptions {
   /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
   maxMessageSize?: number | undefined;
   delayLevels?: DelayLevels | undefined;
+  /** Recovery enters records into light message queues (enableLmq and enableMultiDispatch). */
+  lmqEnabled?: boolean | undefined;
+  /**
+   * How the store is brought in order when it is opened: `thorough`, the default, brings back all that the log holds;
+   * `apache` does what Apache's recovery does, with what that leaves lost, for comparisons. The three options below are
+   * for the latter.
+   */
+  recovery?: "thorough" | "apache" | undefined;
+  /** Segments that recovery reads at most, 10. */
+  commitLogRecoverMaxNum?: number | undefined;
+  messageIndexSafe?: boolean | undefined;
+  forceVerifyPropCRC?: boolean | undefined;
   /** False dispatches on the calling thread. */
   threads?: boolean | undefined;
   /** Called now and then while a long recovery goes on. */
@@ -40,6 +54,7 @@ export interface StoreOptions {
 }
 
 export const SEGMENT_BYTES = 1024 * 1024 * 1024;
+export const RECOVERED_SEGMENTS_MAX = 10;
 export const FLUSH_INTERVAL_MS = 500;
 export const DISPATCH_SYNC_INTERVAL_MS = 10_000;
 export const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;

@@ -9,21 +9,28 @@ export class StorePaths {
   readonly root: string;
   readonly commitLog: string;
   readonly consumeQueue: string;
+  readonly batchConsumeQueue: string;
   readonly index: string;
   readonly checkpoint: string;
   readonly dispatchCheckpoint: string;
+  readonly deletedTopics: string;
   readonly abort: string;
   readonly lock: string;
+  /** The broker's table of topics. */
+  readonly topics: string;
 
   constructor(root: string, commitLog: string | undefined) {
     this.root = root;
     this.commitLog = commitLog ?? `${root}/commitlog`;
     this.consumeQueue = `${root}/consumequeue`;
+    this.batchConsumeQueue = `${root}/batchconsumequeue`;
     this.index = `${root}/index`;
     this.checkpoint = `${root}/checkpoint`;
     this.dispatchCheckpoint = `${root}/dispatch.checkpoint`;
+    this.deletedTopics = `${root}/deleted.topics`;
     this.abort = `${root}/abort`;
     this.lock = `${root}/lock`;
+    this.topics = `${root}/config/topics.json`;
   }
 }
 
@@ -38,6 +45,7 @@ const KNOWN = new Set([
   "config",
   "consumequeue",
   "consumequeue_ext",
+  "deleted.topics",
   "dispatch.checkpoint",
   "index",
   "lock",

@@ -23,6 +23,8 @@ export interface StoreParts {
   readonly dispatch: Dispatch;
   readonly queues: StoreQueues;
   readonly lookUp: LookUp;
+  /** As in the file: topic to the log offset before which its records do not count. */
+  readonly deletedTopics: Map<string, number>;
   readonly checkpoints: Checkpoints;
   readonly recovery: RecoveryReport;
   readonly syncFlush: boolean;

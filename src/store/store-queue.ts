@@ -12,6 +12,8 @@ export class StoreQueue implements QueueHandle {
   nextOffset = 0;
   /** First offset whose record the log still holds. */
   minOffset = 0;
+  /** Its topic was deleted: it takes and has no messages. */
+  retired = false;
   readonly reader: ConsumeQueueReader;
 
   constructor(topic: string, queueId: number, slot: number, reader: ConsumeQueueReader) {
@@ -21,14 +23,20 @@ export class StoreQueue implements QueueHandle {
     this.slot = slot;
     this.reader = reader;
   }
+
+  retire(): void {
+    this.retired = true;
+    this.reader.retire();
+  }
 }
 
 export class StoreQueues {
   readonly #root: string;
   readonly #context: ReaderContext;
   readonly #byTopic = new Map<string, Map<number, StoreQueue>>();
-  /** By slot. */
-  readonly all: StoreQueue[] = [];
+  /** By slot; a retired queue stands where there is no other. */
+  readonly #bySlot: StoreQueue[] = [];
+  readonly #freeSlots: number[] = [];
 
   constructor(root: string, context: ReaderContext) {
     this.#root = root;
@@ -42,8 +50,9 @@ export class StoreQueues {
   /** Throws COMETMQ_STORE_CORRUPT for names that cannot be a directory. */
   add(topic: string, queueId: number): StoreQueue {
     const reader = new ConsumeQueueReader(this.#context, queueDirectory(this.#root, topic, queueId));
-    const queue = new StoreQueue(topic, queueId, this.all.length, reader);
-    this.all.push(queue);
+    const slot = this.#freeSlots.pop() ?? this.#bySlot.length;
+    const queue = new StoreQueue(topic, queueId, slot, reader);
+    this.#bySlot[slot] = queue;
     const ofTopic = this.#byTopic.get(topic);
     if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[queueId, queue]]));
     else ofTopic.set(queueId, queue);
@@ -54,7 +63,28 @@ export class StoreQueues {
     return this.#byTopic.keys();
   }
 
-  ofTopic(topic: string): Iterable<StoreQueue> {
-    return this.#byTopic.get(topic)?.values() ?? [];
+  ofTopic(topic: string): StoreQueue[] {
+    return [...(this.#byTopic.get(topic)?.values() ?? [])];
+  }
+
+  /** The queue that has the slot; a retired one where the slot is free. */
+  inSlot(slot: number): StoreQueue {
+    return this.#bySlot[slot]!;
+  }
+
+  all(): StoreQueue[] {
+    return this.#bySlot.filter(({ retired }) => !retired);
+  }
+
+  /** The topic was deleted: its queues are retired, and their slots stay theirs until `freeSlots`. */
+  remove(topic: string): StoreQueue[] {
+    const queues = this.ofTopic(topic);
+    this.#byTopic.delete(topic);
+    for (const queue of queues) queue.retire();
+    return queues;
+  }
+
+  freeSlots(slots: readonly number[]): void {
+    this.#freeSlots.push(...slots);
   }
 }

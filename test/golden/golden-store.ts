@@ -50,9 +50,14 @@ export interface ExpectedLine {
   readonly type: string;
 }
 
+/** The expected lines of a store as they are. */
+export function expectedText(name: string): string[] {
+  const lines = readFileSync(join(STORES, `${name}.expected.jsonl`), "utf8").split("\n");
+  return lines.filter((line) => line !== "");
+}
+
 /** The expected lines of a store in their order; with `type` only those, as the shape the caller knows them to have. */
 export function expectedLines<T extends ExpectedLine = ExpectedLine>(name: string, type?: T["type"]): T[] {
-  const lines = readFileSync(join(STORES, `${name}.expected.jsonl`), "utf8").split("\n");
-  const parsed = lines.filter((line) => line !== "").map((line) => JSON.parse(line) as T);
+  const parsed = expectedText(name).map((line) => JSON.parse(line) as T);
   return type === undefined ? parsed : parsed.filter((line) => line.type === type);
 }

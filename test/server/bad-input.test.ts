@@ -3,27 +3,24 @@
  * side) and with a remark that says what is wrong, and leaves no trace. Where Apache answers with the text of a Java
  * exception, or takes what it should not, the code here is the one it has for such requests otherwise.
  */
-import { dirname } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { encodeMessageBatch } from "#src/record/message-batch.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
-import { FRAME_BYTES_MAX } from "#src/remoting/frame-decoder.js";
 import type { Fields } from "#src/remoting/types.js";
-import { BareSocket, requestBytes, until } from "../unit/remoting/peers.js";
+import { requestBytes } from "../unit/remoting/peers.js";
 import {
   closeAll,
   properties,
   pulledMessages,
   pullFields,
-  roundTrip,
   send,
   sendFields,
   sendFieldsV2,
   type StartedBroker,
   startBroker,
-  startNameServer,
   treeOf,
 } from "./harness.js";
+import { expectNoTrace, expectRefusal, outcomeOf, stringFields } from "./refusals.js";
 
 const { SYSTEM_ERROR, MESSAGE_ILLEGAL, INVALID_PARAMETER, NO_PERMISSION, TOPIC_NOT_EXIST } = ResponseCode;
 const HELLO = Buffer.from("hello");
@@ -40,142 +37,8 @@ beforeAll(async () => {
 
 afterAll(closeAll);
 
-/** Everything that a refused request must leave as it is. */
-function traces(): unknown {
-  const { store, context } = started.broker;
-  return {
-    maxPhyOffset: store.maxPhyOffset,
-    queueCount: store.allQueues().length,
-    topics: [...context.topics.values()].map(({ name }) => name),
-    groups: [...context.groups.values()].map(({ name }) => name),
-    // One level above the store, for names that lead out of it. Segments are made ahead, tables are saved in their time.
-    paths: treeOf(dirname(started.directory)).filter((path) => !/^store\/(config|commitlog\/\d{20}$)/.test(path)),
-  };
-}
-
-interface Outcome {
-  readonly code?: number | undefined;
-  readonly remark?: string | undefined;
-  readonly closed: boolean;
-}
-
-/** Sends `bytes` on a connection of its own, then asks something sound on it. */
-async function outcomeOf(bytes: Buffer, port = started.broker.port): Promise<Outcome> {
-  const peer = (await BareSocket.open(port)).readFrames();
-  let closed = false;
-  void peer.closed.then(() => {
-    closed = true;
-  });
-  peer.socket.write(Buffer.concat([bytes, requestBytes({ code: RequestCode.GET_BROKER_CONFIG, opaque: 4711 })]));
-  await until(() => closed || peer.frames.some(({ opaque }) => opaque === 4711), "an answer, or the end");
-  const answer = peer.frames.find(({ opaque }) => opaque !== 4711);
-  peer.socket.destroy();
-  return { code: answer?.code, remark: answer?.remark, closed };
-}
-
-async function expectNoTrace(act: () => Promise<void>): Promise<void> {
-  const before = traces();
-  await act();
-  await started.broker.store.settled();
-  expect(traces()).toEqual(before);
-}
-
-function refusal(bytes: Buffer, code: number, remark: RegExp): Promise<void> {
-  return expectNoTrace(async () => {
-    const outcome = await outcomeOf(bytes);
-    expect(outcome).toMatchObject({ code, closed: false });
-    expect(outcome.remark).toMatch(remark);
-  });
-}
-
-/** A frame whose lengths say what they are told to. */
-function frame(
-  header: string | Buffer,
-  lies: { type?: number; length?: number; headerLength?: number; body?: Buffer } = {},
-): Buffer {
-  const headerBytes = Buffer.from(header as string);
-  const body = lies.body ?? Buffer.alloc(0);
-  const prefix = Buffer.alloc(8);
-  prefix.writeInt32BE((lies.length ?? 4 + headerBytes.length + body.length) | 0, 0);
-  prefix.writeInt32BE(((lies.type ?? 0) << 24) | (lies.headerLength ?? headerBytes.length), 4);
-  return Buffer.concat([prefix, headerBytes, body]);
-}
-
-/** The ROCKETMQ header of a request with what its lengths say. */
-function binaryHeader(lies: { remark?: number; fields?: number; rest?: Buffer } = {}): Buffer {
-  const header = Buffer.alloc(21);
-  header.writeInt16BE(RequestCode.GET_BROKER_RUNTIME_INFO, 0);
-  header.writeInt32BE(lies.remark ?? 0, 13);
-  header.writeInt32BE(lies.fields ?? 0, 17);
-  return Buffer.concat([header, lies.rest ?? Buffer.alloc(0)]);
-}
-
-const SOUND = JSON.stringify({ code: RequestCode.GET_BROKER_RUNTIME_INFO, opaque: 1, flag: 0 });
-const PADDING = Buffer.alloc(32);
-
-test.each<[string, Buffer]>([
-  ["is longer than the bound", frame(SOUND, { length: FRAME_BYTES_MAX - 3, body: PADDING })],
-  ["has the length 0", frame(SOUND, { length: 0, body: PADDING })],
-  ["has the length 3", frame(SOUND, { length: 3, body: PADDING })],
-  ["has the length -1", frame(SOUND, { length: -1, body: PADDING })],
-  ["has the smallest length there is", frame(SOUND, { length: -(2 ** 31), body: PADDING })],
-  ["has no header", frame("")],
-  ["has a header longer than itself", frame(SOUND, { headerLength: 500 })],
-  ["has a header cut short by its length", frame(SOUND, { headerLength: 9 })],
-  ["has a header of a megabyte and more", requestBytes({ code: 310, fields: { b: "x".repeat(2 ** 20) } })],
-  ["has garbage for a header", frame("{not json")],
-  ["has a list for a header", frame("[1,2]")],
-  ["has null for a header", frame("null")],
-  ["has a header with something after it", frame(`${SOUND} x`)],
-  ["has a code beyond 32 bits", frame('{"code":99999999999,"opaque":1,"flag":0}')],
-  ["has a list of fields", frame('{"code":10,"opaque":1,"flag":0,"extFields":[1]}')],
-  ["has an unknown serialisation", frame(SOUND, { type: 2 })],
-  ["has a binary header that is too short", frame(Buffer.alloc(20), { type: 1 })],
-  ["has a binary remark longer than its header", frame(binaryHeader({ remark: 1000 }), { type: 1 })],
-  ["has a binary remark of length -1", frame(binaryHeader({ remark: -1 }), { type: 1 })],
-  ["has binary fields longer than its header", frame(binaryHeader({ fields: 1000 }), { type: 1 })],
-  ["has binary fields that reach into its body", frame(binaryHeader({ fields: 4 }), { type: 1, body: PADDING })],
-  ["has binary fields of length -1", frame(binaryHeader({ fields: -1 }), { type: 1 })],
-  [
-    "has a binary key of length -1",
-    frame(binaryHeader({ fields: 6, rest: Buffer.from([255, 255, 0, 0, 0, 0]) }), { type: 1 }),
-  ],
-  [
-    "has a binary value longer than the fields",
-    frame(binaryHeader({ fields: 7, rest: Buffer.from([0, 1, 65, 0, 0, 1, 0]) }), { type: 1 }),
-  ],
-  [
-    "has a binary value of length -1",
-    frame(binaryHeader({ fields: 7, rest: Buffer.from([0, 1, 65, 255, 255, 255, 255]) }), { type: 1 }),
-  ],
-])("a frame that %s ends its connection, and no other", async (_, bytes) => {
-  await expectNoTrace(async () => {
-    const other = started.client();
-    await roundTrip(other);
-    const { connection } = other;
-    const known = started.log.at("warn", /frame/).length;
-    expect(await outcomeOf(bytes)).toEqual({ code: undefined, remark: undefined, closed: true });
-    expect(started.log.at("warn", /a frame's (length is out of bounds|header cannot be read)/)).toHaveLength(known + 1);
-    await roundTrip(other);
-    expect(other.connection).toBe(connection);
-  });
-});
-
-test("what came whole before a bad frame is still answered", async () => {
-  const peer = (await BareSocket.open(started.broker.port)).readFrames();
-  const good = requestBytes({ code: 310, opaque: 5, fields: stringFields(sendFieldsV2()), body: "kept" });
-  peer.socket.write(Buffer.concat([good, frame("{not json")]));
-  await peer.closed;
-  expect(peer.frames).toMatchObject([{ opaque: 5, code: ResponseCode.SUCCESS }]);
-});
-
-test.each([9999, -5, 0, 200_050])("request code %i is told that nobody knows it", async (code) => {
-  await refusal(requestBytes({ code }), ResponseCode.REQUEST_CODE_NOT_SUPPORTED, new RegExp(` ${code} not supported$`));
-});
-
-function stringFields(fields: Fields): Record<string, string> {
-  const present = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(present.map(([name, value]) => [name, String(value)]));
+function refused(bytes: Buffer, code: number, remark: RegExp): Promise<void> {
+  return expectRefusal(started, bytes, code, remark);
 }
 
 function sendV2(fields: Fields, body: Uint8Array = HELLO, type: 0 | 1 = 0): Buffer {
@@ -204,9 +67,9 @@ const ILLEGAL_TOPICS: [topic: string, remark: RegExp][] = [
 test.each(ILLEGAL_TOPICS.map(([topic, remark]) => ({ shown: JSON.stringify(topic.slice(0, 40)), topic, remark })))(
   "no message goes to the topic $shown",
   async ({ topic, remark }) => {
-    await refusal(sendV2({ topic }), INVALID_PARAMETER, remark);
-    await refusal(sendV2({ topic }, HELLO, 1), INVALID_PARAMETER, remark);
-    await refusal(sendV1({ topic }), INVALID_PARAMETER, remark);
+    await refused(sendV2({ topic }), INVALID_PARAMETER, remark);
+    await refused(sendV2({ topic }, HELLO, 1), INVALID_PARAMETER, remark);
+    await refused(sendV1({ topic }), INVALID_PARAMETER, remark);
   },
 );
 
@@ -216,7 +79,7 @@ test("a remark quotes no more than some hundred characters of a name", async () 
     pullBytes({ topic: "x".repeat(1_000_000) }),
     pullBytes({ consumerGroup: "x".repeat(1_000_000) }),
   ]) {
-    expect((await outcomeOf(bytes)).remark!.length).toBeLessThan(600);
+    expect((await outcomeOf(started, bytes)).remark!.length).toBeLessThan(600);
   }
 });
 
@@ -225,8 +88,8 @@ test.each([
   ["RMQ_SYS_TRANS_HALF_TOPIC", NO_PERMISSION, /forbidden/],
   [undefined, SYSTEM_ERROR, /^the custom field <topic> is null$/],
 ])("no message goes to the topic %s", async (topic, code, remark) => {
-  await refusal(sendV2({ topic }), code, remark);
-  await refusal(sendV1({ topic }), code, remark);
+  await refused(sendV2({ topic }), code, remark);
+  await refused(sendV1({ topic }), code, remark);
 });
 
 test.each(["__proto__", "constructor", "toString", "1", "x".repeat(127)])(
@@ -279,8 +142,8 @@ test.each<[Fields, number, RegExp]>([
   [{ topic: "New", sysFlag: "x" }, SYSTEM_ERROR, /<sysFlag> is not/],
   [{ topic: "New", queueId: "x" }, SYSTEM_ERROR, /<queueId> is not/],
 ])("a message with %o is refused", async (fields, code, remark) => {
-  await refusal(sendV2(fields), code, remark);
-  await refusal(sendV1(fields), code, remark);
+  await refused(sendV2(fields), code, remark);
+  await refused(sendV1(fields), code, remark);
 });
 
 test.each<Fields>([
@@ -296,7 +159,7 @@ test.each<Fields>([
   { producerGroup: undefined },
   { producerGroup: "../../x" },
 ])("a message with %o is taken, as by Apache", async (fields) => {
-  expect(await outcomeOf(sendV2(fields))).toMatchObject({ code: ResponseCode.SUCCESS, closed: false });
+  expect(await outcomeOf(started, sendV2(fields))).toMatchObject({ code: ResponseCode.SUCCESS, closed: false });
 });
 
 test("what a broker owns of sysFlag does not come from a client", async () => {
@@ -318,11 +181,11 @@ test("a body may have 4 MiB and not a byte more", async () => {
   await started.broker.store.settled();
   const [message] = await pulledMessages(client, { topic: "Large" });
   expect(message!.body.equals(largest)).toBe(true);
-  await refusal(sendV2({}, Buffer.concat([largest, Buffer.of(1)])), MESSAGE_ILLEGAL, LIMITS);
+  await refused(sendV2({}, Buffer.concat([largest, Buffer.of(1)])), MESSAGE_ILLEGAL, LIMITS);
 });
 
 test("a message has a body", async () => {
-  await refusal(sendV2({}, Buffer.alloc(0)), MESSAGE_ILLEGAL, /^the message body is empty$/);
+  await refused(sendV2({}, Buffer.alloc(0)), MESSAGE_ILLEGAL, /^the message body is empty$/);
 });
 
 test("properties may have 32767 bytes with what the broker adds, and not a byte more", async () => {
@@ -340,7 +203,7 @@ test("properties may have 32767 bytes with what the broker adds, and not a byte 
   const [large] = await pulledMessages(client, { topic: "Properties", queueOffset: Number(sent.fields.queueOffset) });
   expect(large!.properties.get("k")).toHaveLength(most);
   for (const length of [most + 1, 32_767, 32_768, 70_000, 300_000]) {
-    await refusal(sendV2({ topic: "New", properties: text(length) }), MESSAGE_ILLEGAL, LIMITS);
+    await refused(sendV2({ topic: "New", properties: text(length) }), MESSAGE_ILLEGAL, LIMITS);
   }
 });
 
@@ -372,14 +235,14 @@ test.each<[string, Buffer, RegExp]>([
   ["of many small ones, together too large", encodeMessageBatch(Array(150_000).fill({ body: HELLO })), LIMITS],
 ])("a batch body %s is refused whole", async (_, body, remark) => {
   const fields = stringFields(sendFieldsV2({ batch: true }));
-  await refusal(requestBytes({ code: RequestCode.SEND_BATCH_MESSAGE, fields, body }), MESSAGE_ILLEGAL, remark);
-  await refusal(requestBytes({ code: RequestCode.SEND_MESSAGE_V2, fields, body }), MESSAGE_ILLEGAL, remark);
+  await refused(requestBytes({ code: RequestCode.SEND_BATCH_MESSAGE, fields, body }), MESSAGE_ILLEGAL, remark);
+  await refused(requestBytes({ code: RequestCode.SEND_MESSAGE_V2, fields, body }), MESSAGE_ILLEGAL, remark);
 });
 
 test("a batch for a retry topic is refused", async () => {
   const fields = stringFields(sendFieldsV2({ batch: true, topic: "%RETRY%G" }));
   const bytes = requestBytes({ code: RequestCode.SEND_BATCH_MESSAGE, fields, body: BATCH });
-  expect(await outcomeOf(bytes)).toMatchObject({
+  expect(await outcomeOf(started, bytes)).toMatchObject({
     code: MESSAGE_ILLEGAL,
     remark: "batch request does not support retry group %RETRY%G",
   });
@@ -423,8 +286,8 @@ test.each<[Fields, number, RegExp]>([
   [{ expressionType: "SQL93" }, SYSTEM_ERROR, /SQL93/],
 ])("a pull with %o is answered so", async (fields, code, remark) => {
   // The group is made by whoever pulls first, whatever comes of the pull.
-  await outcomeOf(pullBytes({}));
-  await refusal(pullBytes(fields), code, remark);
+  await outcomeOf(started, pullBytes({}));
+  await refused(pullBytes(fields), code, remark);
 });
 
 test.each<[Fields, number]>([
@@ -469,7 +332,7 @@ test.each<[number, Fields, number, RegExp]>([
   [RequestCode.HEART_BEAT, {}, SYSTEM_ERROR, /body/],
   [RequestCode.LOCK_BATCH_MQ, {}, SYSTEM_ERROR, /body/],
 ])("request %i with %o is refused", async (code, fields, expected, remark) => {
-  await refusal(requestBytes({ code, fields: stringFields(fields) }), expected, remark);
+  await refused(requestBytes({ code, fields: stringFields(fields) }), expected, remark);
 });
 
 test("a heartbeat's names make neither groups nor topics that are illegal", async () => {
@@ -482,39 +345,9 @@ test("a heartbeat's names make neither groups nor topics that are illegal", asyn
     subscriptionDataSet: [subscription],
   };
   const body = JSON.stringify({ clientID: "c", consumerDataSet: [consumer], producerDataSet: [{ groupName: "../p" }] });
-  await expectNoTrace(async () => {
-    expect(await outcomeOf(requestBytes({ code: RequestCode.HEART_BEAT, body }))).toMatchObject({ closed: false });
+  await expectNoTrace(started, async () => {
+    expect(await outcomeOf(started, requestBytes({ code: RequestCode.HEART_BEAT, body }))).toMatchObject({
+      closed: false,
+    });
   });
-});
-
-const STRANGERS: [string, Buffer, RegExp][] = [
-  ["HTTP", Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), /An HTTP request came in, but port \d+ is the/],
-  ["gRPC", Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), /a gRPC client needs the proxy's port/],
-];
-
-test.each(STRANGERS)("%s on either port is told what the port is", async (_, bytes, told) => {
-  const nameServer = await startNameServer();
-  for (const [port, name] of [
-    [started.broker.port, "broker"],
-    [nameServer.port, "name server"],
-  ] as const) {
-    const peer = (await BareSocket.open(port)).readBytes();
-    peer.socket.write(bytes);
-    await peer.closed;
-    const text = peer.bytes.toString();
-    expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
-    expect(text).toContain(`This is the CometMQ ${name}.`);
-    expect(text).toContain(`port ${port} is the ${name}'s, which speaks RocketMQ Remoting`);
-    expect(text).toMatch(told);
-  }
-});
-
-test("a TLS client on either port is refused in its own language", async () => {
-  const nameServer = await startNameServer();
-  for (const port of [started.broker.port, nameServer.port]) {
-    const peer = (await BareSocket.open(port)).readBytes();
-    peer.socket.write(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]));
-    await peer.closed;
-    expect([...peer.bytes]).toEqual([0x15, 3, 3, 0, 2, 2, 70]);
-  }
 });

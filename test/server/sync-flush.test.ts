@@ -143,6 +143,8 @@ test("a broker that closes first answers who waits for the disk", async () => {
   const sent = send(client, {}, "last");
   await until(() => started.disk.syncsUnderWay === 1, "the sync");
   const closing = started.broker.close();
+  await until(() => started.broker.port === 0, "the end of listening");
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   started.disk.held = false;
   started.disk.letGo();
   expect((await sent).code).toBe(ResponseCode.SUCCESS);

@@ -37,8 +37,6 @@ interface QueueState {
   run: Run | undefined;
 }
 
-const STRAY_UNITS = 3276;
-
 /** What the log has lost, and where it begins; shared by all checkers. */
 export interface LogKnowledge {
   readonly beginOffset: number;
@@ -101,12 +99,6 @@ export class QueueCheck {
 
   #openMissing(topic: string, queueId: number): QueueState {
     return this.#open(`${this.#facts.places.consumeQueue}/${topic}/${queueId}`, topic, queueId);
-  }
-
-  /** Whether the queue's entry for this offset points at `phyOffset`. */
-  pointsAt(topic: string, queueId: number, queueOffset: number, phyOffset: number): boolean {
-    const units = this.#byTopic.get(topic)?.get(queueId)?.units;
-    return units?.read(queueOffset) === true && units.counts && units.phyOffset === phyOffset;
   }
 
   /** A sound record at `phyOffset` that belongs to this queue. */
@@ -265,7 +257,7 @@ export class QueueCheck {
       }
     }
     this.expiredFiles += Math.floor(expired / units.unitsPerFile);
-    const stray = this.#stray(units, offset);
+    const stray = units.strayBehind(offset);
     if (stray < 0) return;
     this.#endRun(state);
     const inFile = stray % units.unitsPerFile;
@@ -273,21 +265,6 @@ export class QueueCheck {
     const { topic, queueId } = units;
     const what = `the queue ends at offset ${offset}, but something lies at offset ${stray}`;
     this.#findings.add("queue.stray", { path, position: inFile * UNIT_BYTES, topic, queueId }, what);
-  }
-
-  /** Offset of something behind the end: looks a stretch far into each file, for what follows is a hole to its end. */
-  #stray(units: QueueUnits, end: number): number {
-    for (let from = end; from < units.filesEnd; from = from - (from % units.unitsPerFile) + units.unitsPerFile) {
-      const fileEnd = from - (from % units.unitsPerFile) + units.unitsPerFile;
-      const to = Math.min(fileEnd, from + STRAY_UNITS);
-      for (let offset = from; offset < to && units.read(offset); offset++) if (!units.isZero) return offset;
-    }
-    return -1;
-  }
-
-  /** Queues by topic and number, with the offsets of their files. */
-  *all(): Generator<QueueUnits> {
-    for (const queues of this.#byTopic.values()) for (const { units } of queues.values()) yield units;
   }
 }
 

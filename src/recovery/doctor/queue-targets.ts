@@ -42,8 +42,8 @@ export class QueueTargets {
   }
 
   /**
-   * Calls `visit` for each queue of the record; the object is reused. False when the record names a queue that can be
-   * none.
+   * Calls `visit` for each queue of the record, of which a deleted topic's has none; the object is reused. False when the
+   * record names a queue that can be none.
    */
   visit(record: RecordView, bytes: Buffer, visit: (target: QueueTarget) => void): boolean {
     if (!isQueued(record.sysFlag)) return true;
@@ -51,6 +51,7 @@ export class QueueTargets {
     this.tagsCode = deliveryTagsCode(record, bytes, this.#facts.delayLevels);
     this.#scan.scan(bytes, record.propertiesStart, record.propertiesStart + record.propertiesLength);
     if (record.queueId < 0 || record.queueOffset < 0 || !isDirectoryName(topic)) return false;
+    if (record.phyOffset < (this.#facts.deletedTopics.get(topic) ?? 0)) return true;
     const target = this.#target;
     target.topic = topic;
     target.queueId = record.queueId;

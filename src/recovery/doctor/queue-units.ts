@@ -6,12 +6,15 @@
 import { BlockPool } from "../../consumequeue/block-pool.js";
 import { ConsumeQueueReader, type ReaderContext } from "../../consumequeue/consume-queue-reader.js";
 import { FileCache } from "../../consumequeue/file-cache.js";
+import { queueFileName } from "../../consumequeue/queue-files.js";
 import { BLANK_SIZE_BYTES, UNIT_BYTES, UnitBatch } from "../../consumequeue/unit.js";
 import type { Disk } from "../../io/disk.js";
 
 const NAME = /^\d{20}$/;
 const OPEN_FILES_MAX = 256;
-const TWO_31 = 2 ** 31;
+const SCRATCH_BYTES = 64 * 1024;
+const ZEROS = Buffer.alloc(SCRATCH_BYTES);
+const TWO_32 = 2 ** 32;
 
 export interface FileProblem {
   readonly name: string;
@@ -54,6 +57,7 @@ export function listQueueFiles(disk: Disk, directory: string, fileBytes: number)
 export class QueueReading {
   readonly context: ReaderContext;
   readonly batch = new UnitBatch(1);
+  readonly scratch = Buffer.alloc(SCRATCH_BYTES);
 
   constructor(disk: Disk, fileBytes: number) {
     this.context = { disk, cache: new FileCache(disk, OPEN_FILES_MAX), blocks: new BlockPool(), fileBytes };
@@ -122,10 +126,6 @@ export class QueueUnits {
     return this.phyOffset === 0 && this.sizeBytes === BLANK_SIZE_BYTES;
   }
 
-  get isZero(): boolean {
-    return this.phyOffset === 0 && this.sizeBytes === 0 && this.tagsHigh === 0 && this.tagsLow === 0;
-  }
-
   /** Offset behind the last unit, found by halving from the last file that begins with one. */
   end(): number {
     const { unitsPerFile } = this;
@@ -156,6 +156,25 @@ export class QueueUnits {
     return high;
   }
 
+  /**
+   * Offset of something that is not zero behind `end`, or -1: looks a stretch far into each file, for what follows is a
+   * hole to its end.
+   */
+  strayBehind(end: number): number {
+    const { scratch, context } = this.#reading;
+    const { unitsPerFile } = this;
+    if (!this.isReadable) return -1;
+    for (let from = end; from < this.filesEnd; from = from - (from % unitsPerFile) + unitsPerFile) {
+      const inFile = from % unitsPerFile;
+      const path = `${this.directory}/${queueFileName((from - inFile) * UNIT_BYTES)}`;
+      const wanted = Math.min(scratch.length, (unitsPerFile - inFile) * UNIT_BYTES);
+      const got = context.cache.find(path)?.readAt(scratch, 0, wanted, inFile * UNIT_BYTES) ?? 0;
+      if (scratch.compare(ZEROS, 0, got, 0, got) === 0) continue;
+      return from + Math.floor(scratch.findIndex((byte) => byte !== 0) / UNIT_BYTES);
+    }
+    return -1;
+  }
+
   /** Lets go of the block, so that another queue's reading need not take it away. */
   release(): void {
     this.#reader.invalidate();
@@ -164,6 +183,6 @@ export class QueueUnits {
 
 /** The tags code last read is `tagsCode`, a safe integer. */
 export function isTagsCode(high: number, low: number, tagsCode: number): boolean {
-  const wantedHigh = Math.floor(tagsCode / (2 * TWO_31));
-  return high === wantedHigh && low === (tagsCode - wantedHigh * 2 * TWO_31) >> 0;
+  const wantedHigh = Math.floor(tagsCode / TWO_32);
+  return high === wantedHigh && low === (tagsCode - wantedHigh * TWO_32) >> 0;
 }

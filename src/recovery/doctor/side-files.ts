@@ -8,10 +8,11 @@ import { relativePath, type StoreFacts } from "./store-facts.js";
 
 /** What the walk found out about the log. */
 export interface LogExtent {
-  readonly beginOffset: number;
   readonly endOffset: number;
   readonly lastStoreTimestamp: number;
   readonly recordCount: number;
+  /** It was said already that something is lost at the end. */
+  readonly endsInDamage: boolean;
 }
 
 /** Parts of a store that the doctor does not look into. */
@@ -38,6 +39,7 @@ const KNOWN = new Set([
   "config",
   "consumequeue",
   "consumequeue_ext",
+  "deleted.topics",
   "dispatch.checkpoint",
   "index",
   "lock",
@@ -60,29 +62,40 @@ export function checkCheckpoints(
   findings: Findings,
 ): void {
   const { places } = facts;
-  const path = relativePath(places, places.checkpoint);
   const checkpoint = StoreCheckpoint.load(disk, places.checkpoint, nowMs);
-  const { verdict, physicMsgTimestamp, confirmPhyOffset } = checkpoint;
   checkpoint.close();
-  if (verdict === "missing") {
-    if (extent.recordCount > 0) findings.add("checkpoint", { path }, "there is no checkpoint");
-  } else if (verdict !== "ok") {
-    findings.add("checkpoint", { path }, verdict === "short" ? "the file is too short" : "its values make no sense");
-  } else if (extent.recordCount > 0 && physicMsgTimestamp > extent.lastStoreTimestamp) {
-    const what = `a message of ${new Date(physicMsgTimestamp).toISOString()} was flushed, the last one in the log is of ${new Date(extent.lastStoreTimestamp).toISOString()}`;
-    findings.add("checkpoint.ahead", { path }, what);
-  } else if (confirmPhyOffset > extent.endOffset) {
-    const what = `offset ${confirmPhyOffset} was confirmed, the log ends at ${extent.endOffset}`;
-    findings.add("checkpoint.ahead", { path, phyOffset: confirmPhyOffset }, what);
-  }
+  judgeCheckpoint(checkpoint, relativePath(places, places.checkpoint), extent, findings);
   if (disk.sizeOf(places.dispatchCheckpoint) < 0) return;
   const noted = readDispatchCheckpoint(disk, places.dispatchCheckpoint);
   const place = { path: relativePath(places, places.dispatchCheckpoint) };
   if (noted === undefined) findings.add("dispatch-checkpoint", place, "this is no note of CometMQ's");
-  else if (noted.position > extent.endOffset) {
+  else if (noted.position > extent.endOffset && !extent.endsInDamage) {
     const what = `log offset ${noted.position} was dispatched, the log ends at ${extent.endOffset}`;
     findings.add("checkpoint.ahead", { ...place, phyOffset: noted.position }, what);
   }
+}
+
+function judgeCheckpoint(checkpoint: StoreCheckpoint, path: string, extent: LogExtent, findings: Findings): void {
+  const { verdict, physicMsgTimestamp, confirmPhyOffset } = checkpoint;
+  const { recordCount, lastStoreTimestamp, endOffset } = extent;
+  if (verdict === "missing") {
+    if (recordCount > 0) findings.add("checkpoint", { path }, "there is no checkpoint");
+  } else if (verdict !== "ok") {
+    findings.add("checkpoint", { path }, verdict === "short" ? "the file is too short" : "its values make no sense");
+  } else if (extent.endsInDamage) {
+    return;
+  } else if (recordCount > 0 && physicMsgTimestamp > lastStoreTimestamp) {
+    const what = `a message of ${timeText(physicMsgTimestamp)} was flushed, the log's last one is of ${timeText(lastStoreTimestamp)}`;
+    findings.add("checkpoint.ahead", { path }, what);
+  } else if (confirmPhyOffset > endOffset) {
+    const what = `offset ${confirmPhyOffset} was confirmed, the log ends at ${endOffset}`;
+    findings.add("checkpoint.ahead", { path, phyOffset: confirmPhyOffset }, what);
+  }
+}
+
+/** A record may say anything about its time. */
+function timeText(timestampMs: number): string {
+  return Math.abs(timestampMs) < 8.64e15 ? new Date(timestampMs).toISOString() : `${timestampMs} ms`;
 }
 
 /** `isConfig` says whether a broker would understand a file's text. */

@@ -4,6 +4,7 @@
  */
 import type { IndexSizes } from "../../index/index-file.js";
 import type { DelayLevels } from "../../record/tags-code.js";
+import type { DeletedTopics } from "../deleted-topics.js";
 import type { PropertyCrcPolicy } from "./log-walk.js";
 
 /** Where things lie; the store's own StorePaths fits. */
@@ -31,6 +32,8 @@ export interface StoreFacts {
   readonly delayLevels: DelayLevels;
   /** Topics whose attribute queue.type is BatchCQ. */
   readonly batchTopics: ReadonlySet<string>;
+  /** Records of these before their places belong to no queue. */
+  readonly deletedTopics: DeletedTopics;
   /** False where a broker.conf says so: then messages that name several queues are in one only. */
   readonly multiDispatch: boolean;
   readonly propertyCrc: PropertyCrcPolicy;

@@ -87,7 +87,7 @@ export class RepairPlanner {
     if (code === "log.misaligned" || code === "log.missing") this.#refusal = `${finding.path}: ${what}.`;
     if (DAMAGE_CODES.has(code)) this.#damage.push(finding);
     else if (code === "log.hole" || code === "log.size") this.#takeFile(finding);
-    else if (code === "log.torn" || code === "log.stale") this.#takeTail(finding);
+    else if (code === "log.torn") this.#takeTail(finding);
     else if (QUEUE_CODES.has(code) && topic !== undefined && queueId !== undefined) {
       this.#queues.set(`${topic}/${queueId}`, { topic, queueId });
     } else if (INDEX_CODES.has(code)) this.#indexWhy ||= what;
@@ -125,6 +125,9 @@ export class RepairPlanner {
       const why = `${this.#queues.size} queues lack entries, or have wrong ones`;
       actions.push({ kind: "rebuild-queues", queues: [...this.#queues.values()], why });
     }
+    // Entries for bytes that become a blank would lead nowhere; those for fillers lead to a record that lacks the key.
+    const losesRecords = actions.some(({ kind }) => kind === "blank" || kind === "make-segments");
+    if (losesRecords && report.indexFileCount > 0) this.#indexWhy ||= "it has keys of messages that were lost";
     if (this.#indexWhy !== "") actions.push({ kind: "rebuild-index", why: this.#indexWhy });
     return { actions: this.#sealed(actions), skipped: this.#skipped, refusal: undefined };
   }

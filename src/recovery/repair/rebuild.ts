@@ -18,6 +18,7 @@ import { IndexDirectory } from "../../index/index-directory.js";
 import { isIndexFileName } from "../../index/index-file.js";
 import { IndexWriter } from "../../index/index-writer.js";
 import type { Disk } from "../../io/disk.js";
+import { liveRecords } from "../doctor/live-records.js";
 import { type LogLayout, filesEnd } from "../doctor/log-files.js";
 import { LogWalk, WalkStep } from "../doctor/log-walk.js";
 import { type QueueTarget, QueueTargets } from "../doctor/queue-targets.js";
@@ -152,7 +153,7 @@ class Rebuild {
   constructor(options: RebuildOptions) {
     const { disk, clock, facts, layout, queues, staging } = options;
     this.#options = options;
-    this.#walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc });
+    this.#walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
     this.#targets = new QueueTargets(facts);
     this.#cache = new FileCache(disk, OPEN_FILES_MAX);
     const shared = { disk, cache: this.#cache };

@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import type { Clock } from "../../base/clock.js";
 import type { Disk } from "../../io/disk.js";
 import { StoreCheckpoint } from "../checkpoint.js";
+import { liveRecords } from "../doctor/live-records.js";
 import { listLog, type LogLayout } from "../doctor/log-files.js";
 import { LogWalk, WalkStep } from "../doctor/log-walk.js";
 import type { StoreFacts } from "../doctor/store-facts.js";
@@ -148,7 +149,7 @@ class Repair {
     const { disk, facts } = this.#options;
     const layout = this.#layout();
     for (let i = layout.files.length - 1; i >= 0; i--) {
-      const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc });
+      const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
       walk.seek(layout.files[i]!.base);
       while (walk.next() !== WalkStep.END) {}
       if (walk.lastStoreTimestamp > 0) return walk.lastStoreTimestamp;

@@ -90,8 +90,8 @@ export class BrokerStore implements StorePort {
     return this.#store.topics();
   }
 
-  deleteTopic(topic: string): void {
-    this.#store.deleteTopic(topic);
+  deleteTopics(topics: readonly string[]): void {
+    this.#store.deleteTopics(topics);
   }
 
   minPhyOffset(): number {

@@ -14,7 +14,7 @@ export function registerCleanStore(processors: Map<number, Processor>, context: 
 /** Queues of topics that the broker does not know (DefaultMessageStore.java#cleanUnusedTopic). */
 function cleanUnusedTopics({ log, store, topics }: BrokerContext): Answer {
   const unused = store.topics().filter((name) => topics.get(name) === undefined && !topics.isSystemTopic(name));
-  for (const name of unused) store.deleteTopic(name);
+  store.deleteTopics(unused);
   if (unused.length > 0) log.info({ topics: unused }, "queues of unknown topics deleted");
   return SUCCESS;
 }

@@ -23,6 +23,11 @@ class TopicOffsets {
   readonly pulled = new Map<number, number>();
   /** Where an administrator wants the group to go on; until it has read from there its commits do not count. Not saved. */
   readonly reset = new Map<number, number>();
+  /**
+   * Queues of a topic that was deleted while members of the group read it: until they have been sent to the beginning of
+   * the one that has its name now, their commits do not count. Not saved.
+   */
+  readonly restart = new Set<number>();
 }
 
 export interface ConsumerOffsetTableOptions {
@@ -98,8 +103,8 @@ export class ConsumerOffsetTable {
    * are not negative.
    */
   commitOffset(clientHost: string, group: string, topic: string, queueId: number, offset: number): void {
-    const { committed, reset } = this.#find(group, topic) ?? this.#make(group, topic);
-    if (this.#config.useServerSideResetOffset && reset.has(queueId)) return;
+    const { committed, reset, restart } = this.#find(group, topic) ?? this.#make(group, topic);
+    if (restart.has(queueId) || (this.#config.useServerSideResetOffset && reset.has(queueId))) return;
     const before = committed.get(queueId);
     if (before !== offset) this.saver.markDirty();
     committed.set(queueId, offset);
@@ -136,8 +141,11 @@ export class ConsumerOffsetTable {
     this.saver.markDirty();
   }
 
+  /** Whether commits do not count, for the group is to be sent elsewhere. */
   hasOffsetReset(topic: string, group: string, queueId: number): boolean {
-    return this.#find(group, topic)?.reset.has(queueId) === true;
+    const offsets = this.#find(group, topic);
+    if (offsets === undefined) return false;
+    return offsets.restart.has(queueId) || (this.#config.useServerSideResetOffset && offsets.reset.has(queueId));
   }
 
   queryThenEraseResetOffset(topic: string, group: string, queueId: number): number | undefined {
@@ -145,6 +153,22 @@ export class ConsumerOffsetTable {
     const offset = reset?.get(queueId);
     if (offset !== undefined) reset!.delete(queueId);
     return offset;
+  }
+
+  /** The topic is deleted, and the group reads it: holds for each queue until the group reads there again. */
+  expectRestart(group: string, topic: string, queueCount: number): void {
+    const { restart } = this.#make(group, topic);
+    for (let queueId = 0; queueId < queueCount; queueId++) restart.add(queueId);
+  }
+
+  /** True once after `expectRestart`: the reader is to begin at 0. */
+  queryThenEraseRestart(group: string, topic: string, queueId: number): boolean {
+    return this.#find(group, topic)?.restart.delete(queueId) === true;
+  }
+
+  /** Nobody is left who could hold offsets of deleted topics. */
+  forgetRestarts(group: string): void {
+    for (const { restart } of this.#groups.get(group)?.values() ?? []) restart.clear();
   }
 
   cloneOffset(srcGroup: string, destGroup: string, topic: string): void {

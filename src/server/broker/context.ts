@@ -78,6 +78,8 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logReport(log, report);
+  const consumers = new ConsumerTable(config, clock, log);
+  consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) });
   const context: BrokerContext = {
     settings: new BrokerSettings(reading, clock),
     config,
@@ -91,7 +93,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     delayOffsets,
     requestModes,
     producers: new ProducerTable(config, clock, log),
-    consumers: new ConsumerTable(config, clock, log),
+    consumers,
     queueLocks: new QueueLockTable(clock, log),
     stats: new BrokerStats(clock),
     checkExpression: options.checkExpression ?? ((type) => `Expression type ${type} is not supported.`),

@@ -22,7 +22,9 @@ function deleteTopic(context: BrokerContext, { header }: Request, connection: Co
   if (config.clearRetryTopicWhenDeleteTopic) {
     for (const group of offsets.groupsOf(name)) doomed.push(...popRetryTopics(name, group));
   }
-  for (const topic of doomed) deleteOne(context, topic);
+  // Messages first, for that may fail; no names reach the store but those of topics.
+  context.store.deleteTopics(doomed.filter((topic) => topics.get(topic) !== undefined));
+  for (const topic of doomed) forget(context, topic);
   log.info({ topics: doomed, client: connection.remoteAddress }, "topics deleted");
   offsets.saver.saveIfDirty();
   return savedAnswer(topics.saver);
@@ -33,12 +35,18 @@ function popRetryTopics(topic: string, group: string): string[] {
   return [`${retryTopic(group)}+${topic}`, `${retryTopic(group)}_${topic}`];
 }
 
-function deleteOne({ offsets, staticTopics, stats, store, topics }: BrokerContext, name: string): void {
+/**
+ * Members of live groups hold offsets of the topic in their memory. Should it be made again, they would begin behind its
+ * first messages: they are to start at 0 then.
+ */
+function forget({ consumers, offsets, staticTopics, stats, topics }: BrokerContext, name: string): void {
+  const topic = topics.get(name);
+  const readers = [...consumers.groupsOf(name)];
   offsets.removeTopic(name);
   staticTopics.delete(name);
   staticTopics.saver.saveIfDirty();
-  // The store knows no names but those of topics: nothing that a stranger writes becomes a path.
-  if (!topics.delete(name)) return;
+  if (topic === undefined) return;
+  for (const group of readers) offsets.expectRestart(group, name, Math.max(topic.readQueueNums, topic.writeQueueNums));
+  topics.delete(name);
   stats.forgetTopic(name);
-  store.deleteTopic(name);
 }

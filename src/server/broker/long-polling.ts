@@ -28,8 +28,8 @@ const STEP_MS = 100;
 export class LongPolling {
   readonly #clock: Clock;
   readonly #arrivals: Arrivals;
-  /** By slot of the queue. A pull that is done is in no set any more. */
-  readonly #bySlot = new Map<number, Set<ParkedPull>>();
+  /** By handle. A pull that is done is in no set any more. */
+  readonly #byQueue = new Map<QueueHandle, Set<ParkedPull>>();
   /** By step of the deadline. */
   readonly #byStep = new Map<number, Set<ParkedPull>>();
   readonly #byConnection = new Map<Connection, Set<ParkedPull>>();
@@ -48,7 +48,7 @@ export class LongPolling {
 
   park(pull: ParkedPull): void {
     const step = stepOf(pull);
-    addTo(this.#bySlot, pull.queue.slot, pull);
+    addTo(this.#byQueue, pull.queue, pull);
     addTo(this.#byStep, step, pull);
     if (addTo(this.#byConnection, pull.connection, pull)) pull.connection.onClose(() => this.#lost(pull.connection));
     if (this.#count++ === 0) this.#arrivals.setInterest(true);
@@ -57,12 +57,12 @@ export class LongPolling {
     if (this.#arrivals.maxOffset(pull.queue) > pull.offset) queueMicrotask(() => this.arrived(pull.queue));
   }
 
-  /** The queue has grown. */
+  /** The queue has grown, or has gone, which leaves it with nothing. */
   arrived(queue: QueueHandle): void {
-    const waiting = this.#bySlot.get(queue.slot);
+    const waiting = this.#byQueue.get(queue);
     if (waiting === undefined) return;
     const maxOffset = this.#arrivals.maxOffset(queue);
-    for (const pull of waiting) if (maxOffset > pull.offset) this.#attempt(pull, false);
+    for (const pull of waiting) if (maxOffset !== pull.offset) this.#attempt(pull, false);
   }
 
   #attempt(pull: ParkedPull, last: boolean): void {
@@ -73,7 +73,7 @@ export class LongPolling {
   }
 
   #forget(pull: ParkedPull): void {
-    removeFrom(this.#bySlot, pull.queue.slot, pull);
+    removeFrom(this.#byQueue, pull.queue, pull);
     removeFrom(this.#byStep, stepOf(pull), pull);
     // The empty set stays until the connection goes, for that is when it is told of it.
     this.#byConnection.get(pull.connection)?.delete(pull);
@@ -127,7 +127,7 @@ function addTo<Key>(map: Map<Key, Set<ParkedPull>>, key: Key, pull: ParkedPull):
   return there === undefined;
 }
 
-function removeFrom(map: Map<number, Set<ParkedPull>>, key: number, pull: ParkedPull): void {
+function removeFrom<Key>(map: Map<Key, Set<ParkedPull>>, key: Key, pull: ParkedPull): void {
   const there = map.get(key);
   there?.delete(pull);
   if (there?.size === 0) map.delete(key);

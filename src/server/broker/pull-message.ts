@@ -300,11 +300,15 @@ export class PullMessage {
     this.#context.offsets.commitOffset(connection.remoteAddress, group.name, topic.name, queueId, offset);
   }
 
-  /** An administrator has set the group's offset: the reader is sent there. */
+  /** An administrator has set the group's offset, or deleted the topic that it read before: the reader is sent there. */
   #answerReset(pull: Pull, connection: Connection): boolean {
     const { config, offsets } = this.#context;
-    if (!config.useServerSideResetOffset) return false;
-    const offset = offsets.queryThenEraseResetOffset(pull.topic.name, pull.group.name, pull.queue.queueId);
+    const { queueId } = pull.queue;
+    const restart = offsets.queryThenEraseRestart(pull.group.name, pull.topic.name, queueId) && pull.offset > 0;
+    const reset = config.useServerSideResetOffset
+      ? offsets.queryThenEraseResetOffset(pull.topic.name, pull.group.name, queueId)
+      : undefined;
+    const offset = reset ?? (restart ? 0 : undefined);
     if (offset === undefined) return false;
     const result = this.#result;
     result.records.length = 0;

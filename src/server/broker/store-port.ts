@@ -57,8 +57,11 @@ export interface StorePort {
   ): KeyQueryResult;
   /** Names of all topics that have queues. */
   topics(): string[];
-  /** Deletes the messages of `topic`: whatever is stored of it from now on begins at offset 0. */
-  deleteTopic(topic: string): void;
+  /**
+   * Deletes the messages of topics: what is stored of them from now on begins at offset 0. Handles of their queues are
+   * not to be used any more. Throws as the disk does, and then nothing has changed.
+   */
+  deleteTopics(topics: readonly string[]): void;
 
   minPhyOffset(): number;
   maxPhyOffset(): number;

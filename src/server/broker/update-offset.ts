@@ -30,7 +30,7 @@ function updateOffset(context: BrokerContext, { header }: Request, connection: C
     const given = quoted(header.text("commitOffset") ?? "null");
     return failure(ResponseCode.INVALID_PARAMETER, `Offset ${given} is out of range, topic is ${topicName}`);
   }
-  if (config.useServerSideResetOffset && offsets.hasOffsetReset(topicName, group, queueId)) {
+  if (offsets.hasOffsetReset(topicName, group, queueId)) {
     return { code: ResponseCode.SUCCESS, remark: "Offset has been previously reset" };
   }
   offsets.commitOffset(connection.remoteAddress, group, topicName, queueId, offset);

@@ -198,8 +198,8 @@ export class ModelStore implements StorePort {
     return [...new Set(Array.from(this.queues.values(), ({ topic }) => topic))];
   }
 
-  deleteTopic(topic: string): void {
-    this.deletedTopics.push(topic);
+  deleteTopics(topics: readonly string[]): void {
+    this.deletedTopics.push(...topics);
   }
 
   minPhyOffset = () => 0;

@@ -3,7 +3,13 @@ import { expect, test } from "vitest";
 import { LongPolling, type ParkedPull } from "#src/server/broker/long-polling.js";
 import { FakeClock, FakeConnection } from "./harness.js";
 
-const queueOf = (slot: number) => ({ topic: "T", topicBytes: Buffer.from("T"), queueId: slot, slot });
+const queues = [0, 1, 2, 3, 4, 5, 6, 7].map((slot) => ({
+  topic: "T",
+  topicBytes: Buffer.from("T"),
+  queueId: slot,
+  slot,
+}));
+const queueOf = (slot: number) => queues[slot]!;
 
 class Arrivals {
   readonly maxOffsets = new Map<number, number>();

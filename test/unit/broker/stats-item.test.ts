@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type FastjsonMap } from "#src/remoting/fastjson.js";
+import type { FastjsonMap } from "#src/remoting/fastjson.js";
 import { SAMPLE_MS, StatsItem } from "#src/server/broker/stats-item.js";
 import { TestBroker } from "./harness.js";
 

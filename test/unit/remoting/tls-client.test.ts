@@ -1,6 +1,8 @@
 import { createServer, type Socket } from "node:net";
+import type { PeerCertificate } from "node:tls";
 import { afterEach, expect, test } from "vitest";
 import { RemotingClient } from "#src/remoting/client.js";
+import { connectionOptions } from "#src/remoting/tls-client.js";
 import type { TlsClientOptions } from "#src/remoting/tls-options.js";
 import { HandClock, until } from "./peers.js";
 import { closeTls, ECHO, PemFiles, TlsFixture } from "./tls-peers.js";
@@ -30,7 +32,7 @@ test("a client speaks TLS, again after a loss", async () => {
   await client.close();
 });
 
-test("a client that verifies its server wants a root that vouches for it, and a name where all roots do", async () => {
+test("a client that verifies its server wants a root that vouches for it", async () => {
   const pem = new PemFiles();
   pem.add("server");
   pem.add("foreign");
@@ -46,6 +48,16 @@ test("a client that verifies its server wants a root that vouches for it, and a 
     "tls.client.trustCertPath: there is no file none.pem",
   );
   expect(await echoed(port, {})).toBe("hello");
+});
+
+test("the server's name counts where the system's roots vouch for it, and only there", () => {
+  const pem = new PemFiles();
+  pem.add("root");
+  const { readFile } = pem;
+  const own = connectionOptions("a.example", 1, { authServer: true, trustCertPath: "root.pem", readFile });
+  expect(own.checkServerIdentity!("a.example", {} as PeerCertificate)).toBeUndefined();
+  const system = connectionOptions("a.example", 1, { authServer: true });
+  expect([system.rejectUnauthorized, system.ca, system.checkServerIdentity]).toEqual([true, undefined, undefined]);
 });
 
 test("both ends show a certificate", async () => {

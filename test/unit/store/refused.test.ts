@@ -132,6 +132,7 @@ test("a segment of a length of its own is refused", async () => {
 test("a missing segment between others is refused", async () => {
   const directory = copyOfStore();
   rmSync(join(directory, "commitlog", segmentName(1)));
+  rmSync(join(directory, "lock"));
   writeFileSync(join(directory, "commitlog", `${segmentName(3)}.reserving`), "half made");
   await expectRefused({ directory }, "COMETMQ_STORE_CORRUPT", /the segment 00000000000001048576 is missing/);
   // Also after a crash.
@@ -145,14 +146,10 @@ test("a log that has lost all its segments is refused while queues point into it
   await expectRefused({ directory }, "COMETMQ_STORE_CORRUPT", /commitlog has no segment, but the queues in/);
 });
 
-test("queue files of another size, or with a hole between them, are refused", async () => {
+test("queue files of another size are refused", async () => {
   const directory = copyOfStore();
   const options = { directory, queueFileBytes: 2 * QUEUE_FILE_BYTES };
   await expectRefused(options, "COMETMQ_STORE_LAYOUT", /files of 20000 were expected \(mappedFileSizeConsumeQueue\)/);
-  const queue = join(directory, "consumequeue", "T", "0");
-  const name = "00000000000000020000";
-  cpSync(join(queue, "00000000000000000000"), join(queue, name));
-  await expectRefused({ directory }, "COMETMQ_STORE_CORRUPT", /00000000000000010000 is missing/);
 });
 
 test("index files of another size are refused", async () => {
