@@ -146,13 +146,13 @@ function showReport({ lostDirectory, rebuilt }: RepairReport, flags: RepairFlags
     return;
   }
   if (rebuilt !== undefined) {
-    const { queueCount, queueEntryCount, lostEntryCount, takenOffsetCount, indexKeyCount } = rebuilt;
+    const { queueCount, queueEntryCount, lostEntryCount, leftOutCount, indexKeyCount } = rebuilt;
     printLine(
       `rebuilt ${formatCount(queueCount)} queues with ${formatCount(queueEntryCount)} entries, and ${formatCount(indexKeyCount)} keys of the index`,
     );
     if (lostEntryCount > 0) printLine(`${formatCount(lostEntryCount)} entries stand for messages that were lost`);
-    if (takenOffsetCount > 0)
-      printLine(`${formatCount(takenOffsetCount)} messages are in no queue, for another one has their offset`);
+    if (leftOutCount > 0)
+      printLine(`${formatCount(leftOutCount)} messages are in no queue, for another one has their offset`);
   }
   printLine(`what was taken out is in ${lostDirectory}`);
 }

@@ -46,6 +46,10 @@ const FINDINGS = {
     "warning",
     "These messages are in no queue: another one has their offset. Export them by log offset.",
   ],
+  "queue.impossible-offset": [
+    "error",
+    "This message is in no queue: its header was damaged. Export it by its place in the log.",
+  ],
   "queue.stray": ["warning", "Bytes behind the queue's end; the next start wipes them, as does a repair."],
   "queue.size": ["error", REPAIR],
   "queue.hole": ["error", REPAIR],

@@ -12,6 +12,7 @@ import { isExtAddress, UNIT_BYTES } from "../../consumequeue/unit.js";
 import type { Disk } from "../../io/disk.js";
 import type { FindingCode, Findings } from "./finding.js";
 import type { OffsetRanges } from "./offset-ranges.js";
+import { QueueOrder } from "./queue-order.js";
 import type { QueueTarget } from "./queue-targets.js";
 import { isTagsCode, QueueReading, QueueUnits } from "./queue-units.js";
 import { relativePath, type StoreFacts } from "./store-facts.js";
@@ -29,7 +30,9 @@ interface Run {
 
 interface QueueState {
   readonly units: QueueUnits;
-  /** Offset of the first entry not yet accounted for; -1 until a record of the queue came by. */
+  /** Of the records that came by. */
+  readonly order: QueueOrder;
+  /** Offset of the first entry not yet accounted for. */
   next: number;
   /** The queue's last record that came by. */
   lastPhyOffset: number;
@@ -90,7 +93,14 @@ export class QueueCheck {
       const path = this.#relative(`${directory}/${name}`);
       this.#findings.add(`queue.${kind}`, { path, topic, queueId }, detail);
     }
-    const state: QueueState = { units, next: -1, lastPhyOffset: -1, lastSizeBytes: -1, run: undefined };
+    const state: QueueState = {
+      units,
+      order: new QueueOrder(),
+      next: units.firstOffset,
+      lastPhyOffset: -1,
+      lastSizeBytes: -1,
+      run: undefined,
+    };
     const queues = this.#byTopic.get(topic);
     if (queues === undefined) this.#byTopic.set(topic, new Map([[queueId, state]]));
     else queues.set(queueId, state);
@@ -108,15 +118,8 @@ export class QueueCheck {
     const { units } = state;
     // Said already; a repair makes such a queue anew.
     if (!units.isReadable) return;
-    if (state.next < 0) state.next = Math.min(queueOffset, units.firstOffset);
-    if (queueOffset < units.firstOffset) {
-      this.#fault(state, "queue.entries-missing", queueOffset, phyOffset);
-      return;
-    }
-    if (queueOffset < state.next) {
-      this.#fault(state, "queue.taken-offsets", queueOffset, phyOffset);
-      return;
-    }
+    if (!this.#fitsOrder(state, queueOffset, phyOffset)) return;
+    state.order.accept(queueOffset, phyOffset);
     this.#judgeOrphans(state, queueOffset, phyOffset, sizeBytes);
     state.next = queueOffset + 1;
     state.lastPhyOffset = phyOffset;
@@ -129,6 +132,26 @@ export class QueueCheck {
     } else {
       this.#judgeTags(state, queueOffset, phyOffset, tagsCode);
     }
+  }
+
+  /** False when the record's offset says nothing about which entry comes next. */
+  #fitsOrder(state: QueueState, queueOffset: number, phyOffset: number): boolean {
+    const { units, order } = state;
+    const hasFiles = units.filesEnd > units.firstOffset;
+    const isInFiles = queueOffset >= units.firstOffset && queueOffset < units.filesEnd;
+    if (hasFiles && order.next < 0 && !isInFiles) {
+      this.#fault(state, "queue.entries-missing", queueOffset, phyOffset);
+      return false;
+    }
+    const verdict = order.judge(queueOffset, phyOffset);
+    if (verdict === "restarts") {
+      state.run = undefined;
+      this.#fault(state, "queue.impossible-offset", order.next - 1, state.lastPhyOffset);
+      order.restart();
+      state.next = units.firstOffset;
+    } else if (verdict === "taken") this.#fault(state, "queue.taken-offsets", queueOffset, phyOffset);
+    else if (verdict === "impossible") this.#fault(state, "queue.impossible-offset", queueOffset, phyOffset);
+    return verdict === "follows" || verdict === "restarts";
   }
 
   #judgeTags(state: QueueState, queueOffset: number, phyOffset: number, tagsCode: number): void {
@@ -288,6 +311,8 @@ function describe(code: FindingCode, run: Run): string {
       return `${entries}: another tags code than that of ${messages}`;
     case "queue.ext":
       return `${entries}: nothing lies where the tags code leads`;
+    case "queue.impossible-offset":
+      return `${messages}: says that its offset is ${from}, which no queue can have got to`;
     case "queue.taken-offsets":
       return `${messages}: another message was given offset ${from === to ? from : `${from} to ${to}`} before`;
     default:

@@ -21,6 +21,7 @@ import type { Disk } from "../../io/disk.js";
 import { liveRecords } from "../doctor/live-records.js";
 import { type LogLayout, filesEnd } from "../doctor/log-files.js";
 import { LogWalk, WalkStep } from "../doctor/log-walk.js";
+import { QueueOrder } from "../doctor/queue-order.js";
 import { type QueueTarget, QueueTargets } from "../doctor/queue-targets.js";
 import { OffsetRanges } from "../doctor/offset-ranges.js";
 import { QueueReading, QueueUnits } from "../doctor/queue-units.js";
@@ -51,8 +52,8 @@ export interface RebuildReport {
   readonly queueEntryCount: number;
   /** Entries that stand for messages the log has lost. */
   readonly lostEntryCount: number;
-  /** Messages whose offset another one has: they are in no queue. */
-  readonly takenOffsetCount: number;
+  /** Messages whose offset another one has, or none can have: they are in no queue. */
+  readonly leftOutCount: number;
   readonly indexKeyCount: number;
   readonly lastStoreTimestamp: number;
   /** For the checkpoint; undefined when the index was not made anew. */
@@ -76,6 +77,7 @@ class NewQueue {
   readonly target: QueueName;
   entryCount = 0;
   lostCount = 0;
+  readonly #order = new QueueOrder();
   #last: Buffer = Buffer.alloc(UNIT_BYTES);
 
   constructor(context: QueueContext, directory: string, target: QueueName) {
@@ -84,12 +86,15 @@ class NewQueue {
     this.target = target;
   }
 
-  /** False when the offset is taken. */
+  /** False when the offset is taken, or none that can be. */
   put(phyOffset: number, sizeBytes: number, tagsCode: number, queueOffset: number): boolean {
     const { files } = this;
+    const verdict = this.#order.judge(queueOffset, phyOffset);
+    if (verdict === "taken" || verdict === "impossible") return false;
+    if (verdict === "restarts") this.#restart();
+    this.#order.accept(queueOffset, phyOffset);
     const position = queueOffset * UNIT_BYTES;
     if (this.entryCount === 0) files.fill(unitOf(0, BLANK_SIZE_BYTES, 0), position);
-    else if (position < files.nextBytes) return false;
     else if (position > files.nextBytes) {
       this.lostCount += (position - files.nextBytes) / UNIT_BYTES;
       files.fill(unitOf(phyOffset, sizeBytes, tagsCode), position);
@@ -99,6 +104,12 @@ class NewQueue {
     this.#last = unitOf(phyOffset, sizeBytes, tagsCode);
     this.entryCount++;
     return true;
+  }
+
+  #restart(): void {
+    this.files.removeAll(0);
+    this.#order.restart();
+    this.entryCount = 0;
   }
 
   /** Offset of the next entry. */
@@ -146,7 +157,7 @@ class Rebuild {
   /** What is no message: fillers, and damage where a queue alone is made anew. */
   readonly #lostRanges = new OffsetRanges();
   #recordCount = 0;
-  #takenCount = 0;
+  #leftOutCount = 0;
   #keyCount = 0;
   #batchEntryCount = 0;
 
@@ -199,7 +210,7 @@ class Rebuild {
       if (this.#chosen !== undefined && !this.#chosen.has(keyOf(target))) return;
       const { tagsCode } = this.#targets;
       if (target.isBatch) this.#putBatch(target, from, tagsCode);
-      else if (!this.#queueOf(target).put(from, record.totalSize, tagsCode, target.queueOffset)) this.#takenCount++;
+      else if (!this.#queueOf(target).put(from, record.totalSize, tagsCode, target.queueOffset)) this.#leftOutCount++;
     });
     if (this.#writer === undefined) return;
     const topicEnd = record.topicStart + record.topicLength;
@@ -264,7 +275,7 @@ class Rebuild {
       queueCount: this.#queues.size + this.#batches.size,
       queueEntryCount: queues.reduce((sum, queue) => sum + queue.entryCount, this.#batchEntryCount),
       lostEntryCount: queues.reduce((sum, queue) => sum + queue.lostCount, 0),
-      takenOffsetCount: this.#takenCount,
+      leftOutCount: this.#leftOutCount,
       indexKeyCount: this.#keyCount,
       lastStoreTimestamp: this.#walk.lastStoreTimestamp,
       indexMsgTimestamp: this.#writer?.indexMsgTimestamp,
