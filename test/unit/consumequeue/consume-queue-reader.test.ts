@@ -116,6 +116,20 @@ describe("reading", () => {
     expect(reader.read(0, 20, 1, batch)).toBe(1);
     expect(batch.phyOffset[0]).toBe(77);
   });
+
+  it("reads nothing any more once it is retired, whatever comes to lie in its directory", () => {
+    const fixture = new Fixture(4);
+    const queue = fixture.queue();
+    appendUnits(queue, 0, 3);
+    queue.flush();
+    const reader = fixture.reader();
+    const batch = new UnitBatch(20);
+    expect(reader.read(0, 20, 3, batch)).toBe(3);
+    reader.retire();
+    expect(fixture.cache.openCount).toBe(0);
+    expect([reader.read(0, 20, 3, batch), batch.count]).toEqual([0, 0]);
+    expect(fixture.cache.openCount).toBe(0);
+  });
 });
 
 describe("offset by store timestamp", () => {

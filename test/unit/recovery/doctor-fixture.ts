@@ -53,6 +53,8 @@ export function tickingClock(startMs = FIRST_TIME_MS): Clock {
   return { ...systemClock, nowMs: () => nowMs++ };
 }
 
+const twoTopics = (i: number): string => (i % 3 === 0 ? "Orders" : "Payments");
+
 /** A store with `count` messages in four queues of two topics, closed in order. */
 export class SmallStore {
   readonly directory = newDirectory();
@@ -66,7 +68,7 @@ export class SmallStore {
   }
 
   /** Opens the store, which recovers it, and appends. */
-  async grow(count: number, clock = tickingClock()): Promise<void> {
+  async grow(count: number, clock = tickingClock(), topicOf = twoTopics): Promise<void> {
     const store = await MessageStore.open({
       directory: this.directory,
       disk: new FileDisk("file"),
@@ -79,7 +81,7 @@ export class SmallStore {
     const host = encodeHost("127.0.0.1", 10911)!;
     const result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
     for (let i = 0; i < count; i++) {
-      const topic = i % 3 === 0 ? "Orders" : "Payments";
+      const topic = topicOf(i);
       const queueId = i % 2;
       const body = `body ${i} ${"x".repeat((i * 37) % 90)}`;
       const properties = encodeProperties([

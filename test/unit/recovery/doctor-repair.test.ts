@@ -10,7 +10,7 @@ import { RECORD_BYTES_MIN } from "#src/record/layout.js";
 import { encodeFiller, fillerBytesMin, fillerLengths, QUARANTINE_TOPIC } from "#src/recovery/quarantine.js";
 import { planRebuild } from "#src/recovery/repair/plan.js";
 import { repairStore } from "#src/recovery/repair/repair.js";
-import { int32, int64, SEGMENT_BYTES, SmallStore, type Stored } from "./doctor-fixture.js";
+import { int32, int64, SEGMENT_BYTES, SmallStore, type Stored, tickingClock } from "./doctor-fixture.js";
 
 const COUNT = 60;
 let store: SmallStore;
@@ -173,15 +173,44 @@ describe("what is built from the log", () => {
   });
 
   test("a queue of which the log has no message any more goes on where it was", async () => {
-    const { segmentCount } = store.examine().report;
-    // The store grows until the first segments are of messages of other queues only, then retention takes those.
-    rmSync(store.segmentPath(0));
-    const kept = store.messages.filter(({ phyOffset }) => phyOffset >= SEGMENT_BYTES);
-    expect(segmentCount).toBeGreaterThan(2);
-    store.damageEntry("Orders", 1, store.lastOf("Orders", 1).queueOffset, 0, int64(0));
+    const old = new SmallStore();
+    await old.grow(20, tickingClock(), () => "Early");
+    await old.grow(COUNT);
+    const { phyOffset } = old.messages.findLast(({ topic }) => topic === "Early")!;
+    for (let base = 0; base <= phyOffset; base += SEGMENT_BYTES) rmSync(old.segmentPath(base));
+    old.damageEntry("Early", 1, 15, 0, Uint8Array.of(1));
+    const { plan } = await old.repair();
+    expect(plan.actions[0]).toMatchObject({ queues: [{ topic: "Early", queueId: 1 }] });
+    expect(old.examine().codes).toEqual([]);
+    await old.grow(4, tickingClock(), () => "Early");
+    expect(old.messages.slice(-4).map(({ queueId, queueOffset }) => [queueId, queueOffset])).toEqual([
+      [0, 10],
+      [1, 10],
+      [0, 11],
+      [1, 11],
+    ]);
+  });
+
+  test("offsets that no queue can have do not fill the disk", async () => {
+    const victim = store.messages[25]!;
+    store.damage(victim.phyOffset + 20, int64(2 ** 40));
+    const { codes } = store.examine();
+    expect(codes).toEqual(["queue.impossible-offset", "queue.no-record"]);
+    const { plan, report } = await store.repair();
+    expect(plan.skipped.map(({ code }) => code)).toEqual(["queue.impossible-offset"]);
+    expect(report.rebuilt).toMatchObject({ leftOutCount: 1, lostEntryCount: 1 });
+    expect(store.examine().codes).toEqual(["queue.impossible-offset"]);
+  });
+
+  test("not even at a queue's beginning", async () => {
+    const first = store.messages[0]!;
+    rmSync(store.paths.consumeQueue, { recursive: true });
+    store.damage(first.phyOffset + 20, int64(2 ** 40));
     await store.repair();
+    const { codes } = store.examine();
+    expect(codes).toEqual(["queue.entries-missing"]);
     const served = await store.served();
-    expect(served).toEqual(kept.map(line).sort());
+    for (const message of sound([first])) expect(served).toContain(line(message));
   });
 
   test("asked for by name", async () => {
