@@ -204,11 +204,13 @@ class Survey {
   #estimate(file: LogFile, usedBytes: number): number {
     let position = 0;
     let count = 0;
-    while (position < Math.min(SAMPLE_BYTES, usedBytes) && this.#readRecord(file.base + position)) {
+    while (position < Math.min(SAMPLE_BYTES, usedBytes)) {
+      // A blank: these are all.
+      if (!this.#readRecord(file.base + position)) return count;
       position += this.#record.totalSize;
       count++;
     }
-    return position >= usedBytes || count === 0 ? count : Math.round((count * usedBytes) / position);
+    return count === 0 ? 0 : Math.round((count * usedBytes) / position);
   }
 
   /** Reads the record at `phyOffset`; false where there is none. */

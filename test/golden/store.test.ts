@@ -13,6 +13,7 @@ import { isQueued } from "#src/record/sys-flag.js";
 import type { RecoveryReport } from "#src/recovery/recover.js";
 import { canonicalJson } from "#src/store/dump/line.js";
 import { StoreDump } from "#src/store/dump/store-dump.js";
+import { MessageStore } from "#src/store/message-store.js";
 import { expectedText, extractStore, type GoldenStore, storeNames } from "./golden-store.js";
 import { treeState } from "./tree-state.js";
 
@@ -75,6 +76,24 @@ function removeAll(disk: Disk, path: string): void {
   }
   disk.remove(path);
 }
+
+test("what Apache's way left out of a store is there when it is opened the next time", async () => {
+  const { dir, conf } = extractStore("cq-lost-deep");
+  const size = (name: string) => Number(conf.get(name));
+  const options = {
+    directory: join(dir, "store"),
+    queueFileBytes: size("mappedFileSizeConsumeQueue"),
+    indexSizes: { maxHashSlotNum: size("maxHashSlotNum"), maxIndexNum: size("maxIndexNum") },
+  };
+  const lacking = await MessageStore.open({ ...options, recovery: "apache" });
+  expect(lacking.minOffset(lacking.queue("DeepA", 0))).toBe(15);
+  await lacking.close();
+  const whole = await MessageStore.open(options);
+  expect(whole.recovery.fromOffset).toBe(0);
+  expect(whole.minOffset(whole.queue("DeepA", 0))).toBe(0);
+  expect(whole.lookUp.phyOffsetOf(whole.queue("DeepA", 0), 0)).toBe(1466);
+  await whole.close();
+});
 
 /** Lines of each type that Apache answers and CometMQ does not, and the other way round. */
 interface Difference {

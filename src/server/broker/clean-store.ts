@@ -1,9 +1,15 @@
-/** Codes 306, 316 and 329: an administrator has what is not needed any more removed (AdminBrokerProcessor.java). */
+/**
+ * Codes 306, 316 and 329: an administrator has what is not needed any more removed (AdminBrokerProcessor.java). Nothing
+ * expires by itself here, so 306 and 329 find nothing to remove.
+ */
 import { RequestCode } from "../../remoting/codes.js";
 import type { Processor } from "../../remoting/types.js";
 import { type Answer, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
+
+/** Queues of their own, which no topic stands for (MixAll.LMQ_PREFIX). */
+const LIGHT_QUEUE_PREFIX = "%LMQ%";
 
 export function registerCleanStore(processors: Map<number, Processor>, context: BrokerContext): void {
   serve(processors, context, RequestCode.CLEAN_UNUSED_TOPIC, cleanUnusedTopics);
@@ -13,7 +19,9 @@ export function registerCleanStore(processors: Map<number, Processor>, context: 
 
 /** Queues of topics that the broker does not know (DefaultMessageStore.java#cleanUnusedTopic). */
 function cleanUnusedTopics({ log, store, topics }: BrokerContext): Answer {
-  const unused = store.topics().filter((name) => topics.get(name) === undefined && !topics.isSystemTopic(name));
+  const unused = store.topics().filter((name) => {
+    return topics.get(name) === undefined && !topics.isSystemTopic(name) && !name.startsWith(LIGHT_QUEUE_PREFIX);
+  });
   store.deleteTopics(unused);
   if (unused.length > 0) log.info({ topics: unused }, "queues of unknown topics deleted");
   return SUCCESS;
