@@ -8,15 +8,16 @@ import { BATCH_CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/batch-consume-qu
 import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
 import { CONSUME_QUEUE_EXT_FILE_BYTES } from "../consumequeue/consume-queue-ext.js";
 import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
-import { BATCH_QUEUE_DIRECTORY_NAME, EXT_QUEUE_DIRECTORY_NAME, listQueues } from "../consumequeue/queue-directory.js";
+import { EXT_QUEUE_DIRECTORY_NAME, listQueues } from "../consumequeue/queue-directory.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";
 import { DEFAULT_INDEX_SIZES, indexFileBytes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
-import { readDeletedTopics } from "../recovery/deleted-topics.js";
+import { type DeletedTopics, readDeletedTopics } from "../recovery/deleted-topics.js";
 import type { StoreFacts } from "../recovery/doctor/store-facts.js";
 import { parseFastjson } from "../remoting/fastjson.js";
 import { parseProperties } from "../server/protocol/java-properties.js";
+import { readBatchTopics } from "../store/batch-topics.js";
 import { StorePaths } from "../store/store-directory.js";
 
 const FILES_LOOKED_AT_MAX = 256;
@@ -49,8 +50,7 @@ export function describeStore(disk: Disk, root: string, confPath: string | undef
   const wantedLog = conf.text("storePathCommitLog");
   const paths = new StorePaths(root, disk.isDirectory(ownLog) ? ownLog : wantedLog);
   const queueBytes = conf.number("mappedFileSizeConsumeQueue") ?? commonFileBytes(disk, paths.consumeQueue);
-  const batchRoot = `${root}/${BATCH_QUEUE_DIRECTORY_NAME}`;
-  const batchBytes = conf.number("mapperFileSizeBatchConsumeQueue") ?? commonFileBytes(disk, batchRoot);
+  const batchBytes = conf.number("mapperFileSizeBatchConsumeQueue") ?? commonFileBytes(disk, paths.batchConsumeQueue);
   const extRoot = `${root}/${EXT_QUEUE_DIRECTORY_NAME}`;
   const indexSizes = {
     maxHashSlotNum: conf.number("maxHashSlotNum") ?? DEFAULT_INDEX_SIZES.maxHashSlotNum,
@@ -67,8 +67,8 @@ export function describeStore(disk: Disk, root: string, confPath: string | undef
     indexSizes,
     indexEnabled: conf.flag("messageIndexEnable") ?? true,
     delayLevels: parseDelayLevels(conf.text("messageDelayLevel") ?? DEFAULT_DELAY_LEVELS),
-    batchTopics: batchTopics(disk, root),
-    deletedTopics: readDeletedTopics(disk, paths.deletedTopics),
+    batchTopics: batchTopics(disk, paths),
+    deletedTopics: deletedTopics(disk, paths),
     multiDispatch: found === undefined || (conf.flag("enableMultiDispatch") ?? false),
     propertyCrc: conf.flag("forceVerifyPropCRC")
       ? "required"
@@ -142,17 +142,17 @@ function roundUp(bytes: number, unit: number): number {
 }
 
 /** Topics with a directory of that kind, and those whose attributes say so. */
-function batchTopics(disk: Disk, root: string): Set<string> {
-  const topics = new Set(disk.list(`${root}/${BATCH_QUEUE_DIRECTORY_NAME}`));
-  const text = disk.readFile(`${root}/config/topics.json`);
-  const json = text === undefined ? undefined : parseFastjson(text);
-  const table = json instanceof Map ? json.get("topicConfigTable") : undefined;
-  if (!(table instanceof Map)) return topics;
-  for (const [topic, config] of table) {
-    const attributes = config instanceof Map ? config.get("attributes") : undefined;
-    if (attributes instanceof Map && attributes.get("queue.type") === "BatchCQ") topics.add(String(topic));
+function batchTopics(disk: Disk, paths: StorePaths): Set<string> {
+  return new Set([...disk.list(paths.batchConsumeQueue), ...readBatchTopics(disk, paths.topics)]);
+}
+
+/** A file that cannot be read is the doctor's to tell; until then nothing counts as deleted. */
+function deletedTopics(disk: Disk, paths: StorePaths): DeletedTopics {
+  try {
+    return readDeletedTopics(disk, paths.deletedTopics);
+  } catch {
+    return new Map();
   }
-  return topics;
 }
 
 /** Whether a broker understands the text of a configuration file. */

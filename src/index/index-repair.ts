@@ -71,20 +71,20 @@ export function cutEntries(file: IndexFile, maxPhyOffset: number, before: IndexH
 
 /**
  * Keeps the entries that are in order and below `maxPhyOffset`, and makes slots and header say the same. Returns how
- * many of the entries that the header counts were lost. A sound file is read and not written. `mayEndTorn`: it was
- * not synced before a crash, so its last entry may be half there.
+ * many of the entries that the header counts were lost. A sound file is read and not written. `mayBeTorn`: it was
+ * not synced before a crash, so an entry that lies across two disk sectors may be half there.
  */
 export function rebuildSlots(
   file: IndexFile,
   maxPhyOffset: number,
   before: IndexHeader | undefined,
-  mayEndTorn: boolean,
+  mayBeTorn: boolean,
 ): number {
   const { header, sizes } = file;
   const counted = header.indexCount;
   const isChanged = mendBegin(file);
-  const scan = scanEntries(file, maxPhyOffset);
-  if (mayEndTorn || scan.indexCount < counted) dropTornEntry(file, scan);
+  const scan = scanEntries(file, maxPhyOffset, mayBeTorn);
+  if (mayBeTorn || scan.indexCount < counted) dropTornEntry(file, scan);
   const lost = counted - scan.indexCount;
   const slots = new SlotTable(file.handle, sizes.maxHashSlotNum, false);
   for (let slot = 0; slot < sizes.maxHashSlotNum; slot++) {
@@ -104,7 +104,7 @@ export function rebuildSlots(
 
 /** First contradiction between entries, slots and header, or the empty string. Changes nothing. */
 export function inspectIndexFile(file: IndexFile): string {
-  const scan = scanEntries(file, Number.MAX_SAFE_INTEGER);
+  const scan = scanEntries(file, Number.MAX_SAFE_INTEGER, false);
   const { header, sizes } = file;
   if (scan.indexCount < header.indexCount)
     return `entry ${scan.indexCount} of ${header.indexCount - 1} is not in order`;
@@ -184,8 +184,8 @@ function clearEntries(file: IndexFile, from: number, to: number): void {
 function dropTornEntry(file: IndexFile, scan: EntryScan): void {
   if (scan.indexCount === 1) return;
   const position = entryPosition(file.sizes, scan.indexCount - 1);
+  if (!liesAcrossSectors(position)) return;
   const inFirstSector = SECTOR_BYTES - (position % SECTOR_BYTES);
-  if (inFirstSector >= INDEX_ENTRY_BYTES) return;
   const bytes = Buffer.alloc(INDEX_ENTRY_BYTES);
   file.handle.readAt(bytes, 0, INDEX_ENTRY_BYTES, position);
   if (bytes.subarray(inFirstSector).some((byte) => byte !== 0)) return;
@@ -200,7 +200,17 @@ function dropTornEntry(file: IndexFile, scan: EntryScan): void {
   scan.lastTimeDiff = isEmpty ? 0 : entry.timeDiff;
 }
 
-function scanEntries(file: IndexFile, maxPhyOffset: number): EntryScan {
+function liesAcrossSectors(position: number): boolean {
+  return (position % SECTOR_BYTES) + INDEX_ENTRY_BYTES > SECTOR_BYTES;
+}
+
+/**
+ * `mayBeTorn`: of an entry across two sectors the first one may never have reached the disk. Its key hash is 0 then, and
+ * with it perhaps nothing but the upper half of its offset is gone, which is 0 in most logs: where the slot of hash 0 and
+ * its own agree, the rest fits. A key that does have hash 0 looks the same, so the scan stops there too; the replay adds
+ * it again.
+ */
+function scanEntries(file: IndexFile, maxPhyOffset: number, mayBeTorn: boolean): EntryScan {
   const { header, sizes, handle } = file;
   const slots = new Int32Array(sizes.maxHashSlotNum);
   const view = new DataView(new ArrayBuffer(BLOCK_ENTRIES * INDEX_ENTRY_BYTES));
@@ -223,7 +233,8 @@ function scanEntries(file: IndexFile, maxPhyOffset: number): EntryScan {
       const slot = keyHash % sizes.maxHashSlotNum;
       if (previous !== slots[slot]) return stop();
       // Where nothing came before it, a lost sector looks like a key of hash 0 at the log's beginning.
-      if (keyHash === 0 && (number === 1 || phyOffset === 0)) return stop();
+      if (keyHash === 0 && phyOffset === 0) return stop();
+      if (keyHash === 0 && mayBeTorn && liesAcrossSectors(entryPosition(sizes, number))) return stop();
       if (previous === 0) hashSlotCount++;
       slots[slot] = number;
       lastPhyOffset = phyOffset;

@@ -21,7 +21,7 @@ import { type Flaw, LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
 import { QueueCheck } from "./doctor/queue-check.js";
 import { QueueTargets } from "./doctor/queue-targets.js";
-import { checkAbortFile, checkCheckpoints, checkConfig, listOthers } from "./doctor/side-files.js";
+import { checkAbortFile, checkCheckpoints, checkConfig, checkDeletedTopics, listOthers } from "./doctor/side-files.js";
 import { relativePath, type StoreFacts } from "./doctor/store-facts.js";
 import { isFiller } from "./quarantine.js";
 
@@ -146,6 +146,7 @@ class Examination {
     const endsInDamage = this.#endsInDamage;
     const extent = { endOffset, lastStoreTimestamp, endsInDamage, recordCount: this.#recordCount };
     checkCheckpoints(disk, facts, extent, clock.nowMs(), this.#findings);
+    checkDeletedTopics(disk, facts, this.#findings);
     checkConfig(disk, facts, isConfig, this.#findings);
     listOthers(disk, facts, this.#findings);
     yield* this.#drain();

@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../base/clock.js";
 import { BATCH_UNIT_BYTES, batchEndOffset, batchUnitCounts, readBatchUnit } from "../consumequeue/batch-unit.js";
-import { BATCH_QUEUE_DIRECTORY_NAME, listQueues, type QueueLocation } from "../consumequeue/queue-directory.js";
+import { listQueues, type QueueLocation } from "../consumequeue/queue-directory.js";
 import { queueFileName } from "../consumequeue/queue-files.js";
 import { IndexDirectory } from "../index/index-directory.js";
 import type { Disk } from "../io/disk.js";
@@ -250,8 +250,7 @@ class Survey {
 
   *#batchQueues(): Generator<QueueSummary> {
     const { disk, facts } = this.#options;
-    const root = `${facts.places.root}/${BATCH_QUEUE_DIRECTORY_NAME}`;
-    for (const location of listQueues(disk, root).queues) yield this.#batchQueue(location);
+    for (const location of listQueues(disk, facts.places.batchConsumeQueue).queues) yield this.#batchQueue(location);
   }
 
   /** Such queues are few: their units are read one by one. */

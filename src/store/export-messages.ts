@@ -7,6 +7,7 @@ import { PropertyScan } from "../record/properties.js";
 import { PropertyName } from "../record/property-names.js";
 import type { RecordView } from "../record/record-view.js";
 import { liveRecords } from "../recovery/doctor/live-records.js";
+import type { DeletedTopics } from "../recovery/deleted-topics.js";
 import { filesEnd, listLog, type LogLayout } from "../recovery/doctor/log-files.js";
 import { LogWalk, WalkStep } from "../recovery/doctor/log-walk.js";
 import { QueueReading, QueueUnits } from "../recovery/doctor/queue-units.js";
@@ -51,7 +52,7 @@ export function* exportMessages(options: ExportOptions): Generator<MessageLine, 
   const { disk, facts, filter, bodyForm, onProgress } = options;
   const layout = listLog(disk, facts.places.commitLog, facts.segmentBytes, SEGMENT_BYTES);
   const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
-  const wanted = new Wanted(filter);
+  const wanted = new Wanted(filter, facts.deletedTopics);
   const from = startOffset(disk, facts, filter, layout);
   let messageCount = 0;
   let damagedCount = 0;
@@ -122,10 +123,12 @@ function segmentBefore(disk: Disk, layout: LogLayout, fromTime: number): number 
 
 class Wanted {
   readonly #filter: ExportFilter;
+  readonly #deleted: DeletedTopics;
   readonly #scan = new PropertyScan([PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX, PropertyName.KEYS]);
 
-  constructor(filter: ExportFilter) {
+  constructor(filter: ExportFilter, deleted: DeletedTopics) {
     this.#filter = filter;
+    this.#deleted = deleted;
   }
 
   takes(record: RecordView, bytes: Buffer): boolean {
@@ -135,7 +138,8 @@ class Wanted {
     if (toOffset !== undefined && record.queueOffset >= toOffset) return false;
     if (fromTime !== undefined && record.storeTimestamp < fromTime) return false;
     if (toTime !== undefined && record.storeTimestamp >= toTime) return false;
-    return this.#isTopic(record, bytes) && (key === undefined || this.#hasKey(record, bytes, key));
+    if (!this.#isTopic(record, bytes) || this.#isDeleted(record, bytes)) return false;
+    return key === undefined || this.#hasKey(record, bytes, key);
   }
 
   /** Nothing wanted can come any more. */
@@ -148,6 +152,11 @@ class Wanted {
   #isTopic({ topicStart, topicLength }: RecordView, bytes: Buffer): boolean {
     const { topic } = this.#filter;
     return topic === undefined || bytes.toString("utf8", topicStart, topicStart + topicLength) === topic;
+  }
+
+  #isDeleted({ phyOffset, topicStart, topicLength }: RecordView, bytes: Buffer): boolean {
+    if (this.#deleted.size === 0) return false;
+    return phyOffset < (this.#deleted.get(bytes.toString("utf8", topicStart, topicStart + topicLength)) ?? 0);
   }
 
   #hasKey({ propertiesStart, propertiesLength }: RecordView, bytes: Buffer, key: string): boolean {

@@ -4,7 +4,7 @@
  */
 import { BATCH_UNIT_BYTES, type BatchUnit, batchUnitCounts, readBatchUnit } from "../../consumequeue/batch-unit.js";
 import { FileCache } from "../../consumequeue/file-cache.js";
-import { BATCH_QUEUE_DIRECTORY_NAME, listQueues } from "../../consumequeue/queue-directory.js";
+import { listQueues } from "../../consumequeue/queue-directory.js";
 import { queueFileName } from "../../consumequeue/queue-files.js";
 import type { Disk } from "../../io/disk.js";
 import type { FindingCode, Findings } from "./finding.js";
@@ -52,7 +52,7 @@ export class BatchCheck {
   }
 
   get #root(): string {
-    return `${this.#facts.places.root}/${BATCH_QUEUE_DIRECTORY_NAME}`;
+    return this.#facts.places.batchConsumeQueue;
   }
 
   get queueCount(): number {

@@ -73,6 +73,10 @@ const FINDINGS = {
     "Records that were once flushed are not in the log: its end, or segments of it, were lost.",
   ],
   "dispatch-checkpoint": ["warning", "The next start reads the whole log, which takes longer and loses nothing."],
+  "deleted-topics": [
+    "error",
+    "CometMQ does not open the store; without the file, messages of deleted topics come back.",
+  ],
   config: ["error", "A broker does not understand it: put the .bak beside it, or a backup, in its place."],
   "config.bak": ["info", NOTHING],
   "file.other": ["info", "Not examined."],

@@ -199,11 +199,17 @@ export class QueueCheck {
     const { damaged, filled, beginOffset } = this.#log;
     const { units, lastPhyOffset, lastSizeBytes } = state;
     if (!units.counts) return "queue.wrong-entries";
-    if (units.isBlank) return undefined;
+    // In front of a queue's first message they are what Apache fills up with, later what recovery leads over losses with.
+    if (units.isBlank) {
+      if (lastPhyOffset < 0) return undefined;
+      if (damaged.count > 0) this.intoDamage.add(`${units.topic}/${units.queueId}`);
+      return "queue.lost-message";
+    }
     // Repairs let the entry of a lost message point at the message behind it, or in front of it.
     if (units.phyOffset === phyOffset && units.sizeBytes === sizeBytes) return "queue.lost-message";
     if (units.phyOffset === lastPhyOffset && units.sizeBytes === lastSizeBytes) return "queue.lost-message";
-    if (units.phyOffset < beginOffset) return undefined;
+    const deletedBefore = this.#facts.deletedTopics.get(units.topic) ?? 0;
+    if (units.phyOffset < Math.max(beginOffset, deletedBefore)) return undefined;
     if (damaged.contains(units.phyOffset)) {
       this.intoDamage.add(`${units.topic}/${units.queueId}`);
       return undefined;

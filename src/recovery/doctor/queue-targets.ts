@@ -51,7 +51,8 @@ export class QueueTargets {
     this.tagsCode = deliveryTagsCode(record, bytes, this.#facts.delayLevels);
     this.#scan.scan(bytes, record.propertiesStart, record.propertiesStart + record.propertiesLength);
     if (record.queueId < 0 || record.queueOffset < 0 || !isDirectoryName(topic)) return false;
-    if (record.phyOffset < (this.#facts.deletedTopics.get(topic) ?? 0)) return true;
+    if (!isText(topic, record, bytes)) return false;
+    if (record.phyOffset < this.#deletedBefore(topic)) return true;
     const target = this.#target;
     target.topic = topic;
     target.queueId = record.queueId;
@@ -60,7 +61,7 @@ export class QueueTargets {
     target.isBatch = this.#facts.batchTopics.has(topic);
     if (target.isBatch) this.#asBatch(bytes, target);
     visit(target);
-    if (this.#facts.multiDispatch && !target.isBatch) this.#visitMulti(topic, record.queueId, bytes, visit);
+    if (this.#facts.multiDispatch && !target.isBatch) this.#visitMulti(topic, record, bytes, visit);
     return true;
   }
 
@@ -72,7 +73,11 @@ export class QueueTargets {
     target.count = Number(count);
   }
 
-  #visitMulti(topic: string, queueId: number, bytes: Buffer, visit: (target: QueueTarget) => void): void {
+  #deletedBefore(topic: string): number {
+    return this.#facts.deletedTopics.get(topic) ?? 0;
+  }
+
+  #visitMulti(topic: string, record: RecordView, bytes: Buffer, visit: (target: QueueTarget) => void): void {
     const names = this.#scan.text(bytes, MULTI_DISPATCH);
     const offsets = this.#scan.text(bytes, MULTI_OFFSET);
     if (names === undefined || offsets === undefined || !isMultiDispatched(topic)) return;
@@ -83,16 +88,22 @@ export class QueueTargets {
       if (name.includes("/")) continue;
       // Apache's dispatcher stops at the first one without a number.
       if (!/^\d{1,15}$/.test(queueOffsets[i]!)) return;
-      if (!isDirectoryName(name)) continue;
+      if (!isDirectoryName(name) || record.phyOffset < this.#deletedBefore(name)) continue;
       const target = this.#target;
       target.topic = name;
-      target.queueId = name.startsWith("%LMQ%") ? 0 : queueId;
+      target.queueId = name.startsWith("%LMQ%") ? 0 : record.queueId;
       target.queueOffset = Number(queueOffsets[i]);
       target.count = 1;
       target.isBatch = false;
       visit(target);
     }
   }
+}
+
+/** Bytes that are no UTF-8 would be another topic whenever they are read. */
+function isText(topic: string, { topicStart, topicLength }: RecordView, bytes: Buffer): boolean {
+  const again = Buffer.from(topic, "utf8");
+  return again.length === topicLength && again.compare(bytes, topicStart, topicStart + topicLength) === 0;
 }
 
 /** MultiDispatchUtils.isNeedHandleMultiDispatch. */

@@ -2,6 +2,7 @@
 import type { Disk } from "../../io/disk.js";
 import { abortFileExists, readAbortPid } from "../abort-file.js";
 import { StoreCheckpoint } from "../checkpoint.js";
+import { readDeletedTopics } from "../deleted-topics.js";
 import { readDispatchCheckpoint } from "../dispatch-checkpoint.js";
 import type { Findings } from "./finding.js";
 import { relativePath, type StoreFacts } from "./store-facts.js";
@@ -96,6 +97,20 @@ function judgeCheckpoint(checkpoint: StoreCheckpoint, path: string, extent: LogE
 /** A record may say anything about its time. */
 function timeText(timestampMs: number): string {
   return Math.abs(timestampMs) < 8.64e15 ? new Date(timestampMs).toISOString() : `${timestampMs} ms`;
+}
+
+/** Without it messages of deleted topics would come back, so the store does not open. */
+export function checkDeletedTopics(disk: Disk, facts: StoreFacts, findings: Findings): void {
+  const { deletedTopics } = facts.places;
+  try {
+    readDeletedTopics(disk, deletedTopics);
+  } catch {
+    findings.add(
+      "deleted-topics",
+      { path: relativePath(facts.places, deletedTopics) },
+      "this is no list of deleted topics",
+    );
+  }
 }
 
 /** `isConfig` says whether a broker would understand a file's text. */

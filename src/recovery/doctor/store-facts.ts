@@ -12,9 +12,11 @@ export interface StorePlaces {
   readonly root: string;
   readonly commitLog: string;
   readonly consumeQueue: string;
+  readonly batchConsumeQueue: string;
   readonly index: string;
   readonly checkpoint: string;
   readonly dispatchCheckpoint: string;
+  readonly deletedTopics: string;
   readonly abort: string;
 }
 

@@ -320,7 +320,7 @@ class Rebuild {
 
   #swap(kind: string, { topic, queueId }: QueueName, made: string): void {
     const { disk, facts, lost } = this.#options;
-    const root = kind === QUEUE_DIRECTORY_NAME ? facts.places.consumeQueue : `${facts.places.root}/${kind}`;
+    const root = kind === QUEUE_DIRECTORY_NAME ? facts.places.consumeQueue : facts.places.batchConsumeQueue;
     const place = `${root}/${topic}/${queueId}`;
     if (disk.isDirectory(place)) {
       disk.makeDirectory(`${lost}/${kind}/${topic}`);

@@ -84,15 +84,7 @@ export class Registration {
 
   /** The name server of this process knows at once: a client that has just made a topic asks for its route next. */
   #topicsChanged(names: readonly string[]): void {
-    const { topics, staticTopics, config } = this.#context;
-    for (const name of names) {
-      const topic = topics.get(name);
-      if (topic === undefined) continue;
-      const { readQueueNums, writeQueueNums, perm, topicSysFlag } = topic;
-      const data = { brokerName: config.brokerName, readQueueNums, writeQueueNums, perm, topicSysFlag };
-      this.#routeTable?.registerTopic(name, [data]);
-    }
-    if (names.some((name) => staticTopics.get(name) !== undefined)) this.#registerHere();
+    if (names.length > 0) this.#registerChangesHere(names);
     if (this.#soon !== undefined) return;
     this.#soon = this.#context.clock.schedule(CHANGE_DELAY_MS, () => {
       this.#soon = undefined;
@@ -108,6 +100,17 @@ export class Registration {
     const haServerAddr = `${haHost}:${Number(brokerAddr.slice(colon + 1)) + HA_PORT_OFFSET}`;
     const { brokerClusterName: clusterName, brokerName, brokerId } = config;
     return { clusterName, brokerName, brokerId, brokerAddr, haServerAddr };
+  }
+
+  #registerChangesHere(names: readonly string[]): void {
+    const { staticTopics, topics } = this.#context;
+    const changed = names.map((name) => topics.get(name)).filter((topic) => topic !== undefined);
+    this.#routeTable?.registerChanges({
+      ...this.#identity(),
+      dataVersion: topics.dataVersion,
+      topicConfigTable: new Map(changed.map((topic) => [topic.name, topic])),
+      topicQueueMappingInfoMap: staticTopics.infos(names),
+    });
   }
 
   #registerHere(): void {

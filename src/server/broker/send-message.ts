@@ -221,6 +221,10 @@ export class SendMessage {
         `the broker[${connection.localHost}] sending message is forbidden`,
       );
     }
+    if (topic.attributes.get("queue.type") === "BatchCQ") {
+      const remark = `topic[${topic.name}] has batch queues (queue.type=BatchCQ), which this broker only reads`;
+      return this.#refuse(ResponseCode.SYSTEM_ERROR, remark);
+    }
     return topic;
   }
 

@@ -115,9 +115,14 @@ export class StaticTopicTable {
     this.saver.markDirty();
   }
 
-  /** By topic, as registrations carry them. */
-  infos(): Map<string, TopicQueueMappingInfo> {
-    return new Map(Array.from(this.#topics, ([topic, detail]) => [topic, mappingInfoOf(detail)]));
+  /** Those of `names` by topic, as registrations carry them. */
+  infos(names: Iterable<string> = this.#topics.keys()): Map<string, TopicQueueMappingInfo> {
+    const infos = new Map<string, TopicQueueMappingInfo>();
+    for (const name of names) {
+      const detail = this.#topics.get(name);
+      if (detail !== undefined) infos.set(name, mappingInfoOf(detail));
+    }
+    return infos;
   }
 
   /** By topic, as code 21 tells those of `names`. */

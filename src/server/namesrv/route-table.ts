@@ -65,6 +65,15 @@ export interface BrokerRegistration {
   readonly topicQueueMappingInfoMap?: ReadonlyMap<string, TopicQueueMappingInfo> | undefined;
 }
 
+export interface TopicChanges {
+  readonly clusterName: string;
+  readonly brokerName: string;
+  readonly brokerAddr: string;
+  readonly dataVersion: DataVersion;
+  readonly topicConfigTable: ReadonlyMap<string, TopicConfig>;
+  readonly topicQueueMappingInfoMap: ReadonlyMap<string, TopicQueueMappingInfo>;
+}
+
 export interface RegisterBrokerResult {
   /** Why nothing was registered. */
   readonly refused?: string;
@@ -94,7 +103,7 @@ interface LiveBroker {
   readonly brokerAddr: string;
   readonly haServerAddr: string;
   readonly heartbeatTimeoutMs: number;
-  readonly dataVersion: DataVersion;
+  dataVersion: DataVersion;
   readonly connection: Connection | undefined;
   lastUpdateMs: number;
 }
@@ -248,14 +257,34 @@ export class RouteTable {
     const readOnly = primeSlave && broker.enableActingMaster;
     for (const config of topicConfigTable.values()) {
       if (!changed && this.#topics.has(config.topicName, brokerName)) continue;
-      const { readQueueNums, writeQueueNums, topicSysFlag } = config;
-      const perm = readOnly ? config.perm & ~PERM_WRITE : config.perm;
-      this.#setQueueData(config.topicName, { brokerName, readQueueNums, writeQueueNums, perm, topicSysFlag });
+      this.#setTopic(brokerName, config, readOnly);
     }
-    if (!changed) return;
+    if (changed) this.#setMappings(brokerName, mappings);
+  }
+
+  #setTopic(brokerName: string, config: TopicConfig, readOnly: boolean): void {
+    const { topicName, readQueueNums, writeQueueNums, topicSysFlag } = config;
+    const perm = readOnly ? config.perm & ~PERM_WRITE : config.perm;
+    this.#setQueueData(topicName, { brokerName, readQueueNums, writeQueueNums, perm, topicSysFlag });
+  }
+
+  #setMappings(brokerName: string, mappings: ReadonlyMap<string, TopicQueueMappingInfo>): void {
     for (const info of mappings.values()) {
       if (info.bname === brokerName && this.#topics.has(info.topic, brokerName)) this.#topics.setMapping(info);
     }
+  }
+
+  /**
+   * Takes over the topics that a registered master has made or changed, and its new version of them: the others stay as
+   * they are, also where an administrator has wiped their permissions.
+   */
+  registerChanges(changes: TopicChanges): void {
+    const { clusterName, brokerName, brokerAddr, dataVersion, topicConfigTable, topicQueueMappingInfoMap } = changes;
+    const live = this.#live.get(liveKey(clusterName, brokerAddr));
+    if (live?.brokerName !== brokerName || live.brokerId !== MASTER_ID) return;
+    live.dataVersion = dataVersion;
+    for (const config of topicConfigTable.values()) this.#setTopic(brokerName, config, false);
+    this.#setMappings(brokerName, topicQueueMappingInfoMap);
   }
 
   #setQueueData(topic: string, data: QueueData): void {

@@ -436,6 +436,8 @@ describe("the name server's configuration", () => {
     expect(update(bench, "orderMessageEnable=true\nwaitSecondsForService = 30\n").code).toBe(0);
     expect(told()).toContain("orderMessageEnable=true");
     expect(told()).toContain("waitSecondsForService=30");
+    expect(update(bench, "clusterTest=false").code).toBe(0);
+    expect(told()).toContain("clusterTest=false");
     expect(update(bench, "").code).toBe(0);
   });
 
@@ -461,6 +463,7 @@ describe("the name server's configuration", () => {
     "scanNotActiveBrokerInterval=1e3",
     "waitSecondsForService=-1",
     "waitSecondsForService=99999999999",
+    "clusterTest=true",
   ])("%s does not fit", (body) => {
     const bench = new Bench();
     const before = bench.state.config.format();

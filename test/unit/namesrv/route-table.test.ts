@@ -362,6 +362,30 @@ describe("topics", () => {
     expect(perms(table, "T")).toEqual([6]);
   });
 
+  test("what a broker of this process changes leaves the permissions of its other topics as they were wiped", () => {
+    const { table } = tableWith();
+    const registration = broker();
+    table.register(registration);
+    table.wipeWritePerm("a");
+    const config = { ...[...registration.topicConfigTable.values()][0]!, topicName: "N", perm: 6 };
+    const changes = {
+      clusterName: registration.clusterName,
+      brokerName: "a",
+      brokerAddr: registration.brokerAddr,
+      dataVersion: version(2),
+      topicConfigTable: new Map([["N", config]]),
+      topicQueueMappingInfoMap: new Map(),
+    };
+    table.registerChanges(changes);
+    expect([perms(table, "T"), perms(table, "N")]).toEqual([[4], [6]]);
+    table.register({ ...registration, dataVersion: version(2) });
+    expect(perms(table, "T")).toEqual([4]);
+    table.registerChanges({ ...changes, brokerAddr: "10.0.0.9:1", topicConfigTable: new Map([["M", config]]) });
+    table.registerChanges({ ...changes, brokerName: "b" });
+    expect(table.dataVersion(registration.clusterName, registration.brokerAddr)).toEqual(version(2));
+    expect(table.topicRouteData("M")).toBeUndefined();
+  });
+
   test("a topic registered alone joins its brokers, unless one is unknown", () => {
     const { table } = tableWith();
     table.register(broker(), new FakeConnection());

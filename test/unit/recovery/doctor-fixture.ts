@@ -13,6 +13,7 @@ import { ReadOnlyDisk } from "#src/io/read-only-disk.js";
 import { encodeHost } from "#src/record/host.js";
 import { encodeProperties } from "#src/record/properties.js";
 import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "#src/record/tags-code.js";
+import { readDeletedTopics } from "#src/recovery/deleted-topics.js";
 import type { Finding } from "#src/recovery/doctor/finding.js";
 import type { StoreFacts } from "#src/recovery/doctor/store-facts.js";
 import { type DoctorReport, examineStore } from "#src/recovery/doctor.js";
@@ -69,15 +70,7 @@ export class SmallStore {
 
   /** Opens the store, which recovers it, and appends. */
   async grow(count: number, clock = tickingClock(), topicOf = twoTopics): Promise<void> {
-    const store = await MessageStore.open({
-      directory: this.directory,
-      disk: new FileDisk("file"),
-      clock,
-      threads: false,
-      segmentBytes: SEGMENT_BYTES,
-      queueFileBytes: QUEUE_FILE_BYTES,
-      indexSizes: INDEX_SIZES,
-    });
+    const store = await this.open(clock);
     const host = encodeHost("127.0.0.1", 10911)!;
     const result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
     for (let i = 0; i < count; i++) {
@@ -114,6 +107,18 @@ export class SmallStore {
     await store.close();
   }
 
+  open(clock?: Clock): Promise<MessageStore> {
+    return MessageStore.open({
+      directory: this.directory,
+      disk: new FileDisk("file"),
+      clock,
+      threads: false,
+      segmentBytes: SEGMENT_BYTES,
+      queueFileBytes: QUEUE_FILE_BYTES,
+      indexSizes: INDEX_SIZES,
+    });
+  }
+
   get facts(): StoreFacts {
     return {
       places: this.paths,
@@ -125,7 +130,7 @@ export class SmallStore {
       indexEnabled: true,
       delayLevels: parseDelayLevels(DEFAULT_DELAY_LEVELS),
       batchTopics: new Set(),
-      deletedTopics: new Map(),
+      deletedTopics: readDeletedTopics(new ReadOnlyDisk(), this.paths.deletedTopics),
       multiDispatch: true,
       propertyCrc: "unknown",
     };
@@ -171,13 +176,7 @@ export class SmallStore {
 
   /** Every message the engine serves, by queue. */
   async served(): Promise<string[]> {
-    const store = await MessageStore.open({
-      directory: this.directory,
-      disk: new FileDisk("file"),
-      threads: false,
-      queueFileBytes: QUEUE_FILE_BYTES,
-      indexSizes: INDEX_SIZES,
-    });
+    const store = await this.open();
     const served: string[] = [];
     for (const { topic, queueId } of store.allQueues()) {
       const queue = store.queue(topic, queueId);

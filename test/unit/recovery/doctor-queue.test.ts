@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { encodeProperties } from "#src/record/properties.js";
 import { encodeRecord } from "#src/record/encode.js";
-import { int32, int64, newDirectory, overwrite, SEGMENT_BYTES, SmallStore } from "./doctor-fixture.js";
+import { examine, int32, int64, newDirectory, overwrite, SEGMENT_BYTES, SmallStore } from "./doctor-fixture.js";
 
 const COUNT = 60;
 let store: SmallStore;
@@ -113,6 +113,58 @@ describe("queue entries", () => {
     const { codes } = store.examine();
     expect(codes).toEqual(["queue.taken-offsets", "queue.no-record"]);
   });
+});
+
+describe("a deleted topic", () => {
+  beforeEach(async () => {
+    const open = await store.open();
+    open.deleteTopics(["Orders"]);
+    await open.close();
+  });
+
+  test("has no entries, and lacks none", () => {
+    const { codes, notes, report } = store.examine();
+    expect({ codes, notes }).toEqual({ codes: [], notes: [] });
+    expect(report.recordCount).toBe(COUNT);
+    expect(report.queueEntryCount).toBe(store.messages.filter(({ topic }) => topic === "Payments").length);
+  });
+
+  test("begins anew, and a repair brings nothing back", async () => {
+    await store.grow(6);
+    expect(store.examine().codes).toEqual([]);
+    rmSync(store.paths.consumeQueue, { recursive: true });
+    await store.repair();
+    expect(store.examine().codes).toEqual([]);
+    const served = await store.served();
+    const orders = store.messages.slice(COUNT).filter(({ topic }) => topic === "Orders");
+    expect(orders.length).toBe(2);
+    expect(served.filter((text) => text.startsWith("Orders"))).toEqual(
+      orders.map(({ queueId, queueOffset, body }) => `Orders/${queueId}/${queueOffset} ${body}`).sort(),
+    );
+  });
+
+  test("the file that says so, cut short", () => {
+    const facts = store.facts;
+    truncateSync(store.paths.deletedTopics, 10);
+    expect(examine(facts).codes).toEqual(["deleted-topics"]);
+  });
+});
+
+test("a topic that is no text can be no queue's", () => {
+  const { phyOffset } = stored(3);
+  const topicAt = readFileSync(store.segmentPath(phyOffset)).indexOf("Payments", phyOffset % SEGMENT_BYTES);
+  overwrite(store.segmentPath(phyOffset), topicAt, Uint8Array.of(0xff, 0xfe));
+  expect(store.examine().codes.filter((code) => code.startsWith("queue."))).toEqual(["queue.name", "queue.no-record"]);
+});
+
+test("a blank among a queue's entries is what recovery leaves of a lost message", async () => {
+  store.damage(stored(3).phyOffset + 90, Uint8Array.of(0));
+  await (await store.open()).close();
+  const { codes, notes } = store.examine();
+  expect(codes).toEqual(["log.crc"]);
+  expect(notes).toEqual(["queue.lost-message"]);
+  await store.repair();
+  expect(store.examine().codes).toEqual([]);
 });
 
 describe("queue files", () => {
