@@ -7,6 +7,7 @@
  * end, of the one in front of it: no offset is given out again, and consumers get a message twice rather than never. A
  * blank entry would not do: a broker of Apache's passes over what follows in the same segment when an entry leads nowhere.
  */
+import { basename, dirname } from "node:path";
 import type { Clock } from "../../base/clock.js";
 import { BatchConsumeQueue } from "../../consumequeue/batch-consume-queue.js";
 import { BATCH_UNIT_BYTES } from "../../consumequeue/batch-unit.js";
@@ -264,10 +265,7 @@ class Rebuild {
     }
     this.#cache.close();
     await this.#writer?.close();
-    for (const { target, directory } of this.#queues.values()) this.#swap(QUEUE_DIRECTORY_NAME, target, directory);
-    for (const { topic, queueId, directory } of this.#batches.values()) {
-      this.#swap(BATCH_QUEUE_DIRECTORY_NAME, { topic, queueId }, directory);
-    }
+    this.#swapQueues();
     if (this.#writer !== undefined) this.#swapIndex();
     const queues = [...this.#queues.values()];
     return {
@@ -318,17 +316,42 @@ class Rebuild {
     if (end > made.next) made.lengthen(end);
   }
 
-  #swap(kind: string, { topic, queueId }: QueueName, made: string): void {
-    const { disk, facts, lost } = this.#options;
-    const root = kind === QUEUE_DIRECTORY_NAME ? facts.places.consumeQueue : facts.places.batchConsumeQueue;
+  /** First all old ones go, then the new ones come: a topic that is not there is moved as a whole. */
+  #swapQueues(): void {
+    const { facts } = this.#options;
+    const { consumeQueue, batchConsumeQueue } = facts.places;
+    const swaps = [
+      ...[...this.#queues.values()].map(({ target, directory }) => ({
+        ...target,
+        made: directory,
+        root: consumeQueue,
+      })),
+      ...[...this.#batches.values()].map(({ topic, queueId, directory }) => {
+        return { topic, queueId, made: directory, root: batchConsumeQueue };
+      }),
+    ];
+    for (const { topic, queueId, root } of swaps) this.#setAside(root, topic, queueId);
+    for (const { topic, queueId, root, made } of swaps) this.#bringIn(made, root, topic, queueId);
+  }
+
+  #setAside(root: string, topic: string, queueId: number): void {
+    const { disk, lost } = this.#options;
     const place = `${root}/${topic}/${queueId}`;
-    if (disk.isDirectory(place)) {
-      disk.makeDirectory(`${lost}/${kind}/${topic}`);
-      disk.rename(place, `${lost}/${kind}/${topic}/${queueId}`);
-    }
+    if (!disk.isDirectory(place)) return;
+    const aside = `${lost}/${basename(root)}/${topic}`;
+    disk.makeDirectory(aside);
+    disk.rename(place, `${aside}/${queueId}`);
+  }
+
+  #bringIn(made: string, root: string, topic: string, queueId: number): void {
+    const { disk } = this.#options;
     if (!disk.isDirectory(made)) return;
-    disk.makeDirectory(`${root}/${topic}`);
-    disk.rename(made, place);
+    if (disk.isDirectory(`${root}/${topic}`)) {
+      disk.rename(made, `${root}/${topic}/${queueId}`);
+      return;
+    }
+    disk.makeDirectory(root);
+    disk.rename(dirname(made), `${root}/${topic}`);
   }
 
   #swapIndex(): void {
