@@ -6,6 +6,7 @@
  * every reader takes for the end of the log.
  */
 import { crc32 } from "node:zlib";
+import { copyBytes } from "../base/copy-bytes.js";
 import { writeInt64 } from "../base/int64.js";
 import {
   BODY_CRC_POSITION,
@@ -92,7 +93,8 @@ export function writeRecord(
   at = copyShort(bytes, at + 1, queue.topicBytes);
   view.setInt16(at, propertiesLength);
   if (propertiesLength > 0) {
-    message.properties.copy(bytes, at + 2, message.propertiesStart, message.propertiesStart + propertiesLength);
+    const { properties, propertiesStart } = message;
+    copyBytes(bytes, at + 2, properties, propertiesStart, propertiesStart + propertiesLength);
   }
   view.setInt32(start + MAGIC_POSITION, magic);
   view.setInt32(start, sizeBytes);

@@ -4,6 +4,7 @@
  * when the fields are given in its order (remoting/protocol/RemotingCommand.java, RocketMQSerializable.java).
  */
 import { assert, VERIFY } from "../base/assert.js";
+import { copyBytes } from "../base/copy-bytes.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type EncodedName, encodedName, type PreparedFields } from "./field-names.js";
 import { isPlain, writeJsonText, writeText } from "./frame-text.js";
@@ -135,11 +136,11 @@ export class FrameWriter {
     this.#ensure(encoded.bytesMax + end - start);
     this.#name(encoded);
     if (this.#serializeType === SerializeType.JSON) {
-      this.length += source.copy(this.buffer, this.length, start, end);
+      this.length = copyBytes(this.buffer, this.length, source, start, end);
       this.buffer[this.length++] = QUOTE;
     } else {
       this.#int32(this.length, end - start);
-      this.length += 4 + source.copy(this.buffer, this.length + 4, start, end);
+      this.length = copyBytes(this.buffer, this.length + 4, source, start, end);
     }
   }
 

@@ -4,6 +4,7 @@
  * reused: valid until the next message.
  */
 import { randomBytes } from "node:crypto";
+import { copyBytes } from "../../base/copy-bytes.js";
 import { PropertyScan, parseProperties } from "../../record/properties.js";
 import { PropertyName } from "../../record/property-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
@@ -79,7 +80,8 @@ export class StoredProperties {
     const owned = scan.has(Scanned.MSG_REGION) || scan.has(Scanned.TRACE_SWITCH) || scan.has(Scanned.CLUSTER);
     if (owned || scan.has(Scanned.POP_CK)) this.#dropOwned();
     if (!scan.has(Scanned.UNIQ_KEY)) this.#addUniqueKey();
-    this.length += this.#currentSuffix().copy(this.bytes, this.length);
+    const suffix = this.#currentSuffix();
+    this.length = copyBytes(this.bytes, this.length, suffix, 0, suffix.length);
     return true;
   }
 

@@ -1,0 +1,15 @@
+/**
+ * Copies `source[start, end)` to `target[at]` and returns where it ends. Short pieces go byte by byte, which is as fast
+ * as `Buffer.copy` and makes no view for the collector to find.
+ */
+const SHORT_BYTES = 96;
+
+export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  if (length > SHORT_BYTES) {
+    target.set(source.subarray(start, end), at);
+    return at + length;
+  }
+  for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;
+  return at + length;
+}
