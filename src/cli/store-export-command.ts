@@ -94,7 +94,8 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
   const { messageCount, damagedCount, damagedBytes } = report;
   if (flags.out !== undefined) printError(`cometmq: ${formatCount(messageCount)} messages in ${flags.out}`);
   if (damagedCount === 0) return ExitCode.FINE;
-  printError(`cometmq: ${damagedCount} damaged stretches of ${formatBytes(damagedBytes)} were passed over`);
+  const stretches = damagedCount === 1 ? "1 damaged stretch" : `${formatCount(damagedCount)} damaged stretches`;
+  printError(`cometmq: passed over ${stretches} of ${formatBytes(damagedBytes)}`);
   return ExitCode.FINDINGS;
 }
 

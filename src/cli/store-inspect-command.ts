@@ -144,7 +144,11 @@ function overview(survey: StoreSurvey, confPath: string | undefined): [string, s
   let damagedBytes = 0;
   for (const { from, to } of survey.damaged) damagedBytes += to - from;
   const { count: stretches } = survey.damaged;
-  if (stretches > 0) rows.push(["damaged", `${formatBytes(damagedBytes)} in ${formatCount(stretches)} stretches`]);
+  if (stretches > 0)
+    rows.push([
+      "damaged",
+      `${formatBytes(damagedBytes)} in ${formatCount(stretches)} ${stretches === 1 ? "stretch" : "stretches"}`,
+    ]);
   return rows;
 }
 

@@ -30,7 +30,7 @@ export function drawStore(survey: StoreSurvey, columns: number, queueRows: numbe
     row("records", recordCells(survey, scale)),
   ];
   for (const { name, beginPhyOffset, endPhyOffset } of survey.indexFiles) {
-    lines.push(row(`index ${name.slice(0, 14)}`, span(scale, beginPhyOffset, endPhyOffset, "─")));
+    lines.push(row(`index ${name}`, span(scale, beginPhyOffset, endPhyOffset, "─")));
   }
   const withMessages = survey.queues.filter(({ endPhyOffset }) => endPhyOffset > 0);
   const drawn = [...withMessages]

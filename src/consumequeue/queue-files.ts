@@ -50,6 +50,8 @@ export class QueueContext {
   /** One unit, for `unitAt`. */
   readonly unit: Buffer;
   readonly unitView: DataView;
+  /** How many more last files may be too short: a process killed while it cuts a queue leaves one. Recovery sets it. */
+  shortFilesMax = 0;
 
   constructor(options: QueueContextOptions) {
     if (!Number.isSafeInteger(options.fileBytes) || options.fileBytes <= 0) {
@@ -95,6 +97,7 @@ export class QueueFiles {
   #pending: UnitBuffer | undefined;
   /** Start of what was written since the last sync, or -1. */
   #unsyncedFrom = -1;
+  #lastIsShort = false;
 
   constructor(context: QueueContext, directory: string) {
     this.#context = context;
@@ -139,7 +142,7 @@ export class QueueFiles {
 
   /**
    * Lists the directory. Refuses files of another size and holes between files without touching anything; a last file
-   * of length 0 is passed over. The end is that of the last file until `recoverEnd`. Returns the names not understood.
+   * of length 0 is passed over, one that was being cut is for `recoverEnd` to put right. The end is that of the last file until `recoverEnd`. Returns the names not understood.
    */
   load(): string[] {
     this.#forgetWindow();
@@ -162,10 +165,16 @@ export class QueueFiles {
   }
 
   #checkSize(name: string, isLast: boolean): boolean {
-    const { disk, fileBytes, sizeOption } = this.#context;
+    const { disk, fileBytes, unitBytes, sizeOption } = this.#context;
     const actual = disk.sizeOf(`${this.directory}/${name}`);
     if (actual === 0 && isLast) return false;
     const base = Number(name);
+    const isShort = isLast && actual < fileBytes && actual % unitBytes === 0 && base % fileBytes === 0;
+    if (isShort && this.#context.shortFilesMax > 0) {
+      this.#context.shortFilesMax--;
+      this.#lastIsShort = true;
+      return true;
+    }
     if (actual !== fileBytes || base % fileBytes !== 0 || !Number.isSafeInteger(base)) {
       throw new CometError(
         "COMETMQ_STORE_LAYOUT",
@@ -178,6 +187,8 @@ export class QueueFiles {
   /** Finds the end by the units themselves. True when something lay behind it, which is then gone. */
   recoverEnd(mode: RecoveryMode, counts: UnitTest): boolean {
     if (this.isEmpty) return false;
+    if (this.#lastIsShort) this.#context.cache.get(this.pathOf(this.#lastBase)).truncate(this.fileBytes);
+    this.#lastIsShort = false;
     const from = Math.max(this.#firstBase, this.#lastBase - (RECOVERED_FILES - 1) * this.fileBytes);
     const end = mode === "trusted" ? this.#searchEnd(from, counts) : this.scan(from, counts);
     const stale = (mode !== "trusted" && this.#somethingAt(end)) || this.#lastBase > end;
@@ -360,8 +371,8 @@ export class QueueFiles {
     while (position < this.#firstBase) {
       this.#firstBase -= this.fileBytes;
       this.#unsyncedFrom = this.#firstBase;
-      const file = this.#context.cache.create(this.pathOf(this.#firstBase), this.fileBytes);
-      file.writeAt(Buffer.alloc(this.fileBytes, unit), 0, this.fileBytes, 0);
+      // At once or not at all: half of it would be taken for a file of another size.
+      this.#context.disk.writeAtomically(this.pathOf(this.#firstBase), Buffer.alloc(this.fileBytes, unit));
     }
   }
 

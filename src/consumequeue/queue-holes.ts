@@ -18,12 +18,7 @@ export function missingFiles(disk: Disk, directory: string, fileBytes: number): 
   return missing;
 }
 
+/** At once or not at all: half of it would be taken for a file of another size. */
 export function makeFile(disk: Disk, directory: string, base: number, fileBytes: number, blankUnit: Uint8Array): void {
-  const file = disk.openFile(`${directory}/${queueFileName(base)}`, true);
-  try {
-    file.writeAt(Buffer.alloc(fileBytes, blankUnit), 0, fileBytes, 0);
-    file.syncNow();
-  } finally {
-    file.close();
-  }
+  disk.writeAtomically(`${directory}/${queueFileName(base)}`, Buffer.alloc(fileBytes, blankUnit));
 }

@@ -60,3 +60,12 @@ export function readDispatchCheckpoint(disk: Disk, path: string): DispatchCheckp
 export function writeDispatchCheckpoint(disk: Disk, path: string, value: DispatchCheckpoint): void {
   disk.writeAtomically(path, `${JSON.stringify({ version: VERSION, ...value })}\n`);
 }
+
+/**
+ * Has every start read the whole log until there is a new note: for a recovery that finds something missing may be killed
+ * when it has made half of it again, and then the counts could tell nothing.
+ */
+export function noteLoss(disk: Disk, path: string, noted: DispatchCheckpoint): void {
+  const counts = { ...noted.counts, queueCount: Number.MAX_SAFE_INTEGER };
+  writeDispatchCheckpoint(disk, path, { ...noted, closed: false, counts });
+}

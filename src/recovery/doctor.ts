@@ -6,7 +6,7 @@
  *   - every queue entry and every index entry against the record it stands for, by cursors that move with the walk
  *   - then what is left: entries beyond the log, chains of the index, checkpoints, configuration, strange files
  *
- * Memory does not grow with the log: a cursor a queue, shared file handles and blocks, 16 bytes a damaged stretch, and 4
+ * Memory does not grow with the log: a cursor a queue, shared file handles and blocks, 16 bytes a damaged stretch, and 8
  * bytes a slot of one index file. What the device refuses to give is a finding, not an end.
  */
 import type { Clock } from "../base/clock.js";

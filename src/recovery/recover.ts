@@ -33,6 +33,7 @@ import { AHEAD_MS_MAX, type CheckpointFields, type StoreCheckpoint } from "./che
 import type { DeletedTopics } from "./deleted-topics.js";
 import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
+import { RecordSearch } from "./next-record.js";
 import { lastSoundSegment, type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
 
 export type { LogDamage, RecoveryProgress } from "./walk.js";
@@ -61,6 +62,8 @@ export interface RecoveryOptions {
   deleted: DeletedTopics;
   /** Called once nothing speaks against the store, before the first change to it. */
   onBegin: () => void;
+  /** Called before anything that was lost is made again. */
+  onLoss: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
 }
 
@@ -106,10 +109,12 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   if (options.apache !== undefined) return recoverLikeApache(options, options.apache);
   const { segments, clock, aborted } = options;
   const startedMs = clock.monotonicMs();
+  options.queueContext.shortFilesMax = options.batch.context.shortFilesMax = aborted ? 1 : 0;
   const { queues: found, holed, foreignPaths } = listedQueues(options);
   const batch = new BatchQueues(options.disk, options.batch);
   const index = listedIndex(options);
   options.onBegin();
+  if (holed.length > 0) options.onLoss();
   for (const queue of holed) {
     queue.closeHoles();
     queue.load();
@@ -119,6 +124,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   const start = startOf(options, queues, batch, index, dropped);
   const table = queueTable(options, queues);
   const fromOffset = isWhole ? start.fromOffset : segments.firstOffset;
+  if (!isWhole || !start.noteHolds) options.onLoss();
   let walk = await walked(options, table, batch, index, fromOffset, start);
   if (walk.foundGap && fromOffset > segments.firstOffset) {
     walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
@@ -253,7 +259,8 @@ function startOf(
   index?.truncateAfter(position);
   const found = { ...addCounts(countQueues(queues), dropped), indexEntryCount: index?.entryCount ?? -1 };
   const from = Math.min(position, tailFrom);
-  const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset;
+  const isBoundary = from === first || from === position || new RecordSearch(segments).isRecordAt(from);
+  const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset && isBoundary;
   return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position };
 }
 
@@ -277,7 +284,7 @@ async function walked(
   fromOffset: number,
   { durableEnd }: Start,
 ): Promise<Walk> {
-  const { segments, delayLevels, clock, onProgress } = options;
+  const { segments, delayLevels, clock, onLoss, onProgress } = options;
   index?.truncateAfter(fromOffset);
   const walk = new Walk({
     segments,
@@ -289,6 +296,7 @@ async function walked(
     clock,
     fromOffset,
     durableEnd,
+    onGap: onLoss,
     onProgress,
   });
   await walk.run();

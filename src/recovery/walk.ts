@@ -41,6 +41,8 @@ export interface WalkOptions {
   fromOffset: number;
   /** The log was durable so far, and no record that begins behind it is taken across damage. */
   durableEnd: () => number;
+  /** Called before blank entries are put where a queue lacks some for no known reason. */
+  onGap: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
 }
 
@@ -71,7 +73,10 @@ export class Walk {
     this.#search = new RecordSearch(segments);
     this.#peek = new LogCursor(segments);
     const onFinding = (finding: DispatchFinding): void => {
-      if (finding.problem === "queue had a gap" && this.damages.length === 0) this.foundGap = true;
+      if (finding.problem === "queue had a gap" && this.damages.length === 0) {
+        if (!this.foundGap) options.onGap();
+        this.foundGap = true;
+      }
       if (this.findings.length < FINDINGS_MAX) this.findings.push(finding);
     };
     this.#dispatcher = new Dispatcher({

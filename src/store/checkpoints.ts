@@ -14,6 +14,8 @@ export interface CheckpointsOptions {
   disk: Disk;
   path: string;
   checkpoint: StoreCheckpoint;
+  /** What the checkpoint's file holds. */
+  savedFields: readonly number[];
   /** As recovery left them, all durable. */
   position: number;
   tailFrom: number;
@@ -41,7 +43,7 @@ export class Checkpoints {
     this.#tailFrom = options.tailFrom;
     this.#counts = options.counts;
     this.#flushedPosition = options.position;
-    this.#savedFields = checkpointFields(options.checkpoint);
+    this.#savedFields = options.savedFields;
   }
 
   /** The log is durable up to `position`, a record of this time. True when there is something new to save. */

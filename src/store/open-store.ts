@@ -29,7 +29,7 @@ import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
 import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
-import { readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
+import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover } from "../recovery/recover.js";
 import type { ApacheRecoverySettings } from "../recovery/apache-recovery.js";
 import { readBatchTopics } from "./batch-topics.js";
@@ -129,6 +129,8 @@ class Opening {
   readonly #cache: FileCache;
   readonly #queues: StoreQueues;
   readonly #checkpoint: StoreCheckpoint;
+  /** The checkpoint's, before recovery goes on with it. */
+  readonly #savedFields: readonly number[];
   readonly #deletedTopics: Map<string, number>;
   #checkpoints: Checkpoints | undefined;
 
@@ -141,6 +143,7 @@ class Opening {
     const readers = { disk, cache: this.#cache, blocks: new BlockPool(), fileBytes: queueFileBytes };
     this.#queues = new StoreQueues(paths.consumeQueue, readers);
     this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
+    this.#savedFields = checkpointFields(this.#checkpoint);
     this.#deletedTopics = readDeletedTopics(disk, paths.deletedTopics);
   }
 
@@ -156,6 +159,7 @@ class Opening {
         disk,
         path: paths.dispatchCheckpoint,
         checkpoint: this.#checkpoint,
+        savedFields: this.#savedFields,
         position: recovered.endOffset,
         tailFrom: recovered.tailFrom,
         counts: recovered.counts,
@@ -188,6 +192,7 @@ class Opening {
 
   async #recover(segments: SegmentQueue, aborted: boolean): ReturnType<typeof recover> {
     const { disk, clock, paths, log } = this.#settings;
+    const noted = readDispatchCheckpoint(disk, paths.dispatchCheckpoint);
     const recovered = await recover({
       disk,
       clock,
@@ -208,8 +213,11 @@ class Opening {
       slotOf: (topic, queueId) => (this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId)).slot,
       aborted,
       onBegin: () => createAbortFile(disk, paths.abort, process.pid),
+      onLoss: () => {
+        if (noted !== undefined) noteLoss(disk, paths.dispatchCheckpoint, noted);
+      },
       checkpoint: this.#checkpoint,
-      noted: readDispatchCheckpoint(disk, paths.dispatchCheckpoint),
+      noted,
       apache: this.#settings.apacheRecovery,
       deleted: this.#deletedTopics,
       onProgress: this.#settings.onRecoveryProgress,

@@ -89,13 +89,18 @@ export function foundFileBytes(disk: Disk, directory: string): number | undefine
   return undefined;
 }
 
-/** The same for queues: the first file of the first queue that has one. */
+/**
+ * The same for queues: the larger one of the first two files that two queues have, for a process killed while it cuts a
+ * queue leaves one file too short.
+ */
 export function foundQueueFileBytes(disk: Disk, root: string): number | undefined {
+  let before: number | undefined;
   for (const topic of disk.list(root)) {
     for (const queueId of disk.list(`${root}/${topic}`)) {
       const sizeBytes = foundFileBytes(disk, `${root}/${topic}/${queueId}`);
-      if (sizeBytes !== undefined) return sizeBytes;
+      if (before !== undefined && sizeBytes !== undefined) return Math.max(before, sizeBytes);
+      before ??= sizeBytes;
     }
   }
-  return undefined;
+  return before;
 }

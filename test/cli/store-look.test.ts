@@ -48,7 +48,7 @@ test("inspect --count: damage is found, drawn, and an exit status of 1", async (
   const { status, out } = await store("inspect", middle, "--count", "--picture", "--svg", svg);
   expect(status).toBe(1);
   expect(out).toMatch(/^records +399$/m);
-  expect(out).toMatch(/^damaged +432 bytes in 1 stretches$/m);
+  expect(out).toMatch(/^damaged +432 bytes in 1 stretch$/m);
   expect(out).toMatch(/^records +█+╳█*░+$/m);
   expect(out).toMatch(/^MiddleA 0 +├━+●$/m);
   const picture = readFileSync(svg, "utf8");
@@ -155,7 +155,7 @@ test("export passes over damage, and says so", async () => {
   const { status, out, err } = await store("export", middle);
   expect(status).toBe(1);
   expect(jsonLines(out)).toHaveLength(399);
-  expect(err).toContain("1 damaged stretches of 432 bytes were passed over");
+  expect(err).toContain("passed over 1 damaged stretch of 432 bytes");
 });
 
 test("what cannot run ends with 2 and one line", async () => {

@@ -1,18 +1,19 @@
 /**
  * SIGKILL under load, again and again over one store. A writer puts until it is killed at a random moment, which may be
  * while it recovers from the last time; then a checker recovers the store and holds everything against everything (see
- * programs/checker.mjs). Sometimes the checker does not close the store either.
+ * programs/checker.mjs). Sometimes the checker does not close the store either, and sometimes something that is derived
+ * from the log is taken away between two rounds, so that the next start, or the one after it, has to make it again.
  *
  *   COMETMQ_CRASH_ROUNDS=100   more rounds       COMETMQ_CRASH_SEED=n   the same moments again, as far as a machine can
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { chooseBackend } from "#src/io/file-disk.js";
 import type { RecoveryReport } from "#src/recovery/recover.js";
 import { crashRounds, crashSeed, pause, startProgram } from "./children.js";
-import { randomFrom } from "./programs/random.mjs";
+import { type Random, randomFrom } from "./programs/random.mjs";
 
 interface Checked {
   readonly ackCount: number;
@@ -32,10 +33,26 @@ const BACKENDS = (["mmap-io", "koffi", "file"] as const).filter((backend) => {
   }
 });
 
+/** Takes something away that a start makes again from the log. */
+function lose(store: string, random: Random): void {
+  const queues = join(store, "consumequeue");
+  const topics = readdirSync(queues);
+  const queue = join(queues, topics[random.integer(0, topics.length)]!, "0");
+  const losses = [
+    () => rmSync(join(store, "dispatch.checkpoint"), { force: true }),
+    () => rmSync(join(store, "index"), { recursive: true, force: true }),
+    () => rmSync(queue, { recursive: true, force: true }),
+    () => rmSync(join(queue, "0".repeat(20)), { force: true }),
+  ];
+  losses[random.integer(0, losses.length)]!();
+}
+
 async function round(directory: string, flushDiskType: string, number: number, seed: number): Promise<Checked> {
   const random = randomFrom(seed + number);
   const store = join(directory, "store");
   const backend = BACKENDS[random.integer(0, BACKENDS.length)];
+  const losesSome = number > 0 && random.chance(0.2);
+  if (losesSome) lose(store, random);
   const writer = startProgram("writer.mjs", {
     directory: store,
     backend,
@@ -45,9 +62,9 @@ async function round(directory: string, flushDiskType: string, number: number, s
     ackPath: join(directory, `acks-${number}`),
     messagesMax: MESSAGES_MAX,
   });
-  const whileOpening = number > 0 && random.chance(0.25);
+  const whileOpening = number > 0 && random.chance(0.3);
   await writer.line(whileOpening ? "opening" : "ready", STEP_TIMEOUT_MS);
-  await pause(random.integer(0, whileOpening ? 150 : 900));
+  await pause(random.integer(0, whileOpening ? 150 : 600));
   await writer.kill();
   const checker = startProgram("checker.mjs", {
     directory: store,
@@ -56,6 +73,7 @@ async function round(directory: string, flushDiskType: string, number: number, s
     ackPaths: Array.from({ length: number + 1 }, (_, i) => join(directory, `acks-${i}`)),
     indexStep: 1 + number * 3,
     closes: random.chance(0.6),
+    mayMend: losesSome,
   });
   const checked = JSON.parse(await checker.finish(STEP_TIMEOUT_MS)) as Checked;
   // Before it has noted that it is open, a writer has changed nothing.

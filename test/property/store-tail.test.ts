@@ -29,8 +29,8 @@ const SEGMENT_BYTES = 64 * 1024;
 const SEGMENTS = 3;
 /** Size and magic; what follows in a blank means nothing. */
 const BLANK_HEADER_BYTES = 8;
-/** Set, every combination is run and not a part of them. */
-const ALL_CASES = process.env.COMETMQ_TAIL_CASES === "all";
+/** COMETMQ_STORE_CASES=all: every combination at every byte, and not an even share of them. */
+const ALL_CASES = process.env.COMETMQ_STORE_CASES === "all";
 
 const STATES = ["aborted", "closed"] as const;
 const NOTES = ["all notes", "no dispatch.checkpoint", "no checkpoint", "no notes"] as const;

@@ -1,7 +1,7 @@
 /**
  * Checks the index against the log in the same walk: entries lie in the files in the order of the log, so one cursor
  * over all files meets each record with its own entries. They must carry the hashes of its keys, and no others; entries
- * in between point at no record. Chains and slots are checked file by file afterwards (4 bytes a slot are held).
+ * in between point at no record. Chains and slots are checked file by file afterwards (8 bytes a slot are held).
  *
  * Entries for tags are not asked for, though known: older releases of Apache do not write them. Two equal entries for
  * one record are in order, for a recovery may index the record at the index's end once more.

@@ -300,31 +300,31 @@ export class LogWalk {
     let staleCount = 0;
     for (let chunk = start; chunk < segmentBytes; chunk += CHUNK_BYTES) {
       const length = Math.min(CHUNK_BYTES + BLANK_BYTES_MIN, segmentBytes - chunk);
-      let at = this.#bytes.reach(file, chunk, length);
+      const at = this.#bytes.reach(file, chunk, length);
       const used = lastUsed(this.bytes, at, at + length);
       if (used < 0) continue;
       usedTo = Math.max(usedTo, chunk + used - at + 1);
-      for (let next = this.#candidate(at, at + length); next >= 0; next = this.#candidate(next + 1, at + length)) {
-        const position = chunk + next - at;
+      for (const index of this.#candidates(at, at + length)) {
+        const position = chunk + index - at;
         if (position >= chunk + CHUNK_BYTES) break;
         const verdict = this.#plausible(file, position);
         if (verdict === "live") return { found: position, usedTo, staleCount };
         if (verdict === "stale") staleCount++;
-        const moved = this.#bytes.reach(file, chunk, length);
-        next += moved - at;
-        at = moved;
       }
     }
     return { found: -1, usedTo, staleCount };
   }
 
-  /** Index in [from, to) of bytes at hand where a record or a blank might begin, by its magic code; or -1. */
-  #candidate(from: number, to: number): number {
+  /** Where in [from, to) of the bytes at hand a record or a blank might begin, by its magic code; in order. */
+  #candidates(from: number, to: number): number[] {
     const within = this.bytes.subarray(0, to);
-    const record = within.indexOf(MAGIC_PREFIX, from + MAGIC_POSITION);
-    const blank = within.indexOf(BLANK_MAGIC, from + MAGIC_POSITION);
-    const first = record < 0 ? blank : blank < 0 ? record : Math.min(record, blank);
-    return first < 0 ? -1 : first - MAGIC_POSITION;
+    const found: number[] = [];
+    for (const magic of [MAGIC_PREFIX, BLANK_MAGIC]) {
+      for (let at = within.indexOf(magic, from + MAGIC_POSITION); at >= 0; at = within.indexOf(magic, at + 1)) {
+        found.push(at - MAGIC_POSITION);
+      }
+    }
+    return found.sort((a, b) => a - b);
   }
 
   #plausible(file: LogFile, position: number): "live" | "stale" | "no" {

@@ -16,6 +16,9 @@ export interface LogExtent {
   readonly endsInDamage: boolean;
 }
 
+/** A table of a hundred thousand topics is a tenth of it. */
+const CONFIG_BYTES_MAX = 512 * 1024 * 1024;
+
 /** Parts of a store that the doctor does not look into. */
 const OTHER = new Map([
   ["timerwheel", "the timer's wheel"],
@@ -126,9 +129,11 @@ export function checkConfig(
     if (disk.isDirectory(path)) continue;
     const isBackup = name.endsWith(".json.bak");
     if (!isBackup && !name.endsWith(".json")) continue;
-    const text = disk.readFile(path);
+    const isTooLong = disk.sizeOf(path) > CONFIG_BYTES_MAX;
+    const text = isTooLong ? Buffer.alloc(0) : disk.readFile(path);
     if (text === undefined || isConfig(text)) continue;
-    const what = text.length === 0 ? "the file is empty" : "the text is no JSON, not even Apache's";
+    const shortened = isTooLong ? `longer than ${CONFIG_BYTES_MAX} bytes` : "the file is empty";
+    const what = text.length === 0 ? shortened : "the text is no JSON, not even Apache's";
     findings.add(isBackup ? "config.bak" : "config", { path: relativePath(facts.places, path) }, what);
   }
 }

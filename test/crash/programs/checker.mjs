@@ -10,7 +10,7 @@ import { MessageStore } from "#src/store/message-store.js";
 import { QUEUE_FILE_BYTES, SEGMENT_BYTES, storeOptions } from "./settings.mjs";
 import { verifyStore } from "./verify.mjs";
 
-const { ackPaths, indexStep, closes, ...where } = JSON.parse(process.argv[2]);
+const { ackPaths, indexStep, closes, mayMend, ...where } = JSON.parse(process.argv[2]);
 const PROBLEMS_MAX = 20;
 
 function acknowledged(path) {
@@ -56,7 +56,9 @@ for (const path of ackPaths) {
   }
 }
 if (lostCount > PROBLEMS_MAX) problems.push(`… ${lostCount} acknowledged messages in all`);
-for (const finding of store.recovery.findings) problems.push(`recovery found ${JSON.stringify(finding)}`);
+for (const finding of store.recovery.findings) {
+  if (!mayMend || finding.problem !== "entry was missing") problems.push(`recovery found ${JSON.stringify(finding)}`);
+}
 const { recovery, backend } = store;
 if (closes) await store.close();
 process.stdout.write(
