@@ -7,7 +7,17 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { withLock } from "./lock.mjs";
@@ -101,7 +111,17 @@ function install() {
     say(`packages installed in ${secondsSince(startMs)}`);
   }
   say(nativeBackend());
+  linkCommand();
   writeStamp(INSTALL_STAMP, installStamp());
+}
+
+/** npm links the commands of dependencies, not the project's own: with this `node_modules/.bin/cometmq` is there too. */
+function linkCommand() {
+  const link = path.join(MODULES, ".bin", "cometmq");
+  if (process.platform === "win32" || existsSync(link)) return;
+  chmodSync(path.join(ROOT, "bin", "cometmq.mjs"), 0o755);
+  rmSync(link, { force: true });
+  symlinkSync(path.join("..", "..", "bin", "cometmq.mjs"), link);
 }
 
 /** The npm that runs us if one does, else the first in PATH. */
