@@ -6,6 +6,7 @@
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
 import type { CometError } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import type { Segment } from "../io/disk.js";
 import { BLANK_BYTES_MIN, PROPERTIES_BYTES_MAX } from "../record/layout.js";
 import { recordSize, writeBlank, writeRecord } from "./append.js";
@@ -37,6 +38,8 @@ export class CommitLog {
   readonly #clock: Clock;
   readonly #recordBytesMax: number;
   readonly #warmer: Warmer;
+  /** Store timestamp of the last record of each segment that was ended by this object, by base offset. */
+  readonly #endTimestamps = new Map<number, number>();
   #active: Segment | undefined;
   #appendPosition: number;
   #requestedEnd = 0;
@@ -61,6 +64,16 @@ export class CommitLog {
   /** Store timestamp of the last record; 0 in an empty log. */
   get lastStoreTimestamp(): number {
     return this.#lastStoreTimestamp;
+  }
+
+  /** Store timestamp of the last record of a segment, where it is known. */
+  endTimestampOf(baseOffset: number): number | undefined {
+    return this.#endTimestamps.get(baseOffset);
+  }
+
+  /** The segment is deleted. */
+  forget(baseOffset: number): void {
+    this.#endTimestamps.delete(baseOffset);
   }
 
   /** Why no segment could be made; undefined while all is well. */
@@ -191,6 +204,8 @@ export class CommitLog {
     writeBlank(window.view, position - window.start, rest);
     active.publish(position, position + BLANK_BYTES_MIN);
     this.#appendPosition += rest;
+    this.#endTimestamps.set(active.baseOffset, this.#lastStoreTimestamp);
+    failpoint("segment-roll");
   }
 
   #refusal(): PutStatus {

@@ -40,6 +40,15 @@ export class LogCursor {
     this.offset = phyOffset;
   }
 
+  /** The log begins at `firstOffset`: lets go of bytes before it, which would keep a deleted segment mapped. */
+  forgetBefore(firstOffset: number): void {
+    if (this.#to > firstOffset || this.#to === this.#from) return;
+    this.bytes = Buffer.alloc(0);
+    this.#view = new DataView(new ArrayBuffer(0));
+    this.#from = 0;
+    this.#to = 0;
+  }
+
   /** Log offset of the last record. */
   get recordOffset(): number {
     return this.#from + this.record.position;

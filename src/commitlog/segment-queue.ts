@@ -160,14 +160,26 @@ export class SegmentQueue {
     return this.#openAt(baseOffset);
   }
 
-  /** Deletes the oldest file; views handed out stay valid. Returns its base offset. */
-  removeFirst(): number {
+  /**
+   * Deletes the oldest file, on another thread: from the call on nobody finds anything in it, views handed out stay
+   * valid. When it cannot be deleted it is the oldest again. One call at a time.
+   */
+  async removeFirst(): Promise<void> {
     assert(this.count > 1, "the last segment is never deleted");
     const base = this.#firstOffset;
-    this.#forget(base);
+    const path = this.pathOf(base);
+    const segment = this.#open.get(base);
+    this.#open.delete(base);
+    if (this.#last === segment) this.#last = undefined;
     this.#firstOffset += this.segmentBytes;
-    this.#disk.remove(this.pathOf(base));
-    return base;
+    try {
+      await this.#disk.discard(path, segment);
+    } catch (error) {
+      if (this.#disk.sizeOf(path) >= 0) this.#firstOffset = base;
+      throw error;
+    } finally {
+      segment?.close();
+    }
   }
 
   /** Deletes the newest file (an empty one made ahead of need, or one beyond a cut). */

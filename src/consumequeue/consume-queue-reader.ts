@@ -27,6 +27,8 @@ export class ConsumeQueueReader implements BlockOwner {
   readonly #context: ReaderContext;
   #block: Block | undefined;
   #retired = false;
+  /** Files below this position were closed by `closeBelow`. */
+  #closedBytes = 0;
 
   constructor(context: ReaderContext, directory: string) {
     this.#context = context;
@@ -107,7 +109,11 @@ export class ConsumeQueueReader implements BlockOwner {
   /** Closes files wholly below `minOffset`: an open handle would keep a deleted file's space. */
   closeBelow(minOffset: number): void {
     const { cache, fileBytes } = this.#context;
-    cache.forgetIn(this.directory, (name) => Number(name) + fileBytes <= minOffset * UNIT_BYTES);
+    const minBytes = minOffset * UNIT_BYTES;
+    const firstBase = minBytes - (minBytes % fileBytes);
+    if (firstBase === this.#closedBytes) return;
+    this.#closedBytes = firstBase;
+    cache.forgetIn(this.directory, (name) => Number(name) < firstBase);
   }
 
   /**

@@ -273,18 +273,35 @@ export class ConsumeQueue {
     this.#minPhyOffset = this.#minBytes < this.#files.endBytes ? this.#files.int64At(this.#minBytes) : -1;
   }
 
+  /** Whether `deleteExpired` would delete something. */
+  hasExpired(minPhyOffset: number): boolean {
+    const files = this.#files;
+    return !files.isEmpty && files.firstBase < files.lastBase && this.#lastOfFirstFile() < minPhyOffset;
+  }
+
   /** Deletes whole files that only point before `minPhyOffset`, never the last one; returns how many. */
   deleteExpired(minPhyOffset: number): number {
     const files = this.#files;
     const firstIsNeeded = this.#minPhyOffset >= minPhyOffset && this.#minBytes < files.firstBase + files.fileBytes;
     let deleted = 0;
     while (!firstIsNeeded && !files.isEmpty && files.firstBase < files.lastBase) {
-      if (files.int64At(files.firstBase + files.fileBytes - UNIT_BYTES) >= minPhyOffset) break;
+      if (this.#lastOfFirstFile() >= minPhyOffset) break;
       files.removeFirst();
       deleted++;
     }
     this.correctMinOffset(minPhyOffset);
     return deleted;
+  }
+
+  /** Log offset of the first file's last unit that is not blank, or -1. */
+  #lastOfFirstFile(): number {
+    const files = this.#files;
+    for (let at = files.firstBase + files.fileBytes - UNIT_BYTES; at >= files.firstBase; at -= UNIT_BYTES) {
+      const unit = files.unitAt(at);
+      if (unit === undefined) return -1;
+      if (!isBlankUnit(unit, 0)) return readInt64(unit, 0);
+    }
+    return -1;
   }
 
   /** Deletes the queue from the disk; what was appended to it is gone. */

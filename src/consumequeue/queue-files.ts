@@ -142,7 +142,8 @@ export class QueueFiles {
 
   /**
    * Lists the directory. Refuses files of another size and holes between files without touching anything; a last file
-   * of length 0 is passed over, one that was being cut is for `recoverEnd` to put right. The end is that of the last file until `recoverEnd`. Returns the names not understood.
+   * of length 0 is passed over, one that was being cut is for `recoverEnd` to put right. The end is that of the last
+   * file until `recoverEnd`. Returns the names not understood.
    */
   load(): string[] {
     this.#forgetWindow();
@@ -189,8 +190,13 @@ export class QueueFiles {
     if (this.isEmpty) return false;
     if (this.#lastIsShort) this.#context.cache.get(this.pathOf(this.#lastBase)).truncate(this.fileBytes);
     this.#lastIsShort = false;
-    const from = Math.max(this.#firstBase, this.#lastBase - (RECOVERED_FILES - 1) * this.fileBytes);
-    const end = mode === "trusted" ? this.#searchEnd(from, counts) : this.scan(from, counts);
+    let from = Math.max(this.#firstBase, this.#lastBase - (RECOVERED_FILES - 1) * this.fileBytes);
+    let end = mode === "trusted" ? this.#searchEnd(from, counts) : this.scan(from, counts);
+    // Where there is nothing at all the end lies further in front.
+    while (end === from && from > this.#firstBase) {
+      from -= this.fileBytes;
+      end = this.scan(from, counts);
+    }
     const stale = (mode !== "trusted" && this.#somethingAt(end)) || this.#lastBase > end;
     // A last file without a unit behind a full one: Apache 5.4.0 does not start with it.
     const emptyLast = end === this.#lastBase && end > this.#firstBase;

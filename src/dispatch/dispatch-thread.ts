@@ -1,24 +1,25 @@
 /** The appender's handle on the dispatch worker. */
 import { Worker } from "node:worker_threads";
 import { CometError, ERRORS, type ErrorCode } from "../base/errors.js";
-import type { SegmentSource } from "../commitlog/segment-source.js";
+import { RETRY_MS, type SegmentSource } from "../commitlog/segment-source.js";
 import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
-import type { BeginMessage, FromWorker, QueueAnnouncement, TopicDeletion } from "./worker-messages.js";
-
-/** After a failed attempt (a full disk), the next is made when this has passed. */
-const RETRY_MS = 1000;
+import type { BeginMessage, FromWorker, QueueAnnouncement, TopicDeletion, ToWorker } from "./worker-messages.js";
 
 class ThreadedSegmentSource implements SegmentSource {
   readonly #progress: SharedProgress;
-  #failedAtMs = 0;
+  #retriedAtMs = 0;
+  /** What came of the last attempt while the next one is under way: that one is not waited for. */
+  #retried: number = SegmentFailure.NONE;
 
   constructor(progress: SharedProgress) {
     this.#progress = progress;
   }
 
   get failure(): CometError | undefined {
-    switch (this.#progress.segmentFailure) {
+    const { segmentFailure, readyEnd, wantedEnd } = this.#progress;
+    if (segmentFailure === SegmentFailure.NONE && readyEnd >= wantedEnd) return undefined;
+    switch (segmentFailure === SegmentFailure.NONE ? this.#retried : segmentFailure) {
       case SegmentFailure.NONE:
         return undefined;
       case SegmentFailure.DISK_FULL:
@@ -29,19 +30,25 @@ class ThreadedSegmentSource implements SegmentSource {
   }
 
   request(endOffset: number): void {
-    if (endOffset <= this.#progress.wantedEnd && this.#progress.segmentFailure === SegmentFailure.NONE) return;
-    if (this.#progress.segmentFailure !== SegmentFailure.NONE) {
+    const progress = this.#progress;
+    const failure = progress.segmentFailure;
+    if (failure === SegmentFailure.NONE && endOffset <= progress.wantedEnd) return;
+    if (failure !== SegmentFailure.NONE) {
       const now = performance.now();
-      if (now - this.#failedAtMs < RETRY_MS) return;
-      this.#failedAtMs = now;
-      this.#progress.clearSegmentFailure();
+      if (now - this.#retriedAtMs < RETRY_MS) return;
+      this.#retriedAtMs = now;
+      this.#retried = failure;
+      progress.clearSegmentFailure();
     }
-    this.#progress.wantedEnd = Math.max(endOffset, this.#progress.wantedEnd);
-    this.#progress.wake();
+    progress.wantedEnd = Math.max(endOffset, progress.wantedEnd);
+    progress.wake();
   }
 
   waitFor(endOffset: number, timeoutMs: number): boolean {
-    return this.#progress.waitForSegment(endOffset, timeoutMs);
+    if (this.#retried === SegmentFailure.NONE) return this.#progress.waitForSegment(endOffset, timeoutMs);
+    if (this.#progress.readyEnd < endOffset) return false;
+    this.#retried = SegmentFailure.NONE;
+    return true;
   }
 }
 
@@ -54,6 +61,8 @@ export class DispatchThread implements Dispatch {
   readonly #events: DispatchEvents;
   readonly #ended: Promise<void>;
   #failed = false;
+  #syncedPosition = 0;
+  #syncWaiters: (() => void)[] = [];
 
   /** Starts the thread, which waits for `begin`: starting it and recovering go side by side. */
   constructor(events: DispatchEvents) {
@@ -64,6 +73,8 @@ export class DispatchThread implements Dispatch {
       this.#worker.on("error", (error) => this.#fail("COMETMQ_IO", `The dispatch thread died: ${error.message}`));
       this.#worker.on("exit", () => {
         if (this.progress.state !== State.STOPPED) this.#fail("COMETMQ_IO", "The dispatch thread ended by itself.");
+        this.#failed = true;
+        this.#endSyncWaits();
         resolve();
       });
     });
@@ -75,6 +86,7 @@ export class DispatchThread implements Dispatch {
     this.progress.dispatched = message.position;
     this.progress.readyEnd = message.readyEnd;
     this.progress.wantedEnd = message.readyEnd;
+    this.#syncedPosition = message.position;
     const chunks = this.queueProgress.buffers;
     this.#worker.postMessage({ kind: "begin", progress: this.progress.buffer, chunks, ...message });
   }
@@ -91,8 +103,30 @@ export class DispatchThread implements Dispatch {
   }
 
   forget(topic: string, position: number, queues: readonly QueueSlot[]): void {
-    this.#worker.postMessage({ kind: "forget", topic, position, queues } satisfies TopicDeletion);
+    this.#send({ kind: "forget", topic, position, queues } satisfies TopicDeletion);
+  }
+
+  get syncedPosition(): number {
+    return this.#syncedPosition;
+  }
+
+  sync(): Promise<void> {
+    if (this.#failed) return Promise.resolve();
+    this.#send({ kind: "sync" });
+    return new Promise((resolve) => this.#syncWaiters.push(resolve));
+  }
+
+  expire(minPhyOffset: number): void {
+    this.#send({ kind: "expire", minPhyOffset });
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
     this.progress.wake();
+  }
+
+  #endSyncWaits(): void {
+    for (const resolve of this.#syncWaiters.splice(0)) resolve();
   }
 
   wake(): void {
@@ -106,7 +140,9 @@ export class DispatchThread implements Dispatch {
         this.#events.onArrivals();
         return;
       case "synced":
+        this.#syncedPosition = message.position;
         this.#events.onSynced(message);
+        this.#endSyncWaits();
         return;
       case "finding":
         this.#events.onFinding(message.text, message.phyOffset);
@@ -114,8 +150,14 @@ export class DispatchThread implements Dispatch {
       case "forgotten":
         this.#events.onForgotten(message.slots);
         return;
-      case "stalled":
-        this.#events.onStalled(message.text);
+      case "expiry":
+        this.#events.onExpiry(message);
+        return;
+      case "paused":
+        this.#events.onPaused(message.reason);
+        return;
+      case "resumed":
+        this.#events.onResumed();
         return;
       case "failed":
         this.#fail(message.code in ERRORS ? (message.code as ErrorCode) : "COMETMQ_IO", message.message);
@@ -125,6 +167,7 @@ export class DispatchThread implements Dispatch {
   #fail(code: ErrorCode, message: string): void {
     if (this.#failed) return;
     this.#failed = true;
+    this.#endSyncWaits();
     this.#events.onFailure(new CometError(code, message));
   }
 

@@ -15,15 +15,17 @@ import { FileDisk } from "../io/file-disk.js";
 import { DispatchLoop } from "./dispatch-loop.js";
 import { Dispatcher } from "./dispatcher.js";
 import { loadIndex, openIndexSink } from "./index-sink.js";
+import { QueueExpiry, type QueueName } from "./queue-expiry.js";
 import { QueueTable } from "./queue-table.js";
+import { RoomWait } from "./room-wait.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
 import type { BeginMessage, FromWorker, TopicDeletion, ToWorker } from "./worker-messages.js";
 
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
 const SLEEP_MS = 10_000;
-/** A full disk is tried again after this. */
-const FULL_RETRY_MS = 1000;
+/** Turns of the event loop in which finalizers of collected maps run. */
+const RECLAIM_TURNS = 3;
 
 const port = parentPort;
 assert(port !== null, "the dispatch worker runs as a worker thread");
@@ -36,23 +38,36 @@ class DispatchWorker {
   readonly #progress: SharedProgress;
   readonly #queueProgress = new QueueProgress();
   readonly #slots = new Map<string, number>();
+  /** By slot; undefined where the slot is nobody's. */
+  readonly #names: (QueueName | undefined)[] = [];
   readonly #deleted: Map<string, number>;
+  readonly #disk: FileDisk;
   readonly #segments: SegmentQueue;
   readonly #dispatcher: Dispatcher;
   readonly #loop: DispatchLoop;
+  readonly #expiry: QueueExpiry;
+  readonly #room = new RoomWait(() => performance.now(), {
+    onPaused: (reason) => tell({ kind: "paused", reason }),
+    onResumed: () => tell({ kind: "resumed" }),
+  });
+  readonly #indexTask = () => {
+    this.#loop.flushIndex();
+    return true;
+  };
   readonly #cache: FileCache;
   readonly #syncIntervalMs: number;
   #syncedPosition: number;
   #syncDueMs = Number.POSITIVE_INFINITY;
-  #stalled = false;
-  /** Queues were deleted: the notes shall say so soon. */
+  /** Queues or files of them were deleted: the notes shall say so soon. */
   #notesAreOld = false;
+  #reclaimDue = false;
 
   constructor(begin: BeginMessage) {
     const disk = new FileDisk(begin.backend);
+    this.#disk = disk;
     this.#progress = new SharedProgress(begin.progress);
     for (const chunk of begin.chunks) this.#queueProgress.adopt(chunk);
-    for (const { topic, queueId, slot } of begin.queues) this.#slots.set(keyOf(topic, queueId), slot);
+    for (const { topic, queueId, slot } of begin.queues) this.#know(topic, queueId, slot);
     this.#deleted = new Map(begin.deleted);
     this.#segments = new SegmentQueue({
       disk,
@@ -86,8 +101,23 @@ class DispatchWorker {
     this.#loop = new DispatchLoop(this.#dispatcher, maker, this.#progress, this.#queueProgress, () =>
       tell({ kind: "arrivals" }),
     );
+    this.#expiry = new QueueExpiry({
+      dispatcher: this.#dispatcher,
+      slotCount: () => this.#names.length,
+      nameOf: (slot) => this.#names[slot],
+      monotonicMs: () => performance.now(),
+      onStep: (step) => {
+        if (step.queueFiles + step.indexFiles > 0) this.#notesAreOld = true;
+        tell({ kind: "expiry", ...step });
+      },
+    });
     this.#syncIntervalMs = begin.syncIntervalMs;
     this.#syncedPosition = begin.position;
+  }
+
+  #know(topic: string, queueId: number, slot: number): void {
+    this.#slots.set(keyOf(topic, queueId), slot);
+    this.#names[slot] = { topic, queueId };
   }
 
   #slotOf(topic: string, queueId: number): number {
@@ -105,10 +135,21 @@ class DispatchWorker {
   }
 
   receive(message: ToWorker): void {
-    if (message.kind === "queue") {
-      if (message.chunk !== undefined) this.#queueProgress.adopt(message.chunk);
-      this.#slots.set(keyOf(message.topic, message.queueId), message.slot);
-    } else if (message.kind === "forget") this.#forget(message);
+    switch (message.kind) {
+      case "queue":
+        if (message.chunk !== undefined) this.#queueProgress.adopt(message.chunk);
+        this.#know(message.topic, message.queueId, message.slot);
+        return;
+      case "forget":
+        this.#forget(message);
+        return;
+      case "expire":
+        this.#expiry.begin(message.minPhyOffset);
+        this.#reclaimDue = true;
+        return;
+      case "sync":
+        this.#syncDueMs = 0;
+    }
   }
 
   #forget({ topic, position, queues }: TopicDeletion): void {
@@ -117,6 +158,7 @@ class DispatchWorker {
     for (const { queueId, slot } of queues) {
       this.#queueProgress.setMaxOffset(slot, 0);
       this.#slots.delete(keyOf(topic, queueId));
+      this.#names[slot] = undefined;
     }
     this.#notesAreOld = true;
     tell({ kind: "forgotten", slots: queues.map(({ slot }) => slot) });
@@ -126,14 +168,8 @@ class DispatchWorker {
   async run(): Promise<void> {
     const progress = this.#progress;
     progress.state = State.RUNNING;
-    for (;;) {
-      try {
-        if (await this.#round()) break;
-        this.#stalled = false;
-      } catch (error) {
-        this.#waitForRoom(error);
-      }
-    }
+    while (!(await this.#round())) {}
+    if (this.#room.failure !== undefined) throw this.#room.failure;
     await this.#sync();
     await this.#dispatcher.close();
     this.#segments.close();
@@ -145,38 +181,46 @@ class DispatchWorker {
   async #round(): Promise<boolean> {
     const progress = this.#progress;
     const sequence = progress.wakeSequence;
-    this.#segments.setRange(progress.firstOffset, progress.readyEnd);
     // In this order: who put a record below `confirmed` had sent before what has to be known of its queue.
-    const { confirmed } = progress;
+    const { confirmed, stopAsked } = progress;
     this.#readMessages();
-    const busy = this.#loop.step(confirmed);
+    this.#segments.setRange(progress.firstOffset, progress.readyEnd);
+    if (this.#reclaimDue) await this.#reclaim();
+    const isBusy = this.#step(confirmed, stopAsked);
+    const isExpiring = this.#expiry.step();
     if (this.#syncIsDue(performance.now())) await this.#sync();
-    if (busy) return false;
-    if (progress.stopAsked) return true;
+    if (isBusy || isExpiring) return false;
+    if (stopAsked) return true;
     this.#rest(sequence);
     return false;
   }
 
   /**
-   * Queues and index are written where blocks were not reserved. A full disk is said once and waited for; the appender
-   * gets its segments all the same, or hears that there are none.
+   * True when there was something to do and more may wait. While dispatch waits for space the appender gets its segments
+   * all the same, or hears that there are none.
    */
-  #waitForRoom(error: unknown): void {
-    const progress = this.#progress;
-    if (!(error instanceof CometError) || error.code !== "COMETMQ_DISK_FULL" || progress.stopAsked) throw error;
-    if (!this.#stalled) tell({ kind: "stalled", text: error.message });
-    this.#stalled = true;
-    const until = performance.now() + FULL_RETRY_MS;
-    for (let left = FULL_RETRY_MS; left > 0 && !progress.stopAsked; left = until - performance.now()) {
-      const sequence = progress.wakeSequence;
-      if (!this.#loop.makeSegment()) progress.park(sequence, left);
-    }
+  #step(confirmed: number, atOnce: boolean): boolean {
+    if (this.#room.delayMs > 0 && !atOnce) return this.#loop.makeSegment();
+    return this.#room.attempt(() => this.#loop.step(confirmed));
+  }
+
+  /** Maps of deleted segments hold their space until they are collected, and this thread hardly ever has garbage. */
+  async #reclaim(): Promise<void> {
+    this.#reclaimDue = false;
+    this.#dispatcher.cursor.forgetBefore(this.#progress.firstOffset);
+    this.#disk.reclaim();
+    for (let i = 0; i < RECLAIM_TURNS; i++) await new Promise((resolve) => setImmediate(resolve));
   }
 
   #rest(sequence: number): void {
+    const { delayMs } = this.#room;
+    if (delayMs > 0) {
+      this.#progress.park(sequence, delayMs);
+      return;
+    }
     if (this.#dispatcher.indexDirty) {
       this.#progress.park(sequence, INDEX_PAUSE_MS);
-      if (this.#progress.wakeSequence === sequence) this.#loop.flushIndex();
+      if (this.#progress.wakeSequence === sequence) this.#room.attempt(this.#indexTask);
       return;
     }
     const untilSync = this.#syncDueMs - performance.now();
@@ -184,6 +228,7 @@ class DispatchWorker {
   }
 
   #syncIsDue(now: number): boolean {
+    if (this.#room.failure !== undefined) return false;
     if (this.#notesAreOld) return true;
     if (this.#dispatcher.position === this.#syncedPosition) return false;
     if (this.#syncDueMs === Number.POSITIVE_INFINITY) this.#syncDueMs = now + this.#syncIntervalMs;
@@ -195,6 +240,10 @@ class DispatchWorker {
     this.#syncDueMs = Number.POSITIVE_INFINITY;
     const position = this.#dispatcher.position;
     if (position === this.#syncedPosition && !this.#notesAreOld) return;
+    if (!this.#room.attempt(this.#indexTask)) {
+      this.#syncDueMs = 0;
+      return;
+    }
     this.#notesAreOld = false;
     await this.#dispatcher.sync();
     this.#syncedPosition = position;

@@ -25,13 +25,27 @@ export interface QueueSlot {
   readonly slot: number;
 }
 
+/** Some queues have followed the log's new beginning. */
+export interface ExpiryStep {
+  /** Slot and first offset of one queue after the other. */
+  readonly minOffsets: Float64Array;
+  /** Set with the last step: all queues and the index have followed the log up to here. */
+  readonly minPhyOffset: number | undefined;
+  /** Files deleted of queues and of the index. */
+  readonly queueFiles: number;
+  readonly indexFiles: number;
+}
+
 export interface DispatchEvents {
   /** Queues have grown; `SharedProgress.takeArrival` names them. Called only while there is interest. */
   onArrivals: () => void;
   onSynced: (synced: DispatchSynced) => void;
   onFinding: (text: string, phyOffset: number) => void;
   /** The disk is full: what was put is safe in the log, but is not seen by readers until there is room. */
-  onStalled: (text: string) => void;
+  onPaused: (reason: string) => void;
+  /** There is room again. */
+  onResumed: () => void;
+  onExpiry: (step: ExpiryStep) => void;
   /** Queues of a deleted topic are gone, and their slots can be given to others. */
   onForgotten: (slots: readonly number[]) => void;
   /** Dispatch has stopped for good. */
@@ -55,6 +69,12 @@ export interface Dispatch {
   forget(topic: string, position: number, queues: readonly QueueSlot[]): void;
   /** There may be work below `progress.confirmed`. */
   wake(): void;
+  /** `DispatchSynced.position` of the last sync, or where dispatch began. */
+  readonly syncedPosition: number;
+  /** Has what is dispatched made durable now; resolves after a sync, or when there will be none. */
+  sync(): Promise<void>;
+  /** The log begins at `minPhyOffset` now: queues and index follow, a few at a time (see `onExpiry`). */
+  expire(minPhyOffset: number): void;
   /** Works off everything confirmed, syncs it, and ends. */
   stop(): Promise<void>;
 }

@@ -14,7 +14,7 @@ import { RECORD_BYTES_MIN } from "../record/layout.js";
 import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
 import type { RecordView } from "../record/record-view.js";
 import { isQueued } from "../record/sys-flag.js";
-import type { DispatchQueue, QueueTable } from "./queue-table.js";
+import type { DispatchQueue, ExpiredQueue, QueueTable } from "./queue-table.js";
 
 /** A record that could not go where it says it belongs. The dispatcher goes on. */
 export interface DispatchFinding {
@@ -241,15 +241,19 @@ export class Dispatcher {
     });
   }
 
-  /** Writes waiting units to the files and tells `onGrown` of each queue that has grown, with its max offset. */
+  /**
+   * Writes waiting units to the files and tells `onGrown` of each queue that has grown, with its max offset. After a
+   * failed write the next call goes on with the same queue.
+   */
   flushQueues(onGrown: (slot: number, maxOffset: number) => void): void {
-    for (const entry of this.#dirty) {
+    const dirty = this.#dirty;
+    for (let entry = dirty.at(-1); entry !== undefined; entry = dirty.at(-1)) {
       entry.queue.flush();
       entry.dirty = false;
       entry.unsynced = true;
+      dirty.pop();
       onGrown(entry.slot, entry.queue.flushedOffset);
     }
-    this.#dirty.length = 0;
     this.#batch?.flush();
   }
 
@@ -258,6 +262,18 @@ export class Dispatcher {
     const { gone, before } = this.#queues.forget(topic);
     for (const entry of gone) if (entry.dirty) this.#dirty.splice(this.#dirty.indexOf(entry), 1);
     this.#countsBefore = { ...this.#countsBefore, ...addCounts(this.#countsBefore, before, -1) };
+  }
+
+  /** Has a queue, open or not, follow the log's beginning. */
+  deleteExpired(topic: string, queueId: number, slot: number, minPhyOffset: number): ExpiredQueue {
+    const expired = this.#queues.deleteExpired(topic, queueId, slot, minPhyOffset);
+    this.#countsBefore = { ...this.#countsBefore, ...addCounts(this.#countsBefore, expired.change) };
+    return expired;
+  }
+
+  /** Deletes index files that only point before `minPhyOffset`; returns how many. */
+  deleteExpiredIndex(minPhyOffset: number): number {
+    return this.#index.deleteExpired(minPhyOffset);
   }
 
   flushIndex(): void {

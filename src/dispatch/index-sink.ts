@@ -14,6 +14,8 @@ export interface IndexSink {
   flush(): void;
   sync(): Promise<void>;
   close(): Promise<void>;
+  /** Deletes files that only point before `minPhyOffset`; returns how many. */
+  deleteExpired(minPhyOffset: number): number;
   /** For the checkpoint: see IndexWriter. */
   readonly indexMsgTimestamp: number;
   /** Entries there are, -1 without an index. */
@@ -25,6 +27,7 @@ const NO_INDEX: IndexSink = {
   flush: () => {},
   sync: () => Promise.resolve(),
   close: () => Promise.resolve(),
+  deleteExpired: () => 0,
   indexMsgTimestamp: 0,
   entryCount: -1,
 };
@@ -72,6 +75,10 @@ class FileIndexSink implements IndexSink {
 
   close(): Promise<void> {
     return this.#writer.close();
+  }
+
+  deleteExpired(minPhyOffset: number): number {
+    return this.#directory.deleteExpired(minPhyOffset);
   }
 }
 

@@ -22,6 +22,15 @@ export interface DispatchQueue {
   readonly deletedBefore: number;
 }
 
+/** What `deleteExpired` has come to. */
+export interface ExpiredQueue {
+  /** First queue offset that points into the log. */
+  readonly minOffset: number;
+  readonly deletedFiles: number;
+  /** How the counts have changed of a queue that is not open. */
+  readonly change: QueueCounts;
+}
+
 /** What the appending thread knows of the queues. */
 export interface KnownQueues {
   /** The slot of a queue in the shared tables. */
@@ -60,18 +69,23 @@ export class QueueTable {
     queueId: number,
     phyOffset: number,
   ): DispatchQueue | "deleted" | undefined {
-    const candidates = this.#byHash.get(hashOf(bytes, start, length, queueId));
-    if (candidates !== undefined) {
-      for (let i = 0; i < candidates.length; i++) {
-        const entry = candidates[i]!;
-        if (entry.queue.queueId === queueId && sameBytes(bytes, start, length, entry.topicBytes)) return entry;
-      }
-    }
+    const open = this.#openAlready(bytes, start, length, queueId);
+    if (open !== undefined) return open;
     const topic = bytes.toString("utf8", start, start + length);
     // Bytes that are no UTF-8 would be another queue each time, in one directory.
     const isText = sameBytes(bytes, start, length, Buffer.from(topic));
     if (queueId < 0 || !isText || !isDirectoryName(topic)) return undefined;
     return phyOffset < this.#known.deletedBefore(topic) ? "deleted" : this.#open(topic, queueId);
+  }
+
+  #openAlready(bytes: Buffer, start: number, length: number, queueId: number): DispatchQueue | undefined {
+    const candidates = this.#byHash.get(hashOf(bytes, start, length, queueId));
+    if (candidates === undefined) return undefined;
+    for (let i = 0; i < candidates.length; i++) {
+      const entry = candidates[i]!;
+      if (entry.queue.queueId === queueId && sameBytes(bytes, start, length, entry.topicBytes)) return entry;
+    }
+    return undefined;
   }
 
   /** The same for a name at hand. */
@@ -81,12 +95,35 @@ export class QueueTable {
   }
 
   #open(topic: string, queueId: number): DispatchQueue {
-    const queue = new ConsumeQueue(this.#context, queueDirectory(this.#root, topic, queueId), topic, queueId);
-    queue.load();
+    const queue = this.#load(topic, queueId);
     const entry = this.adopt(queue);
     queue.resume(this.#known.maxOffsetOf(entry.slot));
     entry.before = countsOf(queue);
     return entry;
+  }
+
+  #load(topic: string, queueId: number): ConsumeQueue {
+    const queue = new ConsumeQueue(this.#context, queueDirectory(this.#root, topic, queueId), topic, queueId);
+    queue.load();
+    return queue;
+  }
+
+  /**
+   * Deletes files of a queue that only point before `minPhyOffset`. One that is not open is looked at and let go again:
+   * ten thousand idle queues cost nothing afterwards.
+   */
+  deleteExpired(topic: string, queueId: number, slot: number, minPhyOffset: number): ExpiredQueue {
+    const bytes = Buffer.from(topic);
+    const open = this.#openAlready(bytes, 0, bytes.length, queueId)?.queue;
+    if (open !== undefined) {
+      const deletedFiles = open.deleteExpired(minPhyOffset);
+      return { minOffset: open.minOffset, deletedFiles, change: countQueues([]) };
+    }
+    const queue = this.#load(topic, queueId);
+    queue.resume(this.#known.maxOffsetOf(slot));
+    const before = countsOf(queue);
+    const deletedFiles = queue.deleteExpired(minPhyOffset);
+    return { minOffset: queue.minOffset, deletedFiles, change: addCounts(countsOf(queue), before, -1) };
   }
 
   /** Takes in a queue whose end is known. */

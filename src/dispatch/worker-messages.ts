@@ -1,6 +1,6 @@
 /** What the appending thread and the dispatch worker send each other by message: rare things; the rest is shared words. */
 import type { DerivedCounts } from "./derived-counts.js";
-import type { DispatchSynced, QueueSlot } from "./dispatch.js";
+import type { DispatchSynced, ExpiryStep, QueueSlot } from "./dispatch.js";
 import type { Backend } from "../io/disk.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { DelayLevels } from "../record/tags-code.js";
@@ -46,7 +46,14 @@ export interface BeginMessage {
   readonly syncIntervalMs: number;
 }
 
-export type ToWorker = QueueAnnouncement | TopicDeletion | BeginMessage;
+export type ToWorker =
+  | QueueAnnouncement
+  | TopicDeletion
+  | BeginMessage
+  /** Segments were deleted: the log begins at `minPhyOffset`. */
+  | { readonly kind: "expire"; readonly minPhyOffset: number }
+  /** What is dispatched is wanted durable now. */
+  | { readonly kind: "sync" };
 
 export type FromWorker =
   /** Queues have grown; drain the ring of arrivals. */
@@ -55,5 +62,8 @@ export type FromWorker =
   | { readonly kind: "finding"; readonly text: string; readonly phyOffset: number }
   /** These slots belong to no queue any more. */
   | { readonly kind: "forgotten"; readonly slots: readonly number[] }
-  | { readonly kind: "stalled"; readonly text: string }
+  | (ExpiryStep & { readonly kind: "expiry" })
+  /** A disk is full, and dispatch waits until it is not. */
+  | { readonly kind: "paused"; readonly reason: string }
+  | { readonly kind: "resumed" }
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

@@ -46,6 +46,9 @@ export class IndexWriter {
   #pending: DataView | undefined;
   #pendingCount = 0;
   #isChanged = false;
+  /** The record at which a write failed, which will come again, and how many of its keys are in. */
+  #recordPhyOffset = -1;
+  #recordKeyCount = 0;
   #indexMsgTimestamp = 0;
   #failure: unknown;
   readonly #sealing = new Set<Promise<void>>();
@@ -75,7 +78,7 @@ export class IndexWriter {
 
   /**
    * Indexes a record of the log: topic and properties are ranges of `bytes`. Returns the number of keys. A record before
-   * `endPhyOffset` is known, and a rolled back one gets no keys.
+   * `endPhyOffset` is known, and a rolled back one gets no keys. When it throws, the same call may be made again.
    */
   putRecord(
     bytes: Buffer,
@@ -93,11 +96,12 @@ export class IndexWriter {
     const { starts, ends } = this.#properties;
     this.#properties.scan(bytes, propertiesStart, propertiesEnd);
     const topicHash = extendHashSign(extendHash(0, bytes, topicStart, topicEnd));
+    if (phyOffset !== this.#recordPhyOffset) this.#recordKeyCount = 0;
+    this.#recordPhyOffset = phyOffset;
     let count = 0;
     if (starts[UNIQ_KEY]! >= 0) {
       const hash = extendHash(topicHash, bytes, starts[UNIQ_KEY]!, ends[UNIQ_KEY]!);
-      this.put(storedHash(hash), phyOffset, storeTimestamp);
-      count++;
+      this.#putKey(++count, storedHash(hash), phyOffset, storeTimestamp);
     }
     if (starts[KEYS]! >= 0) {
       const keysEnd = ends[KEYS]!;
@@ -105,18 +109,23 @@ export class IndexWriter {
         let end = start;
         while (end < keysEnd && bytes[end] !== SPACE) end++;
         if (end > start) {
-          this.put(storedHash(extendHash(topicHash, bytes, start, end)), phyOffset, storeTimestamp);
-          count++;
+          this.#putKey(++count, storedHash(extendHash(topicHash, bytes, start, end)), phyOffset, storeTimestamp);
         }
         start = end + 1;
       }
     }
     if (starts[TAGS]! >= 0) {
       const hash = extendHash(extendTagSign(topicHash), bytes, starts[TAGS]!, ends[TAGS]!);
-      this.put(storedHash(hash), phyOffset, storeTimestamp);
-      count++;
+      this.#putKey(++count, storedHash(hash), phyOffset, storeTimestamp);
     }
+    this.#recordPhyOffset = -1;
     return count;
+  }
+
+  #putKey(keyNumber: number, keyHash: number, phyOffset: number, storeTimestamp: number): void {
+    if (keyNumber <= this.#recordKeyCount) return;
+    this.put(keyHash, phyOffset, storeTimestamp);
+    this.#recordKeyCount = keyNumber;
   }
 
   /** Adds one entry, in a new file when the last is full. `keyHash` is as `storedHash` makes it. */

@@ -25,6 +25,13 @@ export interface Disk {
   writeAtomically(path: string, content: Uint8Array | string): void;
   /** Removes a file or an empty directory; does nothing when it is not there. */
   remove(path: string): void;
+  /**
+   * Removes a segment's file on other threads; durable when fulfilled. `segment` is this thread's view of it, if it has
+   * one: the caller closes it then, and its space comes back once nobody refers to its bytes any more.
+   */
+  discard(path: string, segment: Segment | undefined): Promise<void>;
+  /** Gets space of discarded files back that only awaits a garbage collection; costs a pause. */
+  reclaim(): void;
   rename(from: string, to: string): void;
   /**
    * Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. With
@@ -37,8 +44,18 @@ export interface Disk {
   openSegment(path: string, baseOffset: number, sizeBytes: number, writable: boolean): Segment;
   /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */
   lock(path: string): DirectoryLock;
-  /** Space of the device that holds `path`, in bytes. */
-  space(path: string): { totalBytes: number; freeBytes: number };
+  space(path: string): DiskSpace;
+}
+
+/** Space of a device, in bytes. */
+export interface DiskSpace {
+  readonly totalBytes: number;
+  /** What this process may still use. */
+  readonly freeBytes: number;
+  /** Free, but kept for the system's administrator: neither used nor to be had. */
+  readonly reservedBytes?: number;
+  /** Still used by files that were discarded, and free soon. */
+  readonly lingeringBytes?: number;
 }
 
 export interface DirectoryLock {

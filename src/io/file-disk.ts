@@ -3,8 +3,9 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CometError, systemCode } from "../base/errors.js";
+import { collectMaps, discardFile, lingeringBytes } from "./discard.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
 import { FileHandle } from "./file-handle.js";
-import type { Backend, DirectoryLock, Disk, DiskFile, Segment } from "./disk.js";
 import { lockDirectoryFile } from "./lock-file.js";
 import { loadOptional, native } from "./native.js";
 import { MappedSegment, PlainSegment } from "./segments.js";
@@ -100,7 +101,7 @@ export class FileDisk implements Disk {
       fs.renameSync(temporary, path);
       syncDirectory(dirname(path));
     } catch (error) {
-      discard(temporary);
+      dropLeftover(temporary);
       throw ioError("write", path, error);
     }
   }
@@ -112,6 +113,18 @@ export class FileDisk implements Disk {
     } catch (error) {
       throw ioError("remove", path, error);
     }
+  }
+
+  async discard(path: string, segment: Segment | undefined): Promise<void> {
+    try {
+      await discardFile(path, segment instanceof MappedSegment ? segment.bytes.buffer : undefined);
+    } catch (error) {
+      throw ioError("remove", path, error);
+    }
+  }
+
+  reclaim(): void {
+    if (this.backend !== "file") collectMaps();
   }
 
   rename(from: string, to: string): void {
@@ -143,7 +156,7 @@ export class FileDisk implements Disk {
       fs.renameSync(temporary, path);
       syncDirectory(dirname(path));
     } catch (error) {
-      discard(temporary);
+      dropLeftover(temporary);
       throw ioError(`reserve ${sizeBytes} bytes for`, path, error);
     }
   }
@@ -180,10 +193,15 @@ export class FileDisk implements Disk {
     return lockDirectoryFile(path);
   }
 
-  space(path: string): { totalBytes: number; freeBytes: number } {
+  space(path: string): DiskSpace {
     try {
-      const stats = fs.statfsSync(path);
-      return { totalBytes: stats.blocks * stats.bsize, freeBytes: stats.bavail * stats.bsize };
+      const { blocks, bfree, bavail, bsize } = fs.statfsSync(path);
+      return {
+        totalBytes: blocks * bsize,
+        freeBytes: bavail * bsize,
+        reservedBytes: (bfree - bavail) * bsize,
+        lingeringBytes: lingeringBytes(),
+      };
     } catch (error) {
       throw ioError("ask for the space of", path, error);
     }
@@ -205,7 +223,7 @@ function openReadWrite(path: string, create: boolean): number {
 }
 
 /** What is left of a failed attempt; the failure itself is what is told. */
-function discard(path: string): void {
+function dropLeftover(path: string): void {
   try {
     fs.rmSync(path, { force: true });
   } catch {

@@ -4,9 +4,9 @@
  */
 import { dirname } from "node:path";
 import { assert } from "../base/assert.js";
-import { systemClock } from "../base/clock.js";
+import { type Clock, systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
-import type { Backend, DirectoryLock, Disk, DiskFile, Segment, SegmentWindow } from "./disk.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment, SegmentWindow } from "./disk.js";
 
 interface MemoryFile {
   bytes: Buffer;
@@ -26,7 +26,13 @@ export class MemoryDisk implements Disk {
   readonly #files = new Map<string, MemoryFile>();
   readonly #directories = new Set<string>();
   readonly #locked = new Set<string>();
+  readonly #clock: Clock;
   #modifiedMs = 0;
+
+  /** `clock` says when files are modified. */
+  constructor(clock: Clock = systemClock) {
+    this.#clock = clock;
+  }
 
   list(directory: string): string[] {
     const prefix = directory.endsWith("/") ? directory : `${directory}/`;
@@ -71,7 +77,7 @@ export class MemoryDisk implements Disk {
 
   /** A time for each change, no two alike. */
   #now(): number {
-    this.#modifiedMs = Math.max(this.#modifiedMs + 1, systemClock.nowMs());
+    this.#modifiedMs = Math.max(this.#modifiedMs + 1, this.#clock.nowMs());
     return this.#modifiedMs;
   }
 
@@ -80,6 +86,13 @@ export class MemoryDisk implements Disk {
     this.#files.delete(path);
     this.#directories.delete(path);
   }
+
+  discard(path: string): Promise<void> {
+    this.remove(path);
+    return Promise.resolve();
+  }
+
+  reclaim(): void {}
 
   rename(from: string, to: string): void {
     const file = this.#files.get(from);
@@ -95,7 +108,7 @@ export class MemoryDisk implements Disk {
       file = { bytes: Buffer.alloc(0), sizeBytes: 0, modifiedMs: this.#now() };
       this.#files.set(path, file);
     }
-    return new MemoryFileHandle(path, file);
+    return new MemoryFileHandle(path, file, () => this.#now());
   }
 
   createSegment(path: string, sizeBytes: number): void {
@@ -109,7 +122,7 @@ export class MemoryDisk implements Disk {
       throw new CometError("COMETMQ_STORE_LAYOUT", `${path} has ${file.sizeBytes} bytes, expected ${sizeBytes}.`);
     }
     reachable(file, sizeBytes);
-    return new MemorySegment(path, baseOffset, file.bytes.subarray(0, sizeBytes));
+    return new MemorySegment(path, baseOffset, file, () => this.#now());
   }
 
   lock(path: string): DirectoryLock {
@@ -126,7 +139,7 @@ export class MemoryDisk implements Disk {
     };
   }
 
-  space(): { totalBytes: number; freeBytes: number } {
+  space(): DiskSpace {
     let usedBytes = 0;
     for (const { bytes } of this.#files.values()) usedBytes += bytes.length;
     return { totalBytes: TOTAL_BYTES, freeBytes: TOTAL_BYTES - usedBytes };
@@ -144,10 +157,12 @@ function reachable(file: MemoryFile, sizeBytes: number): void {
 class MemoryFileHandle implements DiskFile {
   readonly path: string;
   readonly #file: MemoryFile;
+  readonly #now: () => number;
 
-  constructor(path: string, file: MemoryFile) {
+  constructor(path: string, file: MemoryFile, now: () => number) {
     this.path = path;
     this.#file = file;
+    this.#now = now;
   }
 
   readAt(target: Uint8Array, start: number, length: number, position: number): number {
@@ -162,6 +177,7 @@ class MemoryFileHandle implements DiskFile {
     reachable(this.#file, position + length);
     this.#file.bytes.set(source.subarray(start, start + length), position);
     this.#file.sizeBytes = Math.max(this.#file.sizeBytes, position + length);
+    this.#file.modifiedMs = this.#now();
   }
 
   sizeBytes(): number {
@@ -190,20 +206,27 @@ class MemorySegment implements Segment, SegmentWindow {
   readonly bytes: Buffer;
   readonly view: DataView;
   readonly start = 0;
+  readonly #file: MemoryFile;
+  readonly #now: () => number;
 
-  constructor(path: string, baseOffset: number, bytes: Buffer) {
+  constructor(path: string, baseOffset: number, file: MemoryFile, now: () => number) {
+    const bytes = file.bytes.subarray(0, file.sizeBytes);
     this.path = path;
     this.baseOffset = baseOffset;
     this.sizeBytes = bytes.length;
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#file = file;
+    this.#now = now;
   }
 
   window(): SegmentWindow {
     return this;
   }
 
-  publish(): void {}
+  publish(): void {
+    this.#file.modifiedMs = this.#now();
+  }
 
   read(position: number, length: number): Buffer {
     assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "read within the segment");

@@ -104,6 +104,13 @@ export class OverlayDisk implements Disk {
     this.#gone.add(key);
   }
 
+  discard(path: string): Promise<void> {
+    this.remove(path);
+    return Promise.resolve();
+  }
+
+  reclaim(): void {}
+
   rename(from: string, to: string): void {
     if (this.isDirectory(from)) {
       this.makeDirectory(to);

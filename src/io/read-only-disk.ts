@@ -5,7 +5,7 @@
 import * as fs from "node:fs";
 import { assert } from "../base/assert.js";
 import { systemCode } from "../base/errors.js";
-import type { Backend, DirectoryLock, Disk, DiskFile, Segment } from "./disk.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
 import { FileDisk } from "./file-disk.js";
 import { FileHandle } from "./file-handle.js";
 import { lockDirectoryFile } from "./lock-file.js";
@@ -51,7 +51,7 @@ export class ReadOnlyDisk implements Disk {
     return this.#files.openSegment(path, baseOffset, sizeBytes, false);
   }
 
-  space(path: string): { totalBytes: number; freeBytes: number } {
+  space(path: string): DiskSpace {
     return this.#files.space(path);
   }
 
@@ -85,6 +85,12 @@ export class ReadOnlyDisk implements Disk {
   rename(): void {
     refuse();
   }
+
+  async discard(): Promise<void> {
+    refuse();
+  }
+
+  reclaim(): void {}
 
   createSegment(): void {
     refuse();

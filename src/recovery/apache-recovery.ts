@@ -78,6 +78,7 @@ export async function recoverLikeApache(
     queues: recovered,
     tailFrom: walk.tailFrom,
     counts: NEVER_ENOUGH,
+    hasExpired: walk.table.all.some(({ queue }) => queue.hasExpired(segments.firstOffset)),
     noteIsOld: false,
     report: {
       aborted,

@@ -8,12 +8,14 @@
  *   3. read the log from there, checking every record, and dispatch what queues and index lack (walk.ts); once more from
  *      the first byte when queues turn out to lack what lies before
  *   4. where the log ends, put aside what is no record and clear the way for new ones (lost-tail.ts)
- *   5. cut queue entries that point beyond the log, and find the queues' first offsets
+ *   5. cut queue entries that point beyond the log, and find the queues' first offsets; what a kill in the midst of a
+ *      retention has left of deleted segments goes as well
  *
  * Nothing that a later pass needs is decided by a clock. What is cut from the log is kept in `lost+found`.
  */
 import type { Clock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import { listQueues } from "../consumequeue/queue-directory.js";
@@ -100,6 +102,8 @@ export interface Recovered {
   readonly tailFrom: number;
   /** What queues and index hold now. */
   readonly counts: DerivedCounts;
+  /** Queues have files of which the log holds nothing any more. */
+  readonly hasExpired: boolean;
   /** What was noted does not say how the store is now. */
   readonly noteIsOld: boolean;
   readonly report: RecoveryReport;
@@ -130,19 +134,25 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
   }
   const { endOffset } = walk;
+  failpoint("recovery-truncate-before");
   const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
-  const recovered = finish(table, walk.damages, segments.firstOffset, endOffset);
+  failpoint("recovery-truncate-after");
+  if (aborted) walk.deleteExpiredIndex(segments.firstOffset);
+  const recovered = finish(table, walk.damages, segments.firstOffset, endOffset, aborted);
   batch.finish(segments.firstOffset, endOffset);
   walk.noteIn(options.checkpoint);
   if (aborted) await syncLog(segments, walk.fromOffset, endOffset);
   for (const { queue } of table.all) await queue.sync();
+  const counts = { ...countQueues(table.all.map(({ queue }) => queue)), indexEntryCount: walk.indexEntryCount };
+  const { noted } = options;
   return {
     endOffset,
     lastStoreTimestamp: Math.min(walk.lastStoreTimestamp, clock.nowMs() + AHEAD_MS_MAX),
     queues: recovered,
     tailFrom: walk.tailFrom,
-    counts: { ...countQueues(table.all.map(({ queue }) => queue)), indexEntryCount: walk.indexEntryCount },
-    noteIsOld: aborted || !start.noteHolds || endOffset !== options.noted?.position,
+    counts,
+    hasExpired: table.all.some(({ queue }) => queue.hasExpired(segments.firstOffset)),
+    noteIsOld: aborted || !start.noteHolds || endOffset !== noted?.position || lacks(counts, noted.counts),
     report: {
       aborted,
       fromOffset: walk.fromOffset,
@@ -304,14 +314,21 @@ async function walked(
 }
 
 /** Pass 5. */
-function finish(table: QueueTable, damages: LogDamage[], firstOffset: number, endOffset: number): RecoveredQueue[] {
+function finish(
+  table: QueueTable,
+  damages: LogDamage[],
+  firstOffset: number,
+  endOffset: number,
+  aborted: boolean,
+): RecoveredQueue[] {
   return table.all.map(({ queue, slot }) => {
     queue.truncateAfter(endOffset);
     // What is no record is not to be served. Each damage takes a search through the queues.
     for (const { fromOffset, toOffset } of damages.slice(0, DAMAGES_BLANKED_MAX)) {
       queue.blankBetween(fromOffset, toOffset);
     }
-    queue.correctMinOffset(firstOffset);
+    if (aborted) queue.deleteExpired(firstOffset);
+    else queue.correctMinOffset(firstOffset);
     const { topic, queueId, minOffset, maxOffset } = queue;
     return { topic, queueId, slot, minOffset, maxOffset };
   });

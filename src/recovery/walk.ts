@@ -100,6 +100,11 @@ export class Walk {
     return this.#options.index.entryCount;
   }
 
+  /** Deletes index files that only point before `firstOffset`. After `run`. */
+  deleteExpiredIndex(firstOffset: number): void {
+    this.#options.index.deleteExpired(firstOffset);
+  }
+
   /** Where the log ends. */
   get endOffset(): number {
     return this.#dispatcher.position;

@@ -128,6 +128,11 @@ export class LookUp {
     return { records, indexLastUpdateTimestamp, indexLastUpdatePhyOffset };
   }
 
+  /** Index files were deleted: an open handle would keep their space. Those that are left open themselves again. */
+  closeIndex(): void {
+    this.#index.close();
+  }
+
   close(): void {
     this.#index.close();
   }

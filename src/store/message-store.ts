@@ -15,6 +15,7 @@ import type { Disk } from "../io/disk.js";
 import { isQueued } from "../record/sys-flag.js";
 import { fitDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import type { RecoveryReport } from "../recovery/recover.js";
+import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
 import { openStore } from "./open-store.js";
@@ -35,6 +36,8 @@ import {
 /** Without anybody waiting for messages the dispatcher is woken after so many bytes, or so much time. */
 const WAKE_BYTES = 8 * 1024 * 1024;
 const WAKE_MS = 10;
+/** Taken at most while dispatch waits for space on the disk. */
+const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
 /** How long a reader of a queue's very end may be held up while dispatch does what is left. */
 const CATCH_UP_MS = 5;
 
@@ -48,6 +51,7 @@ export class MessageStore {
   readonly #parts: StoreParts;
   readonly #log: CommitLog;
   readonly #dispatch: Dispatch;
+  readonly #watch: DiskWatch;
   readonly #reader: MessageReader;
   readonly #endTurnTask = () => this.#endTurn();
   #turnPending = false;
@@ -56,6 +60,7 @@ export class MessageStore {
   #wokenAt: number;
   #wakeTimer = false;
   #interest = 0;
+  #holders = 0;
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
@@ -68,6 +73,7 @@ export class MessageStore {
     this.#parts = parts;
     this.#log = parts.commitLog;
     this.#dispatch = parts.dispatch;
+    this.#watch = parts.watch;
     this.#reader = new MessageReader(parts.segments, parts.dispatch.queueProgress);
     this.#wokenAt = parts.commitLog.appendPosition;
   }
@@ -134,6 +140,7 @@ export class MessageStore {
   /** Appends a message to its queue. Any status but PUT_OK means that it is not in the log. */
   put(message: MessageInput, result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = message.queue as StoreQueue;
     if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queued = isQueued(message.sysFlag);
@@ -151,6 +158,7 @@ export class MessageStore {
   /** Appends messages of one queue, all or none, with consecutive offsets. */
   putBatch(messages: readonly MessageInput[], result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = messages[0]?.queue as StoreQueue | undefined;
     if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
     if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
@@ -163,6 +171,12 @@ export class MessageStore {
     if (status === PutStatus.PUT_OK) queue.nextOffset += messages.length;
     this.#appended();
     return status;
+  }
+
+  /** What dispatch cannot write is safe in the log, so some is taken; but nobody can read it. */
+  #refuses(): boolean {
+    const behindBytes = this.#log.appendPosition - this.#dispatch.progress.dispatched;
+    return this.#watch.isFull || (this.#watch.dispatchPaused && behindBytes >= PAUSED_BYTES_MAX);
   }
 
   #appended(): void {
@@ -216,7 +230,7 @@ export class MessageStore {
   catchUp(): void {
     const { progress } = this.#dispatch;
     const { confirmed } = progress;
-    if (progress.dispatched >= confirmed) return;
+    if (progress.dispatched >= confirmed || this.#watch.dispatchPaused) return;
     this.#dispatch.wake();
     const deadline = systemClock.monotonicMs() + CATCH_UP_MS;
     while (progress.dispatched < confirmed && systemClock.monotonicMs() < deadline) {
@@ -251,6 +265,7 @@ export class MessageStore {
     for (const waiter of [...this.#flushWaiters, ...this.#settledWaiters]) waiter.reject(this.#failure);
     this.#flushWaiters = [];
     this.#settledWaiters = [];
+    void this.#parts.retention.close();
     this.#failureListener?.(this.#failure);
   }
 
@@ -291,14 +306,20 @@ export class MessageStore {
     if (this.#dispatch.progress.dispatched >= position) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.setInterest(true);
-    if (this.#settledWaiters.length === 0) this.#dispatch.holdProcess(true);
+    this.#hold(1);
     const waiting = new Promise<void>((resolve, reject) => this.#settledWaiters.push({ position, resolve, reject }));
     this.#dispatch.wake();
     this.#arrivals();
     return waiting.finally(() => {
       this.setInterest(false);
-      if (this.#settledWaiters.length === 0 && this.#closing === undefined) this.#dispatch.holdProcess(false);
+      this.#hold(-1);
     });
+  }
+
+  /** Counts who waits for dispatch: as long as somebody does the process stays. */
+  #hold(change: 1 | -1): void {
+    this.#holders += change;
+    if (this.#closing === undefined) this.#dispatch.holdProcess(this.#holders > 0);
   }
 
   /** Called for each queue that has grown, while there is interest. Listeners stay. */
@@ -371,6 +392,25 @@ export class MessageStore {
     }
   }
 
+  /**
+   * Deletes expired segments now, whatever deleteWhen says; resolves with their count when the queues have followed. By
+   * itself the store does this at the hours of deleteWhen, and when the disk becomes full.
+   */
+  async deleteExpired(): Promise<number> {
+    await this.whenFlushed(this.#log.segments.baseOf(this.#log.appendPosition));
+    this.#hold(1);
+    try {
+      return await this.#parts.retention.deleteExpired();
+    } finally {
+      this.#hold(-1);
+    }
+  }
+
+  /** True while messages are refused because a disk is full. They are taken again by themselves when there is space. */
+  get diskFull(): boolean {
+    return this.#refuses() || this.#log.segmentFailure?.code === "COMETMQ_DISK_FULL";
+  }
+
   /** Look-ups that are not the sequential reading of a queue: by key, by place in the log, by time. */
   get lookUp(): LookUp {
     return this.#parts.lookUp;
@@ -404,13 +444,15 @@ export class MessageStore {
   }
 
   async #close(): Promise<void> {
-    const { flusher, dispatch, checkpoints, release } = this.#parts;
+    const { flusher, dispatch, checkpoints, retention, release } = this.#parts;
     let clean = this.#failure === undefined;
     try {
+      await retention.close();
       await flusher.drain();
       dispatch.progress.confirmed = this.#log.appendPosition;
       await dispatch.stop();
       this.#arrivals();
+      // Dispatch may have had to leave something undone, for want of space.
       clean &&= this.#failure === undefined;
       if (clean) await checkpoints.saveClosed(this.#log.appendPosition);
     } catch (error) {

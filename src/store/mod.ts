@@ -17,6 +17,7 @@ export type { KeyQueryResult } from "./look-up.js";
 export type { GetLimits } from "./message-reader.js";
 export { MessageStore } from "./message-store.js";
 export type { StoreOptions } from "./options.js";
+export type { RetentionSettings } from "./retention-settings.js";
 export {
   type GetResult,
   GetStatus,

@@ -14,7 +14,7 @@ import { FileCache } from "../consumequeue/file-cache.js";
 import { QueueContext } from "../consumequeue/queue-files.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";
 import type { DerivedCounts } from "../dispatch/derived-counts.js";
-import type { Dispatch, DispatchEvents } from "../dispatch/dispatch.js";
+import type { Dispatch, DispatchEvents, ExpiryStep } from "../dispatch/dispatch.js";
 import { Dispatcher } from "../dispatch/dispatcher.js";
 import { DispatchThread } from "../dispatch/dispatch-thread.js";
 import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
@@ -30,10 +30,11 @@ import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/a
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
-import { recover } from "../recovery/recover.js";
+import { recover, type Recovered } from "../recovery/recover.js";
 import type { ApacheRecoverySettings } from "../recovery/apache-recovery.js";
 import { readBatchTopics } from "./batch-topics.js";
 import { Checkpoints } from "./checkpoints.js";
+import { DiskWatch } from "./disk-watch.js";
 import { LookUp } from "./look-up.js";
 import {
   DISPATCH_SYNC_INTERVAL_MS,
@@ -44,6 +45,8 @@ import {
   SEGMENT_BYTES,
   type StoreOptions,
 } from "./options.js";
+import { Retention } from "./retention.js";
+import { checkRetention, currentRetention } from "./retention-settings.js";
 import { checkStoreDirectory, foundFileBytes, foundQueueFileBytes, StorePaths } from "./store-directory.js";
 import type { StoreParts } from "./store-parts.js";
 import { StoreQueues } from "./store-queue.js";
@@ -85,6 +88,7 @@ function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     delayLevels: options.delayLevels ?? parseDelayLevels(DEFAULT_DELAY_LEVELS),
     lmqEnabled: options.lmqEnabled ?? false,
     apacheRecovery: apacheRecovery(options),
+    retention: () => currentRetention(options.retention ?? {}),
     threads: (options.threads ?? true) && disk.threadable,
     onRecoveryProgress: options.onRecoveryProgress,
   };
@@ -107,6 +111,7 @@ function judge(options: StoreOptions, disk: Disk, paths: StorePaths): void {
 }
 
 export async function openStore(options: StoreOptions, events: StoreEvents): Promise<StoreParts> {
+  checkRetention(currentRetention(options.retention ?? {}));
   const disk = options.disk ?? new FileDisk(chooseBackend(options.backend));
   const paths = new StorePaths(options.directory, options.commitLogDirectory);
   judge(options, disk, paths);
@@ -132,10 +137,13 @@ class Opening {
   /** The checkpoint's, before recovery goes on with it. */
   readonly #savedFields: readonly number[];
   readonly #deletedTopics: Map<string, number>;
+  readonly #watch: DiskWatch;
   #checkpoints: Checkpoints | undefined;
+  #retention: Retention | undefined;
+  #lookUp: LookUp | undefined;
 
   constructor(settings: Settings, events: StoreEvents, unlock: () => void) {
-    const { disk, paths, clock, queueFileBytes } = settings;
+    const { disk, paths, clock, log, retention, queueFileBytes } = settings;
     this.#settings = settings;
     this.#events = events;
     this.#unlock = unlock;
@@ -145,6 +153,14 @@ class Opening {
     this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
     this.#savedFields = checkpointFields(this.#checkpoint);
     this.#deletedTopics = readDeletedTopics(disk, paths.deletedTopics);
+    this.#watch = new DiskWatch({
+      disk,
+      clock,
+      log,
+      settings: retention,
+      commitLogDirectory: paths.commitLog,
+      rootDirectory: paths.root,
+    });
   }
 
   async open(): Promise<StoreParts> {
@@ -174,7 +190,7 @@ class Opening {
         lastStoreTimestamp: recovered.lastStoreTimestamp,
         recordBytesMax: this.#settings.recordBytesMax,
       });
-      return this.#parts(segments, commitLog, dispatch, recovered.report);
+      return this.#parts(segments, commitLog, dispatch, recovered);
     } catch (error) {
       await thread?.abandon();
       throw error;
@@ -283,7 +299,15 @@ class Opening {
       },
       onFinding: (text, phyOffset) => log.warn({ phyOffset }, `a record does not fit its queue: ${text}`),
       onForgotten: (slots) => this.#queues.freeSlots(slots),
-      onStalled: (text) => log.error({}, `messages are taken, but cannot be read before there is room: ${text}`),
+      onPaused: (reason) => {
+        this.#watch.dispatchPaused = true;
+        log.error({}, `messages are taken for a while, but cannot be read before there is room: ${reason}`);
+      },
+      onResumed: () => {
+        this.#watch.dispatchPaused = false;
+        log.info({}, "there is room again: messages can be read");
+      },
+      onExpiry: (step) => this.#queuesFollow(step),
       onFailure: (error) => this.#events.onFailure(error),
     };
   }
@@ -299,13 +323,19 @@ class Opening {
     }
   }
 
+  #queuesFollow({ minOffsets, minPhyOffset, indexFiles }: ExpiryStep): void {
+    for (let i = 0; i < minOffsets.length; i += 2) this.#queues.inSlot(minOffsets[i]!).expire(minOffsets[i + 1]!);
+    if (indexFiles > 0) this.#lookUp?.closeIndex();
+    if (minPhyOffset !== undefined) this.#retention?.hasFollowed(minPhyOffset);
+  }
+
   #startDispatch(
     thread: DispatchThread | undefined,
     segments: SegmentQueue,
     position: number,
     counts: DerivedCounts,
   ): Dispatch {
-    const { disk, paths, clock, segmentBytes, queueFileBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
+    const { disk, paths, segmentBytes, queueFileBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
     const queues = this.#queues.all().map(({ topic, queueId, slot }) => ({ topic, queueId, slot }));
     const readyEnd = segments.endOffset;
     if (thread !== undefined) {
@@ -331,6 +361,11 @@ class Opening {
       });
       return thread;
     }
+    return this.#inlineDispatch(segments, position, counts, readyEnd);
+  }
+
+  #inlineDispatch(segments: SegmentQueue, position: number, counts: DerivedCounts, readyEnd: number): Dispatch {
+    const { disk, paths, clock, log, segmentBytes, indexSizes, indexEnabled, delayLevels } = this.#settings;
     const progress = new SharedProgress();
     const queueProgress = new QueueProgress();
     this.#publishQueues(queueProgress);
@@ -351,10 +386,21 @@ class Opening {
       position,
       counts,
       onFinding: ({ phyOffset, problem, topic, queueId }) =>
-        this.#settings.log.warn({ phyOffset }, `a record does not fit its queue: ${problem}: ${topic} ${queueId}`),
+        log.warn({ phyOffset }, `a record does not fit its queue: ${problem}: ${topic} ${queueId}`),
     });
-    const maker = new SegmentMaker(disk, paths.commitLog, segmentBytes, readyEnd);
-    return new InlineDispatch(dispatcher, maker, progress, queueProgress, this.#dispatchEvents());
+    return new InlineDispatch({
+      dispatcher,
+      maker: new SegmentMaker(disk, paths.commitLog, segmentBytes, readyEnd),
+      progress,
+      queueProgress,
+      slotCount: () => this.#queues.slotCount,
+      nameOf: (slot) => {
+        const queue = this.#queues.inSlot(slot);
+        return queue.retired ? undefined : queue;
+      },
+      clock,
+      events: this.#dispatchEvents(),
+    });
   }
 
   /** What recovery has found out about the queues, before anybody goes by it. */
@@ -369,7 +415,7 @@ class Opening {
     segments: SegmentQueue,
     commitLog: CommitLog,
     dispatch: Dispatch,
-    recovery: StoreParts["recovery"],
+    { report: recovery, hasExpired }: Recovered,
   ): StoreParts {
     const { disk, clock, log, paths, indexSizes, syncFlush, flushIntervalMs } = this.#settings;
     const checkpoints = this.#checkpoints!;
@@ -386,6 +432,22 @@ class Opening {
     });
     const index = new IndexQuery(disk, paths.index, indexSizes);
     const lookUp = new LookUp(segments, dispatch.progress, dispatch.queueProgress, index, this.#deletedTopics);
+    this.#lookUp = lookUp;
+    const watch = this.#watch;
+    const settings = this.#settings.retention;
+    const flushedPosition = () => flusher.flushedPosition;
+    const retention = new Retention({
+      disk,
+      clock,
+      log,
+      settings,
+      watch,
+      commitLog,
+      dispatch,
+      flushedPosition,
+      hasExpired,
+    });
+    this.#retention = retention;
     const release = async (clean: boolean): Promise<void> => {
       lookUp.close();
       checkpoints.close();
@@ -409,6 +471,8 @@ class Opening {
       lookUp,
       deletedTopics: this.#deletedTopics,
       checkpoints,
+      watch,
+      retention,
       recovery,
       syncFlush,
       release,

@@ -5,6 +5,7 @@ import type { IndexSizes } from "../index/index-file.js";
 import type { Backend, Disk } from "../io/disk.js";
 import type { DelayLevels } from "../record/tags-code.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
+import type { RetentionSettings } from "./retention-settings.js";
 
 export interface StoreOptions {
   /** The store's root (storePathRootDir): holds commitlog/, consumequeue/, index/, checkpoint. */
@@ -35,6 +36,11 @@ export interface StoreOptions {
   /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
   maxMessageSize?: number | undefined;
   delayLevels?: DelayLevels | undefined;
+  /**
+   * How long messages are kept, and how full the disk may become (fileReservedTime, deleteWhen, diskMaxUsedSpaceRatio
+   * and so on; Apache's defaults). The object is kept: changes of its members count at once.
+   */
+  retention?: Partial<RetentionSettings> | undefined;
   /** Recovery enters records into light message queues (enableLmq and enableMultiDispatch). */
   lmqEnabled?: boolean | undefined;
   /**

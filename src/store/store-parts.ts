@@ -8,7 +8,9 @@ import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
 import type { RecoveryReport } from "../recovery/recover.js";
 import type { Checkpoints } from "./checkpoints.js";
+import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
+import type { Retention } from "./retention.js";
 import type { StorePaths } from "./store-directory.js";
 import type { StoreQueues } from "./store-queue.js";
 
@@ -26,6 +28,8 @@ export interface StoreParts {
   /** As in the file: topic to the log offset before which its records do not count. */
   readonly deletedTopics: Map<string, number>;
   readonly checkpoints: Checkpoints;
+  readonly watch: DiskWatch;
+  readonly retention: Retention;
   readonly recovery: RecoveryReport;
   readonly syncFlush: boolean;
   /** Closes what is open, in order; `clean` when everything is durable. */

@@ -24,6 +24,12 @@ export class StoreQueue implements QueueHandle {
     this.reader = reader;
   }
 
+  /** Files below are deleted, and so is what they pointed at; `minOffset` never moves back. */
+  expire(minOffset: number): void {
+    if (minOffset > this.minOffset) this.minOffset = minOffset;
+    this.reader.closeBelow(minOffset);
+  }
+
   retire(): void {
     this.retired = true;
     this.reader.retire();
@@ -65,6 +71,11 @@ export class StoreQueues {
 
   ofTopic(topic: string): StoreQueue[] {
     return [...(this.#byTopic.get(topic)?.values() ?? [])];
+  }
+
+  /** Slots given out so far. */
+  get slotCount(): number {
+    return this.#bySlot.length;
   }
 
   /** The queue that has the slot; a retired one where the slot is free. */

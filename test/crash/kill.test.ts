@@ -101,5 +101,5 @@ it("loses nothing it has acknowledged, and serves nothing else, however often it
 }, 3_600_000);
 
 it("does so in SYNC_FLUSH mode, too", async () => {
-  await killAgainAndAgain("SYNC_FLUSH", crashRounds(5));
+  await killAgainAndAgain("SYNC_FLUSH", crashRounds(4));
 }, 3_600_000);

@@ -213,10 +213,11 @@ const crash = command("crash", async (_model, real) => {
 });
 
 const name = fc
-  .tuple(fc.constantFrom(...TOPICS), fc.integer({ min: 0, max: 2 }))
+  .tuple(fc.constantFrom(...TOPICS), fc.integer({ min: 0, max: 1 }))
   .map(([topic, queueId]) => `${topic}/${queueId}`);
+const small = fc.integer({ min: 0, max: 300 });
 const bytes = fc.oneof(
-  { weight: 6, arbitrary: fc.integer({ min: 0, max: 300 }) },
+  { weight: 6, arbitrary: small },
   { weight: 2, arbitrary: fc.integer({ min: 300, max: 6000 }) },
   { weight: 1, arbitrary: fc.integer({ min: TOO_LARGE_BYTES - 200, max: TOO_LARGE_BYTES + 300 }) },
 );
@@ -226,14 +227,14 @@ const commands = fc.commands<Model, Real, false>(
     fc.tuple(name, bytes, tag).map(([queue, size, one]) => putCommand(queue, [size], one, false)),
     fc.tuple(name, bytes, tag).map(([queue, size, one]) => putCommand(queue, [size], one, false)),
     fc
-      .tuple(name, fc.array(bytes, { minLength: 1, maxLength: 30 }), tag)
+      .tuple(name, fc.array(fc.oneof({ weight: 40, arbitrary: small }, bytes), { minLength: 1, maxLength: 30 }), tag)
       .map(([queue, sizes, one]) => putCommand(queue, sizes, one, true)),
     fc
       .record({
         queue: name,
         offset: fc.integer({ min: -1, max: 60 }),
         count: fc.integer({ min: 1, max: 70 }),
-        maxBytes: fc.integer({ min: 1, max: 20_000 }),
+        maxBytes: fc.oneof(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 1, max: 20_000 })),
         tags: fc.subarray(TAGS, { maxLength: 2 }),
       })
       .map(({ queue, offset, count, maxBytes, tags }) => getCommand(queue, offset, count, maxBytes, tags)),

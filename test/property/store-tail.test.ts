@@ -222,7 +222,18 @@ async function runCase(base: Base, one: Case): Promise<void> {
   const clock = new TickingClock(1_770_000_000_000);
   let store = await openStore(disk, SEGMENT_BYTES, { clock });
   const records = await checkOpened(store, base, one, log);
-  for (let i = 0; i < 3; i++) putNumbered(store, 1000 + i, 40 * i);
+  const keys: string[] = [];
+  const lost = base.records[records.length];
+  if (lost !== undefined && store.maxPhyOffset === lost.phyOffset) {
+    // Of the same length: if anything were left behind it, it would follow the new one as it followed the old.
+    putNumbered(store, records.length, decodeRecord(base.log, lost.phyOffset).body.length, 2);
+    keys.push(lost.uniqueKey!);
+  }
+  const more = keys.length > 0 && one.seed % 3 === 0 ? 0 : 3;
+  for (let number = 1000; number < 1000 + more; number++) {
+    putNumbered(store, number, 40);
+    keys.push(`unique${number}`);
+  }
   await store.settled();
   let after = disk;
   if (one.seed % 2 === 0) await store.close();
@@ -232,7 +243,7 @@ async function runCase(base: Base, one: Case): Promise<void> {
   expect(again.problems).toEqual([]);
   expect(again.records.slice(0, records.length)).toEqual(records);
   const appended = again.records.slice(records.length);
-  expect(appended.map(({ uniqueKey }) => uniqueKey)).toEqual(["unique1000", "unique1001", "unique1002"]);
+  expect(appended.map(({ uniqueKey }) => uniqueKey)).toEqual(keys);
   expect(store.recovery.cutBytes).toBe(0);
   await store.close();
 }
@@ -251,7 +262,7 @@ function* combinations(index: number): Generator<{ state: State; notes: Notes; f
   for (const [f, fill] of FILLS.entries()) {
     for (const [s, state] of STATES.entries()) {
       for (const [n, notes] of NOTES.entries()) {
-        if (ALL_CASES || (index + f * 3 + s + n * 2) % 10 === 0) yield { state, notes, fill };
+        if (ALL_CASES || (index + f * 3 + s + n * 2) % 16 === 0) yield { state, notes, fill };
       }
     }
   }

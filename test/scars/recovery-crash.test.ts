@@ -18,8 +18,33 @@ import {
   TickingClock,
 } from "../property/store-fixture.js";
 
-const SEGMENT_BYTES = 64 * 1024;
-const MESSAGES = 250;
+interface Size {
+  readonly segmentBytes: number;
+  readonly messages: number;
+  readonly bytesOf: (number: number) => number;
+  /** Moments of a recovery that are tried, of all there are. */
+  readonly momentsMax: number;
+  readonly indexEnabled: boolean;
+}
+
+const SMALL: Size = {
+  segmentBytes: 64 * 1024,
+  messages: 250,
+  bytesOf: (number) => (number % 13) * 40,
+  momentsMax: Number.MAX_SAFE_INTEGER,
+  indexEnabled: true,
+};
+/**
+ * Long enough for a start that trusts its notes to read only the end of the log. Without an index nothing but the notes
+ * tells that it was killed while it made queues again.
+ */
+const LARGE: Size = {
+  segmentBytes: 1024 * 1024,
+  messages: 1600,
+  bytesOf: (number) => (number % 50 === 0 ? 60_000 : 5000),
+  momentsMax: 12,
+  indexEnabled: false,
+};
 
 /** Calls `onWrite` before each change to what lies on `inner`. */
 function watched(inner: MemoryDisk, onWrite: () => void): Disk {
@@ -58,15 +83,15 @@ function watched(inner: MemoryDisk, onWrite: () => void): Disk {
   });
 }
 
-async function buildBase() {
+async function buildBase({ segmentBytes, messages, bytesOf, indexEnabled }: Size) {
   const disk = new MemoryDisk();
   const clock = new TickingClock();
-  let store = await openStore(disk, SEGMENT_BYTES, { clock });
-  for (let number = 0; number < MESSAGES - 50; number++) putNumbered(store, number, (number % 13) * 40);
+  let store = await openStore(disk, segmentBytes, { clock, indexEnabled });
+  for (let number = 0; number < messages - 50; number++) putNumbered(store, number, bytesOf(number));
   await store.close();
-  store = await openStore(disk, SEGMENT_BYTES, { clock });
-  for (let number = MESSAGES - 50; number < MESSAGES; number++) putNumbered(store, number, (number % 13) * 40);
-  const { records, problems } = await problemsOf(store, SEGMENT_BYTES);
+  store = await openStore(disk, segmentBytes, { clock, indexEnabled });
+  for (let number = messages - 50; number < messages; number++) putNumbered(store, number, bytesOf(number));
+  const { records, problems } = await problemsOf(store, segmentBytes, indexEnabled ? 50 : 0);
   expect(problems).toEqual([]);
   const image = imageOf(disk);
   await store.close();
@@ -87,11 +112,13 @@ const HURTS: Record<string, (image: Image) => void> = {
     image.delete(files(image, "consumequeue/orders/2").at(-1)!);
     for (const path of files(image, "consumequeue/payments/1")) image.delete(path);
   },
+  "a queue lacks its first file": (image) => void image.delete(files(image, "consumequeue/orders/0")[0]!),
+  "a queue lacks a file between others": (image) => void image.delete(files(image, "consumequeue/orders/1")[1]!),
   "a queue goes on beyond the log": (image) => {
     const path = files(image, "consumequeue/orders/0").at(-1)!;
     const bytes = Buffer.alloc(QUEUE_FILE_BYTES);
     for (let at = 0; at < QUEUE_FILE_BYTES; at += 20) {
-      bytes.writeBigInt64BE(BigInt(50 * SEGMENT_BYTES + at), at);
+      bytes.writeBigInt64BE(BigInt(2 ** 40 + at), at);
       bytes.writeInt32BE(100, at + 8);
     }
     image.set(path.slice(0, -20) + String(Number(path.slice(-20)) + QUEUE_FILE_BYTES).padStart(20, "0"), bytes);
@@ -106,7 +133,7 @@ const HURTS: Record<string, (image: Image) => void> = {
   },
   "the log's end is torn": (image) => {
     for (let i = 3; i > 0; i--) {
-      const bytes = image.get(segmentPath(SEGMENT_BYTES, i));
+      const bytes = image.get(segmentPath(SMALL.segmentBytes, i));
       const end = bytes?.findLastIndex((byte) => byte !== 0) ?? -1;
       if (end > 400) {
         bytes!.fill(0xa5, end - 100, end + 300);
@@ -116,41 +143,66 @@ const HURTS: Record<string, (image: Image) => void> = {
   },
 };
 
+const LONG = ["queues lack files", "a queue lacks its first file", "a queue lacks a file between others"];
+
 function copyOf(image: DiskImage): Image {
   return new Map([...image].map(([path, bytes]) => [path, Buffer.from(bytes)]));
 }
 
-/** Names and times that differ from run to run are not part of what a store is. */
-async function stateOf(image: DiskImage) {
+async function stateOf(image: DiskImage, { segmentBytes, indexEnabled }: Size) {
   const disk = diskOf(copyOf(image));
-  const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock(1_770_000_000_000) });
-  const { records, problems } = await problemsOf(store, SEGMENT_BYTES, 7);
+  const store = await openStore(disk, segmentBytes, { clock: new TickingClock(1_770_000_000_000), indexEnabled });
+  const { records, problems } = await problemsOf(store, segmentBytes, indexEnabled ? 7 : 0);
   const { endOffset } = store.recovery;
   await store.close();
   return { problems, keys: records.map(({ uniqueKey }) => uniqueKey), endOffset };
 }
 
+/** Opens the store; answers how many writes that took, and the disk's content before each that `wanted` asks for. */
+async function recovered(image: DiskImage, { segmentBytes, indexEnabled }: Size, wanted: (write: number) => boolean) {
+  const snapshots: DiskImage[] = [];
+  const inner = diskOf(copyOf(image));
+  let writes = 0;
+  const disk = watched(inner, () => {
+    if (wanted(writes++)) snapshots.push(copyOf(imageOf(inner)));
+  });
+  const store = await openStore(disk, segmentBytes, { clock: new TickingClock(1_770_000_000_000), indexEnabled });
+  const result = { writes, snapshots: snapshots.slice() };
+  await store.close();
+  return result;
+}
+
+async function check(image: DiskImage, size: Size): Promise<void> {
+  const wanted = await stateOf(image, size);
+  expect(wanted.problems).toEqual([]);
+  const { writes } = await recovered(image, size, () => false);
+  expect(writes).toBeGreaterThan(0);
+  const step = Math.max(1, Math.floor(writes / size.momentsMax));
+  const { snapshots } = await recovered(image, size, (write) => write % step === 0);
+  for (const [i, snapshot] of snapshots.entries()) {
+    expect([i * step, await stateOf(snapshot, size)]).toEqual([i * step, wanted]);
+  }
+}
+
 describe("killed while it recovers", async () => {
-  const base = await buildBase();
+  const small = await buildBase(SMALL);
+  const large = await buildBase(LARGE);
 
   for (const [what, hurt] of Object.entries(HURTS)) {
     for (const state of ["aborted", "closed"] as const) {
       it(`${what}, the store was ${state}`, async () => {
-        const image = copyOf(base[state]);
+        const image = copyOf(small[state]);
         hurt(image);
-        const wanted = await stateOf(image);
-        expect(wanted.problems).toEqual([]);
-        const snapshots: DiskImage[] = [];
-        const inner = diskOf(copyOf(image));
-        const disk = watched(inner, () => snapshots.push(copyOf(imageOf(inner))));
-        const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock(1_770_000_000_000) });
-        const recoveryWrites = snapshots.length;
-        await store.close();
-        expect(recoveryWrites).toBeGreaterThan(0);
-        for (let i = 0; i < recoveryWrites; i++) {
-          expect([i, await stateOf(snapshots[i]!)]).toEqual([i, wanted]);
-        }
+        await check(image, SMALL);
       });
     }
+  }
+
+  for (const what of LONG) {
+    it(`${what}, the log is long`, async () => {
+      const image = copyOf(large.closed);
+      HURTS[what]!(image);
+      await check(image, LARGE);
+    });
   }
 });

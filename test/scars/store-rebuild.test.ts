@@ -221,6 +221,14 @@ const LOSSES: Loss[] = [
     needsNote: true,
   },
   {
+    what: "entries that dispatch.checkpoint has not counted",
+    hurt: (image) => {
+      zeroUnits(image, 420, 420);
+      setNote(image, { counts: { queueCount: 0, unitCount: 0, firstUnitSum: 0, indexEntryCount: 0 } });
+    },
+    needsNote: true,
+  },
+  {
     what: "the log that dispatch.checkpoint speaks of",
     hurt: (image) => setNote(image, { position: 40 * SEGMENT_BYTES, tailFrom: 39 * SEGMENT_BYTES }),
     needsNote: true,

@@ -71,7 +71,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     connectTimeoutMillis consumerFallbehindThreshold consumerManagerThreadPoolQueueCapacity
     consumerManageThreadPoolNums controllerHeartBeatTimeoutMills correctLogicMinOffsetForceInterval
     correctLogicMinOffsetSleepInterval defaultPopShareQueueNum deleteCommitLogFilesInterval
-    deleteConsumeQueueFilesInterval deleteFileBatchMax destroyMapedFileIntervalForcibly disappearTimeAfterStart
+    deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly disappearTimeAfterStart
     dispatchCqCacheNum dispatchCqThreads endTransactionPoolQueueCapacity endTransactionThreadPoolNums
     expectConsumerNumUseFilter fetchNamesrvAddrInterval filterDataCleanTimeSpan flushCommitLogLeastPages
     flushCommitLogThoroughInterval flushConsumeQueueLeastPages flushConsumeQueueThoroughInterval

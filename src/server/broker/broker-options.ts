@@ -182,7 +182,10 @@ export const OPTIONS = {
   diskSpaceCleanForciblyRatio: integer(85, 10, 100, RUNTIME),
   diskSpaceWarningLevelRatio: integer(90, 10, 100, RUNTIME),
   cleanFileForciblyEnable: flag(true, RUNTIME),
-  cleanResourceInterval: integer(10_000, 10, INT_MAX),
+  cleanResourceInterval: integer(10_000, 10, INT_MAX, RUNTIME),
+  deleteFileBatchMax: integer(10, 1, INT_MAX, RUNTIME),
+  /** Not Apache's: most bytes of the commit log, 0 for no bound. */
+  maxLogBytes: integer(0, 0, Number.MAX_SAFE_INTEGER, RUNTIME),
 
   // Bounds that Apache does not have
   topicCountMax: integer(100_000, 64, 10_000_000, RUNTIME),

@@ -94,6 +94,10 @@ export class BrokerStore implements StorePort {
     this.#store.deleteTopics(topics);
   }
 
+  deleteExpired(): Promise<number> {
+    return this.#store.deleteExpired();
+  }
+
   minPhyOffset(): number {
     return this.#store.minPhyOffset;
   }

@@ -182,6 +182,7 @@ function openBrokerStore(
     flushDiskType: config.flushDiskType,
     flushIntervalMs: config.flushIntervalCommitLog,
     maxMessageSize: config.maxMessageSize,
+    retention: config,
     delayLevels: parseDelayLevels(config.messageDelayLevel),
     onRecoveryProgress: options.onRecoveryProgress,
   });

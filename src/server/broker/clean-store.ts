@@ -1,6 +1,6 @@
 /**
- * Codes 306, 316 and 329: an administrator has what is not needed any more removed (AdminBrokerProcessor.java). Nothing
- * expires by itself here, so 306 and 329 find nothing to remove.
+ * Codes 306, 316 and 329: an administrator has what is not needed any more removed (AdminBrokerProcessor.java). Queues
+ * follow the log by themselves, so 306 finds nothing to remove.
  */
 import { RequestCode } from "../../remoting/codes.js";
 import type { Processor } from "../../remoting/types.js";
@@ -14,7 +14,13 @@ const LIGHT_QUEUE_PREFIX = "%LMQ%";
 export function registerCleanStore(processors: Map<number, Processor>, context: BrokerContext): void {
   serve(processors, context, RequestCode.CLEAN_UNUSED_TOPIC, cleanUnusedTopics);
   serve(processors, context, RequestCode.CLEAN_EXPIRED_CONSUMEQUEUE, () => SUCCESS);
-  serve(processors, context, RequestCode.DELETE_EXPIRED_COMMITLOG, () => SUCCESS);
+  serve(processors, context, RequestCode.DELETE_EXPIRED_COMMITLOG, deleteExpired);
+}
+
+/** Answered at once, as Apache does (DefaultMessageStore.java#executeDeleteFilesManually). */
+function deleteExpired({ log, store }: BrokerContext): Answer {
+  store.deleteExpired().catch((error: unknown) => log.error({ err: error }, "expired segments could not be deleted"));
+  return SUCCESS;
 }
 
 /** Queues of topics that the broker does not know (DefaultMessageStore.java#cleanUnusedTopic). */

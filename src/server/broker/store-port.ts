@@ -63,6 +63,9 @@ export interface StorePort {
    */
   deleteTopics(topics: readonly string[]): void;
 
+  /** Deletes segments that have expired; the count of them. */
+  deleteExpired(): Promise<number>;
+
   minPhyOffset(): number;
   maxPhyOffset(): number;
   /** Bytes of the log that dispatch has not seen. */

@@ -198,6 +198,12 @@ export class ModelStore implements StorePort {
     return [...new Set(Array.from(this.queues.values(), ({ topic }) => topic))];
   }
 
+  expiredCalls = 0;
+  deleteExpired(): Promise<number> {
+    this.expiredCalls++;
+    return Promise.resolve(0);
+  }
+
   deleteTopics(topics: readonly string[]): void {
     this.deletedTopics.push(...topics);
   }

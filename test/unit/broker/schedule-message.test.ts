@@ -128,7 +128,9 @@ describe("delivery", () => {
       }
     }
     await broker.close();
-    await start({ clock: new WatchedClock(), config: { flushDelayOffsetInterval: 1_000_000 } });
+    const config = { flushDelayOffsetInterval: 1_000_000 };
+    const store = { retention: { cleanResourceInterval: 1_000_000_000 } };
+    await start({ clock: new WatchedClock(), config, store });
     await broker.advance(60_000);
     run.mockClear();
     await broker.advance(3_600_000);

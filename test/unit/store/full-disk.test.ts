@@ -8,11 +8,12 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { Backend } from "#src/io/disk.js";
 import { chooseBackend } from "#src/io/file-disk.js";
 import type { MessageStore } from "#src/store/message-store.js";
+import type { StoreOptions } from "#src/store/options.js";
 import { PutStatus } from "#src/store/types.js";
 import { FakeLog } from "../broker/harness.js";
 import { mountSmallDisk, skipAloud } from "../io/small-disk.js";
 import { until } from "../remoting/peers.js";
-import { bodiesIn, openStore, put, SEGMENT_BYTES } from "./fixture.js";
+import { bodiesIn, openStore as openAny, put, SEGMENT_BYTES } from "./fixture.js";
 
 const MEBIBYTE = 1024 * 1024;
 /** A file that is deleted gives its blocks back when its map is collected, so the one without maps comes first. */
@@ -23,6 +24,10 @@ const BACKENDS: Backend[] = (["file", "koffi", "mmap-io"] as const).filter((back
     return false;
   }
 });
+
+/** The disk is to become full to the last byte. */
+const retention = { cleanFileForciblyEnable: false, diskSpaceWarningLevelRatio: 100 };
+const openStore = (options: StoreOptions) => openAny({ retention, ...options });
 
 const small = mountSmallDisk(64);
 skipAloud("stores on a full disk", typeof small === "string" ? small : undefined);
