@@ -138,6 +138,13 @@ export class PowerDisk implements Disk {
     if (this.#names.delete(path)) this.change((names) => names.delete(path));
   }
 
+  async discard(path: string): Promise<void> {
+    this.remove(path);
+    this.commit();
+  }
+
+  reclaim(): void {}
+
   rename(from: string, to: string): void {
     this.#names.set(to, this.#inode(from));
     this.#names.delete(from);
