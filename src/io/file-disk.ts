@@ -3,11 +3,12 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CometError, systemCode } from "../base/errors.js";
+import { loadOptional } from "../base/optional-package.js";
 import { collectMaps, discardFile, lingeringBytes } from "./discard.js";
 import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
 import { FileHandle } from "./file-handle.js";
 import { lockDirectoryFile } from "./lock-file.js";
-import { loadOptional, native } from "./native.js";
+import { native } from "./native.js";
 import { MappedSegment, PlainSegment } from "./segments.js";
 import { ERRNO_EDQUOT, ERRNO_ENOSPC, ioError } from "./system-error.js";
 

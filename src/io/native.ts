@@ -3,7 +3,8 @@
  * warming, locks that Java sees, maps larger than 2 GiB. koffi is an optional package: `native()` is undefined where it
  * does not load, and every caller has another way.
  */
-import { createRequire } from "node:module";
+
+import { loadOptional } from "../base/optional-package.js";
 
 export interface Native {
   /** posix_fallocate: 0, or an errno value. */
@@ -19,17 +20,6 @@ export interface Native {
   map(fd: number, sizeBytes: number, writable: boolean): ArrayBuffer;
   /** Takes flock and, on Linux, the POSIX lock of byte 0 that Java's FileChannel.tryLock takes. False when held. */
   lockFile(fd: number): boolean;
-}
-
-const requireOptional = createRequire(import.meta.url);
-
-/** An optional package, or undefined where it is not installed or does not load on this machine. */
-export function loadOptional<T>(name: string): T | undefined {
-  try {
-    return requireOptional(name) as T;
-  } catch {
-    return undefined;
-  }
 }
 
 type NativeFunction = ((...values: unknown[]) => unknown) & { async: (...values: unknown[]) => void };

@@ -7,8 +7,8 @@ import { resolve } from "node:path";
 import { type Clock, systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Backend, DirectoryLock, Disk, DiskFile, Segment } from "./disk.js";
-import { OverlayFile, OverlaySegment } from "./overlay-files.js";
 import { OverlayContent } from "./overlay-content.js";
+import { OverlayFile, OverlaySegment } from "./overlay-files.js";
 
 export class OverlayDisk implements Disk {
   readonly backend: Backend;

@@ -17,6 +17,16 @@ export interface MessageId {
   readonly phyOffset: number;
 }
 
+/** Writes the bytes that the id is the hex of at `target[at]`; returns where they end. */
+export function writeMessageIdBytes(target: Uint8Array, at: number, storeHost: Uint8Array, phyOffset: number): number {
+  let end = at;
+  for (let i = 0; i < storeHost.length; i++) target[end++] = storeHost[i]!;
+  const high = Math.floor(phyOffset / TWO_32);
+  writeUint32(target, end, high);
+  writeUint32(target, end + 4, phyOffset - high * TWO_32);
+  return end + 8;
+}
+
 /** Writes the id as ASCII at `target[at]`; returns where it ends. Allocates nothing. */
 export function writeMessageId(target: Uint8Array, at: number, storeHost: Uint8Array, phyOffset: number): number {
   let end = at;
@@ -47,6 +57,10 @@ export function parseMessageId(text: string): MessageId | undefined {
   const phyOffset = bytes.readUInt32BE(length) * TWO_32 + bytes.readUInt32BE(length + 4);
   if (!Number.isSafeInteger(phyOffset)) return undefined;
   return { storeHost: hostText(bytes, 0, length), phyOffset };
+}
+
+function writeUint32(target: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) target[at + i] = value >>> (24 - 8 * i);
 }
 
 function writeHex32(target: Uint8Array, at: number, value: number): void {

@@ -98,15 +98,21 @@ export class PropertyScan {
   /** By index of the name: where its value ends, when there is one. */
   readonly ends: Int32Array;
   readonly #names: readonly Buffer[];
+  /** Indexes of the names of each length. */
+  readonly #byLength: readonly (readonly number[])[];
 
   constructor(names: readonly string[]) {
     this.#names = names.map(asciiName);
+    const lengthMax = Math.max(...names.map((name) => name.length));
+    this.#byLength = Array.from({ length: lengthMax + 1 }, (_, length) =>
+      names.flatMap((name, index) => (name.length === length ? [index] : [])),
+    );
     this.starts = new Int32Array(names.length).fill(-1);
     this.ends = new Int32Array(names.length);
   }
 
   scan(bytes: Buffer, start: number, end: number): void {
-    this.starts.fill(-1);
+    for (let i = 0; i < this.starts.length; i++) this.starts[i] = -1;
     for (let at = start; at < end; ) {
       const nameEnd = endOfName(bytes, at, end);
       const valueEnd = endOfValue(bytes, nameEnd, end);
@@ -127,13 +133,12 @@ export class PropertyScan {
 
   #take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
     const length = nameEnd - start;
-    for (let i = 0; i < this.#names.length; i++) {
-      const name = this.#names[i]!;
-      if (name.length === length && equalBytes(bytes, start, name)) {
-        this.starts[i] = nameEnd + 1;
-        this.ends[i] = valueEnd;
-        return;
-      }
+    if (length >= this.#byLength.length) return;
+    for (const index of this.#byLength[length]!) {
+      if (!equalBytes(bytes, start, this.#names[index]!)) continue;
+      this.starts[index] = nameEnd + 1;
+      this.ends[index] = valueEnd;
+      return;
     }
   }
 }

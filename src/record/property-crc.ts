@@ -2,7 +2,7 @@
  * The `__CRC32#` property of stores with `enabledAppendPropCRC`: the last 20 bytes of a record, with the CRC-32 of all
  * before them in ten digits, the least significant first (common/message/MessageDecoder.createCrc32).
  */
-import { crc32 } from "node:zlib";
+import { crc32 } from "../base/crc32.js";
 import { PROPERTY_CRC_BYTES } from "./layout.js";
 import { asciiName, findProperty, ValueRange } from "./properties.js";
 import { PropertyName } from "./property-names.js";

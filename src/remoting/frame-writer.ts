@@ -22,6 +22,7 @@ const FIXED_BYTES = 192;
 const JSON_UNIT_BYTES = 6;
 const NUMBER_BYTES = 20;
 const TEN_9 = 1e9;
+const SHORT_CONSTANT_BYTES = 32;
 
 const QUOTE = 0x22;
 const CLOSE_BRACE = 0x7d;
@@ -110,9 +111,9 @@ export class FrameWriter {
   }
 
   /** `value` is an integer below 2^53; nothing is written when it is undefined. */
-  integerField(name: string, value: number | undefined): void {
+  integerField(name: string | EncodedName, value: number | undefined): void {
     if (value === undefined) return;
-    const encoded = encodedName(name);
+    const encoded = asEncoded(name);
     this.#ensure(encoded.bytesMax + NUMBER_BYTES);
     this.#name(encoded);
     if (this.#serializeType === SerializeType.JSON) {
@@ -127,16 +128,14 @@ export class FrameWriter {
   }
 
   /** A value that lies in bytes as UTF-8 text without escapes; no string is made of it. */
-  bytesField(name: string, source: Buffer, start: number, end: number): void {
-    if (this.#serializeType === SerializeType.JSON && !isPlain(source, start, end)) {
-      this.field(name, source.toString("utf8", start, end));
-      return;
-    }
-    const encoded = encodedName(name);
-    this.#ensure(encoded.bytesMax + end - start);
+  bytesField(name: string | EncodedName, source: Buffer, start: number, end: number): void {
+    const encoded = asEncoded(name);
+    this.#ensure(encoded.bytesMax + (end - start) * JSON_UNIT_BYTES);
     this.#name(encoded);
     if (this.#serializeType === SerializeType.JSON) {
-      this.length = copyBytes(this.buffer, this.length, source, start, end);
+      this.length = isPlain(source, start, end)
+        ? copyBytes(this.buffer, this.length, source, start, end)
+        : writeJsonText(this.buffer, this.length, source.toString("utf8", start, end));
       this.buffer[this.length++] = QUOTE;
     } else {
       this.#int32(this.length, end - start);
@@ -145,8 +144,8 @@ export class FrameWriter {
   }
 
   /** The bytes in upper-case hexadecimal, as message ids are printed. */
-  hexField(name: string, source: Uint8Array, start: number, end: number): void {
-    const encoded = encodedName(name);
+  hexField(name: string | EncodedName, source: Uint8Array, start: number, end: number): void {
+    const encoded = asEncoded(name);
     const hexBytes = 2 * (end - start);
     this.#ensure(encoded.bytesMax + hexBytes);
     this.#name(encoded);
@@ -384,9 +383,14 @@ export class FrameWriter {
     this.#int32(at, this.length - at - 4);
   }
 
+  /** A loop beats `set` for the few bytes that most constants have. */
   #constant(bytes: Buffer): void {
-    this.buffer.set(bytes, this.length);
-    this.length += bytes.length;
+    const { buffer } = this;
+    const at = this.length;
+    const count = bytes.length;
+    if (count > SHORT_CONSTANT_BYTES) buffer.set(bytes, at);
+    else for (let i = 0; i < count; i++) buffer[at + i] = bytes[i]!;
+    this.length = at + count;
   }
 
   #decimal(value: number): void {
@@ -439,6 +443,10 @@ export class FrameWriter {
     this.buffer = grown;
     if (old.length > 0) this.#pool.give(old);
   }
+}
+
+function asEncoded(name: string | EncodedName): EncodedName {
+  return typeof name === "string" ? encodedName(name) : name;
 }
 
 function digitCount(value: number): number {

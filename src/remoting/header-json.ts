@@ -23,8 +23,21 @@ const LETTER_L = 0x6c;
 const LETTER_N = 0x6e;
 const LETTER_O = 0x6f;
 const LETTER_R = 0x72;
+const LETTER_S = 0x73;
 const LETTER_T = 0x74;
 const LETTER_V = 0x76;
+
+const WORD_CODE = wordOf("code");
+const WORD_EXTF = wordOf("extF");
+const WORD_IELD = wordOf("ield");
+const WORD_FLAG = wordOf("flag");
+const WORD_LANG = wordOf("lang");
+const WORD_UAGE = wordOf("uage");
+const WORD_OPAQ = wordOf("opaq");
+const WORD_QUE = wordOf('que"');
+const WORD_VERS = wordOf("vers");
+const WORD_ION = wordOf('ion"');
+const WORD_JAVA = wordOf("JAVA");
 
 const INT_MAX = 2147483647;
 
@@ -55,23 +68,24 @@ function scanMember(view: HeaderView, bytes: Buffer, key: number, end: number): 
   let position = -1;
   switch (bytes[key]) {
     case LETTER_C:
-      if (!matches(bytes, key, 'code"')) break;
+      if (word(bytes, key) !== WORD_CODE || bytes[key + 4] !== QUOTE) break;
       position = scanInteger(bytes, afterColon(bytes, key + 5, end), end);
       view.code = integerValue;
       return position;
     case LETTER_E:
-      if (!matches(bytes, key, 'extFields"')) break;
+      if (word(bytes, key) !== WORD_EXTF || word(bytes, key + 4) !== WORD_IELD) break;
+      if (bytes[key + 8] !== LETTER_S || bytes[key + 9] !== QUOTE) break;
       return scanFields(view, bytes, afterColon(bytes, key + 10, end), end);
     case LETTER_F:
-      if (!matches(bytes, key, 'flag"')) break;
+      if (word(bytes, key) !== WORD_FLAG || bytes[key + 4] !== QUOTE) break;
       position = scanInteger(bytes, afterColon(bytes, key + 5, end), end);
       view.flag = integerValue;
       return position;
     case LETTER_L:
-      if (!matches(bytes, key, 'language"')) break;
+      if (word(bytes, key) !== WORD_LANG || word(bytes, key + 4) !== WORD_UAGE || bytes[key + 8] !== QUOTE) break;
       return scanLanguage(view, bytes, afterColon(bytes, key + 9, end), end);
     case LETTER_O:
-      if (!matches(bytes, key, 'opaque"')) break;
+      if (word(bytes, key) !== WORD_OPAQ || word(bytes, key + 3) !== WORD_QUE) break;
       position = scanInteger(bytes, afterColon(bytes, key + 7, end), end);
       view.opaque = integerValue;
       return position;
@@ -79,7 +93,7 @@ function scanMember(view: HeaderView, bytes: Buffer, key: number, end: number): 
       if (!matches(bytes, key, 'remark"')) break;
       return scanRemark(view, bytes, afterColon(bytes, key + 7, end), end);
     case LETTER_V:
-      if (!matches(bytes, key, 'version"')) break;
+      if (word(bytes, key) !== WORD_VERS || word(bytes, key + 4) !== WORD_ION) break;
       position = scanInteger(bytes, afterColon(bytes, key + 8, end), end);
       view.version = integerValue;
       return position;
@@ -101,7 +115,7 @@ function scanLanguage(view: HeaderView, bytes: Buffer, position: number, end: nu
   const close = scanString(bytes, position + 1, end);
   if (close < 0) return -1;
   view.language =
-    close - position === 5 && bytes[position + 1] === 0x4a && matches(bytes, position + 1, "JAVA")
+    close - position === 5 && word(bytes, position + 1) === WORD_JAVA
       ? LanguageCode.JAVA
       : languageCode(bytes.toString("latin1", position + 1, close));
   return close + 1;
@@ -125,9 +139,15 @@ function scanFields(view: HeaderView, bytes: Buffer, position: number, end: numb
   for (;;) {
     if (bytes[position] !== QUOTE) return -1;
     const keyStart = position + 1;
-    const keyEnd = scanString(bytes, keyStart, end);
-    if (keyEnd < 0 || stringEscaped !== 0) return -1;
-    const value = afterColon(bytes, keyEnd + 1, end);
+    let keyEnd = position + 2;
+    let value = position + 4;
+    // As a send has it: one letter, and no space about the colon.
+    const isLetter = bytes[keyEnd] === QUOTE && bytes[keyStart] !== BACKSLASH && bytes[keyStart] !== QUOTE;
+    if (!isLetter || bytes[position + 3] !== COLON || bytes[value]! <= SPACE || value >= end) {
+      keyEnd = scanString(bytes, keyStart, end);
+      if (keyEnd < 0 || stringEscaped !== 0) return -1;
+      value = afterColon(bytes, keyEnd + 1, end);
+    }
     if (bytes[value] === QUOTE) {
       const valueEnd = scanString(bytes, value + 1, end);
       if (valueEnd < 0 || !view.addField(keyStart, keyEnd, value + 1, valueEnd, stringEscaped)) return -1;
@@ -152,6 +172,15 @@ function skipSpace(bytes: Buffer, position: number, end: number): number {
     position++;
   }
   return position;
+}
+
+/** Four bytes as one number, to compare names by. */
+function word(bytes: Buffer, position: number): number {
+  return (bytes[position]! << 24) | (bytes[position + 1]! << 16) | (bytes[position + 2]! << 8) | bytes[position + 3]!;
+}
+
+function wordOf(text: string): number {
+  return word(Buffer.from(text, "latin1"), 0);
 }
 
 function matches(bytes: Buffer, position: number, text: string): boolean {

@@ -3,13 +3,13 @@
  * path of producing: fields are read where they lie in the received frame, the body is copied once, into the log, and
  * nothing is allocated for a message that is taken.
  */
-import { MESSAGE_ID_CHARS_MAX, writeMessageId } from "../../record/message-id.js";
+import { MESSAGE_ID_CHARS_MAX, writeMessageId, writeMessageIdBytes } from "../../record/message-id.js";
 import { MessageBatchCursor } from "../../record/message-batch.js";
 import { recordSize } from "../../commitlog/append.js";
 import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
 import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
-import { prepareFields } from "../../remoting/field-names.js";
+import { encodedName, prepareFields } from "../../remoting/field-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
@@ -70,6 +70,11 @@ const LETTERS: FieldNames = {
   maxReconsumeTimes: "l",
   batch: "m",
 };
+
+const MSG_ID = encodedName("msgId");
+const QUEUE_ID = encodedName("queueId");
+const QUEUE_OFFSET = encodedName("queueOffset");
+const TRANSACTION_ID = encodedName("transactionId");
 
 const PERM_WRITE = 2;
 /** One put in so many is timed. */
@@ -418,12 +423,12 @@ export class SendMessage {
     if (isBatch) {
       writer.field("msgId", this.#batchIds());
     } else {
-      const end = writeMessageId(this.#messageId, 0, this.#message.storeHost, this.#result.phyOffset);
-      writer.bytesField("msgId", this.#messageId, 0, end);
+      const end = writeMessageIdBytes(this.#messageId, 0, this.#message.storeHost, this.#result.phyOffset);
+      writer.hexField(MSG_ID, this.#messageId, 0, end);
     }
-    writer.integerField("queueId", queueId);
-    writer.integerField("queueOffset", this.#result.queueOffset);
-    writer.bytesField("transactionId", properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
+    writer.integerField(QUEUE_ID, queueId);
+    writer.integerField(QUEUE_OFFSET, this.#result.queueOffset);
+    writer.bytesField(TRANSACTION_ID, properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
     writer.endHeader();
     writer.end();
   }
