@@ -18,6 +18,16 @@ export const FAILPOINTS = [
   "queue-files-delete-after",
   /** The active segment is closed by its blank, the next one is not in use. */
   "segment-roll",
+  /** A half message is in the log, its producer does not know. */
+  "transaction-half-after",
+  /** A commit was read, the message is not where it belongs. */
+  "transaction-commit-before",
+  /** The message is where it belongs, nothing says that its transaction has ended. */
+  "transaction-commit-after",
+  /** An op record says so. */
+  "transaction-op-after",
+  /** A half message is put back, its producer was not asked, and no offset has moved. */
+  "transaction-check-after",
   /** The log was read; torn bytes behind its end are still there. */
   "recovery-truncate-before",
   /** The log is cut, the queues are not. */

@@ -7,6 +7,7 @@
  * allocate nothing.
  */
 import { assert } from "../base/assert.js";
+import { copyBytes } from "../base/copy-bytes.js";
 import { javaHash, javaHashUtf8 } from "../base/java-hash.js";
 import { PropertyName } from "./property-names.js";
 
@@ -89,6 +90,36 @@ export function findProperty(bytes: Buffer, start: number, end: number, name: Bu
     at = valueEnd + 1;
   }
   return found;
+}
+
+/**
+ * Copies the properties `bytes[start, end)` to `target[at]` without those of `names`, each with its separator; answers
+ * where they end. `target` has room for one byte more than there is to copy.
+ */
+export function copyPropertiesExcept(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  names: readonly Buffer[],
+  target: Buffer,
+  at: number,
+): number {
+  let to = at;
+  for (let from = start; from < end; ) {
+    const nameEnd = endOfName(bytes, from, end);
+    const valueEnd = endOfValue(bytes, nameEnd, end);
+    if (!isOneOf(names, bytes, from, nameEnd - from)) {
+      to = copyBytes(target, to, bytes, from, valueEnd);
+      target[to++] = PROPERTY_SEPARATOR;
+    }
+    from = valueEnd + 1;
+  }
+  return to;
+}
+
+function isOneOf(names: readonly Buffer[], bytes: Buffer, at: number, length: number): boolean {
+  for (const name of names) if (name.length === length && equalBytes(bytes, at, name)) return true;
+  return false;
 }
 
 /** Looks for several names in one pass over the properties: made once for the names, then used for every record. */

@@ -42,6 +42,8 @@ export interface Connection {
   /** The same without the port. */
   readonly localHost: string;
   readonly closed: boolean;
+  /** Output that the peer has not taken; undefined where nobody counts. */
+  readonly unsentBytes?: number;
   /** Frames written here go out together when the current batch of requests is done, or with `flush`. */
   readonly writer: FrameWriter;
   /** Sends what `writer` holds; needed only outside a processor. */

@@ -109,9 +109,8 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     timerColdDataCheckIntervalMs timerCongestNumEachSlot timerFlushIntervalMs timerGetMessageThreadNum
     timerMaxDelaySec timerMetricSmallThreshold timerPrecisionMs timerProgressLogIntervalMs
     timerPutMessageThreadNum timerRocksDBPrecisionMs timerRocksDBRollIntervalHours timerRocksDBRollRangeHours
-    timerRollWindowSlot timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas transactionCheckInterval
-    transactionCheckMax transactionMetricFlushInterval transactionOpBatchInterval transactionOpMsgMaxSize
-    transactionTimeOut transientStorePoolSize travelCqFileNumWhenGetMessage updateNameServerAddrPeriod
+    timerRollWindowSlot timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas 
+    transactionMetricFlushInterval transactionOpBatchInterval transientStorePoolSize travelCqFileNumWhenGetMessage updateNameServerAddrPeriod
     userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond waitTimeMillsInAckQueue
     waitTimeMillsInAdminBrokerQueue waitTimeMillsInHeartbeatQueue waitTimeMillsInLitePullQueue
     waitTimeMillsInPullQueue waitTimeMillsInSendQueue waitTimeMillsInTransactionQueue writeBufferHighWaterMark
@@ -167,21 +166,13 @@ export const SHOWN_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["globalColdReadThreshold", "104857600"],
   ["recallMessageEnable", "false"],
   ["slaveReadEnable", "false"],
-  ["transactionCheckInterval", "30000"],
-  ["transactionCheckMax", "15"],
-  ["transactionTimeOut", "6000"],
 ]);
 
 /**
  * Properties that a running broker takes a new value of (code 25) and shows, though what they set is not there: tools set
  * them without being asked to.
  */
-export const SETTABLE_INERT: ReadonlySet<string> = new Set([
-  "recallMessageEnable",
-  "transactionCheckInterval",
-  "transactionCheckMax",
-  "transactionTimeOut",
-]);
+export const SETTABLE_INERT: ReadonlySet<string> = new Set(["recallMessageEnable"]);
 
 const kindText: Readonly<Record<InertKind, string>> = {
   flag: "true or false",

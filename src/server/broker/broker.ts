@@ -27,6 +27,7 @@ import { SendBack } from "./send-back.js";
 import { SendMessage } from "./send-message.js";
 import { StoreHosts } from "./store-hosts.js";
 import { tlsClientOptions, tlsServerOptions } from "./tls-config.js";
+import { TransactionService } from "./transaction/transaction-service.js";
 
 /** Where clients with `vipChannelEnabled` look for a broker: so far below the port that they are told. */
 const FAST_PORT_OFFSET = 2;
@@ -50,6 +51,7 @@ export class Broker {
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
   readonly #schedule: ScheduleMessageService;
+  readonly #transactions: TransactionService;
   readonly #registration: Registration;
   readonly #housekeeping: Housekeeping;
   #closing: Promise<void> | undefined;
@@ -60,6 +62,7 @@ export class Broker {
     server: RemotingServer,
     pull: PullMessage,
     schedule: ScheduleMessageService,
+    transactions: TransactionService,
     registration: Registration,
   ) {
     this.context = context;
@@ -67,9 +70,11 @@ export class Broker {
     this.#server = server;
     this.#pull = pull;
     this.#schedule = schedule;
+    this.#transactions = transactions;
     this.#registration = registration;
     this.#housekeeping = startHousekeeping(context);
     schedule.start();
+    transactions.start();
   }
 
   /** Rejects with what keeps the store from opening or the port from being taken. */
@@ -98,7 +103,9 @@ export class Broker {
       });
       const hosts = new StoreHosts(() => port, config.brokerIP1);
       const schedule = new ScheduleMessageService(context, store);
-      new SendMessage(context, store, hosts, schedule, waiters).register(processors);
+      const transactions = new TransactionService(context, store, schedule, waiters);
+      transactions.register(processors);
+      new SendMessage(context, store, hosts, schedule, transactions.transactions, waiters).register(processors);
       new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
       pull.register(processors);
@@ -116,7 +123,7 @@ export class Broker {
       await server.listen();
       port = server.port;
       const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
-      const broker = new Broker(context, store, server, pull, schedule, registration);
+      const broker = new Broker(context, store, server, pull, schedule, transactions, registration);
       await registration.start();
       return broker;
     } catch (error) {
@@ -147,6 +154,7 @@ export class Broker {
     if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
     await this.#schedule.close();
+    await this.#transactions.close();
     this.#housekeeping.close();
     await this.store.close();
   }

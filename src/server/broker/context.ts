@@ -17,6 +17,7 @@ import { StaticTopicTable } from "./static-topics.js";
 import type { StorePort } from "./store-port.js";
 import { SubscriptionGroupTable } from "./subscription-group.js";
 import { TopicTable } from "./topic-config.js";
+import { TransactionMetrics } from "./transaction/transaction-metrics.js";
 
 /** Compiles filter expressions other than tags; answers what is wrong with one, if anything. */
 export type ExpressionChecker = (expressionType: string, expression: string) => string | undefined;
@@ -33,6 +34,7 @@ export interface BrokerContext {
   readonly groups: SubscriptionGroupTable;
   readonly offsets: ConsumerOffsetTable;
   readonly delayOffsets: DelayOffsetTable;
+  readonly transactionMetrics: TransactionMetrics;
   readonly requestModes: MessageRequestModeTable;
   readonly producers: ProducerTable;
   readonly consumers: ConsumerTable;
@@ -74,7 +76,8 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const delayOffsets = new DelayOffsetTable({ config, clock, log, file: fileNamed("delayOffset.json") });
   const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
   const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
-  const tables = [topics, groups, offsets, requestModes, staticTopics, delayOffsets];
+  const transactionMetrics = new TransactionMetrics(clock, log, fileNamed("transactionMetrics"));
+  const tables = [topics, groups, offsets, requestModes, staticTopics, delayOffsets, transactionMetrics];
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logReport(log, report);
@@ -91,6 +94,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     groups,
     offsets,
     delayOffsets,
+    transactionMetrics,
     requestModes,
     producers: new ProducerTable(config, clock, log),
     consumers,

@@ -18,58 +18,14 @@ import type { BrokerContext } from "./context.js";
 import { endOfRetries } from "./dead-letters.js";
 import type { FlushWaiters } from "./flush-waiters.js";
 import { emptyMessage, emptyPutResult } from "./message-copy.js";
-import { isNotAllowedSendTopic, isRetryTopic, validateTopic } from "./names.js";
+import { isNotAllowedSendTopic, isRetryTopic, validateGroup, validateTopic } from "./names.js";
 import { putRefusal, wrongField } from "./put-remark.js";
 import type { ScheduleMessageService } from "./schedule-message.js";
+import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
 import { Topic, topicQueue } from "./topic-config.js";
-
-/** Names of the fields: SendMessageRequestHeader, and its one-letter form SendMessageRequestHeaderV2. */
-interface FieldNames {
-  readonly topic: string;
-  readonly defaultTopic: string;
-  readonly defaultTopicQueueNums: string;
-  readonly queueId: string;
-  readonly sysFlag: string;
-  readonly bornTimestamp: string;
-  readonly flag: string;
-  readonly properties: string;
-  readonly reconsumeTimes: string;
-  readonly unitMode: string;
-  readonly maxReconsumeTimes: string;
-  readonly batch: string;
-}
-
-const LONG_NAMES: FieldNames = {
-  topic: "topic",
-  defaultTopic: "defaultTopic",
-  defaultTopicQueueNums: "defaultTopicQueueNums",
-  queueId: "queueId",
-  sysFlag: "sysFlag",
-  bornTimestamp: "bornTimestamp",
-  flag: "flag",
-  properties: "properties",
-  reconsumeTimes: "reconsumeTimes",
-  unitMode: "unitMode",
-  maxReconsumeTimes: "maxReconsumeTimes",
-  batch: "batch",
-};
-
-const LETTERS: FieldNames = {
-  topic: "b",
-  defaultTopic: "c",
-  defaultTopicQueueNums: "d",
-  queueId: "e",
-  sysFlag: "f",
-  bornTimestamp: "g",
-  flag: "h",
-  properties: "i",
-  reconsumeTimes: "j",
-  unitMode: "k",
-  maxReconsumeTimes: "l",
-  batch: "m",
-};
+import type { Transactions } from "./transaction/transactions.js";
 
 const MSG_ID = encodedName("msgId");
 const QUEUE_ID = encodedName("queueId");
@@ -91,6 +47,7 @@ export class SendMessage {
   readonly #hosts: StoreHosts;
   readonly #properties: StoredProperties;
   readonly #schedule: ScheduleMessageService;
+  readonly #transactions: Transactions;
   readonly #waiters: FlushWaiters;
   readonly #message = emptyMessage();
   readonly #batch: MessageInput[] = [];
@@ -113,12 +70,14 @@ export class SendMessage {
     store: MessageStore,
     hosts: StoreHosts,
     schedule: ScheduleMessageService,
+    transactions: Transactions,
     waiters: FlushWaiters,
   ) {
     this.#context = context;
     this.#store = store;
     this.#hosts = hosts;
     this.#schedule = schedule;
+    this.#transactions = transactions;
     this.#waiters = waiters;
     this.#properties = new StoredProperties(context.config);
   }
@@ -155,6 +114,7 @@ export class SendMessage {
     }
     this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
     if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
+    else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name);
     this.#answer(header, connection, queue.queueId, isBatch);
   }
 
@@ -302,7 +262,7 @@ export class SendMessage {
       this.#refuse(ResponseCode.MESSAGE_ILLEGAL, problem);
       return false;
     }
-    const unsupported = properties.unsupported(message.reconsumeTimes);
+    const unsupported = properties.unsupported();
     if (unsupported !== undefined) {
       this.#refuse(ResponseCode.SYSTEM_ERROR, `this broker does not do what the property ${unsupported} asks for`);
       return false;
@@ -338,12 +298,35 @@ export class SendMessage {
     if (target === undefined) return undefined;
     if (target.topicFilterType === "MULTI_TAG") message.sysFlag |= MULTI_TAGS_FLAG;
     const { delayLevel } = this.#properties;
+    const isPrepared = this.#properties.isPrepared(message.reconsumeTimes) && !isBatch && !isRetryTopic(topic.name);
+    if (isPrepared) return this.#prepare(header, names, target);
     if (delayLevel <= 0) return target;
     const level = Math.min(delayLevel, this.#schedule.levelMax);
     this.#properties.delay(level, target.name, message.queue.queueId);
     message.propertiesLength = this.#properties.length;
     message.queue = this.#schedule.queueOf(level);
     return this.#schedule.topic;
+  }
+
+  /** Makes the message one that waits for the end of its transaction. Undefined after `#refuse`. */
+  #prepare(header: HeaderView, names: FieldNames, topic: Topic): Topic | undefined {
+    const { config, brokerAddress } = this.#context;
+    const message = this.#message;
+    const properties = this.#properties;
+    if (config.rejectTransactionMessage) {
+      const remark = `the broker[${brokerAddress()}] sending transaction message is forbidden`;
+      return this.#refuse(ResponseCode.NO_PERMISSION, remark);
+    }
+    if (properties.isTimed) {
+      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, "a message of a transaction can not be delayed");
+    }
+    const producerGroup = header.text(names.producerGroup) ?? "";
+    const problem = properties.hasProducerGroup ? "" : validateGroup(producerGroup);
+    if (problem !== "") return this.#refuse(ResponseCode.INVALID_PARAMETER, problem.slice(0, 512));
+    properties.prepare(topic.name, message.queue.queueId, producerGroup);
+    message.propertiesLength = properties.length;
+    message.queue = this.#transactions.halfQueue;
+    return this.#transactions.topic;
   }
 
   /** A client that could not send a message back sends it to the retry topic by itself. */

@@ -50,6 +50,15 @@ const NAMES = [
   PropertyName.REAL_QUEUE_ID,
 ];
 
+/** Looked for in messages of transactions only. */
+const HALF_NAMES = [
+  PropertyName.PRODUCER_GROUP,
+  PropertyName.TRANSACTION_ID,
+  PropertyName.TRANSACTION_CHECK_TIMES,
+  PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
+];
+const PRODUCER_GROUP = 0;
+
 const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
 
 export class StoredProperties {
@@ -57,6 +66,7 @@ export class StoredProperties {
   length = 0;
   readonly #config: BrokerConfig;
   readonly #scan = new PropertyScan(NAMES);
+  readonly #halfScan = new PropertyScan(HALF_NAMES);
   #suffix = Buffer.alloc(0);
   #suffixRegionId: string | undefined;
   #suffixTraceOn: boolean | undefined;
@@ -163,6 +173,44 @@ export class StoredProperties {
     this.#rewrite((properties) => properties.set(PropertyName.DELAY_TIME_LEVEL, "-1"));
   }
 
+  /**
+   * The message is half of a transaction, delivered when its producer commits it. One that is tried again is in none any
+   * more, though it says so.
+   */
+  isPrepared(reconsumeTimes: number): boolean {
+    if (!this.#scan.has(Scanned.TRANSACTION_PREPARED)) return false;
+    const isPrepared = this.#scan.text(this.bytes, Scanned.TRANSACTION_PREPARED)!.toLowerCase() === "true";
+    return isPrepared && !(reconsumeTimes > 0 && this.#scan.has(Scanned.DELAY));
+  }
+
+  /** The message asks to be delivered later. */
+  get isTimed(): boolean {
+    return this.delayLevel > 0 || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
+  }
+
+  get hasProducerGroup(): boolean {
+    this.#halfScan.scan(this.bytes, 0, this.length);
+    return this.#halfScan.has(PRODUCER_GROUP);
+  }
+
+  /** Makes the message a half one that belongs into a queue of `topic` (TransactionalMessageBridge#parseHalfMessageInner). */
+  prepare(topic: string, queueId: number, producerGroup: string): void {
+    const hasGroup = this.hasProducerGroup;
+    const brokersOwn = HALF_NAMES.some((_, index) => index !== PRODUCER_GROUP && this.#halfScan.has(index));
+    if (brokersOwn || this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
+      this.#rewrite((properties) => {
+        for (const name of HALF_NAMES) if (name !== PropertyName.PRODUCER_GROUP) properties.delete(name);
+        properties.delete(PropertyName.REAL_TOPIC);
+        properties.delete(PropertyName.REAL_QUEUE_ID);
+      });
+    }
+    const uniqueKey = this.bytes.toString("utf8", this.uniqueKeyStart, this.uniqueKeyEnd);
+    if (!hasGroup) this.#add(PropertyName.PRODUCER_GROUP, producerGroup);
+    this.#add(PropertyName.TRANSACTION_ID, uniqueKey);
+    this.#add(PropertyName.REAL_TOPIC, topic);
+    this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+  }
+
   #hasAny(first: number, last: number): boolean {
     for (let index = first; index <= last; index++) if (this.#scan.has(index)) return true;
     return false;
@@ -170,17 +218,14 @@ export class StoredProperties {
 
   /**
    * The first property that asks for something this broker does not do; undefined without one. A delay level beats a
-   * timer, and a message that is tried again is in no transaction any more.
+   * timer.
    */
-  unsupported(reconsumeTimes: number): string | undefined {
+  unsupported(): string | undefined {
     const isDelayed = this.delayLevel > 0;
     for (let index: number = Scanned.TIMER_DELIVER_MS; index <= Scanned.INNER_MULTI_DISPATCH; index++) {
       if (!this.#scan.has(index)) continue;
       if (index <= Scanned.TIMER_DELAY_MS && isDelayed) continue;
-      if (index === Scanned.TRANSACTION_PREPARED) {
-        const isPrepared = this.#scan.text(this.bytes, index)?.toLowerCase() === "true";
-        if (!isPrepared || (isDelayed && reconsumeTimes > 0)) continue;
-      }
+      if (index === Scanned.TRANSACTION_PREPARED) continue;
       return NAMES[index];
     }
     return undefined;

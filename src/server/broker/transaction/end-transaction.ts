@@ -1,0 +1,234 @@
+/**
+ * Code 37: a producer says how a transaction ends (broker/processor/EndTransactionProcessor.java). A commit puts the
+ * message where it was meant to go, then the half message is marked as ended; a rollback only marks it. Clients send this
+ * one-way, and whatever is lost of it they are asked for again.
+ *
+ * The second word on a transaction that was committed or rolled back changes nothing; Apache delivers a message once more
+ * for every commit, also one that was rolled back.
+ */
+import { failpoint } from "../../../base/failpoint.js";
+import { decodeProperties, encodeProperties } from "../../../record/properties.js";
+import {
+  TRANSACTION_COMMIT_TYPE,
+  TRANSACTION_NOT_TYPE,
+  TRANSACTION_ROLLBACK_TYPE,
+  withTransactionType,
+} from "../../../record/sys-flag.js";
+import { RequestCode, ResponseCode } from "../../../remoting/codes.js";
+import type { HeaderView } from "../../../remoting/header-view.js";
+import type { Connection, Processor, Request } from "../../../remoting/types.js";
+import type { MessageStore } from "../../../store/message-store.js";
+import { PutStatus } from "../../../store/types.js";
+import { type Answer, answerOf, failure, SUCCESS } from "../../answer.js";
+import type { BrokerContext } from "../context.js";
+import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
+import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
+import { isNotAllowedSendTopic, isSafeName } from "../names.js";
+import { putRefusal, wrongField } from "../put-remark.js";
+import type { ScheduleMessageService } from "../schedule-message.js";
+import { markDelayed } from "../stored-properties.js";
+import { type Topic, topicQueue } from "../topic-config.js";
+import { HalfState } from "./ended-halves.js";
+import { HalfMessage } from "./half-message.js";
+import type { Transactions } from "./transactions.js";
+
+/** EndTransactionRequestHeader, as far as anything depends on it. */
+export interface TransactionEnd {
+  readonly producerGroup: string;
+  /** Where the half message stands in its queue, and where in the log. */
+  readonly tranStateTableOffset: number;
+  readonly commitLogOffset: number;
+  /** One of TRANSACTION_NOT_TYPE, TRANSACTION_COMMIT_TYPE and TRANSACTION_ROLLBACK_TYPE. */
+  readonly commitOrRollback: number;
+  /** It answers a question of the broker's. */
+  readonly fromTransactionCheck: boolean;
+}
+
+const NOT_FOUND = failure(ResponseCode.SYSTEM_ERROR, "Find prepared transaction message failed");
+
+export class EndTransaction {
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #transactions: Transactions;
+  readonly #schedule: ScheduleMessageService;
+  readonly #waiters: FlushWaiters;
+  readonly #half = new HalfMessage();
+  readonly #message = emptyMessage();
+  readonly #result = emptyPutResult();
+
+  constructor(
+    context: BrokerContext,
+    store: MessageStore,
+    transactions: Transactions,
+    schedule: ScheduleMessageService,
+    waiters: FlushWaiters,
+  ) {
+    this.#context = context;
+    this.#store = store;
+    this.#transactions = transactions;
+    this.#schedule = schedule;
+    this.#waiters = waiters;
+  }
+
+  register(processors: Map<number, Processor>): void {
+    processors.set(RequestCode.END_TRANSACTION, (request, connection) => this.#process(request, connection));
+  }
+
+  #process(request: Request, connection: Connection): void {
+    const { opaque, serializeType, isOneway } = request.header;
+    const answer = answerOf(({ header }) => this.#endOf(header), request, connection, this.#context.log);
+    if (isOneway) return;
+    if (answer.code === ResponseCode.SUCCESS && this.#store.syncFlush) {
+      this.#transactions.operations.flush();
+      this.#waiters.add({
+        position: this.#store.maxPhyOffset,
+        connection,
+        deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
+        answer: (outcome) => {
+          const { code, remark } = this.#flushAnswer(outcome);
+          connection.writer.response(opaque, serializeType, code, remark);
+        },
+      });
+      return;
+    }
+    connection.writer.response(opaque, serializeType, answer.code, answer.remark);
+  }
+
+  #flushAnswer(outcome: FlushOutcome): Answer {
+    if (outcome === "flushed") return SUCCESS;
+    if (outcome === "timed out") return failure(ResponseCode.FLUSH_DISK_TIMEOUT, "");
+    return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
+  }
+
+  #endOf(header: HeaderView): Answer {
+    for (const name of ["producerGroup", "tranStateTableOffset", "commitLogOffset", "commitOrRollback", "msgId"]) {
+      if (header.find(name) < 0) return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, undefined, ""));
+    }
+    for (const name of ["tranStateTableOffset", "commitLogOffset", "commitOrRollback"]) {
+      if (Number.isSafeInteger(header.integer(name))) continue;
+      return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, header.text(name), "an integer"));
+    }
+    return this.end({
+      producerGroup: header.text("producerGroup")!,
+      tranStateTableOffset: header.integer("tranStateTableOffset")!,
+      commitLogOffset: header.integer("commitLogOffset")!,
+      commitOrRollback: header.integer("commitOrRollback")!,
+      fromTransactionCheck: header.boolean("fromTransactionCheck") === true,
+    });
+  }
+
+  /** Ends a transaction. What it has put is on the disk when the store's present `maxPhyOffset` is. */
+  end(end: TransactionEnd): Answer {
+    const { commitOrRollback } = end;
+    // Not known yet: the producer will be asked.
+    if (commitOrRollback === TRANSACTION_NOT_TYPE) return SUCCESS;
+    if (commitOrRollback !== TRANSACTION_COMMIT_TYPE && commitOrRollback !== TRANSACTION_ROLLBACK_TYPE) {
+      const expected = "0 for not known, 8 for commit, or 12 for rollback";
+      const remark = `commitOrRollback field wrong: ${wrongField("commitOrRollback", String(commitOrRollback), expected)}`;
+      return failure(ResponseCode.SYSTEM_ERROR, remark);
+    }
+    const answer = this.#end(end);
+    this.#half.forget();
+    forgetBytes(this.#message);
+    if (answer.code !== ResponseCode.SUCCESS) {
+      this.#context.log.warn({ ...end, remark: answer.remark }, "a transaction is not ended");
+    }
+    return answer;
+  }
+
+  #end(end: TransactionEnd): Answer {
+    const half = this.#half;
+    if (!half.read(this.#store.lookUp, end.commitLogOffset)) return NOT_FOUND;
+    const problem = this.#problem(end);
+    if (problem !== undefined) return problem;
+    const isCommit = end.commitOrRollback === TRANSACTION_COMMIT_TYPE;
+    const state = this.#transactions.stateOf(half.record.queueOffset, half.firstQueueOffset);
+    if (state !== HalfState.OPEN) return alreadyEnded(state, isCommit);
+    if (isCommit) {
+      const answer = this.#commit();
+      if (answer !== SUCCESS) return answer;
+    }
+    const newState = isCommit ? HalfState.COMMITTED : HalfState.ROLLED_BACK;
+    this.#transactions.ended(half.record.queueOffset, half.firstQueueOffset, newState, half.realTopic);
+    return SUCCESS;
+  }
+
+  #problem({ producerGroup, tranStateTableOffset, fromTransactionCheck }: TransactionEnd): Answer | undefined {
+    const { config, clock } = this.#context;
+    const half = this.#half;
+    const immunityMs = fromTransactionCheck ? undefined : half.immunityMs(0);
+    if (immunityMs !== undefined) {
+      const ageMs = clock.nowMs() - half.record.bornTimestamp;
+      if (ageMs > Math.max(immunityMs, config.transactionTimeOut)) {
+        const remark = "the time of CHECK_IMMUNITY_TIME_IN_SECONDS is over, the producer will be asked";
+        return failure(ResponseCode.ILLEGAL_OPERATION, remark);
+      }
+    }
+    if (half.producerGroup !== producerGroup) {
+      return failure(ResponseCode.SYSTEM_ERROR, "The producer group wrong");
+    }
+    if (half.record.queueOffset !== tranStateTableOffset) {
+      return failure(ResponseCode.SYSTEM_ERROR, "The transaction state table offset wrong");
+    }
+    return undefined;
+  }
+
+  /** Puts the message where it was meant to go; SUCCESS, or why not. */
+  #commit(): Answer {
+    const { config, stats } = this.#context;
+    const message = this.#message;
+    const half = this.#half;
+    half.fillCommitted(message);
+    message.sysFlag = withTransactionType(message.sysFlag, TRANSACTION_COMMIT_TYPE);
+    message.preparedTransactionOffset = half.record.phyOffset;
+    const topic = this.#route();
+    if (topic === "nowhere") {
+      return failure(ResponseCode.SYSTEM_ERROR, "the prepared message does not say where it belongs");
+    }
+    failpoint("transaction-commit-before");
+    const status = this.#store.put(message, this.#result);
+    if (status !== PutStatus.PUT_OK) {
+      stats.putsFailed++;
+      return putRefusal(status, config.maxMessageSize, this.#store.failure);
+    }
+    failpoint("transaction-commit-after");
+    if (topic !== undefined) stats.recordPut(topic, 1, this.#result.sizeBytes);
+    if (topic === this.#schedule.topic) this.#schedule.stored(message.queue, this.#result);
+    return SUCCESS;
+  }
+
+  /** Sets the queue. Undefined for that of a topic that was deleted meanwhile: it is delivered, as with Apache. */
+  #route(): Topic | "nowhere" | undefined {
+    const { store, topics } = this.#context;
+    const half = this.#half;
+    const name = half.realTopic ?? "";
+    const queueId = half.realQueueId;
+    if (!isSafeName(name) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";
+    if (half.delayLevel > 0) return this.#routeDelayed(name, queueId);
+    const topic = topics.get(name);
+    this.#message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
+    return topic;
+  }
+
+  /** Only Apache takes half messages that are to wait once they are committed. */
+  #routeDelayed(name: string, queueId: number): Topic {
+    const message = this.#message;
+    const level = Math.min(this.#half.delayLevel, this.#schedule.levelMax);
+    const properties = decodeProperties(message.properties, message.propertiesStart, message.propertiesLength);
+    markDelayed(properties, level, name, queueId);
+    message.properties = encodeProperties(properties);
+    message.propertiesLength = message.properties.length;
+    message.queue = this.#schedule.queueOf(level);
+    return this.#schedule.topic;
+  }
+}
+
+function alreadyEnded(state: HalfState, isCommit: boolean): Answer {
+  if (state === HalfState.COMMITTED && !isCommit) {
+    return failure(ResponseCode.SYSTEM_ERROR, "The transaction was committed before, it can not be rolled back");
+  }
+  if (state === HalfState.ROLLED_BACK && isCommit) {
+    return failure(ResponseCode.SYSTEM_ERROR, "The transaction was rolled back before, it can not be committed");
+  }
+  return { code: ResponseCode.SUCCESS, remark: "The transaction was ended before" };
+}

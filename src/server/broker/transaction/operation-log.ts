@@ -1,0 +1,215 @@
+/**
+ * The op records (TransactionalMessageServiceImpl#getOpMessage, TransactionalMessageBridge#writeOp): which half messages
+ * have ended. A record of the op topic's queue 0 has the tag `d` and names offsets of the half queue, each with a comma
+ * behind it. Apache writes one when transactionOpMsgMaxSize characters have come together or transactionOpBatchInterval
+ * is over; what ends in between a killed broker asks about once more. Here one is written at the end of each turn of the
+ * event loop in which something has ended, which a busy broker's turns make batches of all the same.
+ */
+import type { Timer } from "../../../base/clock.js";
+import { failpoint } from "../../../base/failpoint.js";
+import { UnitBatch } from "../../../consumequeue/unit.js";
+import { encodeHost, parseHost } from "../../../record/host.js";
+import { asciiName, encodeProperties, tagsHash } from "../../../record/properties.js";
+import { PropertyName } from "../../../record/property-names.js";
+import { RecordView } from "../../../record/record-view.js";
+import type { MessageStore } from "../../../store/message-store.js";
+import { PutStatus, type QueueHandle } from "../../../store/types.js";
+import type { BrokerContext } from "../context.js";
+import { emptyMessage, emptyPutResult } from "../message-copy.js";
+import { TRANSACTION_OP_TOPIC } from "../names.js";
+import { type Topic, topicQueue } from "../topic-config.js";
+import { type EndedHalves, HalfState } from "./ended-halves.js";
+
+const REMOVE_TAG = "d";
+const REMOVE_TAG_HASH = 100;
+const OP_TOPIC = asciiName(TRANSACTION_OP_TOPIC);
+const PROPERTIES = encodeProperties([
+  [PropertyName.WAIT_STORE_MSG_OK, "true"],
+  [PropertyName.TAGS, REMOVE_TAG],
+]);
+const RETRY_MS = 100;
+const BATCH_UNITS = 64;
+/** So many op records are counted as one when it is asked how far they are done with. */
+const RUN_OPS = 256;
+const DIGIT_0 = 48;
+const COMMA = 44;
+
+/** Consecutive op records. */
+interface Run {
+  /** Offset in the op queue behind the last of them. */
+  end: number;
+  count: number;
+  /** The largest offset that they name. */
+  maxHalfOffset: number;
+}
+
+export class OperationLog {
+  readonly queue: QueueHandle;
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #ended: EndedHalves;
+  readonly #topic: Topic;
+  readonly #message = emptyMessage();
+  readonly #result = emptyPutResult();
+  readonly #flushTask = () => this.flush();
+  #flushPending = false;
+  #waiting: number[] = [];
+  #retry: Timer | undefined;
+  /** Everything before this op record is done with. */
+  #doneOffset = 0;
+  readonly #runs: Run[] = [];
+  #closed = false;
+
+  constructor(context: BrokerContext, store: MessageStore, ended: EndedHalves) {
+    this.#context = context;
+    this.#store = store;
+    this.#ended = ended;
+    // Nobody can delete a system topic.
+    this.#topic = context.topics.get(TRANSACTION_OP_TOPIC)!;
+    this.queue = topicQueue(context.store, this.#topic, 0);
+  }
+
+  // Writing
+
+  /** The half message has ended: an op record will say so at the end of this turn. */
+  add(halfOffset: number): void {
+    this.#waiting.push(halfOffset);
+    if (this.#flushPending) return;
+    this.#flushPending = true;
+    queueMicrotask(this.#flushTask);
+  }
+
+  /** Writes what waits to be written. What the store does not take is tried again. */
+  flush(): void {
+    this.#flushPending = false;
+    let written = 0;
+    while (written < this.#waiting.length) {
+      const count = this.#write(written);
+      if (count === 0) break;
+      written += count;
+    }
+    this.#waiting = written === this.#waiting.length ? [] : this.#waiting.slice(written);
+    if (this.#waiting.length > 0 && !this.#closed && this.#store.failure === undefined) this.#flushLater();
+  }
+
+  #flushLater(): void {
+    this.#retry ??= this.#context.clock.schedule(RETRY_MS, () => {
+      this.#retry = undefined;
+      this.flush();
+    });
+  }
+
+  /** One record with what waits from `first` on; how much of it went in, 0 when the store did not take it. */
+  #write(first: number): number {
+    const { config, clock, stats } = this.#context;
+    const message = this.#message;
+    const begin = this.#waiting[first]!;
+    let maxHalfOffset = begin;
+    let body = `${begin},`;
+    let count = 1;
+    while (body.length < config.transactionOpMsgMaxSize && first + count < this.#waiting.length) {
+      const halfOffset = this.#waiting[first + count++]!;
+      maxHalfOffset = Math.max(maxHalfOffset, halfOffset);
+      body += `${halfOffset},`;
+    }
+    message.queue = this.queue;
+    message.bornTimestamp = clock.nowMs();
+    message.bornHost = this.#host();
+    message.storeHost = message.bornHost;
+    message.body = Buffer.from(body, "latin1");
+    message.bodyLength = message.body.length;
+    message.properties = PROPERTIES;
+    message.propertiesLength = PROPERTIES.length;
+    if (this.#store.put(message, this.#result) !== PutStatus.PUT_OK) {
+      stats.putsFailed++;
+      return 0;
+    }
+    stats.recordPut(this.#topic, 1, this.#result.sizeBytes);
+    this.#count(this.#result.queueOffset, maxHalfOffset);
+    failpoint("transaction-op-after");
+    return count;
+  }
+
+  #host(): Buffer {
+    return parseHost(this.#context.brokerAddress()) ?? encodeHost("127.0.0.1", 0)!;
+  }
+
+  /** Tries no more. */
+  close(): void {
+    this.#closed = true;
+    this.#retry?.cancel();
+    this.flush();
+  }
+
+  // Progress
+
+  #count(opOffset: number, maxHalfOffset: number): void {
+    const last = this.#runs.at(-1);
+    if (last === undefined || last.count >= RUN_OPS) {
+      this.#runs.push({ end: opOffset + 1, count: 1, maxHalfOffset });
+      return;
+    }
+    last.end = opOffset + 1;
+    last.count++;
+    last.maxHalfOffset = Math.max(last.maxHalfOffset, maxHalfOffset);
+  }
+
+  /** The op record from which on a reader needs them, when every half message before `halfOffset` is done with. */
+  doneOffset(halfOffset: number): number {
+    const runs = this.#runs;
+    let count = 0;
+    while (count < runs.length && runs[count]!.maxHalfOffset < halfOffset) count++;
+    if (count > 0) this.#doneOffset = runs[count - 1]!.end;
+    runs.splice(0, count);
+    // What comes next is counted by itself, lest a late record hold up those before it for long.
+    const last = runs.at(-1);
+    if (last !== undefined) last.count = RUN_OPS;
+    return this.#doneOffset;
+  }
+
+  // Reading
+
+  /** Reads the records from `opOffset` on, those of another life of the broker, or of another broker. */
+  load(opOffset: number, halfMaxOffset: number): void {
+    const units = new UnitBatch(BATCH_UNITS);
+    const record = new RecordView();
+    const { lookUp } = this.#store;
+    let offset = opOffset;
+    this.#doneOffset = opOffset;
+    while (lookUp.readUnits(this.queue, offset, units) > 0) {
+      for (let i = 0; i < units.count; i++, offset++) {
+        const bytes = lookUp.readRecord(units.phyOffset[i]!, record);
+        const largest = bytes === undefined ? -1 : this.#take(bytes, record, halfMaxOffset);
+        if (largest === undefined) {
+          this.#context.log.error({ opOffset: offset, phyOffset: units.phyOffset[i] }, "an op record makes no sense");
+        }
+        this.#count(offset, largest ?? -1);
+      }
+    }
+  }
+
+  /** Marks what the record names; the largest of it, or undefined when that is no op record. */
+  #take(bytes: Buffer, record: RecordView, halfMaxOffset: number): number | undefined {
+    const { topicStart, topicLength, propertiesStart, propertiesLength, bodyStart, bodyLength } = record;
+    const isOp = bytes.compare(OP_TOPIC, 0, OP_TOPIC.length, topicStart, topicStart + topicLength) === 0;
+    const hash = tagsHash(bytes, propertiesStart, propertiesStart + propertiesLength);
+    if (!isOp || hash !== REMOVE_TAG_HASH) return undefined;
+    let largest = -1;
+    let halfOffset = -1;
+    for (let at = bodyStart; at <= bodyStart + bodyLength; at++) {
+      const byte = at < bodyStart + bodyLength ? bytes[at]! : COMMA;
+      if (byte === COMMA) {
+        if (halfOffset >= 0 && halfOffset < halfMaxOffset) {
+          this.#ended.mark(halfOffset, HalfState.ENDED);
+          largest = Math.max(largest, halfOffset);
+        }
+        halfOffset = -1;
+      } else if (byte >= DIGIT_0 && byte <= DIGIT_0 + 9) {
+        halfOffset = Math.min(Math.max(halfOffset, 0) * 10 + byte - DIGIT_0, Number.MAX_SAFE_INTEGER);
+      } else {
+        halfOffset = Number.NaN;
+      }
+    }
+    return largest;
+  }
+}
