@@ -77,7 +77,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
   const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
   const transactionMetrics = new TransactionMetrics(clock, log, fileNamed("transactionMetrics"));
-  const tables = [topics, groups, offsets, requestModes, staticTopics, delayOffsets, transactionMetrics];
+  const tables = [topics, groups, offsets, requestModes, staticTopics, transactionMetrics, delayOffsets];
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logReport(log, report);

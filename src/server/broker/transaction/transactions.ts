@@ -115,7 +115,7 @@ export class Transactions {
 
   #commitOffset(topic: string, offset: number): void {
     const { offsets, brokerAddress } = this.#context;
-    if (offsets.queryOffset(TRANSACTION_GROUP, topic, 0) === offset) return;
+    if (Math.max(0, offsets.queryOffset(TRANSACTION_GROUP, topic, 0)) === offset) return;
     offsets.commitOffset(brokerAddress(), TRANSACTION_GROUP, topic, 0, offset);
   }
 
