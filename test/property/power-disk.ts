@@ -68,6 +68,11 @@ export class PowerDisk implements Disk {
     this.#changes.push(change);
   }
 
+  /** The files as a process finds them that was killed. */
+  kill(): DiskImage {
+    return new Map([...this.#names].map(([path, { content }]) => [path, Buffer.from(content)]));
+  }
+
   crash(random: Random): DiskImage {
     const names = new Map(this.#committed);
     for (const change of this.#changes.slice(0, random.integer(0, this.#changes.length + 1))) change(names);

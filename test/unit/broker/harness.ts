@@ -41,6 +41,13 @@ export class FakeClock implements Clock {
     return { cancel: () => this.#tasks.delete(entry) };
   }
 
+  /** Another clock that goes on from here, with nothing scheduled. */
+  continued(): FakeClock {
+    const clock = new FakeClock();
+    clock.#ms = this.#ms;
+    return clock;
+  }
+
   /** Runs what falls due on the way, in order, also what that schedules. */
   advance(ms: number): void {
     const endMs = this.#ms + ms;

@@ -86,10 +86,14 @@ describe("a message with a delay level", () => {
     expect(refusal.code).toBe(ResponseCode.SYSTEM_ERROR);
   });
 
-  test("is no transaction when it is tried again, and a transaction is still refused", () => {
+  test("is no transaction when it is tried again, and refused as one before", async () => {
     expect(broker.send({ TRAN_MSG: "true", DELAY: "3" }, { reconsumeTimes: 1 }).code).toBe(0);
-    expect(broker.send({ TRAN_MSG: "true", DELAY: "3" }).remark).toContain("TRAN_MSG");
-    expect(broker.send({ TRAN_MSG: "true" }, { reconsumeTimes: 1 }).remark).toContain("TRAN_MSG");
+    expect(broker.send({ TRAN_MSG: "true", DELAY: "3" })).toMatchObject({
+      code: ResponseCode.MESSAGE_ILLEGAL,
+      remark: "a message of a transaction can not be delayed",
+    });
+    await broker.settle();
+    expect(broker.messages(SCHEDULE, 2)).toHaveLength(1);
   });
 
   test("is refused in a batch, which can not wait as a whole", () => {

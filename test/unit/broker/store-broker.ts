@@ -14,6 +14,7 @@ import { ScheduleMessageService } from "#src/server/broker/schedule-message.js";
 import { SendBack } from "#src/server/broker/send-back.js";
 import { SendMessage } from "#src/server/broker/send-message.js";
 import { StoreHosts } from "#src/server/broker/store-hosts.js";
+import { TransactionService } from "#src/server/broker/transaction/transaction-service.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type Answered, FakeClock, type FakeConnection, FakeLog, TestBroker } from "./harness.js";
@@ -34,6 +35,7 @@ export class StoreBroker {
   readonly store: MessageStore;
   readonly broker: TestBroker;
   readonly schedule: ScheduleMessageService;
+  readonly transactions: TransactionService;
 
   private constructor(clock: FakeClock, log: FakeLog, disk: Disk, store: MessageStore, config: BrokerConfig) {
     this.clock = clock;
@@ -47,7 +49,9 @@ export class StoreBroker {
     store.onFlushed((position) => waiters.flushed(position));
     const hosts = new StoreHosts(() => STORE_PORT, "");
     this.schedule = new ScheduleMessageService(context, store);
-    new SendMessage(context, store, hosts, this.schedule, waiters).register(processors);
+    this.transactions = new TransactionService(context, store, this.schedule, waiters);
+    this.transactions.register(processors);
+    new SendMessage(context, store, hosts, this.schedule, this.transactions.transactions, waiters).register(processors);
     new SendBack(context, store, hosts, this.schedule, waiters).register(processors);
   }
 
@@ -131,6 +135,9 @@ export class StoreBroker {
 
   async close(): Promise<void> {
     await this.schedule.close();
+    await this.transactions.close();
+    this.broker.context.offsets.saver.close();
+    this.broker.context.transactionMetrics.saver.close();
     await this.store.close();
   }
 }

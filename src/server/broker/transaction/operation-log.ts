@@ -39,14 +39,15 @@ interface Run {
   /** Offset in the op queue behind the last of them. */
   end: number;
   count: number;
-  /** The largest offset that they name. */
-  maxHalfOffset: number;
+  /** They are needed until every half message up to this one is done with. */
+  lastHalfOffset: number;
 }
 
 export class OperationLog {
   readonly queue: QueueHandle;
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
+  readonly #halfQueue: QueueHandle;
   readonly #ended: EndedHalves;
   readonly #topic: Topic;
   readonly #message = emptyMessage();
@@ -60,9 +61,10 @@ export class OperationLog {
   readonly #runs: Run[] = [];
   #closed = false;
 
-  constructor(context: BrokerContext, store: MessageStore, ended: EndedHalves) {
+  constructor(context: BrokerContext, store: MessageStore, halfQueue: QueueHandle, ended: EndedHalves) {
     this.#context = context;
     this.#store = store;
+    this.#halfQueue = halfQueue;
     this.#ended = ended;
     // Nobody can delete a system topic.
     this.#topic = context.topics.get(TRANSACTION_OP_TOPIC)!;
@@ -103,14 +105,10 @@ export class OperationLog {
   #write(first: number): number {
     const { config, clock, stats } = this.#context;
     const message = this.#message;
-    const begin = this.#waiting[first]!;
-    let maxHalfOffset = begin;
-    let body = `${begin},`;
-    let count = 1;
-    while (body.length < config.transactionOpMsgMaxSize && first + count < this.#waiting.length) {
-      const halfOffset = this.#waiting[first + count++]!;
-      maxHalfOffset = Math.max(maxHalfOffset, halfOffset);
-      body += `${halfOffset},`;
+    let body = "";
+    let count = 0;
+    while ((count === 0 || body.length < config.transactionOpMsgMaxSize) && first + count < this.#waiting.length) {
+      body += `${this.#waiting[first + count++]},`;
     }
     message.queue = this.queue;
     message.bornTimestamp = clock.nowMs();
@@ -125,7 +123,7 @@ export class OperationLog {
       return 0;
     }
     stats.recordPut(this.#topic, 1, this.#result.sizeBytes);
-    this.#count(this.#result.queueOffset, maxHalfOffset);
+    this.#count(this.#result.queueOffset);
     failpoint("transaction-op-after");
     return count;
   }
@@ -143,22 +141,24 @@ export class OperationLog {
 
   // Progress
 
-  #count(opOffset: number, maxHalfOffset: number): void {
+  /** What it names may have been put back since, up to the end of the half queue. */
+  #count(opOffset: number): void {
     const last = this.#runs.at(-1);
+    const lastHalfOffset = this.#store.maxOffset(this.#halfQueue) - 1;
     if (last === undefined || last.count >= RUN_OPS) {
-      this.#runs.push({ end: opOffset + 1, count: 1, maxHalfOffset });
+      this.#runs.push({ end: opOffset + 1, count: 1, lastHalfOffset });
       return;
     }
     last.end = opOffset + 1;
     last.count++;
-    last.maxHalfOffset = Math.max(last.maxHalfOffset, maxHalfOffset);
+    last.lastHalfOffset = lastHalfOffset;
   }
 
   /** The op record from which on a reader needs them, when every half message before `halfOffset` is done with. */
   doneOffset(halfOffset: number): number {
     const runs = this.#runs;
     let count = 0;
-    while (count < runs.length && runs[count]!.maxHalfOffset < halfOffset) count++;
+    while (count < runs.length && runs[count]!.lastHalfOffset < halfOffset) count++;
     if (count > 0) this.#doneOffset = runs[count - 1]!.end;
     runs.splice(0, count);
     // What comes next is counted by itself, lest a late record hold up those before it for long.
@@ -170,39 +170,35 @@ export class OperationLog {
   // Reading
 
   /** Reads the records from `opOffset` on, those of another life of the broker, or of another broker. */
-  load(opOffset: number, halfMaxOffset: number): void {
+  load(opOffset: number): void {
     const units = new UnitBatch(BATCH_UNITS);
     const record = new RecordView();
     const { lookUp } = this.#store;
+    const halfMaxOffset = this.#store.maxOffset(this.#halfQueue);
     let offset = opOffset;
     this.#doneOffset = opOffset;
     while (lookUp.readUnits(this.queue, offset, units) > 0) {
       for (let i = 0; i < units.count; i++, offset++) {
         const bytes = lookUp.readRecord(units.phyOffset[i]!, record);
-        const largest = bytes === undefined ? -1 : this.#take(bytes, record, halfMaxOffset);
-        if (largest === undefined) {
+        if (bytes === undefined || !this.#take(bytes, record, halfMaxOffset)) {
           this.#context.log.error({ opOffset: offset, phyOffset: units.phyOffset[i] }, "an op record makes no sense");
         }
-        this.#count(offset, largest ?? -1);
+        this.#count(offset);
       }
     }
   }
 
-  /** Marks what the record names; the largest of it, or undefined when that is no op record. */
-  #take(bytes: Buffer, record: RecordView, halfMaxOffset: number): number | undefined {
+  /** Marks what the record names; false when it is no op record. */
+  #take(bytes: Buffer, record: RecordView, halfMaxOffset: number): boolean {
     const { topicStart, topicLength, propertiesStart, propertiesLength, bodyStart, bodyLength } = record;
     const isOp = bytes.compare(OP_TOPIC, 0, OP_TOPIC.length, topicStart, topicStart + topicLength) === 0;
     const hash = tagsHash(bytes, propertiesStart, propertiesStart + propertiesLength);
-    if (!isOp || hash !== REMOVE_TAG_HASH) return undefined;
-    let largest = -1;
+    if (!isOp || hash !== REMOVE_TAG_HASH) return false;
     let halfOffset = -1;
     for (let at = bodyStart; at <= bodyStart + bodyLength; at++) {
       const byte = at < bodyStart + bodyLength ? bytes[at]! : COMMA;
       if (byte === COMMA) {
-        if (halfOffset >= 0 && halfOffset < halfMaxOffset) {
-          this.#ended.mark(halfOffset, HalfState.ENDED);
-          largest = Math.max(largest, halfOffset);
-        }
+        if (halfOffset >= 0 && halfOffset < halfMaxOffset) this.#ended.mark(halfOffset, HalfState.ENDED);
         halfOffset = -1;
       } else if (byte >= DIGIT_0 && byte <= DIGIT_0 + 9) {
         halfOffset = Math.min(Math.max(halfOffset, 0) * 10 + byte - DIGIT_0, Number.MAX_SAFE_INTEGER);
@@ -210,6 +206,6 @@ export class OperationLog {
         halfOffset = Number.NaN;
       }
     }
-    return largest;
+    return true;
   }
 }

@@ -34,7 +34,7 @@ export class Transactions {
     // Nobody can delete a system topic.
     this.topic = context.topics.get(TRANSACTION_HALF_TOPIC)!;
     this.halfQueue = topicQueue(context.store, this.topic, 0);
-    this.operations = new OperationLog(context, store, this.#ended);
+    this.operations = new OperationLog(context, store, this.halfQueue, this.#ended);
     this.#load();
   }
 
@@ -42,7 +42,7 @@ export class Transactions {
     this.#doneOffset = this.#savedOffset(TRANSACTION_HALF_TOPIC, this.halfQueue);
     this.#ended.trim(this.#doneOffset);
     const opOffset = this.#savedOffset(TRANSACTION_OP_TOPIC, this.operations.queue);
-    this.operations.load(opOffset, this.#store.maxOffset(this.halfQueue));
+    this.operations.load(opOffset);
     const { log, store, topics } = this.#context;
     const foreign = topics.get(ROCKSDB_HALF_TOPIC);
     if (foreign !== undefined && this.#store.maxOffset(topicQueue(store, foreign, 0)) > 0) {
@@ -80,8 +80,12 @@ export class Transactions {
 
   ended(halfOffset: number, firstOffset: number, state: HalfState, realTopic: string | undefined): void {
     this.#ended.mark(halfOffset, state);
-    if (firstOffset < halfOffset) this.#ended.mark(firstOffset, state);
     this.operations.add(halfOffset);
+    if (firstOffset < halfOffset) {
+      // It may have been put back once more, which only its first offset tells.
+      this.#ended.mark(firstOffset, state);
+      this.operations.add(firstOffset);
+    }
     this.countEnd(realTopic);
   }
 

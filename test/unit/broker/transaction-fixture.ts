@@ -1,0 +1,102 @@
+/** Transactions on a broker whose store is in memory and whose clock the test moves. */
+import { decodeRecord, type MessageExt } from "#src/record/decode.js";
+import { parseMessageId } from "#src/record/message-id.js";
+import { RequestCode } from "#src/remoting/codes.js";
+import type { Fields } from "#src/remoting/types.js";
+import { type Answered, FakeConnection } from "./harness.js";
+import type { StoreBroker } from "./store-broker.js";
+
+export const HALF = "RMQ_SYS_TRANS_HALF_TOPIC";
+export const OP = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
+export const GIVEN_UP = "TRANS_CHECK_MAX_TIME_TOPIC";
+export const COMMIT = 8;
+export const ROLLBACK = 12;
+export const UNKNOWN = 0;
+export const CHECK_INTERVAL_MS = 30_000;
+
+/** What a producer keeps of a half message, to end it with. */
+export interface Half {
+  readonly commitLogOffset: number;
+  readonly tranStateTableOffset: number;
+}
+
+/** A question of the broker's: code 39. */
+export interface Question extends Half {
+  readonly fields: Fields;
+  readonly message: MessageExt;
+}
+
+/** Sends a half message of group P to topic T. */
+export function sendHalf(
+  broker: StoreBroker,
+  body = "body",
+  properties: Record<string, string> = {},
+  fields: Fields = {},
+): Half {
+  const bornTimestamp = broker.clock.nowMs();
+  const given = { TRAN_MSG: "true", PGROUP: "P", ...properties };
+  const answer = broker.send(given, { bornTimestamp, sysFlag: 4, ...fields }, body);
+  if (answer.code !== 0) throw new Error(`code ${answer.code}: ${answer.remark}`);
+  return halfOf(answer);
+}
+
+export function halfOf({ fields }: Answered): Half {
+  return {
+    commitLogOffset: parseMessageId(fields["msgId"]!)!.phyOffset,
+    tranStateTableOffset: Number(fields["queueOffset"]),
+  };
+}
+
+export function end(broker: StoreBroker, half: Half, commitOrRollback: number, fields: Fields = {}): Answered {
+  const { commitLogOffset, tranStateTableOffset } = half;
+  return broker.broker.ask(RequestCode.END_TRANSACTION, {
+    producerGroup: "P",
+    commitLogOffset,
+    tranStateTableOffset,
+    commitOrRollback,
+    fromTransactionCheck: false,
+    msgId: "M",
+    transactionId: "M",
+    ...fields,
+  });
+}
+
+/** Answers a question. */
+export function answer(broker: StoreBroker, question: Half, commitOrRollback: number): Answered {
+  return end(broker, question, commitOrRollback, { fromTransactionCheck: true });
+}
+
+/** A producer of `group`, as its heartbeat makes it known. */
+export function joinProducer(broker: StoreBroker, group = "P"): FakeConnection {
+  const connection = new FakeConnection();
+  broker.broker.context.producers.register(group, { connection, clientId: "C", language: 0, version: 0 });
+  return connection;
+}
+
+/** What the producer was asked since the last call. */
+export function questionsTo(connection: FakeConnection): Question[] {
+  const bodies = connection.pushedBodies.splice(0);
+  return connection.pushed.splice(0).map(([code, fields], i) => {
+    if (code !== RequestCode.CHECK_TRANSACTION_STATE) throw new Error(`code ${code} was pushed`);
+    return {
+      fields,
+      commitLogOffset: Number(fields["commitLogOffset"]),
+      tranStateTableOffset: Number(fields["tranStateTableOffset"]),
+      message: decodeRecord(bodies[i]!),
+    };
+  });
+}
+
+/** Has the broker look for what nobody has ended, and waits until it has. */
+export async function nextCheck(broker: StoreBroker, ms = CHECK_INTERVAL_MS): Promise<void> {
+  await broker.advance(ms);
+  // A walk goes in turns, each a timer of its own, and saves its offsets when the disk has all.
+  for (let i = 0; i < 3; i++) await broker.advance(0);
+}
+
+/** How far the group of the transactions is in the half queue and in the op queue. */
+export function progress(broker: StoreBroker): [half: number, op: number] {
+  const { offsets } = broker.broker.context;
+  const group = "CID_RMQ_SYS_TRANS";
+  return [offsets.queryOffset(group, HALF, 0), offsets.queryOffset(group, OP, 0)];
+}
