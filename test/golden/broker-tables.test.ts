@@ -65,6 +65,7 @@ describe("config files", () => {
       ["consumerOffset.json", "loaded", []],
       ["messageRequestMode.json", "loaded", []],
       ["topicQueueMapping.json", "missing", []],
+      ["transactionMetrics", "loaded", []],
       ["delayOffset.json", "loaded", []],
     ]);
     const { groups, offsets, requestModes, topics } = broker.context;

@@ -1,8 +1,11 @@
 /** Transactions on a broker whose store is in memory and whose clock the test moves. */
 import { decodeRecord, type MessageExt } from "#src/record/decode.js";
 import { parseMessageId } from "#src/record/message-id.js";
+import { encodeProperties } from "#src/record/properties.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import type { Fields } from "#src/remoting/types.js";
+import { emptyMessage, emptyPutResult } from "#src/server/broker/message-copy.js";
+import { PutStatus } from "#src/store/types.js";
 import { type Answered, FakeConnection } from "./harness.js";
 import type { StoreBroker } from "./store-broker.js";
 
@@ -99,4 +102,29 @@ export function progress(broker: StoreBroker): [half: number, op: number] {
   const { offsets } = broker.broker.context;
   const group = "CID_RMQ_SYS_TRANS";
   return [offsets.queryOffset(group, HALF, 0), offsets.queryOffset(group, OP, 0)];
+}
+
+/** A record as another broker may have left one. */
+export function putForeign(broker: StoreBroker, topic: string, properties: Record<string, string>, body: Buffer): Half {
+  const bytes = encodeProperties(Object.entries(properties));
+  const host = Buffer.from([127, 0, 0, 1, 0, 0, 0, 9]);
+  const result = emptyPutResult();
+  const message = {
+    ...emptyMessage(),
+    queue: broker.store.queue(topic, 0),
+    bornTimestamp: broker.clock.nowMs(),
+    bornHost: host,
+    storeHost: host,
+    body,
+    bodyLength: body.length,
+    properties: bytes,
+    propertiesLength: bytes.length,
+  };
+  if (broker.store.put(message, result) !== PutStatus.PUT_OK) throw new Error("not put");
+  return { commitLogOffset: result.phyOffset, tranStateTableOffset: result.queueOffset };
+}
+
+/** A half message as another broker may have left one. */
+export function putHalf(broker: StoreBroker, properties: Record<string, string>): Half {
+  return putForeign(broker, HALF, properties, Buffer.from("foreign"));
 }
