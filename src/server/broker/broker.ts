@@ -19,6 +19,7 @@ import { type BrokerContext, openBrokerContext } from "./context.js";
 import { FlushWaiters } from "./flush-waiters.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { registerTableProcessors } from "./processors.js";
+import { PopService } from "./pop/pop-service.js";
 import { PullMessage } from "./pull-message.js";
 import { advertisedHost, hostPort, Registration } from "./registration.js";
 import { registerResetOffset } from "./reset-offset.js";
@@ -49,6 +50,7 @@ export class Broker {
   readonly store: MessageStore;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
+  readonly #pop: PopService;
   readonly #schedule: ScheduleMessageService;
   readonly #registration: Registration;
   readonly #housekeeping: Housekeeping;
@@ -59,6 +61,7 @@ export class Broker {
     store: MessageStore,
     server: RemotingServer,
     pull: PullMessage,
+    pop: PopService,
     schedule: ScheduleMessageService,
     registration: Registration,
   ) {
@@ -66,10 +69,12 @@ export class Broker {
     this.store = store;
     this.#server = server;
     this.#pull = pull;
+    this.#pop = pop;
     this.#schedule = schedule;
     this.#registration = registration;
     this.#housekeeping = startHousekeeping(context);
     schedule.start();
+    pop.start();
   }
 
   /** Rejects with what keeps the store from opening or the port from being taken. */
@@ -102,6 +107,8 @@ export class Broker {
       new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
       pull.register(processors);
+      const pop = new PopService(context, store, waiters);
+      pop.register(processors);
       const server = new RemotingServer({
         host: config.bindAddress,
         port,
@@ -116,7 +123,7 @@ export class Broker {
       await server.listen();
       port = server.port;
       const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
-      const broker = new Broker(context, store, server, pull, schedule, registration);
+      const broker = new Broker(context, store, server, pull, pop, schedule, registration);
       await registration.start();
       return broker;
     } catch (error) {
@@ -143,10 +150,12 @@ export class Broker {
     await this.#registration.close();
     this.#server.quiesce();
     this.#pull.longPolling.close();
+    this.#pop.stopPolling();
     // Who waits for the disk gets its answer before the connections go.
     if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
     await this.#schedule.close();
+    this.#pop.close();
     this.#housekeeping.close();
     await this.store.close();
   }

@@ -9,6 +9,9 @@ export const SYSTEM_GROUP_PREFIX = "CID_RMQ_SYS_";
 export const AUTO_CREATE_TOPIC = "TBW102";
 export const TRANSACTION_HALF_TOPIC = "RMQ_SYS_TRANS_HALF_TOPIC";
 
+/** CometMQ's own: see pop/pop-journal.ts. Apache leaves it alone. */
+export const POP_JOURNAL_TOPIC = `${SYSTEM_TOPIC_PREFIX}COMETMQ_POP_LOG`;
+
 export const TOPIC_LENGTH_MAX = 127;
 export const RETRY_OR_DLQ_TOPIC_LENGTH_MAX = 255;
 /** A retry topic of POP is `%RETRY%GROUP_TOPIC` and must stay a file name. */
@@ -28,6 +31,7 @@ const NOT_ALLOWED_SEND: ReadonlySet<string> = new Set([
   "OFFSET_MOVED_EVENT",
   "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC",
   "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+  POP_JOURNAL_TOPIC,
 ]);
 
 /** Reserved whatever the configuration; a broker adds those named after itself. */
