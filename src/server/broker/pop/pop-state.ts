@@ -190,7 +190,7 @@ export class PopState {
     invisibleMs: number,
   ): string[] {
     const before = this.orders.get(topic, group, queueId);
-    const info = new OrderInfo(attemptId, popTime, invisibleMs, queueOffsets, this.#context.clock.nowMs());
+    const info = new OrderInfo(attemptId, popTime, invisibleMs, [...queueOffsets], this.#context.clock.nowMs());
     if (before !== undefined) info.continue(before);
     this.orders.set(topic, group, queueId, info);
     this.#journalOrder(group, topic, queueId, info);
