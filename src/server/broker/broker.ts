@@ -109,6 +109,7 @@ export class Broker {
       pull.register(processors);
       const pop = new PopService(context, store, waiters);
       pop.register(processors);
+      pop.recover();
       const server = new RemotingServer({
         host: config.bindAddress,
         port,

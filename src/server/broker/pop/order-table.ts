@@ -65,6 +65,10 @@ export class OrderTable {
     entryOf(this.#entries, `${topic}@${group}`, () => new Map<number, OrderInfo>()).set(queueId, info);
   }
 
+  get isEmpty(): boolean {
+    return this.#entries.size === 0;
+  }
+
   get(topic: string, group: string, queueId: number): OrderInfo | undefined {
     return this.#entries.get(`${topic}@${group}`)?.get(queueId);
   }

@@ -6,6 +6,8 @@
  * Apache knows no such topic and leaves it alone. It finds the committed offsets, which never pass a message that is
  * neither acknowledged nor in a retry topic, and gives out again what lies behind them.
  */
+import { encodeProperties } from "../../../record/properties.js";
+import { PropertyName } from "../../../record/property-names.js";
 import { toFastjson } from "../../../remoting/fastjson.js";
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../../store/types.js";
@@ -15,25 +17,32 @@ import { JournalKind, JournalWriter } from "./journal-record.js";
 import type { Lease, LeaseQueue } from "./leases.js";
 import type { OrderInfo } from "./order-info.js";
 
+/** Tells snapshots from other records in the queue's entries. */
+export const SNAPSHOT_TAG = "snapshot";
+const SNAPSHOT_PROPERTIES = encodeProperties([[PropertyName.TAGS, SNAPSHOT_TAG]]);
+
 const NO_HOST = Buffer.from([127, 0, 0, 1, 0, 0, 0, 0]);
 
 export class PopJournal {
-  readonly queue: QueueHandle;
+  readonly handle: QueueHandle;
   /** Where the last record ends: durable when the store's flushed position has reached it. */
   position = 0;
   /** Records since the last snapshot. */
   recordCount = 0;
+  onRecord: () => void = () => {};
   readonly #store: MessageStore;
   readonly #nowMs: () => number;
   readonly #writer = new JournalWriter();
   readonly #message = emptyMessage();
   readonly #result = emptyPutResult();
+  #nextOffset: number;
 
   constructor(store: MessageStore, nowMs: () => number) {
     this.#store = store;
     this.#nowMs = nowMs;
-    this.queue = store.queue(POP_JOURNAL_TOPIC, 0);
-    this.#message.queue = this.queue;
+    this.handle = store.queue(POP_JOURNAL_TOPIC, 0);
+    this.#nextOffset = store.maxOffset(this.handle);
+    this.#message.queue = this.handle;
     this.#message.bornHost = NO_HOST;
     this.#message.storeHost = NO_HOST;
   }
@@ -85,6 +94,37 @@ export class PopJournal {
     return this.#put();
   }
 
+  // Snapshots
+
+  get isEmpty(): boolean {
+    return this.#nextOffset === 0;
+  }
+
+  /** Where the next record will stand in the journal's queue. */
+  begin(): number {
+    return this.#nextOffset;
+  }
+
+  queue(queue: LeaseQueue, committedOffset: number, leases: readonly Lease[]): PutStatus {
+    const writer = this.#begin(JournalKind.QUEUE, queue);
+    writer.double(queue.popOffset).double(committedOffset).int32(leases.length);
+    for (const lease of leases) writer.double(lease.queueOffset).double(lease.popTime).double(lease.invisibleMs);
+    return this.#put();
+  }
+
+  snapshot(first: number, isClean: boolean): PutStatus {
+    this.#writer
+      .begin(JournalKind.SNAPSHOT, "", "", 0)
+      .double(first)
+      .int32(isClean ? 1 : 0);
+    this.#message.properties = SNAPSHOT_PROPERTIES;
+    this.#message.propertiesLength = SNAPSHOT_PROPERTIES.length;
+    const status = this.#put();
+    this.#message.propertiesLength = 0;
+    if (status === PutStatus.PUT_OK) this.recordCount = 0;
+    return status;
+  }
+
   #begin(kind: number, { group, topic, queueId }: LeaseQueue): JournalWriter {
     return this.#writer.begin(kind, group, topic, queueId);
   }
@@ -97,7 +137,9 @@ export class PopJournal {
     const status = this.#store.put(message, this.#result);
     if (status !== PutStatus.PUT_OK) return status;
     this.position = this.#result.phyOffset + this.#result.sizeBytes;
+    this.#nextOffset = this.#result.queueOffset + 1;
     this.recordCount++;
+    this.onRecord();
     return status;
   }
 }

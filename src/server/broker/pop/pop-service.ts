@@ -3,15 +3,16 @@
  * before the broker serves anybody, `start` when it does.
  */
 import { join } from "node:path";
+import type { Timer } from "../../../base/clock.js";
 import { RequestCode, ResponseCode } from "../../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
+import { PutStatus } from "../../../store/types.js";
 import { type Answer, answerOf, failure } from "../../answer.js";
-import type { BrokerContext } from "../context.js";
+import { type BrokerContext, logLoadReport } from "../context.js";
 import type { FlushWaiters } from "../flush-waiters.js";
 import { JsonConfigFile } from "../json-config-file.js";
 import { putRefusal } from "../put-remark.js";
-import { PutStatus } from "../../../store/types.js";
 import { serve } from "../serve.js";
 import { ackMessage, batchAckMessage } from "./ack-message.js";
 import { changeInvisibleTime } from "./change-invisible-time.js";
@@ -23,6 +24,8 @@ import { PopFilters } from "./pop-filter.js";
 import { PopJournal } from "./pop-journal.js";
 import { PopMessage } from "./pop-message.js";
 import { PopPolling } from "./pop-polling.js";
+import { PopRecovery } from "./pop-recovery.js";
+import { PopSnapshots } from "./pop-snapshot.js";
 import { PopState } from "./pop-state.js";
 import { ownQueues, queryAssignment, type TopicQueues } from "./query-assignment.js";
 import { Revive } from "./revive.js";
@@ -39,6 +42,8 @@ export class PopService {
   readonly #popPolling: PopPolling;
   readonly #notificationPolling: PopPolling;
   readonly #revive: Revive;
+  readonly #snapshots: PopSnapshots;
+  #saveTimer: Timer | undefined;
 
   constructor(context: BrokerContext, store: MessageStore, waiters: FlushWaiters) {
     const { clock, config, log, offsets } = context;
@@ -57,6 +62,7 @@ export class PopService {
     };
     this.#alarms = new OrderAlarms(clock, wake);
     this.#revive = new Revive(context, store, this.state);
+    this.#snapshots = new PopSnapshots(context, this.state);
     this.state.onLease = () => this.#revive.schedule();
     this.state.onLock = (topic, group, queueId, freeAtMs) => {
       // Whoever waits may go on at once, or is tried again when the lock ends.
@@ -132,8 +138,31 @@ export class PopService {
     });
   }
 
+  /** Takes up what was leased when the broker stopped, however it stopped. Before anybody is served. */
+  recover(): void {
+    const report = this.#orders.load();
+    if (report !== undefined) logLoadReport(this.#context.log, report);
+    const { recordCount } = new PopRecovery(this.#context, this.#store, this.state).run();
+    for (const { topic, group, queueId, info } of this.#orders.all()) {
+      this.state.onLock(topic, group, queueId, info.freeAtMs());
+    }
+    // From now on a stop is no proper one until it is.
+    if (recordCount > 0) this.#snapshots.write(false);
+  }
+
   start(): void {
     this.#revive.start();
+    this.#snapshots.start();
+    this.#saveOrders();
+  }
+
+  #saveOrders(): void {
+    const { clock, config } = this.#context;
+    this.#saveTimer = clock.schedule(config.flushConsumerOffsetInterval, () => {
+      this.#orders.scan();
+      this.#orders.saver.saveIfDirty();
+      this.#saveOrders();
+    });
   }
 
   /** Those who wait are answered; to be called while their connections are there. */
@@ -143,8 +172,10 @@ export class PopService {
   }
 
   close(): void {
+    this.#saveTimer?.cancel();
     this.#revive.close();
     this.#alarms.close();
+    this.#snapshots.close();
     this.#orders.saver.close();
   }
 }

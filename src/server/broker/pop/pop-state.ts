@@ -2,7 +2,7 @@
  * The state of all pop consumption and every change of it: leases, ordered pops, the offsets that follow from them, and
  * the journal that has each change before its client hears of it. Requests are read and answered elsewhere.
  */
-import { type PutStatus, PutStatus as Put, type QueueHandle } from "../../../store/types.js";
+import { PutStatus as Put, type PutStatus, type QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { isRetryTopic } from "../names.js";
 import { type LeaseQueue, LeaseTable } from "./leases.js";
