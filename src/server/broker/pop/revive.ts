@@ -123,6 +123,9 @@ export class Revive {
     const isDead = reconsumeTimes + 1 > group.retryMaxTimes;
     const target = isDead ? deadLetterTopic(this.#context, group.name) : this.#retryTopic(queue.topic, group, origin);
     if (!(target instanceof Topic)) return this.#fail(lease, "its retry or dead letter topic can not be made");
+    // A topic that a kill made unknown would be read by nobody.
+    const { saver } = this.#context.topics;
+    if (saver.saveIfDirty() !== undefined) return this.#fail(lease, "its retry or dead letter topic can not be saved");
     copyMessage(record, this.#record, message);
     message.reconsumeTimes = reconsumeTimes + 1;
     const isSpread = this.#context.config.useSeparateRetryQueue && queue.queueId < target.writeQueueNums;
