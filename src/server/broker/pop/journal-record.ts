@@ -11,6 +11,7 @@
  *   ORDERED     committedOffset  json u32+utf8                         an ordered pop, as consumerOrderInfo.json has it
  *   UNORDERED   -                                                      no ordered pop any more
  *   FORGOTTEN   -                                                      topic or group, whichever is not empty, is gone
+ *   EARLY       offset popTime untilMs                                 see early-acks.ts
  *   QUEUE       popOffset committedOffset  count u32  (offset popTime invisibleMs)*   of a snapshot
  *   SNAPSHOT    first isClean                                          of a snapshot: the last; it begins at entry `first`
  */
@@ -26,6 +27,7 @@ export const JournalKind = {
   FORGOTTEN: 7,
   QUEUE: 8,
   SNAPSHOT: 9,
+  EARLY: 10,
 } as const;
 
 /** Writes one record after the other into a buffer that it keeps. */

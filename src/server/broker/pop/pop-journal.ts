@@ -13,6 +13,7 @@ import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../../store/types.js";
 import { emptyMessage, emptyPutResult } from "../message-copy.js";
 import { POP_JOURNAL_TOPIC } from "../names.js";
+import type { EarlyAck } from "./early-acks.js";
 import { JournalKind, JournalWriter } from "./journal-record.js";
 import type { Lease, LeaseQueue } from "./leases.js";
 import type { OrderInfo } from "./order-info.js";
@@ -81,6 +82,11 @@ export class PopJournal {
 
   unordered(group: string, topic: string, queueId: number): PutStatus {
     this.#writer.begin(JournalKind.UNORDERED, group, topic, queueId);
+    return this.#put();
+  }
+
+  early({ group, topic, queueId, queueOffset, popTime, untilMs }: EarlyAck): PutStatus {
+    this.#writer.begin(JournalKind.EARLY, group, topic, queueId).double(queueOffset).double(popTime).double(untilMs);
     return this.#put();
   }
 

@@ -153,6 +153,11 @@ export class PopRecovery {
         if (!wasClean && topic !== "") orders.removeTopic(topic);
         if (!wasClean && group !== "") orders.removeGroup(group);
         break;
+      case JournalKind.EARLY: {
+        const [queueOffset, popTime, untilMs] = [reader.double(), reader.double(), reader.double()];
+        this.#state.early.restore({ group, topic, queueId, queueOffset, popTime, untilMs });
+        break;
+      }
       case JournalKind.QUEUE:
         this.#applyQueue(reader);
         break;

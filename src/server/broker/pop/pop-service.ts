@@ -15,6 +15,7 @@ import { JsonConfigFile } from "../json-config-file.js";
 import { putRefusal } from "../put-remark.js";
 import { serve } from "../serve.js";
 import { ackMessage, batchAckMessage } from "./ack-message.js";
+import { ApacheCheckpoints } from "./apache-checkpoints.js";
 import { changeInvisibleTime } from "./change-invisible-time.js";
 import { NotificationProcessor } from "./notification.js";
 import { OrderAlarms } from "./order-alarms.js";
@@ -43,6 +44,7 @@ export class PopService {
   readonly #notificationPolling: PopPolling;
   readonly #revive: Revive;
   readonly #snapshots: PopSnapshots;
+  readonly #checkpoints: ApacheCheckpoints;
   #saveTimer: Timer | undefined;
 
   constructor(context: BrokerContext, store: MessageStore, waiters: FlushWaiters) {
@@ -62,6 +64,7 @@ export class PopService {
     };
     this.#alarms = new OrderAlarms(clock, wake);
     this.#revive = new Revive(context, store, this.state);
+    this.#checkpoints = new ApacheCheckpoints(context, store, this.state);
     this.#snapshots = new PopSnapshots(context, this.state);
     this.state.onLease = () => this.#revive.schedule();
     this.state.onLock = (topic, group, queueId, freeAtMs) => {
@@ -152,6 +155,7 @@ export class PopService {
 
   start(): void {
     this.#revive.start();
+    this.#checkpoints.start();
     this.#snapshots.start();
     this.#saveOrders();
   }
@@ -173,6 +177,7 @@ export class PopService {
 
   close(): void {
     this.#saveTimer?.cancel();
+    this.#checkpoints.close();
     this.#revive.close();
     this.#alarms.close();
     this.#snapshots.close();

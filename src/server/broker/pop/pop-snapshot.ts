@@ -65,6 +65,10 @@ export class PopSnapshots {
       const status = journal.ordered(group, topic, queueId, offsets.queryOffset(group, topic, queueId), info);
       if (status !== PutStatus.PUT_OK) return this.#failed(status);
     }
+    for (const early of this.#state.early.values(this.#clock.nowMs())) {
+      const status = journal.early(early);
+      if (status !== PutStatus.PUT_OK) return this.#failed(status);
+    }
     const status = journal.snapshot(first, isClean);
     return status === PutStatus.PUT_OK || this.#failed(status);
   }

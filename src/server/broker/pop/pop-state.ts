@@ -5,6 +5,7 @@
 import { PutStatus as Put, type PutStatus, type QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { isRetryTopic } from "../names.js";
+import { EarlyAcks } from "./early-acks.js";
 import { type LeaseQueue, LeaseTable } from "./leases.js";
 import { OrderInfo } from "./order-info.js";
 import type { OrderTable } from "./order-table.js";
@@ -39,7 +40,9 @@ export class PopState {
   readonly leases = new LeaseTable();
   readonly orders: OrderTable;
   readonly journal: PopJournal;
+  readonly early = new EarlyAcks();
   readonly #context: BrokerContext;
+  readonly #startedMs: number;
   /** A lease has begun or changed. */
   onLease: () => void = () => {};
   /** A lock of an ordered pop ends then, by wall time, or has ended. */
@@ -47,6 +50,7 @@ export class PopState {
 
   constructor(context: BrokerContext, orders: OrderTable, journal: PopJournal) {
     this.#context = context;
+    this.#startedMs = context.clock.nowMs();
     this.orders = orders;
     this.journal = journal;
   }
@@ -128,7 +132,11 @@ export class PopState {
     const queue = this.leases.find(handle.group, handle.topic, handle.queueId);
     const lease = queue?.leases.get(handle.queueOffset);
     if (queue === undefined || lease === undefined || lease.popTime !== handle.popTime) {
-      return this.#unleased(handle, queue);
+      const outcome = this.#unleased(handle, queue);
+      // Apache may have given it out: then its checkpoint is still to come.
+      const isForeign = outcome === "nothing" && handle.popTime < this.#startedMs;
+      const kept = isForeign ? this.#keepEarly(handle) : Put.PUT_OK;
+      return kept === Put.PUT_OK ? outcome : { failed: kept };
     }
     const status = this.journal.settled(queue, [handle.queueOffset]);
     if (status !== Put.PUT_OK) return { failed: status };
@@ -253,6 +261,44 @@ export class PopState {
     if (this.orders.get(topic, group, queueId) === undefined) return;
     this.orders.clear(topic, group, queueId);
     this.journal.unordered(group, topic, queueId);
+  }
+
+  // What an Apache broker has given out
+
+  /** Makes leases of a checkpoint: they hold until `untilMs` at least. */
+  adopt(pop: Omit<Handle, "queueOffset">, queueOffsets: readonly number[], untilMs: number): void {
+    const { offsets, log } = this.#context;
+    const { group, topic, queueId, popTime, invisibleMs } = pop;
+    const open = queueOffsets.filter((queueOffset) => !this.early.take({ ...pop, queueOffset }));
+    const committed = offsets.queryOffset(group, topic, queueId);
+    const queue = this.leases.add(group, topic, queueId, Math.max(0, committed));
+    // What the group has yet to pop comes to it anyway, and what was popped here has a newer handle.
+    const wanted = open.filter((offset) => offset < queue.popOffset && !queue.leases.has(offset));
+    if (wanted.length === 0) return;
+    const leases = wanted.map((offset) => this.leases.lease(queue, offset, popTime, invisibleMs));
+    queue.sort();
+    for (const lease of leases) this.leases.postpone(lease, Math.max(lease.deadlineMs, untilMs));
+    this.journal.leased(queue, leases);
+    log.info({ group, topic, queueId, queueOffsets: wanted }, "leases of an Apache broker taken over");
+    this.onLease();
+  }
+
+  /** An acknowledgement that Apache has written; where its checkpoint is yet to come it is kept for it. */
+  settleAdopted(handle: Handle): void {
+    const queue = this.leases.find(handle.group, handle.topic, handle.queueId);
+    const lease = queue?.leases.get(handle.queueOffset);
+    if (queue === undefined || lease?.popTime !== handle.popTime) {
+      this.#keepEarly(handle);
+      return;
+    }
+    this.journal.settled(queue, [handle.queueOffset]);
+    this.leases.settle(lease);
+    this.commit(queue, "ApacheCheckpoints");
+  }
+
+  #keepEarly(handle: Handle): PutStatus {
+    const early = this.early.add(handle, this.#context.clock.nowMs());
+    return early === undefined ? Put.PUT_OK : this.journal.early(early);
   }
 
   // What goes

@@ -112,8 +112,17 @@ export class Revive {
     const handle = topicQueue(store, topic, queue.queueId);
     const { lookUp } = this.#store;
     const record = lookUp.readRecord(lookUp.phyOffsetOf(handle, queueOffset), this.#record);
-    if (record === undefined) return this.#drop(lease, "it can not be read, or is gone with its segment of the log");
+    // Whatever lies there now, only the message that was popped is given out.
+    if (record === undefined || !this.#isOf(topic, queue.queueId, record)) {
+      return this.#drop(lease, "it can not be read, or is gone with its segment of the log");
+    }
     return this.#put(lease, group, origin, record);
+  }
+
+  #isOf(topic: Topic, queueId: number, record: Buffer): boolean {
+    const { topicStart, topicLength } = this.#record;
+    if (this.#record.queueId !== queueId || topicLength !== topic.nameBytes.length) return false;
+    return record.compare(topic.nameBytes, 0, topicLength, topicStart, topicStart + topicLength) === 0;
   }
 
   #put(lease: Lease, group: SubscriptionGroup, origin: string, record: Buffer): Fate {
