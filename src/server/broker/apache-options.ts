@@ -28,28 +28,28 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     enableFastChannelEventProcess enableLagAndDlqMetrics enableLmq enableLmqStats
     enableLogConsumeQueueRepeatedlyBuildWhenRecover enableMessageStoreMetrics enableMultiDispatch
     enableNetWorkFlowControl enableNotifyAfterPopOrderLockRelease enableNotifyBeforePopCalculateLag
-    enablePopBatchAck enablePopBufferMerge enablePopLog enablePopMessageThreshold enablePopMetrics
-    enableReconnectForGoAway enableRemoteEscape enableRemotingMetrics enableRequestMetrics enableRetryTopicV2
+    enablePopBatchAck enablePopBufferMerge enablePopLog enablePopMetrics
+    enableReconnectForGoAway enableRemoteEscape enableRemotingMetrics enableRequestMetrics
     enableRocksDBLog enableRunningFlagsInFlush enableScheduleAsyncDeliver enableScheduleMessageStats
     enableShutdownGracefully enableSingleTopicRegister enableSkipLongAwaitingAck enableSlaveActingMaster
     enableSplitRegistration enableStatsMetrics enableTransactionMetrics estimateAccumulation
     fastFailIfNoBufferInStorePool fetchControllerAddrByDnsLookup fetchNamesrvAddrByAddressServer
     fetchNameSrvAddrByDnsLookup filterSupportRetry flushCommitLogTimed forceRegister forceVerifyPropCRC
     haFlowControlEnable highSpeedMode indexFileReadEnable indexFileWriteEnable indexRocksDBEnable
-    initPopOffsetByCheckMsgInMem isBrokerContainer isInBrokerContainer isolateLogEnable isScanAvailableNameSrv
+    isBrokerContainer isInBrokerContainer isolateLogEnable isScanAvailableNameSrv
     lockInStrictMode mappedFileSwapEnable messageIndexSafe metricsInDelta migrateAuthFromV1Enabled
     offsetCheckInSlave popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
-    popConsumerKVServiceLog popResponseReturnActualRetryTopic printChannelGroups priorityOrderAsc
+    popConsumerKVServiceLog printChannelGroups
     putConsumeQueueDataByFileChannel readUnCommitted realTimeNotifyConsumerChange realTimePersistRocksDBConfig
-    recallMessageEnable recheckReputOffsetFromCq recoverConcurrently retrieveMessageFromPopRetryTopicV1
-    rocksdbCQDoubleWriteEnable searchBcqByCacheEnable serverLoadBalancerEnable serverNettyWorkerGroupEnable
+    recallMessageEnable recheckReputOffsetFromCq recoverConcurrently
+    rocksdbCQDoubleWriteEnable searchBcqByCacheEnable serverNettyWorkerGroupEnable
     serverPooledByteBufAllocatorEnable skipPreOnline skipWhenCKRePutReachMaxTimes slaveReadEnable
     storeReplyMessageEnable syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics
     timerEnableDisruptor timerEnableRetryUntilSuccess timerInterceptDelayLevel timerRecallToTimelineEnable
     timerRecallToTimeWheelEnable timerRocksDBEnable timerRocksDBStopScan timerSkipUnknownError timerStopDequeue
     timerStopEnqueue timerWarmEnable timerWheelSnapshotFlush transferMsgByHeap transientStorePoolEnable
     transRocksDBEnable transWriteOriginTransHalfEnable useABSLock useEpollNativeSelector usePIDColdCtrStrategy
-    useReentrantLockWhenPutMessage useSeparateRetryQueue useSingleRocksDBForAllConfigs useStaticSubscription
+    useReentrantLockWhenPutMessage useSingleRocksDBForAllConfigs useStaticSubscription
     wakeCommitWhenPutMessage wakeFlushWhenPutMessage warmMapedFileEnable writeWithoutMmap
     `),
   ],
@@ -70,7 +70,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     compactionCqMappedFileSize compactionMappedFileSize compactionScheduleInternal compactionThreadNum
     connectTimeoutMillis consumerFallbehindThreshold consumerManagerThreadPoolQueueCapacity
     consumerManageThreadPoolNums controllerHeartBeatTimeoutMills correctLogicMinOffsetForceInterval
-    correctLogicMinOffsetSleepInterval defaultPopShareQueueNum deleteCommitLogFilesInterval
+    correctLogicMinOffsetSleepInterval deleteCommitLogFilesInterval
     deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly disappearTimeAfterStart
     dispatchCqCacheNum dispatchCqThreads endTransactionPoolQueueCapacity endTransactionThreadPoolNums
     expectConsumerNumUseFilter fetchNamesrvAddrInterval filterDataCleanTimeSpan flushCommitLogLeastPages
@@ -84,14 +84,14 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog mapperFileSizeBatchConsumeQueue
     maxAsyncPutMessageRequests maxBatchDeleteFilesNum maxChecksumRange maxConsumeQueueScan
     maxErrorRateOfBloomFilter maxHaTransferByteInSecond maxLmqConsumeQueueNum maxMsgsNumBatch maxOffsetMapSize
-    maxPopPollingSize maxReconnectIntervalTimeSeconds maxRecoveryCommitlogFiles maxRocksDBIndexQueryDays
+    maxReconnectIntervalTimeSeconds maxRecoveryCommitlogFiles maxRocksDBIndexQueryDays
     maxSlaveResendLength maxStatsIdleTimeInMinutes maxTopicLength maxTransferBytesOnMessageInDisk
     maxTransferCountOnMessageInDisk memTableFlushIntervalMs metricGrpcExporterIntervalInMills
     metricGrpcExporterTimeOutInMills metricLoggingExporterIntervalInMills metricsOtelCardinalityLimit
     metricsPromExporterPort minInSyncReplicas osPageCacheBusyTimeOutMills popCkMaxBufferSize
-    popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut popFromRetryProbability
-    popFromRetryProbabilityForPriority popInflightMessageThreshold popLongPollingForceNotifyInterval
-    popPollingMapExpireTimeSeconds popPollingMapSize popPollingSize popReviveConcurrency
+    popCkOffsetMaxQueueSize popCkStayBufferTime popCkStayBufferTimeOut
+    popLongPollingForceNotifyInterval
+    popPollingMapExpireTimeSeconds popPollingMapSize popReviveConcurrency
     popReviveMaxAttemptTimes popReviveMaxReturnSizePerRead printChannelGroupsMinNum
     processReplyMessageThreadPoolNums pullBatchMaxMessageCount pullMessageThreadPoolNums
     pullThreadPoolQueueCapacity putMessageFutureThreadPoolNums putMessageTimeout putMsgIndexHightWater
@@ -130,7 +130,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     authenticationWhitelist authorizationMetadataProvider authorizationProvider authorizationStrategy
     authorizationWhitelist bottomMostCompressionTypeForConsumeQueueStore brokerConfigPath brokerRole clusterName
     combineAssignOffsetCQType combineCQLoadingCQTypes combineCQPreferCQType configManagerVersion configName
-    controllerAddr defaultMessageRequestMode dLegerGroup dLegerPeers dLegerSelfId haMasterAddress
+    controllerAddr dLegerGroup dLegerPeers dLegerSelfId haMasterAddress
     initAuthenticationUser innerClientAuthenticationCredentials messageStorePlugIn metricsExporterType
     metricsGrpcExporterHeader metricsGrpcExporterTarget metricsLabel metricsPromExporterHost preferredLeaderId
     readOnlyCommitLogStorePaths rocketmqHome rocksdbCompressionType socksProxyConfig storePathBrokerIdentity

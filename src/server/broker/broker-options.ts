@@ -139,6 +139,23 @@ export const OPTIONS = {
   defaultQueryMaxNum: integer(32, 1, 1024, RUNTIME),
   serverChannelMaxIdleTimeSeconds: integer(120, 0, INT_MAX),
 
+  // Pop
+  popPollingSize: integer(1024, 1, INT_MAX, RUNTIME),
+  maxPopPollingSize: integer(100_000, 1, INT_MAX, RUNTIME),
+  enableRetryTopicV2: flag(false, RUNTIME),
+  retrieveMessageFromPopRetryTopicV1: flag(true, RUNTIME),
+  useSeparateRetryQueue: flag(false, RUNTIME),
+  popResponseReturnActualRetryTopic: flag(false, RUNTIME),
+  popFromRetryProbability: integer(20, 0, 100, RUNTIME),
+  popFromRetryProbabilityForPriority: integer(0, 0, 100, RUNTIME),
+  priorityOrderAsc: flag(true, RUNTIME),
+  initPopOffsetByCheckMsgInMem: flag(true, RUNTIME),
+  enablePopMessageThreshold: flag(false, RUNTIME),
+  popInflightMessageThreshold: integer(10_000, 1, INT_MAX, RUNTIME),
+  serverLoadBalancerEnable: flag(true, RUNTIME),
+  defaultMessageRequestMode: oneOf<"PULL" | "POP">("PULL", "POP"),
+  defaultPopShareQueueNum: integer(-1, -1, INT_MAX, RUNTIME),
+
   // Name servers
   registerNameServerPeriod: integer(30_000, 10, INT_MAX),
   registerBrokerTimeoutMills: integer(24_000, 10, INT_MAX),
@@ -195,6 +212,10 @@ export const OPTIONS = {
   topicCountMax: integer(100_000, 64, 10_000_000, RUNTIME),
   groupCountMax: integer(100_000, 64, 10_000_000, RUNTIME),
   topicQueueCountMax: integer(4096, 1, 65536, RUNTIME),
+  /** Messages that are popped and not acknowledged, on the whole broker: some 200 bytes each. */
+  popLeaseCountMax: integer(1_000_000, 1, 100_000_000, RUNTIME),
+  /** Milliseconds: a year. */
+  popInvisibleTimeMax: integer(31_536_000_000, 1, Number.MAX_SAFE_INTEGER, RUNTIME),
 } as const satisfies Record<string, Option<string> | Option<number> | Option<boolean>>;
 
 export type OptionName = keyof typeof OPTIONS;

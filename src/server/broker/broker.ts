@@ -19,6 +19,7 @@ import { type BrokerContext, openBrokerContext } from "./context.js";
 import { FlushWaiters } from "./flush-waiters.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { registerTableProcessors } from "./processors.js";
+import { PopService } from "./pop/pop-service.js";
 import { PullMessage } from "./pull-message.js";
 import { advertisedHost, hostPort, Registration } from "./registration.js";
 import { registerResetOffset } from "./reset-offset.js";
@@ -45,13 +46,20 @@ export interface BrokerOptions {
   readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
 
+/** What works by itself beside the requests, from the time when the broker serves until it has answered the last one. */
+interface BrokerService {
+  start(): void;
+  /** Answers those who wait: the broker is closing. */
+  quiesce?(): void;
+  close(): Promise<void> | void;
+}
+
 export class Broker {
   readonly context: BrokerContext;
   readonly store: MessageStore;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
-  readonly #schedule: ScheduleMessageService;
-  readonly #transactions: TransactionService;
+  readonly #services: readonly BrokerService[];
   readonly #registration: Registration;
   readonly #housekeeping: Housekeeping;
   #closing: Promise<void> | undefined;
@@ -61,20 +69,17 @@ export class Broker {
     store: MessageStore,
     server: RemotingServer,
     pull: PullMessage,
-    schedule: ScheduleMessageService,
-    transactions: TransactionService,
+    services: readonly BrokerService[],
     registration: Registration,
   ) {
     this.context = context;
     this.store = store;
     this.#server = server;
     this.#pull = pull;
-    this.#schedule = schedule;
-    this.#transactions = transactions;
+    this.#services = services;
     this.#registration = registration;
     this.#housekeeping = startHousekeeping(context);
-    schedule.start();
-    transactions.start();
+    for (const service of services) service.start();
   }
 
   /** Rejects with what keeps the store from opening or the port from being taken. */
@@ -109,6 +114,9 @@ export class Broker {
       new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
       pull.register(processors);
+      const pop = new PopService(context, store, waiters);
+      pop.register(processors);
+      pop.recover();
       const server = new RemotingServer({
         host: config.bindAddress,
         port,
@@ -123,7 +131,8 @@ export class Broker {
       await server.listen();
       port = server.port;
       const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
-      const broker = new Broker(context, store, server, pull, schedule, transactions, registration);
+      const services: BrokerService[] = [schedule, transactions, pop];
+      const broker = new Broker(context, store, server, pull, services, registration);
       await registration.start();
       return broker;
     } catch (error) {
@@ -150,11 +159,11 @@ export class Broker {
     await this.#registration.close();
     this.#server.quiesce();
     this.#pull.longPolling.close();
+    for (const service of this.#services) service.quiesce?.();
     // Who waits for the disk gets its answer before the connections go.
     if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
-    await this.#schedule.close();
-    await this.#transactions.close();
+    for (const service of this.#services) await service.close();
     this.#housekeeping.close();
     await this.store.close();
   }

@@ -30,6 +30,14 @@ class TopicOffsets {
   readonly restart = new Set<number>();
 }
 
+/** Who keeps more of a group's reading than this table does. */
+export interface OffsetListener {
+  /** An administrator sends the group to `offset`. */
+  reset?(group: string, topic: string, queueId: number, offset: number): void;
+  topicGone?(topic: string): void;
+  groupGone?(group: string): void;
+}
+
 export interface ConsumerOffsetTableOptions {
   readonly config: BrokerConfig;
   readonly clock: Clock;
@@ -39,6 +47,7 @@ export interface ConsumerOffsetTableOptions {
 
 export class ConsumerOffsetTable {
   readonly saver: ConfigSaver;
+  readonly listeners: OffsetListener[] = [];
   dataVersion: DataVersion;
   /** Group to topic. No inner map is empty. */
   readonly #groups = new Map<string, Map<string, TopicOffsets>>();
@@ -139,6 +148,7 @@ export class ConsumerOffsetTable {
     offsets.committed.set(queueId, offset);
     this.#nextVersion();
     this.saver.markDirty();
+    for (const listener of this.listeners) listener.reset?.(group, topic, queueId, offset);
   }
 
   /** Whether commits do not count, for the group is to be sent elsewhere. */
@@ -214,6 +224,7 @@ export class ConsumerOffsetTable {
   removeGroup(group: string): boolean {
     const removed = this.#groups.delete(group);
     if (removed) this.saver.markDirty();
+    for (const listener of this.listeners) listener.groupGone?.(group);
     return removed;
   }
 
@@ -225,6 +236,7 @@ export class ConsumerOffsetTable {
       if (topics.size === 0) this.#groups.delete(group);
     }
     if (removed) this.saver.markDirty();
+    for (const listener of this.listeners) listener.topicGone?.(topic);
     return removed;
   }
 

@@ -80,7 +80,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const tables = [topics, groups, offsets, requestModes, staticTopics, transactionMetrics, delayOffsets];
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
-  for (const report of reports) logReport(log, report);
+  for (const report of reports) logLoadReport(log, report);
   const consumers = new ConsumerTable(config, clock, log);
   consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) });
   const context: BrokerContext = {
@@ -106,7 +106,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   return { context, reports };
 }
 
-function logReport(log: Logger, report: LoadReport): void {
+export function logLoadReport(log: Logger, report: LoadReport): void {
   const fields = { ...report };
   if (report.outcome === "lost") log.error(fields, "a configuration file can not be read, its table has the defaults");
   else if (report.outcome === "recovered") log.warn(fields, "a configuration file was recovered from its backup");

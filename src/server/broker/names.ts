@@ -13,6 +13,9 @@ export const TRANSACTION_CHECK_MAX_TOPIC = "TRANS_CHECK_MAX_TIME_TOPIC";
 /** Half messages of Apache's broker with transRocksDBEnable, whose state lies in a RocksDB that is not read here. */
 export const ROCKSDB_HALF_TOPIC = "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC";
 
+/** CometMQ's own: see pop/pop-journal.ts. Apache leaves it alone. */
+export const POP_JOURNAL_TOPIC = `${SYSTEM_TOPIC_PREFIX}COMETMQ_POP_LOG`;
+
 export const TOPIC_LENGTH_MAX = 127;
 export const RETRY_OR_DLQ_TOPIC_LENGTH_MAX = 255;
 /** A retry topic of POP is `%RETRY%GROUP_TOPIC` and must stay a file name. */
@@ -32,6 +35,7 @@ const NOT_ALLOWED_SEND: ReadonlySet<string> = new Set([
   "OFFSET_MOVED_EVENT",
   ROCKSDB_HALF_TOPIC,
   "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
+  POP_JOURNAL_TOPIC,
 ]);
 
 /** Reserved whatever the configuration; a broker adds those named after itself. */

@@ -1,0 +1,142 @@
+/**
+ * What a group has of one queue in an ordered pop (broker/pop/orderly/QueueLevelConsumerManager.java#OrderInfo): the
+ * messages of the last pop, which of them are acknowledged, and when the others may be popped again. Nothing behind them
+ * is given out before.
+ */
+import { CometError } from "../../../base/errors.js";
+import type { FastjsonInput, FastjsonMap } from "../../../remoting/fastjson.js";
+import { asLong, asMap, listMember, longMember, textMember } from "../../protocol/members.js";
+import { messageOrderCountPiece, orderCountPiece } from "./extra-info.js";
+
+/** `maxMsgNums` is no more, and Apache keeps what is acknowledged in the bits of a long. */
+export const ORDER_MESSAGES_MAX = 32;
+
+export class OrderInfo {
+  readonly attemptId: string | undefined;
+  readonly popTime: number;
+  /** Apache's may be unknown in a file: the next pop says it. */
+  invisibleMs: number;
+  /** Ascending. */
+  readonly queueOffsets: readonly number[];
+  readonly acked: boolean[];
+  /** By queue offset, where it differs from `popTime + invisibleMs`. */
+  readonly visibleAtMs = new Map<number, number>();
+  /** How often a message was popped before, by queue offset; only where it was. */
+  consumedCounts: ReadonlyMap<number, number> = new Map();
+  readonly lastConsumeTimestamp: number;
+
+  constructor(
+    attemptId: string | undefined,
+    popTime: number,
+    invisibleMs: number,
+    queueOffsets: readonly number[],
+    lastConsumeTimestamp: number,
+  ) {
+    this.attemptId = attemptId;
+    this.popTime = popTime;
+    this.invisibleMs = invisibleMs;
+    this.queueOffsets = queueOffsets;
+    this.acked = queueOffsets.map(() => false);
+    this.lastConsumeTimestamp = lastConsumeTimestamp;
+  }
+
+  /** Who asks again under the id of the pop before has not got its answer, and is given the same again. */
+  isBlocked(attemptId: string | undefined, invisibleMs: number, nowMs: number): boolean {
+    if (this.attemptId !== undefined && this.attemptId === attemptId) return false;
+    if (this.invisibleMs <= 0) this.invisibleMs = invisibleMs;
+    return this.freeAtMs() > nowMs;
+  }
+
+  /** When the last message that is not acknowledged may be popped again; 0 when all are. */
+  freeAtMs(): number {
+    let latestMs = 0;
+    this.queueOffsets.forEach((queueOffset, index) => {
+      if (this.acked[index]) return;
+      latestMs = Math.max(latestMs, this.visibleAtMs.get(queueOffset) ?? this.popTime + this.invisibleMs);
+    });
+    return latestMs;
+  }
+
+  /** Where the group goes on: at the first message that is not acknowledged, or behind all. */
+  get nextOffset(): number {
+    const index = this.acked.indexOf(false);
+    return index < 0 ? this.queueOffsets.at(-1)! + 1 : this.queueOffsets[index]!;
+  }
+
+  /** Takes over how often the messages were popped, from the pop before. */
+  continue(before: OrderInfo): void {
+    if (before.attemptId !== undefined && before.attemptId === this.attemptId) {
+      this.consumedCounts = before.consumedCounts;
+      return;
+    }
+    const known = new Set(before.queueOffsets);
+    const counts = new Map<number, number>();
+    for (const queueOffset of this.queueOffsets) {
+      if (known.has(queueOffset)) counts.set(queueOffset, (before.consumedCounts.get(queueOffset) ?? 0) + 1);
+    }
+    this.consumedCounts = counts;
+  }
+
+  /** What the pop's answer says about it. The last piece is for clients of old, which count by queue. */
+  orderCountPieces(topic: string, queueId: number): string[] {
+    const pieces: string[] = [];
+    let smallest = this.consumedCounts.size === this.queueOffsets.length ? Number.MAX_SAFE_INTEGER : 0;
+    for (const [queueOffset, count] of this.consumedCounts) {
+      pieces.push(messageOrderCountPiece(topic, queueId, queueOffset, count));
+      smallest = Math.min(smallest, count);
+    }
+    pieces.push(orderCountPiece(topic, queueId, smallest));
+    return pieces;
+  }
+
+  /** As `consumerOrderInfo.json` has it: offsets as distances from the first, acknowledged ones as bits. */
+  toJson(): FastjsonInput {
+    const first = this.queueOffsets[0]!;
+    let bits = 0;
+    this.acked.forEach((isAcked, index) => {
+      if (isAcked) bits += 2 ** index;
+    });
+    return {
+      a: this.attemptId,
+      cm: bits,
+      i: this.invisibleMs,
+      l: this.lastConsumeTimestamp,
+      o: this.queueOffsets.map((queueOffset, index) => (index === 0 ? queueOffset : queueOffset - first)),
+      oc: new Map(this.consumedCounts),
+      ot: this.visibleAtMs.size === 0 ? undefined : new Map(this.visibleAtMs),
+      popTime: this.popTime,
+    };
+  }
+
+  /** Throws COMETMQ_BAD_REQUEST. */
+  static fromJson(map: FastjsonMap): OrderInfo {
+    const distances = listMember(map, "o").map((item) => asLong(item, "o"));
+    const first = distances[0];
+    const queueOffsets = distances.map((distance, index) => (index === 0 ? distance : first! + distance));
+    const isAscending = queueOffsets.every((offset, index) => offset > (queueOffsets[index - 1] ?? -1));
+    if (first === undefined || queueOffsets.length > ORDER_MESSAGES_MAX || !isAscending) {
+      throw new CometError("COMETMQ_BAD_REQUEST", "The offsets of an ordered pop are none, too many or not ascending.");
+    }
+    const popTime = longMember(map, "popTime", 0);
+    const lastConsumed = longMember(map, "l", popTime);
+    const info = new OrderInfo(textMember(map, "a"), popTime, longMember(map, "i", 0), queueOffsets, lastConsumed);
+    const bits = longMember(map, "cm", 0);
+    queueOffsets.forEach((_, index) => {
+      info.acked[index] = Math.floor(bits / 2 ** index) % 2 === 1;
+    });
+    info.consumedCounts = numbersByOffset(map, "oc");
+    for (const [queueOffset, atMs] of numbersByOffset(map, "ot")) info.visibleAtMs.set(queueOffset, atMs);
+    return info;
+  }
+}
+
+function numbersByOffset(map: FastjsonMap, name: string): Map<number, number> {
+  const numbers = new Map<number, number>();
+  const member = map.get(name);
+  if (member === undefined || member === null) return numbers;
+  for (const [key, value] of asMap(member, name)) {
+    const queueOffset = Number(key);
+    if (Number.isSafeInteger(queueOffset)) numbers.set(queueOffset, asLong(value, name));
+  }
+  return numbers;
+}
