@@ -12,7 +12,8 @@ export interface Housekeeping {
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
   const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
-  const savers = [topics, context.staticTopics, groups, offsets, context.requestModes].map(({ saver }) => saver);
+  const tables = [topics, context.staticTopics, groups, offsets, context.requestModes, context.consumerFilters];
+  const savers = tables.map(({ saver }) => saver);
   const stops = [
     repeat(
       clock,
