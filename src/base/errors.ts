@@ -23,6 +23,7 @@ export const ERRORS = {
   COMETMQ_BAD_FRAME: { retryable: false, remedy: "The peer does not speak the Remoting protocol on this port." },
   COMETMQ_BAD_REQUEST: { retryable: false, remedy: "Correct the named field of the request." },
   COMETMQ_BAD_MESSAGE: { retryable: false, remedy: "Correct the message, or look for what damaged it." },
+  COMETMQ_BAD_EXPRESSION: { retryable: false, remedy: "Correct the filter expression." },
   COMETMQ_CODEC_MISSING: {
     retryable: false,
     remedy: "Install the named package, or run on a Node that has the codec.",

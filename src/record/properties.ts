@@ -129,15 +129,18 @@ export class PropertyScan {
   /** By index of the name: where its value ends, when there is one. */
   readonly ends: Int32Array;
   readonly #names: readonly Buffer[];
-  /** Indexes of the names of each length. */
-  readonly #byLength: readonly (readonly number[])[];
+  /** By bucket: the first name in it, or -1; by name: the next one in its bucket. So many names cost little more than few. */
+  readonly #first = new Int32Array(SCAN_BUCKETS).fill(-1);
+  readonly #next: Int32Array;
 
   constructor(names: readonly string[]) {
     this.#names = names.map(asciiName);
-    const lengthMax = Math.max(...names.map((name) => name.length));
-    this.#byLength = Array.from({ length: lengthMax + 1 }, (_, length) =>
-      names.flatMap((name, index) => (name.length === length ? [index] : [])),
-    );
+    this.#next = new Int32Array(names.length);
+    this.#names.forEach((name, index) => {
+      const bucket = bucketOf(name, 0, name.length);
+      this.#next[index] = this.#first[bucket]!;
+      this.#first[bucket] = index;
+    });
     this.starts = new Int32Array(names.length).fill(-1);
     this.ends = new Int32Array(names.length);
   }
@@ -164,14 +167,24 @@ export class PropertyScan {
 
   #take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
     const length = nameEnd - start;
-    if (length >= this.#byLength.length) return;
-    for (const index of this.#byLength[length]!) {
-      if (!equalBytes(bytes, start, this.#names[index]!)) continue;
-      this.starts[index] = nameEnd + 1;
-      this.ends[index] = valueEnd;
-      return;
+    if (length === 0) return;
+    for (let i = this.#first[bucketOf(bytes, start, nameEnd)]!; i >= 0; i = this.#next[i]!) {
+      const name = this.#names[i]!;
+      if (name.length === length && equalBytes(bytes, start, name)) {
+        this.starts[i] = nameEnd + 1;
+        this.ends[i] = valueEnd;
+        return;
+      }
     }
   }
+}
+
+const SCAN_BUCKETS = 256;
+
+/** Of the name in `bytes[start, end)`, which is not empty. */
+function bucketOf(bytes: Buffer, start: number, end: number): number {
+  const length = end - start;
+  return (length * 31 + bytes[start]! * 7 + bytes[start + (length >> 1)]! * 13 + bytes[end - 1]!) & (SCAN_BUCKETS - 1);
 }
 
 const TAGS_NAME = asciiName(PropertyName.TAGS);

@@ -7,7 +7,7 @@ import { UnitBatch } from "../consumequeue/unit.js";
 import type { QueueProgress } from "../dispatch/shared-progress.js";
 import { TOTAL_SIZE_POSITION } from "../record/layout.js";
 import type { StoreQueue } from "./store-queue.js";
-import { type GetResult, GetStatus, type TagFilter } from "./types.js";
+import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
 
 export interface GetLimits {
   /** Most messages, at least 1. */
@@ -19,6 +19,12 @@ export interface GetLimits {
 /** Entries looked at in one call at least, however few of them match (maxFilterMessageSize, 16,000 bytes of units). */
 const SCAN_UNITS_MIN = 800;
 const BATCH_UNITS = 64;
+/** What a RecordFilter may cost in one call, in its steps: some ten milliseconds. One record is always looked at. */
+const FILTER_STEPS_MAX = 500_000;
+
+function isRecordFilter(filter: TagFilter | RecordFilter): filter is RecordFilter {
+  return filter !== undefined && "matchesRecord" in filter;
+}
 
 export class MessageReader {
   readonly #segments: SegmentQueue;
@@ -31,7 +37,13 @@ export class MessageReader {
   }
 
   /** Fills `result`; its records are views that stay valid as long as they are referenced. */
-  get(queue: StoreQueue, offset: number, limits: GetLimits, filter: TagFilter, result: GetResult): GetStatus {
+  get(
+    queue: StoreQueue,
+    offset: number,
+    limits: GetLimits,
+    filter: TagFilter | RecordFilter,
+    result: GetResult,
+  ): GetStatus {
     result.records.length = 0;
     result.queueOffsets.length = 0;
     result.totalBytes = 0;
@@ -40,7 +52,9 @@ export class MessageReader {
     result.nextBeginOffset = offset;
     if (queue.retired) return noQueue(result);
     result.status = this.#judge(offset, result);
-    if (result.status === GetStatus.NO_MATCHED_MESSAGE) this.#collect(queue, limits, filter, result);
+    if (result.status !== GetStatus.NO_MATCHED_MESSAGE) return result.status;
+    if (isRecordFilter(filter)) this.#collect(queue, limits, undefined, filter, result);
+    else this.#collect(queue, limits, filter, undefined, result);
     return result.status;
   }
 
@@ -63,7 +77,14 @@ export class MessageReader {
     return GetStatus.NO_MATCHED_MESSAGE;
   }
 
-  #collect(queue: StoreQueue, limits: GetLimits, filter: TagFilter, result: GetResult): void {
+  #collect(
+    queue: StoreQueue,
+    limits: GetLimits,
+    tags: TagFilter,
+    records: RecordFilter | undefined,
+    result: GetResult,
+  ): void {
+    if (records !== undefined) records.steps = 0;
     const units = this.#units;
     const scanEnd = result.nextBeginOffset + Math.max(SCAN_UNITS_MIN, limits.maxCount);
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
@@ -74,23 +95,24 @@ export class MessageReader {
       }
       for (let i = 0; i < units.count; i++) {
         const hash = units.tagsCodeLow[i]!;
-        if (filter !== undefined && !(filter.has(hash) && units.tagsCodeHigh[i] === hash >> 31)) {
+        if (tags !== undefined && !(tags.has(hash) && units.tagsCodeHigh[i] === hash >> 31)) {
           result.nextBeginOffset++;
           continue;
         }
         const sizeBytes = units.sizeBytes[i]!;
         if (result.records.length > 0 && result.totalBytes + sizeBytes > limits.maxBytes) return;
-        this.#take(units.phyOffset[i]!, sizeBytes, result);
+        this.#take(units.phyOffset[i]!, sizeBytes, records, result);
         if (result.records.length >= limits.maxCount) return;
+        if (records !== undefined && records.steps > FILTER_STEPS_MAX) return;
       }
     }
   }
 
-  #take(phyOffset: number, sizeBytes: number, result: GetResult): void {
+  #take(phyOffset: number, sizeBytes: number, filter: RecordFilter | undefined, result: GetResult): void {
     const record = this.recordAt(phyOffset, sizeBytes);
     if (record === undefined) {
       if (result.records.length === 0) result.status = GetStatus.MESSAGE_WAS_REMOVING;
-    } else {
+    } else if (filter === undefined || filter.matchesRecord(record)) {
       result.records.push(record);
       result.queueOffsets.push(result.nextBeginOffset);
       result.totalBytes += sizeBytes;

@@ -30,6 +30,7 @@ import {
   type PutResult,
   PutStatus,
   type QueueHandle,
+  type RecordFilter,
   type TagFilter,
 } from "./types.js";
 
@@ -350,7 +351,13 @@ export class MessageStore {
   }
 
   /** Reads messages of a queue from `offset` on into `result`. */
-  get(queue: QueueHandle, offset: number, limits: GetLimits, filter: TagFilter, result: GetResult): GetStatus {
+  get(
+    queue: QueueHandle,
+    offset: number,
+    limits: GetLimits,
+    filter: TagFilter | RecordFilter,
+    result: GetResult,
+  ): GetStatus {
     return this.#reader.get(queue as StoreQueue, offset, limits, filter, result);
   }
 

@@ -25,5 +25,6 @@ export {
   type PutResult,
   PutStatus,
   type QueueHandle,
+  type RecordFilter,
   type TagFilter,
 } from "./types.js";

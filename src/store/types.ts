@@ -17,6 +17,13 @@ export type GetStatus = (typeof GetStatus)[keyof typeof GetStatus];
 /** Decides by tags code whether an entry is worth reading; undefined means every one. Hash codes are int32 values. */
 export type TagFilter = ReadonlySet<number> | undefined;
 
+/** Decides by the record itself, which is read for it. */
+export interface RecordFilter {
+  /** What deciding has cost; `get` sets it to 0 and stops early when it has become much. */
+  steps: number;
+  matchesRecord(record: Buffer): boolean;
+}
+
 /** Filled by `get`; callers reuse one object and read `records` before the next call. */
 export interface GetResult {
   status: GetStatus;

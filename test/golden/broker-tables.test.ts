@@ -67,8 +67,9 @@ describe("config files", () => {
       ["topicQueueMapping.json", "missing", []],
       ["transactionMetrics", "loaded", []],
       ["delayOffset.json", "loaded", []],
+      ["consumerFilter.json", "loaded", []],
     ]);
-    const { groups, offsets, requestModes, topics } = broker.context;
+    const { consumerFilters, groups, offsets, requestModes, topics } = broker.context;
     expect(requestModes.get("GoldenPop", "golden-pop")).toMatchObject({ mode: "POP", popShareQueueNum: 8 });
     expect(topics.get("GoldenOrder")).toMatchObject({ order: true, writeQueueNums: 2 });
     expect(topics.get("GoldenOrder")!.attributes.get("message.type")).toBe("FIFO");
@@ -76,11 +77,15 @@ describe("config files", () => {
     expect(offsets.queryOffset("golden-sql", "GoldenTopic", 0)).toBe(2);
     expect(offsets.queryOffset("CID_RMQ_SYS_TRANS", "RMQ_SYS_TRANS_HALF_TOPIC", 0)).toBe(114);
 
+    const filter = consumerFilters.get("GoldenTopic", "golden-sql")!;
+    expect(consumerFilters.filterOf(filter)).toBeDefined();
+
     for (const [name, saver] of [
       ["topics.json", topics.saver],
       ["subscriptionGroup.json", groups.saver],
       ["consumerOffset.json", offsets.saver],
       ["messageRequestMode.json", requestModes.saver],
+      ["consumerFilter.json", consumerFilters.saver],
     ] as const) {
       const path = join(configDirectory, name);
       const before = readJson(path);
@@ -146,7 +151,7 @@ describe("answers", () => {
   const disk = new FileDisk("file");
   const broker = new TestBroker(
     { storePathRootDir: join(extractStore("broker").dir, "store"), enablePropertyFilter: true },
-    { checkExpression: () => undefined },
+    {},
     disk,
   );
   const queueTimes = [17, 18, 17, 19].map((count) =>

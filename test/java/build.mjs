@@ -17,7 +17,11 @@ const COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy-d
 const JDK_MIN = 17;
 
 /** Folders with a pom.xml that names the jars, and sources. */
-const PROGRAMS = { golden: path.join(TESTS, "java", "golden"), clients: path.join(TESTS, "clients", "programs") };
+const PROGRAMS = {
+  golden: path.join(TESTS, "java", "golden"),
+  filter: path.join(TESTS, "java", "filter"),
+  clients: path.join(TESTS, "clients", "programs"),
+};
 
 /** The jars could not be had: no network, or no Maven Central. A reason to skip, while a compiler's error is not. */
 export class JarsUnavailable extends Error {}

@@ -10,6 +10,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: [],
   io: ["base"],
   record: ["base"],
+  filter: ["base", "record"],
   commitlog: ["base", "io", "record"],
   consumequeue: ["base", "io", "record"],
   index: ["base", "io", "record"],
@@ -17,9 +18,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   recovery: ["base", "io", "record", "commitlog", "consumequeue", "index", "dispatch"],
   store: STORE,
   remoting: ["base", "record"],
-  server: [...STORE, "store", "remoting"],
+  server: [...STORE, "filter", "store", "remoting"],
   cli: [...STORE, "store", "remoting", "server"],
-  ".": [...STORE, "store", "remoting", "server"],
+  ".": [...STORE, "filter", "store", "remoting", "server"],
 };
 
 /** Modules that only some folders may import, for a seam is only a seam while nothing goes around it. */
@@ -32,4 +33,7 @@ export const RESTRICTED: readonly { modules: RegExp; folders: readonly string[] 
 export const ENTRIES: readonly string[] = ["src/mod.ts", "src/store/mod.ts", "src/cli/main.ts"];
 
 /** One line for each place that may break a rule, and why. A line that nothing needs any more fails too. */
-export const EXCEPTIONS: readonly { rule: string; path: string; reason: string }[] = [];
+export const EXCEPTIONS: readonly { rule: string; path: string; reason: string }[] = [
+  { rule: "file-length", path: "src/filter/selector-parser.ts", reason: "made by Peggy of selector.peggy" },
+  { rule: "function-length", path: "src/filter/selector-parser.ts", reason: "made by Peggy of selector.peggy" },
+];

@@ -73,7 +73,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     correctLogicMinOffsetSleepInterval deleteCommitLogFilesInterval
     deleteConsumeQueueFilesInterval destroyMapedFileIntervalForcibly disappearTimeAfterStart
     dispatchCqCacheNum dispatchCqThreads endTransactionPoolQueueCapacity endTransactionThreadPoolNums
-    expectConsumerNumUseFilter fetchNamesrvAddrInterval filterDataCleanTimeSpan flushCommitLogLeastPages
+    expectConsumerNumUseFilter fetchNamesrvAddrInterval flushCommitLogLeastPages
     flushCommitLogThoroughInterval flushConsumeQueueLeastPages flushConsumeQueueThoroughInterval
     flushConsumerOffsetHistoryInterval flushIntervalConsumeQueue flushLeastPagesWhenWarmMapedFile forwardTimeout
     globalColdReadThreshold haHousekeepingInterval haListenPort haMaxGapNotInSync haMaxTimeSlaveNotCatchup

@@ -115,7 +115,9 @@ export const OPTIONS = {
   transactionCheckInterval: integer(30_000, 10, INT_MAX, RUNTIME),
   transactionOpMsgMaxSize: integer(4096, 1, 1048576, RUNTIME),
   enableRegisterProducer: flag(true, RUNTIME),
-  enablePropertyFilter: flag(false, RUNTIME),
+  /** Apache's default is false. Who has it so there has no consumer that would notice. */
+  enablePropertyFilter: flag(true, RUNTIME),
+  filterDataCleanTimeSpan: integer(24 * 3_600_000, 0, INT_MAX, RUNTIME),
   channelExpiredTimeout: integer(120_000, 1000, INT_MAX, RUNTIME),
   subscriptionExpiredTimeout: integer(600_000, 1000, INT_MAX, RUNTIME),
   flushConsumerOffsetInterval: integer(5000, 10, INT_MAX, RUNTIME),

@@ -1,11 +1,14 @@
 /** What every processor of a broker works on: configuration, clock, store and the tables, made and loaded in one place. */
 import { join } from "node:path";
 import { type Clock, systemClock } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
 import { type Logger, silentLogger } from "../../base/log.js";
+import { FilterCache } from "../../filter/filter-cache.js";
 import type { Disk } from "../../io/disk.js";
 import { BrokerSettings, type ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
+import { ConsumerFilterTable } from "./consumer-filter.js";
 import { ConsumerOffsetTable } from "./consumer-offset.js";
 import { ConsumerTable } from "./consumer-table.js";
 import { DelayOffsetTable } from "./delay-offset.js";
@@ -40,6 +43,9 @@ export interface BrokerContext {
   readonly consumers: ConsumerTable;
   readonly queueLocks: QueueLockTable;
   readonly stats: BrokerStats;
+  /** Filters by expressions, compiled once. */
+  readonly filters: FilterCache;
+  readonly consumerFilters: ConsumerFilterTable;
   readonly checkExpression: ExpressionChecker;
   /** Where clients reach this broker, as it registers with name servers. */
   readonly brokerAddress: () => string;
@@ -77,12 +83,24 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
   const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
   const transactionMetrics = new TransactionMetrics(clock, log, fileNamed("transactionMetrics"));
-  const tables = [topics, groups, offsets, requestModes, staticTopics, transactionMetrics, delayOffsets];
+  const filters = new FilterCache();
+  const filterFile = fileNamed("consumerFilter.json");
+  const consumerFilters = new ConsumerFilterTable({ config, filters, clock, log, file: filterFile });
+  const tables = [
+    topics,
+    groups,
+    offsets,
+    requestModes,
+    staticTopics,
+    transactionMetrics,
+    delayOffsets,
+    consumerFilters,
+  ];
   const loads = tables.map((table) => table.load());
   const reports = loads.filter((report) => report !== undefined);
   for (const report of reports) logLoadReport(log, report);
   const consumers = new ConsumerTable(config, clock, log);
-  consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) });
+  consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) }, consumerFilters);
   const context: BrokerContext = {
     settings: new BrokerSettings(reading, clock),
     config,
@@ -100,10 +118,22 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     consumers,
     queueLocks: new QueueLockTable(clock, log),
     stats: new BrokerStats(clock),
-    checkExpression: options.checkExpression ?? ((type) => `Expression type ${type} is not supported.`),
+    filters,
+    consumerFilters,
+    checkExpression: options.checkExpression ?? ((type, expression) => expressionProblem(filters, type, expression)),
     brokerAddress: options.brokerAddress ?? (() => `${config.brokerIP1 || config.bindAddress}:${config.listenPort}`),
   };
   return { context, reports };
+}
+
+function expressionProblem(filters: FilterCache, type: string, expression: string): string | undefined {
+  try {
+    filters.get(type, expression);
+    return undefined;
+  } catch (error) {
+    if (error instanceof CometError) return error.message;
+    throw error;
+  }
 }
 
 export function logLoadReport(log: Logger, report: LoadReport): void {

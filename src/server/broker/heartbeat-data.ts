@@ -4,6 +4,7 @@
  * in nanoseconds; all of that is taken, as fastjson takes it. Anything else is refused with COMETMQ_BAD_REQUEST.
  */
 import { CometError } from "../../base/errors.js";
+import { EXPRESSION_CHARS_MAX } from "../../filter/message-filter.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
 import type { TagFilter } from "../../store/types.js";
 import {
@@ -48,6 +49,8 @@ export interface SubscriptionData {
   readonly subVersion: number;
   /** What a pull passes to the store: undefined where every message is wanted, or tags do not decide. */
   readonly tagFilter: TagFilter;
+  /** An expression of which only the beginning was kept. */
+  readonly tooLong?: boolean;
 }
 
 export interface ConsumerData {
@@ -89,14 +92,14 @@ function readConsumerData(map: FastjsonMap): ConsumerData {
     consumeType: enumMember(map, "consumeType", CONSUME_TYPES),
     messageModel: enumMember(map, "messageModel", MESSAGE_MODELS),
     consumeFromWhere: enumMember(map, "consumeFromWhere", CONSUME_FROM_WHERES),
-    subscriptions: entries(map, "subscriptionDataSet").map(readSubscriptionData),
+    subscriptions: entries(map, "subscriptionDataSet").map((entry) => kept(readSubscriptionData(entry))),
     unitMode: booleanMember(map, "unitMode", false),
   };
 }
 
 export function readSubscriptionData(map: FastjsonMap): SubscriptionData {
-  const subString = textMember(map, "subString") ?? "";
   const expressionType = textMember(map, "expressionType") ?? "TAG";
+  const subString = textMember(map, "subString") ?? "";
   const codeSet = new Set(boundedList(map, "codeSet").map((code) => asInt(code, "codeSet")));
   return {
     topic: requiredName(map, "topic"),
@@ -108,6 +111,15 @@ export function readSubscriptionData(map: FastjsonMap): SubscriptionData {
     subVersion: versionMember(map, "subVersion"),
     tagFilter: isTagType(expressionType) && subString !== "*" ? codeSet : undefined,
   };
+}
+
+/** An expression that is too long to be one is of no use but to be shown, and its beginning is enough for that. */
+function kept(data: SubscriptionData): SubscriptionData {
+  const { subString } = data;
+  if (isTagType(data.expressionType) || subString.length <= EXPRESSION_CHARS_MAX) return data;
+  // Copied, for a slice would keep the whole.
+  const beginning = Buffer.from(subString.slice(0, 64), "utf8").toString();
+  return { ...data, subString: `${beginning}… (${subString.length} characters)`, tooLong: true };
 }
 
 export function subscriptionDataJson(data: SubscriptionData): FastjsonInput {

@@ -12,8 +12,8 @@ export interface Housekeeping {
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
   const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
-  const { requestModes, staticTopics, transactionMetrics } = context;
-  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics];
+  const { requestModes, staticTopics, transactionMetrics, consumerFilters } = context;
+  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters];
   const savers = tables.map(({ saver }) => saver);
   const stops = [
     repeat(

@@ -3,14 +3,16 @@
  * DefaultPullMessageResultHandler.java). What there is goes out at once, copied from the log into the response; where
  * there is nothing the pull waits, if its client asked for that, until dispatch reports a message.
  */
+import { CometError } from "../../base/errors.js";
 import { javaHash } from "../../base/java-hash.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
+import type { MessageFilter } from "../../filter/message-filter.js";
 import type { BrokerContext } from "./context.js";
-import { isTagType } from "./heartbeat-data.js";
+import { isTagType, type SubscriptionData } from "./heartbeat-data.js";
 import { LongPolling, type ParkedPull } from "./long-polling.js";
 import { wrongField } from "./put-remark.js";
 import type { SubscriptionGroup } from "./subscription-group-config.js";
@@ -56,7 +58,7 @@ interface Pull {
   offset: number;
   maxCount: number;
   maxBytes: number;
-  filter: TagFilter;
+  filter: TagFilter | MessageFilter;
   suspendMs: number;
 }
 
@@ -216,11 +218,17 @@ export class PullMessage {
   }
 
   /** What the pull wants of the queue; NO_FILTER after `#refuse`. */
-  #filter(header: HeaderView, group: SubscriptionGroup, topic: Topic, sysFlag: number): TagFilter | typeof NO_FILTER {
+  #filter(
+    header: HeaderView,
+    group: SubscriptionGroup,
+    topic: Topic,
+    sysFlag: number,
+  ): TagFilter | MessageFilter | typeof NO_FILTER {
     if ((sysFlag & SUBSCRIPTION_FLAG) !== 0) {
       const expressionType = header.text("expressionType");
-      if (!isTagType(expressionType)) return this.#noExpressions(expressionType!);
       const subscription = header.text("subscription") ?? "";
+      if (!isTagType(expressionType))
+        return this.#pulledExpression(header, group, topic, expressionType!, subscription);
       const filter = this.#tagFilter(subscription);
       this.#noteSubscription(header, group, topic, subscription, filter);
       return filter;
@@ -247,8 +255,60 @@ export class PullMessage {
       this.#refuse(ResponseCode.SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest");
       return NO_FILTER;
     }
-    if (!isTagType(subscription.expressionType)) return this.#noExpressions(subscription.expressionType);
+    if (!isTagType(subscription.expressionType)) return this.#toldExpression(header, group, subscription);
     return subscription.tagFilter;
+  }
+
+  /** The pull itself says what it wants. */
+  #pulledExpression(
+    header: HeaderView,
+    group: SubscriptionGroup,
+    topic: Topic,
+    expressionType: string,
+    expression: string,
+  ): MessageFilter | typeof NO_FILTER {
+    const filter = this.#compiled(() => this.#context.filters.get(expressionType, expression));
+    if (typeof filter === "string") {
+      const remark = `parse the consumer's subscription failed: ${filter}`;
+      this.#refuse(ResponseCode.SUBSCRIPTION_PARSE_FAILED, remark);
+      return NO_FILTER;
+    }
+    if (!this.#context.config.enablePropertyFilter) return this.#noExpressions(expressionType);
+    this.#noteSubscription(header, group, topic, expression, undefined, expressionType);
+    return filter;
+  }
+
+  /** What heartbeats said counts. */
+  #toldExpression(
+    header: HeaderView,
+    group: SubscriptionGroup,
+    subscription: SubscriptionData,
+  ): TagFilter | MessageFilter | typeof NO_FILTER {
+    const { config, consumerFilters } = this.#context;
+    const { topic, expressionType, classFilterMode } = subscription;
+    const data = consumerFilters.get(topic, group.name);
+    const filter = data === undefined ? "it is too long" : this.#compiled(() => consumerFilters.filterOf(data));
+    if (data === undefined || typeof filter === "string") {
+      const remark = `The broker's consumer filter data is not exist!Your expression may be wrong! ${filter}`;
+      this.#refuse(ResponseCode.FILTER_DATA_NOT_EXIST, remark);
+      return NO_FILTER;
+    }
+    if (data.clientVersion < (header.integer("subVersion") ?? 0)) {
+      this.#refuse(ResponseCode.FILTER_DATA_NOT_LATEST, "the consumer's consumer filter data not latest");
+      return NO_FILTER;
+    }
+    if (!config.enablePropertyFilter) return this.#noExpressions(expressionType);
+    return classFilterMode ? undefined : filter;
+  }
+
+  /** The filter, or why there is none. */
+  #compiled(compile: () => MessageFilter): MessageFilter | string {
+    try {
+      return compile();
+    } catch (error) {
+      if (error instanceof CometError) return error.message;
+      throw error;
+    }
   }
 
   /** A consumer that sends no heartbeat is known by what it pulls; each pair is told again now and then. */
@@ -258,6 +318,7 @@ export class PullMessage {
     topic: Topic,
     subString: string,
     tagFilter: TagFilter,
+    expressionType = "TAG",
   ): void {
     const now = this.#context.clock.monotonicMs();
     const key = `${topic.name} ${group.name}`;
@@ -268,7 +329,7 @@ export class PullMessage {
     this.#context.consumers.noteSubscription(group.name, {
       topic: topic.name,
       subString,
-      expressionType: "TAG",
+      expressionType,
       classFilterMode: false,
       tagsSet: tagFilter === undefined ? [] : subString.split("||").map((tag) => tag.trim()),
       codeSet,

@@ -290,14 +290,25 @@ test("code 46 takes tags, and other expressions where the broker filters and can
     );
   expect(check("TAG", "A || B").code).toBe(0);
   expect(check(undefined, "*").code).toBe(0);
-  expect(check("SQL92", "a > 1")).toMatchObject({
+  expect(check("SQL92", "a > 1", new TestBroker({ enablePropertyFilter: false }))).toMatchObject({
     code: 1,
     remark: "The broker does not support consumer to filter message by SQL92",
   });
-  const problem = (_type: string, text: string) => (text === "a >" ? "it ends too early" : undefined);
-  const filtering = new TestBroker({ enablePropertyFilter: true }, { checkExpression: problem });
-  expect(check("SQL92", "a > 1", filtering).code).toBe(0);
-  expect(check("SQL92", "a >", filtering)).toMatchObject({ code: 23, remark: "it ends too early" });
+  expect(check("SQL92", "a > 1").code).toBe(0);
+  expect(check("SQL92", "a >")).toMatchObject({
+    code: 23,
+    remark: expect.stringContaining("breaks off at character 3"),
+  });
+  expect(check("XPATH", "a")).toMatchObject({ code: 23, remark: expect.stringContaining("XPATH") });
+  expect(check("SQL92", `a = '${"x".repeat(1 << 20)}'`)).toMatchObject({
+    code: 23,
+    remark: expect.stringContaining("1048582 characters, at most 16384"),
+  });
+  expect(check("SQL92", `${"(".repeat(10_000)}a${")".repeat(10_000)}`).code).toBe(23);
+  expect(check("SQL92", `${"(".repeat(5000)}a${")".repeat(5000)}`)).toMatchObject({
+    code: 23,
+    remark: expect.stringContaining("nested more than 256 deep"),
+  });
   expect(new TestBroker().ask(CHECK).code).toBe(0);
 });
 

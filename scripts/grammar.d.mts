@@ -1,0 +1,3 @@
+/** The types of grammar.mjs, for the test that is TypeScript. */
+export const PARSER_FILE: string;
+export function generateParser(): string;

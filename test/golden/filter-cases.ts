@@ -1,0 +1,173 @@
+/**
+ * Random SQL92 expressions with random properties, for comparing with Apache's own filter: mostly such as a person would
+ * write, often of the odd kinds where implementations part, and some that are broken on purpose.
+ */
+import fc from "fast-check";
+
+export interface FilterCase {
+  expression: string;
+  /** One set a message. */
+  properties: [string, string][][];
+}
+
+const NAMES = ["a", "b", "c", "_x", "$y", "TAGS", "notx", "Order1"];
+
+const VALUES = [
+  ...["1", "5", "-5", "+5", "007", "0", "-0", "2147483647", "2147483648", "-2147483648", "-2147483649"],
+  ...[
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "9007199254740993",
+    "00000000000000000000009",
+  ],
+  ...["5.0", "5.5", "-5.5", ".5", "5.", "1e3", "1E-3", "1e400", "4.9e-324", "0.1", "0.30000000000000004", " 5 ", "5 "],
+  ...["5d", "5.5f", "5L", "0x10", "0x1p4", "-0x1.8p1", "0x.8P0", "0x1p-1075", "0x1.0000000000000801p0", "NaN", "-NaN"],
+  ...[
+    "Infinity",
+    "-Infinity",
+    "inf",
+    "true",
+    "TRUE",
+    "false",
+    "tRuE",
+    "abc",
+    "x",
+    "ab",
+    "'",
+    "it's",
+    "é",
+    "日本",
+    "😀",
+  ],
+  ...["٥", "５", "-१२", "1٥", "\t5", "1_000", "null", "a b", "=", "1,5", "123456789012345", "1234567890123456"],
+];
+
+const LITERALS = [
+  ...["0", "1", "5", "007", "5L", "5l", "0L", "2147483647", "2147483648", "4294967296", "9223372036854775807"],
+  ...["9223372036854775808", "9007199254740993", "99999999999999999999", "5.0", "5.5", ".5", "5.", "1e3", "1E-3"],
+  ...["1e400", "0.0", "1e-400", "4.9e-324", "5.e1", "12.5E+2", "1000", "0.1", "0x10", "5d", "16.0", "3.0"],
+];
+
+const TEXTS = [
+  "''",
+  "'a'",
+  "'abc'",
+  "'5'",
+  "'5.5'",
+  "'it''s'",
+  "'true'",
+  "'TRUE'",
+  "'é'",
+  "'日'",
+  "'😀'",
+  "' '",
+  "'b'",
+  "''''",
+];
+const MISTAKES = [
+  "",
+  "#",
+  "!=",
+  "==",
+  "(",
+  ")",
+  ",",
+  "--",
+  "/*",
+  "*/",
+  "AND",
+  "OR NOT",
+  "NULL",
+  ".",
+  "'",
+  '"',
+  ";",
+  "%",
+  "é",
+  "?",
+];
+
+const word = (text: string) =>
+  fc.constantFrom(text, text.toLowerCase(), text.charAt(0) + text.slice(1).toLowerCase()).map((shown) => ` ${shown} `);
+const blank = fc.oneof(
+  { weight: 12, arbitrary: fc.constant("") },
+  { weight: 6, arbitrary: fc.constant(" ") },
+  { weight: 1, arbitrary: fc.constantFrom("\t", "\n", "\f", "/* x */", "--c\n", "/***/", "\r") },
+);
+const joined = (...parts: fc.Arbitrary<string>[]) => fc.tuple(...parts).map((all) => all.join(""));
+const text = fc.constantFrom(...TEXTS);
+const literal = fc.constantFrom(...LITERALS);
+const name = fc.constantFrom(...NAMES, "missing");
+const list = fc.array(text, { minLength: 1, maxLength: 7 }).chain((texts) => fc.constant(`(${texts.join(", ")})`));
+
+const { condition } = fc.letrec<{ condition: string; operand: string; number: string }>((tie) => ({
+  number: fc.oneof(
+    { maxDepth: 3, depthSize: "small" },
+    { weight: 4, arbitrary: literal },
+    { weight: 4, arbitrary: name },
+    { weight: 1, arbitrary: joined(fc.constantFrom("-", "+", "- "), tie("number")) },
+  ),
+  operand: fc.oneof(
+    { maxDepth: 4, depthSize: "small" },
+    { weight: 8, arbitrary: name },
+    { weight: 6, arbitrary: tie("number") },
+    { weight: 4, arbitrary: text },
+    { weight: 2, arbitrary: fc.constantFrom("TRUE", "false") },
+    { weight: 1, arbitrary: joined(fc.constant("("), tie("condition"), fc.constant(")")) },
+    { weight: 1, arbitrary: fc.constantFrom("NULL", "(a)", "-'x'", "-TRUE", "-(a = 1)", "-b") },
+  ),
+  condition: fc.oneof(
+    { maxDepth: 4, depthSize: "small" },
+    { weight: 7, arbitrary: joined(tie("operand"), blank, fc.constantFrom("=", "<>"), blank, tie("operand")) },
+    { weight: 8, arbitrary: joined(tie("number"), blank, fc.constantFrom("<", "<=", ">", ">="), blank, tie("number")) },
+    { weight: 3, arbitrary: joined(tie("operand"), word("IS"), fc.oneof(fc.constant(""), word("NOT")), word("NULL")) },
+    {
+      weight: 4,
+      arbitrary: joined(
+        tie("number"),
+        fc.oneof(fc.constant(""), word("NOT")),
+        word("BETWEEN"),
+        tie("number"),
+        word("AND"),
+        tie("number"),
+      ),
+    },
+    { weight: 4, arbitrary: joined(name, fc.oneof(fc.constant(""), word("NOT")), word("IN"), list) },
+    {
+      weight: 4,
+      arbitrary: joined(
+        fc.oneof({ weight: 5, arbitrary: name }, tie("operand")),
+        fc.oneof(fc.constant(""), word("NOT")),
+        fc.oneof(word("CONTAINS"), word("STARTSWITH"), word("ENDSWITH")),
+        text,
+      ),
+    },
+    { weight: 1, arbitrary: fc.constantFrom("TRUE", "FALSE", "NULL", "a", "(b)", "TAGS") },
+    { weight: 4, arbitrary: joined(tie("condition"), fc.oneof(word("AND"), word("OR")), tie("condition")) },
+    { weight: 2, arbitrary: joined(word("NOT"), tie("condition")) },
+    { weight: 3, arbitrary: joined(fc.constant("("), blank, tie("condition"), blank, fc.constant(")")) },
+  ),
+}));
+
+/** One piece taken out, put in or put in the place of another. */
+const broken = fc
+  .tuple(condition, fc.nat(), fc.nat(4), fc.constantFrom(...MISTAKES, ...NAMES, ...LITERALS))
+  .map(([whole, place, length, piece]) => {
+    const at = place % (whole.length + 1);
+    return whole.slice(0, at) + piece + whole.slice(at + length);
+  });
+
+const expression = fc.oneof({ weight: 6, arbitrary: condition }, { weight: 1, arbitrary: broken });
+const properties = fc
+  .uniqueArray(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...VALUES)), {
+    minLength: 2,
+    maxLength: NAMES.length,
+    selector: ([key]) => key,
+  })
+  .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));
+
+export function randomFilterCases(seed: number, count: number): FilterCase[] {
+  const one = fc.record({ expression, properties: fc.array(properties, { minLength: 4, maxLength: 4 }) });
+  return fc.sample(one, { seed, numRuns: count });
+}
