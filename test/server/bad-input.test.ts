@@ -13,10 +13,10 @@ import {
   properties,
   pulledMessages,
   pullFields,
+  type StartedBroker,
   send,
   sendFields,
   sendFieldsV2,
-  type StartedBroker,
   startBroker,
   treeOf,
 } from "./harness.js";
@@ -283,7 +283,7 @@ test.each<[Fields, number, RegExp]>([
   [{ commitOffset: "x" }, SYSTEM_ERROR, /<commitOffset> is not/],
   [{ suspendTimeoutMillis: "x" }, SYSTEM_ERROR, /<suspendTimeoutMillis> is not/],
   [{ subVersion: "x" }, SYSTEM_ERROR, /<subVersion> is not/],
-  [{ expressionType: "SQL93" }, SYSTEM_ERROR, /SQL93/],
+  [{ expressionType: "SQL93" }, ResponseCode.SUBSCRIPTION_PARSE_FAILED, /SQL93/],
 ])("a pull with %o is answered so", async (fields, code, remark) => {
   // The group is made by whoever pulls first, whatever comes of the pull.
   await outcomeOf(started, pullBytes({}));

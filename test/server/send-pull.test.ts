@@ -19,10 +19,10 @@ import {
   properties,
   pull,
   pulledMessages,
+  type StartedBroker,
   send,
   sendFields,
   sendFieldsV2,
-  type StartedBroker,
   startBroker,
 } from "./harness.js";
 

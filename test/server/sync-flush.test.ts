@@ -4,7 +4,6 @@ import { encodeMessageBatch } from "#src/record/message-batch.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { FakeClock } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
-import { HeldDisk } from "./held-disk.js";
 import {
   ANSWER_MS,
   bodiesOf,
@@ -19,6 +18,7 @@ import {
   waitingPull,
   watched,
 } from "./harness.js";
+import { HeldDisk } from "./held-disk.js";
 
 afterEach(closeAll);
 
