@@ -9,7 +9,8 @@ import { isBlankUnit, UNIT_BYTES } from "./unit.js";
 /**
  * The byte position of the first valid unit, given the one found before. Three answers are Apache's own and not what one
  * would guess: when even the last unit lies before the log, min is max; when all of the *first file* does but a later one
- * does not, min stays; and only the first file is searched at all.
+ * does not, min stays; and only the first file is searched at all. Where min is in a file that is gone, Apache leaves it
+ * there; here later files are searched, too.
  */
 export function correctedMinBytes(files: QueueFiles, minBytes: number, minPhyOffset: number): number {
   const endBytes = files.endBytes;
@@ -19,7 +20,8 @@ export function correctedMinBytes(files: QueueFiles, minBytes: number, minPhyOff
   const intact = minBytes >= files.firstBase;
   const start = intact ? minBytes : files.firstBase;
   if (start >= firstEnd) return minBytes;
-  const found = intact && files.int64At(start) >= minPhyOffset ? start : search(files, start, firstEnd, minPhyOffset);
+  let found = intact && files.int64At(start) >= minPhyOffset ? start : search(files, start, firstEnd, minPhyOffset);
+  if (found < 0 && !intact) found = search(files, firstEnd, endBytes, minPhyOffset);
   if (found < 0) return minBytes;
   // Blank units point at log offset 0, so only a log that still begins there could take them for messages.
   return minPhyOffset <= 0 ? files.scan(found, isBlankUnit) : found;

@@ -11,8 +11,8 @@ import {
   input,
   openMemory,
   pull,
-  readAll,
   RoomDisk,
+  readAll,
   SEGMENT_BYTES,
   StoreClock,
 } from "../unit/store/harness.js";
@@ -51,6 +51,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("close" as const, "kill" as const) }) },
 );
+
+/** Was found: after a restart the first file that a queue has lies before the log, and the second does not. */
+const FIRST_FILE_BEFORE_THE_LOG: Step[] = [
+  { kind: "used", percent: 80 },
+  { kind: "put", queueId: 2, count: 30, bytes: 10 },
+  { kind: "put", queueId: 0, count: 16, bytes: 3760 },
+  { kind: "put", queueId: 0, count: 2, bytes: 10 },
+  { kind: "hours", hours: 6 },
+  { kind: "put", queueId: 2, count: 1, bytes: 10 },
+  { kind: "close" },
+];
 
 interface Message {
   readonly phyOffset: number;
@@ -121,6 +132,6 @@ test("min offsets follow the log through puts, deletions, restarts and crashes",
         await store.close();
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 150, examples: [[FIRST_FILE_BEFORE_THE_LOG, 1]] },
   );
 });
