@@ -218,6 +218,7 @@ function changed(change: (body: Buffer) => void): Buffer {
   return body;
 }
 
+const LIGHT = { body: HELLO, properties: [["INNER_MULTI_DISPATCH", "%LMQ%a"]] as const };
 const NOT_WHOLE = /^the batch body is malformed: message \d is not whole$/;
 
 test.each<[string, Buffer, RegExp]>([
@@ -231,6 +232,7 @@ test.each<[string, Buffer, RegExp]>([
   ["with properties beyond its end", changed((body) => body.writeInt16BE(32767, 23)), NOT_WHOLE],
   ["of ones", Buffer.alloc(100, 0xff), NOT_WHOLE],
   ["of zeros", Buffer.alloc(100), NOT_WHOLE],
+  ["for light queues", encodeMessageBatch([{ body: HELLO }, LIGHT]), /INNER_MULTI_DISPATCH/],
   ["over 4 MiB", encodeMessageBatch([{ body: Buffer.alloc(2 ** 21) }, { body: Buffer.alloc(2 ** 21) }]), LIMITS],
   ["of many small ones, together too large", encodeMessageBatch(Array(150_000).fill({ body: HELLO })), LIMITS],
 ])("a batch body %s is refused whole", async (_, body, remark) => {

@@ -44,7 +44,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     recallMessageEnable recheckReputOffsetFromCq recoverConcurrently
     rocksdbCQDoubleWriteEnable searchBcqByCacheEnable serverNettyWorkerGroupEnable
     serverPooledByteBufAllocatorEnable skipPreOnline skipWhenCKRePutReachMaxTimes slaveReadEnable
-    storeReplyMessageEnable syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics
+    syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics
     timerEnableDisruptor timerEnableRetryUntilSuccess timerInterceptDelayLevel timerRecallToTimelineEnable
     timerRecallToTimeWheelEnable timerRocksDBEnable timerRocksDBStopScan timerSkipUnknownError timerStopDequeue
     timerStopEnqueue timerWarmEnable timerWheelSnapshotFlush transferMsgByHeap transientStorePoolEnable

@@ -110,6 +110,7 @@ export const OPTIONS = {
   notifyConsumerIdsChangedEnable: flag(true, RUNTIME),
   rejectPullConsumerEnable: flag(false, RUNTIME),
   rejectTransactionMessage: flag(false, RUNTIME),
+  storeReplyMessageEnable: flag(true, RUNTIME),
   transactionTimeOut: integer(6000, 0, INT_MAX, RUNTIME),
   transactionCheckMax: integer(15, 1, INT_MAX, RUNTIME),
   transactionCheckInterval: integer(30_000, 10, INT_MAX, RUNTIME),

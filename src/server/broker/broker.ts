@@ -22,6 +22,7 @@ import { registerTableProcessors } from "./processors.js";
 import { PopService } from "./pop/pop-service.js";
 import { PullMessage } from "./pull-message.js";
 import { advertisedHost, hostPort, Registration } from "./registration.js";
+import { ReplyMessage } from "./reply-message.js";
 import { registerResetOffset } from "./reset-offset.js";
 import { ScheduleMessageService } from "./schedule-message.js";
 import { SendBack } from "./send-back.js";
@@ -111,6 +112,7 @@ export class Broker {
       const transactions = new TransactionService(context, store, schedule, waiters);
       transactions.register(processors);
       new SendMessage(context, store, hosts, schedule, transactions.transactions, waiters).register(processors);
+      new ReplyMessage(context, store, hosts).register(processors);
       new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
       pull.register(processors);

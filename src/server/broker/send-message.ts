@@ -7,6 +7,8 @@ import { MESSAGE_ID_CHARS_MAX, writeMessageId, writeMessageIdBytes } from "../..
 import { MessageBatchCursor } from "../../record/message-batch.js";
 import { recordSize } from "../../commitlog/append.js";
 import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
+import { asciiName, findProperty, ValueRange } from "../../record/properties.js";
+import { PropertyName } from "../../record/property-names.js";
 import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { encodedName, prepareFields } from "../../remoting/field-names.js";
@@ -55,6 +57,7 @@ export class SendMessage {
   readonly #result = emptyPutResult();
   #regionId: string | undefined;
   #traceOn: boolean | undefined;
+  readonly #lightQueues = new ValueRange();
   #prepared = prepareFields([]);
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
   /** Of the request at hand, as sent. */
@@ -264,7 +267,9 @@ export class SendMessage {
     }
     const unsupported = properties.unsupported();
     if (unsupported !== undefined) {
-      this.#refuse(ResponseCode.SYSTEM_ERROR, `this broker does not do what the property ${unsupported} asks for`);
+      const isLight = unsupported === PropertyName.INNER_MULTI_DISPATCH;
+      const remark = `this broker does not do what the property ${unsupported} asks for`;
+      this.#refuse(ResponseCode.SYSTEM_ERROR, isLight ? LIGHT_QUEUES_REMARK : remark);
       return false;
     }
     message.bornHost = connection.remoteHost;
@@ -358,11 +363,16 @@ export class SendMessage {
     }
     const cursor = this.#batchCursor;
     const { bytes, bodyStart, bodyEnd } = request;
+    const light = this.#lightQueues;
     cursor.reset(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), bodyStart, bodyEnd);
     const batch = this.#batch;
     batch.length = 0;
     while (cursor.next()) {
       const { flag, propertiesStart, propertiesLength } = cursor;
+      if (findProperty(bytes, propertiesStart, propertiesStart + propertiesLength, MULTI_DISPATCH, light)) {
+        this.#refuse(ResponseCode.MESSAGE_ILLEGAL, LIGHT_QUEUES_REMARK);
+        return PutStatus.MESSAGE_ILLEGAL;
+      }
       const range = { bodyStart: cursor.bodyStart, bodyLength: cursor.bodyLength, propertiesStart, propertiesLength };
       batch.push({ ...this.#message, flag, properties: bytes, ...range });
     }
@@ -465,5 +475,8 @@ export class SendMessage {
   }
 }
 
+const MULTI_DISPATCH = asciiName(PropertyName.INNER_MULTI_DISPATCH);
+/** Apache without enableLmq takes such messages and lets those wait who read the light queues. */
+const LIGHT_QUEUES_REMARK = "light message queues (the property INNER_MULTI_DISPATCH) are not served by this broker";
 const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
 const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";

@@ -10,6 +10,7 @@ import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { BrokerStore } from "#src/server/broker/broker-store.js";
 import { FlushWaiters } from "#src/server/broker/flush-waiters.js";
+import { ReplyMessage } from "#src/server/broker/reply-message.js";
 import { ScheduleMessageService } from "#src/server/broker/schedule-message.js";
 import { SendBack } from "#src/server/broker/send-back.js";
 import { SendMessage } from "#src/server/broker/send-message.js";
@@ -52,6 +53,7 @@ export class StoreBroker {
     this.transactions = new TransactionService(context, store, this.schedule, waiters);
     this.transactions.register(processors);
     new SendMessage(context, store, hosts, this.schedule, this.transactions.transactions, waiters).register(processors);
+    new ReplyMessage(context, store, hosts).register(processors);
     new SendBack(context, store, hosts, this.schedule, waiters).register(processors);
   }
 

@@ -26,7 +26,7 @@ export class Transactions {
   readonly #ended = new EndedHalves();
   /** Every half message before this one is done with. */
   #doneOffset = 0;
-  #saving = false;
+  #saving: Promise<void> | undefined;
 
   constructor(context: BrokerContext, store: MessageStore) {
     this.#context = context;
@@ -101,9 +101,14 @@ export class Transactions {
   }
 
   /** Lets the offsets of the group follow, once the disk has what they stand on. */
-  async save(): Promise<void> {
-    if (this.#saving) return;
-    this.#saving = true;
+  save(): Promise<void> {
+    this.#saving ??= this.#save().finally(() => {
+      this.#saving = undefined;
+    });
+    return this.#saving;
+  }
+
+  async #save(): Promise<void> {
     this.operations.flush();
     const halfOffset = this.#doneOffset;
     const opOffset = this.operations.doneOffset(halfOffset);
@@ -111,7 +116,6 @@ export class Transactions {
       () => true,
       () => false,
     );
-    this.#saving = false;
     if (!durable) return;
     this.#commitOffset(TRANSACTION_HALF_TOPIC, halfOffset);
     this.#commitOffset(TRANSACTION_OP_TOPIC, opOffset);
@@ -125,6 +129,7 @@ export class Transactions {
 
   async close(): Promise<void> {
     this.operations.close();
+    await this.#saving;
     await this.save();
   }
 }
