@@ -80,7 +80,7 @@ export class PopService {
       topicGone: (topic) => this.state.forgetTopic(topic),
       groupGone: (group) => this.state.forgetGroup(group),
       reset: (group, topic, queueId, offset) => {
-        if (this.state.leases.find(group, topic, queueId) !== undefined) this.state.move(group, topic, queueId, offset);
+        this.state.move(group, topic, queueId, offset);
         wake(topic, group, queueId);
       },
     });
