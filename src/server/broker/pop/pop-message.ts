@@ -18,6 +18,7 @@ import {
   popRetryTopicV2,
   startOffsetPiece,
 } from "./extra-info.js";
+import { PASSED_MAX } from "./order-info.js";
 import type { PopFilters } from "./pop-filter.js";
 import type { PopPolling } from "./pop-polling.js";
 import { asPopped } from "./pop-record.js";
@@ -206,8 +207,11 @@ export class PopMessage {
     if (this.#isFull(group, topic.name, queueId)) return;
     const offset = state.popOffset(group, topic.name, queue, pop.initMode);
     if (pop.isOrdered && state.isBlocked(group, topic.name, queueId, pop.attemptId, pop.invisibleMs)) return;
-    const begin = this.#get(pop, queue, offset, pop.maxCount - popped.records.length, popped.totalBytes);
+    const passed = pop.isOrdered ? state.passedOffsets(group, topic.name, queueId) : undefined;
+    const wanted = pop.maxCount - popped.records.length;
+    const begin = this.#get(pop, queue, offset, wanted + (passed?.size ?? 0), popped.totalBytes);
     if (begin === undefined) return;
+    if (passed !== undefined && passed.size > 0) leaveOut(this.#result, passed, wanted);
     this.#take(pop, topic, queueId, begin, popped);
   }
 
@@ -339,6 +343,16 @@ function dropUnmatched(result: GetResult, matches: (record: Buffer) => boolean):
   }
   records.length = kept;
   queueOffsets.length = kept;
+}
+
+/** Drops messages that are acknowledged, and what is more than `maxCount` then. */
+function leaveOut(result: GetResult, passed: ReadonlySet<number>, maxCount: number): void {
+  const { queueOffsets } = result;
+  const furthest = passed.size < PASSED_MAX ? Number.POSITIVE_INFINITY : Math.max(...passed);
+  const isWanted = queueOffsets.map((queueOffset) => !passed.has(queueOffset) && queueOffset < furthest);
+  result.records = result.records.filter((_, index) => isWanted[index]).slice(0, maxCount);
+  result.queueOffsets = queueOffsets.filter((_, index) => isWanted[index]).slice(0, maxCount);
+  result.totalBytes = result.records.reduce((bytes, record) => bytes + record.length, 0);
 }
 
 /** Of a hundred pops of a priority topic, how many begin with its first queue (SubscriptionGroupAttributes). */

@@ -187,6 +187,11 @@ export class PopState {
     return info?.isBlocked(attemptId, invisibleMs, this.#context.clock.nowMs()) === true;
   }
 
+  /** What an ordered pop is to leave out: acknowledged before its turn. */
+  passedOffsets(group: string, topic: string, queueId: number): ReadonlySet<number> | undefined {
+    return this.orders.get(topic, group, queueId)?.ackedBehindFirst;
+  }
+
   /** Answers what the pop's answer says about how often its messages were popped. */
   leaseOrdered(
     group: string,
