@@ -8,7 +8,7 @@ import { expect, test } from "vitest";
 import { ResponseCode } from "#src/remoting/codes.js";
 import { type Held, PopLife, TOPIC } from "./pop-fixture.js";
 
-const RUNS = Number(process.env.COMETMQ_RUNS ?? 60);
+const RUNS = Number(process.env.COMETMQ_RUNS ?? 40);
 
 class Model {
   count = 0;
