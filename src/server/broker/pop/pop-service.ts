@@ -28,8 +28,9 @@ import { PopPolling } from "./pop-polling.js";
 import { PopRecovery } from "./pop-recovery.js";
 import { PopSnapshots } from "./pop-snapshot.js";
 import { PopState } from "./pop-state.js";
-import { ownQueues, queryAssignment, type TopicQueues } from "./query-assignment.js";
+import { registerQueryAssignment } from "./query-assignment.js";
 import { Revive } from "./revive.js";
+import { TopicQueues, type TopicRoutes } from "./topic-queues.js";
 
 type PopHandler = (request: Request, connection: Connection) => Answer;
 
@@ -86,8 +87,8 @@ export class PopService {
     });
   }
 
-  /** `topicQueues` tells of topics that other brokers have queues of, too. */
-  register(processors: Map<number, Processor>, topicQueues?: TopicQueues): void {
+  /** `routes` tells of topics that other brokers have queues of, too. */
+  register(processors: Map<number, Processor>, routes: TopicRoutes = async () => undefined): void {
     const context = this.#context;
     const { state } = this;
     const store = this.#store;
@@ -111,8 +112,7 @@ export class PopService {
     serve(processors, context, RequestCode.POLLING_INFO, (_, { header }, client) =>
       pollingInfo(context, this.#popPolling, header, client),
     );
-    const queuesOf = topicQueues ?? ((topic: string) => ownQueues(context, topic));
-    serve(processors, context, RequestCode.QUERY_ASSIGNMENT, (_, { body }) => queryAssignment(context, queuesOf, body));
+    registerQueryAssignment(processors, context, new TopicQueues(context, routes));
   }
 
   /** Where sends wait for the disk, so does what is said of popped messages. */
