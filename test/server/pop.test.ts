@@ -179,6 +179,27 @@ test("tags are passed over for good, and hold the offset of nobody", async () =>
   expect(committed(started)).toBe(4);
 });
 
+test("an expression chooses messages, and those of the retry topic", async () => {
+  const { clock, started, consumer, producer } = await start();
+  for (const [body, colour] of [
+    ["1", "red"],
+    ["2", "blue"],
+    ["3", "red"],
+  ] as const) {
+    await sendMessages(producer, [body], { properties: properties({ colour }) });
+  }
+  const wanted = { expType: "SQL92", exp: "colour = 'red'" };
+  const got = await popped(consumer, wanted);
+  expect(bodies(got)).toEqual(["1", "3"]);
+  await acked(consumer, got[0]!);
+  clock.advance(INVISIBLE_MS);
+  expect(bodies(await popped(consumer, wanted))).toEqual(["3"]);
+  expect(committed(started)).toBe(3);
+  expect(await pop(consumer, { expType: "SQL92", exp: "colour = " })).toMatchObject({
+    code: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+  });
+});
+
 test("an ordered pop holds its queue until all of it is acknowledged or its time is over", async () => {
   const { clock, started, consumer, producer } = await start();
   const ordered = { order: true, maxMsgNums: 2 };

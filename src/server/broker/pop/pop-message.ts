@@ -232,13 +232,13 @@ export class PopMessage {
     this.#limits.maxBytes = maxTransferBytesOnMessageInMemory - bytes;
     const result = this.#result;
     let begin = offset;
-    let status = this.#store.get(queue, begin, this.#limits, pop.filter.tags, result);
+    let status = this.#store.get(queue, begin, this.#limits, pop.filter.wanted, result);
     if (isMisplaced(status, begin, result)) {
       const fields = { group: pop.group.name, topic: queue.topic, queueId: queue.queueId, offset, status };
       this.#context.log.warn({ ...fields, nextBeginOffset: result.nextBeginOffset }, "a pop begins elsewhere");
       begin = result.nextBeginOffset;
       if (begin < offset) this.#state.move(pop.group.name, queue.topic, queue.queueId, begin);
-      status = this.#store.get(queue, begin, this.#limits, pop.filter.tags, result);
+      status = this.#store.get(queue, begin, this.#limits, pop.filter.wanted, result);
     }
     if (result.records.length > 0) return begin;
     return result.nextBeginOffset > begin ? begin : undefined;
@@ -249,7 +249,6 @@ export class PopMessage {
     const group = pop.group.name;
     const result = this.#result;
     const { nextBeginOffset, maxOffset } = result;
-    if (pop.filter.matches !== undefined) dropUnmatched(result, pop.filter.matches);
     const { records, queueOffsets } = result;
     const { popTime, reviveQueueId } = popped;
     if (!pop.isOrdered) {
@@ -328,21 +327,6 @@ export class PopMessage {
 function isMisplaced(status: GetStatus, offset: number, { nextBeginOffset }: GetResult): boolean {
   if (status === GetStatus.OFFSET_TOO_SMALL || status === GetStatus.OFFSET_OVERFLOW_BADLY) return true;
   return status === GetStatus.NO_MESSAGE_IN_QUEUE && nextBeginOffset < offset;
-}
-
-function dropUnmatched(result: GetResult, matches: (record: Buffer) => boolean): void {
-  const { records, queueOffsets } = result;
-  let kept = 0;
-  for (let i = 0; i < records.length; i++) {
-    if (!matches(records[i]!)) {
-      result.totalBytes -= records[i]!.length;
-      continue;
-    }
-    records[kept] = records[i]!;
-    queueOffsets[kept++] = queueOffsets[i]!;
-  }
-  records.length = kept;
-  queueOffsets.length = kept;
 }
 
 /** Drops messages that are acknowledged, and what is more than `maxCount` then. */

@@ -53,8 +53,7 @@ export class PopRecovery {
     const { log, offsets } = this.#context;
     const last = this.#findSnapshot();
     // The files are as they were left, or somebody else has changed them since: they say what is ordered.
-    const wasClean =
-      last !== undefined && this.#isClean && last === this.#store.maxOffset(this.#state.journal.handle) - 1;
+    const wasClean = this.#isClean && last === this.#state.journal.begin() - 1;
     let recordCount = 0;
     let malformedCount = 0;
     for (const body of this.#bodies(last === undefined ? 0 : this.#snapshotFirst)) {
@@ -80,6 +79,7 @@ export class PopRecovery {
   /** The entry of the last snapshot; its record is looked into. */
   #findSnapshot(): number | undefined {
     const { handle } = this.#state.journal;
+    if (handle === undefined) return undefined;
     const units = new UnitBatch(BATCH_UNITS);
     const minOffset = this.#store.minOffset(handle);
     for (let end = this.#store.maxOffset(handle); end > minOffset; end -= BATCH_UNITS) {
@@ -109,6 +109,7 @@ export class PopRecovery {
 
   *#bodies(first: number): IterableIterator<Buffer> {
     const { handle } = this.#state.journal;
+    if (handle === undefined) return;
     const units = new UnitBatch(BATCH_UNITS);
     const maxOffset = this.#store.maxOffset(handle);
     let offset = Math.max(first, this.#store.minOffset(handle));

@@ -9,9 +9,11 @@ import type { Connection, Processor, Request } from "../../../remoting/types.js"
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus } from "../../../store/types.js";
 import { type Answer, answerOf, failure } from "../../answer.js";
+import { PERM_READ, PERM_WRITE } from "../../protocol/topic-config.js";
 import { type BrokerContext, logLoadReport } from "../context.js";
 import type { FlushWaiters } from "../flush-waiters.js";
 import { JsonConfigFile } from "../json-config-file.js";
+import { POP_JOURNAL_TOPIC } from "../names.js";
 import { putRefusal } from "../put-remark.js";
 import { serve } from "../serve.js";
 import { ackMessage, batchAckMessage } from "./ack-message.js";
@@ -55,7 +57,11 @@ export class PopService {
     this.#waiters = waiters;
     const path = join(config.storePathRootDir, "config", "consumerOrderInfo.json");
     this.#orders = new OrderTable(clock, log, new JsonConfigFile(store.disk, path));
-    this.state = new PopState(context, this.#orders, new PopJournal(store, () => clock.nowMs()));
+    const makeTopic = () => {
+      context.topics.createInSendMessageBack(POP_JOURNAL_TOPIC, 1, PERM_READ | PERM_WRITE, false, 0);
+    };
+    const journal = new PopJournal(store, () => clock.nowMs(), makeTopic);
+    this.state = new PopState(context, this.#orders, journal);
     const setInterest = (interested: boolean) => store.setInterest(interested);
     this.#popPolling = new PopPolling(clock, config, setInterest);
     this.#notificationPolling = new PopPolling(clock, config, setInterest);
