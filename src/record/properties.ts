@@ -66,8 +66,11 @@ const JAVA_BUCKETS_MIN = 128;
  * The properties in the order in which Apache writes them again, that of its HashMap. Nobody reads a meaning into it, but
  * so a message that a broker sends on has the same bytes whichever broker that is.
  */
-export function inApacheOrder(properties: ReadonlyMap<string, string>): (readonly [string, string])[] {
-  let buckets = JAVA_BUCKETS_MIN;
+export function inApacheOrder(
+  properties: ReadonlyMap<string, string>,
+  bucketsMin = JAVA_BUCKETS_MIN,
+): (readonly [string, string])[] {
+  let buckets = bucketsMin;
   while (properties.size > buckets * 0.75) buckets *= 2;
   const bucketOf = (name: string): number => {
     const hash = javaHash(name);

@@ -7,6 +7,7 @@ import type { Fields } from "#src/remoting/types.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { FlushWaiters } from "#src/server/broker/flush-waiters.js";
 import { PopService } from "#src/server/broker/pop/pop-service.js";
+import type { StoreOptions } from "#src/store/options.js";
 import { type Answered, FakeClock } from "../unit/broker/harness.js";
 import { StoreBroker } from "../unit/broker/store-broker.js";
 import { type DiskImage, imageOf } from "./store-fixture.js";
@@ -28,16 +29,23 @@ export class PopLife {
   readonly clock = new FakeClock();
   readonly #config: Partial<BrokerConfig>;
   readonly #queues: number;
+  readonly #store: Partial<StoreOptions>;
   base!: StoreBroker;
   service!: PopService;
 
-  constructor(queues: number, config: Partial<BrokerConfig> = {}) {
+  constructor(queues: number, config: Partial<BrokerConfig> = {}, store: Partial<StoreOptions> = {}) {
+    this.#store = store;
     this.#queues = queues;
     this.#config = config;
   }
 
   async open(disk = new MemoryDisk(this.clock)): Promise<this> {
-    this.base = await StoreBroker.open({ disk, clock: this.clock, config: this.#config });
+    this.base = await StoreBroker.open({
+      disk,
+      clock: this.clock,
+      config: { brokerName: "broker-a", ...this.#config },
+      store: this.#store,
+    });
     const { context, processors } = this.base.broker;
     this.service = new PopService(context, this.base.store, new FlushWaiters(this.clock));
     this.service.register(processors);

@@ -1,10 +1,14 @@
 /** Pop consumption over sockets, with a clock of the test's own: who gets what, for how long, and what comes again. */
 import { afterEach, expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
-import { ResponseCode } from "#src/remoting/codes.js";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import type { Broker } from "#src/server/broker/broker.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
+import { PutStatus } from "#src/store/types.js";
 import { FakeClock } from "../unit/broker/harness.js";
-import { closeAll, properties, roundTrip, startBroker, watched } from "./harness.js";
+import { until } from "../unit/remoting/peers.js";
+import { ANSWER_MS, clientOf, closeAll, properties, roundTrip, startBroker, watched } from "./harness.js";
+import { HeldDisk } from "./held-disk.js";
 import {
   ack,
   acked,
@@ -34,6 +38,8 @@ async function start(config: Partial<BrokerConfig> = {}, queues = 1) {
   makeTopic(started, TOPIC, queues);
   return { ...started, clock, started, consumer: started.client(), producer: started.client() };
 }
+
+const connect = (broker: Broker) => clientOf(broker.port);
 
 test("what is popped is nobody else's until it is acknowledged, and the offset follows what is", async () => {
   const { started, consumer, producer } = await start();
@@ -173,6 +179,27 @@ test("tags are passed over for good, and hold the offset of nobody", async () =>
   expect(committed(started)).toBe(4);
 });
 
+test("an expression chooses messages, and those of the retry topic", async () => {
+  const { clock, started, consumer, producer } = await start();
+  for (const [body, colour] of [
+    ["1", "red"],
+    ["2", "blue"],
+    ["3", "red"],
+  ] as const) {
+    await sendMessages(producer, [body], { properties: properties({ colour }) });
+  }
+  const wanted = { expType: "SQL92", exp: "colour = 'red'" };
+  const got = await popped(consumer, wanted);
+  expect(bodies(got)).toEqual(["1", "3"]);
+  await acked(consumer, got[0]!);
+  clock.advance(INVISIBLE_MS);
+  expect(bodies(await popped(consumer, wanted))).toEqual(["3"]);
+  expect(committed(started)).toBe(3);
+  expect(await pop(consumer, { expType: "SQL92", exp: "colour = " })).toMatchObject({
+    code: ResponseCode.SUBSCRIPTION_PARSE_FAILED,
+  });
+});
+
 test("an ordered pop holds its queue until all of it is acknowledged or its time is over", async () => {
   const { clock, started, consumer, producer } = await start();
   const ordered = { order: true, maxMsgNums: 2 };
@@ -232,4 +259,71 @@ test("too many messages that nobody acknowledges stop the pops of a queue, or of
   await acked(consumer, first[0]!);
   expect(bodies(await popped(consumer, { maxMsgNums: 1 }))).toEqual(["c"]);
   expect(broker.context.config.popLeaseCountMax).toBe(1_000_000);
+});
+
+test("where sends wait for the disk, acknowledgements do, and extensions", async () => {
+  const disk = new HeldDisk();
+  const started = await startBroker({ disk, config: { flushDiskType: "SYNC_FLUSH" } });
+  makeTopic(started);
+  const client = started.client();
+  await sendMessages(client, ["a", "b"]);
+  const [a, b] = await popped(client);
+  disk.held = true;
+  const answers = [watched(ack(client, a!)), watched(changeInvisibleTime(client, b!, 1000))];
+  await until(() => disk.syncsUnderWay === 1, "the sync");
+  await roundTrip(client);
+  expect(answers.map(({ done }) => done)).toEqual([false, false]);
+  disk.held = false;
+  disk.letGo();
+  for (const { answer } of answers) expect((await answer).code).toBe(ResponseCode.SUCCESS);
+});
+
+test("what can not be written is not answered as if it were", async () => {
+  const { broker, consumer, producer } = await start();
+  await sendMessages(producer, ["a"]);
+  const [a] = await popped(consumer);
+  const put = broker.store.put.bind(broker.store);
+  broker.store.put = () => PutStatus.DISK_FULL;
+  expect(await ack(consumer, a!)).toMatchObject({ code: ResponseCode.SYSTEM_ERROR });
+  expect(await batchAck(consumer, [a!])).toMatchObject({ code: ResponseCode.SYSTEM_ERROR });
+  expect(await changeInvisibleTime(consumer, a!, 1000)).toMatchObject({ code: ResponseCode.SYSTEM_ERROR });
+  broker.store.put = put;
+  await acked(consumer, a!);
+});
+
+test("assignments: all queues to each, or shares of them, as the group's request mode says", async () => {
+  const { broker, consumer } = await start({}, 4);
+  const ask = async (fields: object = {}) => {
+    const body = { topic: TOPIC, consumerGroup: "G", clientId: "c1", strategyName: "AVG", messageModel: "CLUSTERING" };
+    const given = Buffer.from(JSON.stringify({ ...body, ...fields }));
+    const answer = await consumer.call(RequestCode.QUERY_ASSIGNMENT, {}, given, ANSWER_MS);
+    expect(answer.code).toBe(ResponseCode.SUCCESS);
+    const list = JSON.parse(answer.body.toString()).messageQueueAssignments;
+    type One = { mode: string; messageQueue: { queueId: number; brokerName: string } };
+    return (list as One[] | undefined)?.map(({ mode, messageQueue }) => `${mode} ${messageQueue.queueId}`).sort();
+  };
+  expect(await ask()).toBeUndefined();
+  const member = (clientID: string) => ({
+    clientID,
+    producerDataSet: [],
+    consumerDataSet: [
+      { groupName: "G", consumeType: "CONSUME_PASSIVELY", messageModel: "CLUSTERING", subscriptionDataSet: [] },
+    ],
+  });
+  for (const id of ["c1", "c2", "c3"]) {
+    const body = Buffer.from(JSON.stringify(member(id)));
+    await connect(broker).call(RequestCode.HEART_BEAT, {}, body, ANSWER_MS);
+  }
+  expect(await ask()).toEqual(["PULL 0", "PULL 1"]);
+  expect(await ask({ clientId: "c3" })).toEqual(["PULL 3"]);
+  expect(await ask({ strategyName: "AVG_BY_CIRCLE" })).toEqual(["PULL 0", "PULL 3"]);
+  expect(await ask({ clientId: "stranger" })).toEqual([]);
+  expect(await ask({ strategyName: "MY_OWN" })).toBeUndefined();
+  expect(await ask({ topic: "Nobody" })).toBeUndefined();
+  expect(await ask({ messageModel: "BROADCASTING" })).toHaveLength(4);
+  const mode = { topic: TOPIC, consumerGroup: "G", mode: "POP" as const };
+  broker.context.requestModes.set({ ...mode, popShareQueueNum: 0 });
+  expect(await ask()).toEqual(["POP -1"]);
+  broker.context.requestModes.set({ ...mode, popShareQueueNum: 1 });
+  expect(await ask()).toEqual(["POP 0", "POP 1", "POP 2"]);
 });

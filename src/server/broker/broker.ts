@@ -117,7 +117,8 @@ export class Broker {
       const pull = new PullMessage(context, store);
       pull.register(processors);
       const pop = new PopService(context, store, waiters);
-      pop.register(processors);
+      let registration: Registration | undefined;
+      pop.register(processors, async (topic) => registration?.topicRoute(topic));
       pop.recover();
       const server = new RemotingServer({
         host: config.bindAddress,
@@ -132,7 +133,7 @@ export class Broker {
       });
       await server.listen();
       port = server.port;
-      const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
+      registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
       const services: BrokerService[] = [schedule, transactions, pop];
       const broker = new Broker(context, store, server, pull, services, registration);
       await registration.start();

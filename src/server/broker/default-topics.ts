@@ -1,7 +1,7 @@
 /** The topics that every broker has from its start (broker/topic/TopicConfigManager.java#init). */
 import { DEFAULT_QUEUE_NUMS, PERM_INHERIT, PERM_READ, PERM_WRITE, type TopicConfig } from "../protocol/topic-config.js";
 import type { BrokerConfig } from "./broker-options.js";
-import { AUTO_CREATE_TOPIC, POP_JOURNAL_TOPIC, SYSTEM_TOPIC_PREFIX } from "./names.js";
+import { AUTO_CREATE_TOPIC, SYSTEM_TOPIC_PREFIX } from "./names.js";
 
 const BENCHMARK_QUEUE_NUMS = 1024;
 const DELAY_LEVEL_COUNT = 18;
@@ -41,7 +41,6 @@ export function defaultTopics(config: BrokerConfig): TopicConfig[] {
     topic(SCHEDULE_TOPIC, DELAY_LEVEL_COUNT),
     topic(replyTopic(config.brokerClusterName), 1),
     topic(reviveTopic(config.brokerClusterName), config.reviveQueueNum),
-    topic(POP_JOURNAL_TOPIC, 1),
     topic(`${SYSTEM_TOPIC_PREFIX}SYNC_BROKER_MEMBER_${config.brokerName}`, 1, PERM_INHERIT),
     topic("RMQ_SYS_TRANS_HALF_TOPIC", 1),
     topic("RMQ_SYS_TRANS_OP_HALF_TOPIC", 1),

@@ -11,11 +11,15 @@ import { RemotingClient } from "../../remoting/client.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { RouteTable } from "../namesrv/route-table.js";
+import { parseBody } from "../protocol/members.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
+import { readTopicRouteData, type TopicRouteData } from "../protocol/topic-route-data.js";
 import type { BrokerContext } from "./context.js";
 
 /** Changes of topics within this time make one registration, which carries all topics. */
 const CHANGE_DELAY_MS = 100;
+/** A name server that takes longer is not waited for by those who ask for a route. */
+const ROUTE_MS_MAX = 3000;
 const HA_PORT_OFFSET = 1;
 const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
 
@@ -159,6 +163,22 @@ export class Registration {
     } catch (error) {
       log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
     }
+  }
+
+  /** The route of a topic; undefined where no name server knows it, or none answers. */
+  async topicRoute(topic: string): Promise<TopicRouteData | undefined> {
+    const route = this.#routeTable?.topicRouteData(topic);
+    if (route !== undefined) return route;
+    for (const client of this.#clients) {
+      try {
+        const fields = { acceptStandardJsonOnly: true, topic };
+        const answer = await client.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, fields, undefined, ROUTE_MS_MAX);
+        if (answer.code === ResponseCode.SUCCESS) return readTopicRouteData(parseBody(answer.body, "TopicRouteData"));
+      } catch (error) {
+        this.#context.log.debug({ err: error, topic }, "a name server does not tell of a topic");
+      }
+    }
+    return undefined;
   }
 
   /** Tells every name server that this broker is gone, then stops. */

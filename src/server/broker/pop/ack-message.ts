@@ -120,7 +120,7 @@ function ackBatch(context: BrokerContext, state: PopState, batch: Batch, client:
     const handle = { group, topic: topicName, queueId, queueOffset, popTime, invisibleMs };
     const outcome = ackOne(state, handle, reviveQueueId, client);
     if (typeof outcome === "object" && "failed" in outcome) worst = failedAnswer(outcome.failed);
-    else if (outcome === "expired" || outcome === "illegal") {
+    else if (outcome === "expired" || outcome === "overtaken" || outcome === "illegal") {
       worst = handleProblem(context, outcome, handle, context.config.brokerName) ?? worst;
     }
   }

@@ -51,6 +51,6 @@ export function changeInvisibleTime(
   if (outcome === "nothing" && isOrdered) {
     return { code: ResponseCode.SUCCESS, fields: { invisibleTime: 0, popTime: 0, reviveQid: 0 } };
   }
-  const remark = `The message ${topicName}@${queueId}@${queueOffset} is leased under a newer handle, or acknowledged.`;
+  const remark = `The message ${topicName}@${queueId}@${queueOffset} is acknowledged.`;
   return handleProblem(context, outcome, handle, brokerName) ?? failure(ResponseCode.NO_MESSAGE, remark);
 }

@@ -26,6 +26,8 @@ export function handleProblem(
       const remark = `The handle in the field extraInfo ran out ${when}; the message ${key} is given out again.`;
       return failure(ResponseCode.NO_MESSAGE, remark);
     }
+    case "overtaken":
+      return failure(ResponseCode.NO_MESSAGE, `The message ${key} has a newer handle than the field extraInfo has.`);
     case "illegal":
       return failure(ResponseCode.MESSAGE_ILLEGAL, `offset is illegal, key:${key}: it is none of those popped.`);
     default:

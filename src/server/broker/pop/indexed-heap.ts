@@ -1,4 +1,4 @@
-/** A binary heap whose items know their place, so that any of them can be taken out or moved: the smallest `key` first. */
+/** A binary heap whose items know their place, so that any of them can be taken out or moved: the first by `isBefore` first. */
 
 /** `heapIndex` is the heap's; -1 for an item that is in none. */
 export interface HeapItem {
@@ -7,10 +7,10 @@ export interface HeapItem {
 
 export class IndexedHeap<T extends HeapItem> {
   readonly #items: T[] = [];
-  readonly #key: (item: T) => number;
+  readonly #isBefore: (a: T, b: T) => boolean;
 
-  constructor(key: (item: T) => number) {
-    this.#key = key;
+  constructor(isBefore: (a: T, b: T) => boolean) {
+    this.#isBefore = isBefore;
   }
 
   get size(): number {
@@ -27,7 +27,7 @@ export class IndexedHeap<T extends HeapItem> {
     this.#up(item);
   }
 
-  /** After the item's key has changed. */
+  /** After the item's rank has changed. */
   moved(item: T): void {
     this.#up(item);
     this.#down(item);
@@ -44,12 +44,11 @@ export class IndexedHeap<T extends HeapItem> {
   }
 
   #up(item: T): void {
-    const key = this.#key(item);
     let index = item.heapIndex;
     while (index > 0) {
       const parentIndex = (index - 1) >> 1;
       const parent = this.#items[parentIndex]!;
-      if (this.#key(parent) <= key) break;
+      if (!this.#isBefore(item, parent)) break;
       this.#place(parent, index);
       index = parentIndex;
     }
@@ -58,15 +57,14 @@ export class IndexedHeap<T extends HeapItem> {
 
   #down(item: T): void {
     const items = this.#items;
-    const key = this.#key(item);
     let index = item.heapIndex;
     for (;;) {
       let childIndex = 2 * index + 1;
       if (childIndex >= items.length) break;
       const right = items[childIndex + 1];
-      if (right !== undefined && this.#key(right) < this.#key(items[childIndex]!)) childIndex++;
+      if (right !== undefined && this.#isBefore(right, items[childIndex]!)) childIndex++;
       const child = items[childIndex]!;
-      if (this.#key(child) >= key) break;
+      if (!this.#isBefore(child, item)) break;
       this.#place(child, index);
       index = childIndex;
     }

@@ -80,7 +80,7 @@ export class LeaseQueue {
 export class LeaseTable {
   /** Group to topic to queue id. No inner map is empty. */
   readonly #groups = new Map<string, Map<string, Map<number, LeaseQueue>>>();
-  readonly #heap = new IndexedHeap<Lease>((lease) => lease.deadlineMs);
+  readonly #heap = new IndexedHeap<Lease>(runsOutBefore);
 
   /** Messages that are leased now. */
   get size(): number {
@@ -169,4 +169,10 @@ export class LeaseTable {
     for (const queue of doomed) this.remove(queue);
     return doomed.length > 0;
   }
+}
+
+/** What runs out together is given out again in the order of the queue. */
+function runsOutBefore(a: Lease, b: Lease): boolean {
+  if (a.deadlineMs !== b.deadlineMs) return a.deadlineMs < b.deadlineMs;
+  return a.queueOffset < b.queueOffset;
 }

@@ -19,7 +19,7 @@ export class OrderAlarms {
   readonly #clock: Clock;
   readonly #ring: (topic: string, group: string, queueId: number) => void;
   readonly #alarms = new Map<string, Alarm>();
-  readonly #heap = new IndexedHeap<Alarm>((alarm) => alarm.atMs);
+  readonly #heap = new IndexedHeap<Alarm>((a, b) => a.atMs < b.atMs);
   #timer: Timer | undefined;
   #timerMs = Number.POSITIVE_INFINITY;
   #closed = false;

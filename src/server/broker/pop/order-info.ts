@@ -11,6 +11,10 @@ import { messageOrderCountPiece, orderCountPiece } from "./extra-info.js";
 /** `maxMsgNums` is no more, and Apache keeps what is acknowledged in the bits of a long. */
 export const ORDER_MESSAGES_MAX = 32;
 
+/** A queue in which so many are acknowledged behind one that is not gives out that one only. */
+export const PASSED_MAX = 512;
+const NONE: ReadonlySet<number> = new Set();
+
 export class OrderInfo {
   readonly attemptId: string | undefined;
   readonly popTime: number;
@@ -23,6 +27,11 @@ export class OrderInfo {
   readonly visibleAtMs = new Map<number, number>();
   /** How often a message was popped before, by queue offset; only where it was. */
   consumedCounts: ReadonlyMap<number, number> = new Map();
+  /**
+   * Behind the first message that is not acknowledged: those of earlier pops that are, out of their order. They are not
+   * given out again. CometMQ's own: Apache gives them out again.
+   */
+  passed: ReadonlySet<number> = new Set();
   readonly lastConsumeTimestamp: number;
 
   constructor(
@@ -60,11 +69,23 @@ export class OrderInfo {
   /** Where the group goes on: at the first message that is not acknowledged, or behind all. */
   get nextOffset(): number {
     const index = this.acked.indexOf(false);
-    return index < 0 ? this.queueOffsets.at(-1)! + 1 : this.queueOffsets[index]!;
+    if (index >= 0) return this.queueOffsets[index]!;
+    let next = this.queueOffsets.at(-1)! + 1;
+    while (this.passed.has(next)) next++;
+    return next;
+  }
+
+  /** What the next pop is to leave out. */
+  get ackedBehindFirst(): ReadonlySet<number> {
+    const { nextOffset } = this;
+    const isBehind = (queueOffset: number) => queueOffset > nextOffset;
+    const acked = this.queueOffsets.filter((queueOffset, index) => this.acked[index] && isBehind(queueOffset));
+    return acked.length === 0 && this.passed.size === 0 ? NONE : new Set([...this.passed, ...acked].filter(isBehind));
   }
 
   /** Takes over how often the messages were popped, from the pop before. */
   continue(before: OrderInfo): void {
+    this.passed = before.ackedBehindFirst;
     if (before.attemptId !== undefined && before.attemptId === this.attemptId) {
       this.consumedCounts = before.consumedCounts;
       return;
@@ -103,6 +124,7 @@ export class OrderInfo {
       l: this.lastConsumeTimestamp,
       o: this.queueOffsets.map((queueOffset, index) => (index === 0 ? queueOffset : queueOffset - first)),
       oc: new Map(this.consumedCounts),
+      passed: this.passed.size === 0 ? undefined : [...this.passed],
       ot: this.visibleAtMs.size === 0 ? undefined : new Map(this.visibleAtMs),
       popTime: this.popTime,
     };
@@ -124,6 +146,8 @@ export class OrderInfo {
     queueOffsets.forEach((_, index) => {
       info.acked[index] = Math.floor(bits / 2 ** index) % 2 === 1;
     });
+    const passed = listMember(map, "passed").map((item) => asLong(item, "passed"));
+    info.passed = new Set(passed.slice(0, PASSED_MAX));
     info.consumedCounts = numbersByOffset(map, "oc");
     for (const [queueOffset, atMs] of numbersByOffset(map, "ot")) info.visibleAtMs.set(queueOffset, atMs);
     return info;

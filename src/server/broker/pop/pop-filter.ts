@@ -1,17 +1,21 @@
-/** Which messages a pop wants: by tags at the queue, by other expressions at the message (filter/ExpressionMessageFilter). */
+/** Which messages a pop wants: by tags at the queue, or by an expression at the message (filter/ExpressionMessageFilter). */
+import { CometError } from "../../../base/errors.js";
 import { javaHash } from "../../../base/java-hash.js";
+import type { MessageFilter } from "../../../filter/message-filter.js";
 import type { TagFilter } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { isTagType } from "../heartbeat-data.js";
 
 export interface PopFilter {
-  /** What the queue's entries are looked at for; undefined where every one is wanted. */
+  readonly expressionType: string;
+  readonly expression: string;
+  /** Undefined where tags do not decide, or every message is wanted. */
   readonly tags: TagFilter;
-  /** What whole records are looked at for, if anything. */
-  readonly matches: ((record: Buffer) => boolean) | undefined;
+  /** As the store takes it. */
+  readonly wanted: TagFilter | MessageFilter;
 }
 
-const ALL: PopFilter = { tags: undefined, matches: undefined };
+const ALL: PopFilter = { expressionType: "TAG", expression: "*", tags: undefined, wanted: undefined };
 const FILTERS_KEPT = 1024;
 
 export class PopFilters {
@@ -26,15 +30,26 @@ export class PopFilters {
   of(expressionType: string | undefined, expression: string | undefined): PopFilter | string {
     if (expression === undefined || expression === "") return ALL;
     if (isTagType(expressionType)) return expression === "*" ? ALL : this.#tagFilter(expression);
-    const problem = this.#context.checkExpression(expressionType!, expression);
-    return problem ?? `Messages can not be popped by expressions of type ${expressionType!.slice(0, 64)}.`;
+    try {
+      const wanted = this.#context.filters.get(expressionType!, expression);
+      return { expressionType: expressionType!, expression, tags: undefined, wanted };
+    } catch (error) {
+      if (error instanceof CometError) return error.message;
+      throw error;
+    }
   }
 
   #tagFilter(expression: string): PopFilter {
     const known = this.#byTags.get(expression);
     if (known !== undefined) return known;
-    const tags = expression.split("||").map((tag) => tag.trim());
-    const filter = { tags: new Set(tags.filter((tag) => tag !== "").map(javaHash)), matches: undefined };
+    const tags = new Set(
+      expression
+        .split("||")
+        .map((tag) => tag.trim())
+        .filter((tag) => tag !== "")
+        .map(javaHash),
+    );
+    const filter = { expressionType: "TAG", expression, tags, wanted: tags };
     if (this.#byTags.size >= FILTERS_KEPT) this.#byTags.clear();
     this.#byTags.set(expression, filter);
     return filter;

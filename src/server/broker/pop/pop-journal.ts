@@ -25,7 +25,8 @@ const SNAPSHOT_PROPERTIES = encodeProperties([[PropertyName.TAGS, SNAPSHOT_TAG]]
 const NO_HOST = Buffer.from([127, 0, 0, 1, 0, 0, 0, 0]);
 
 export class PopJournal {
-  readonly handle: QueueHandle;
+  /** Undefined before the first record: a broker that nobody pops from has no such topic. */
+  handle: QueueHandle | undefined;
   /** Where the last record ends: durable when the store's flushed position has reached it. */
   position = 0;
   /** Records since the last snapshot. */
@@ -33,19 +34,29 @@ export class PopJournal {
   onRecord: () => void = () => {};
   readonly #store: MessageStore;
   readonly #nowMs: () => number;
+  readonly #makeTopic: () => void;
   readonly #writer = new JournalWriter();
   readonly #message = emptyMessage();
   readonly #result = emptyPutResult();
   #nextOffset: number;
 
-  constructor(store: MessageStore, nowMs: () => number) {
+  /** `makeTopic` makes the journal's topic known, so that nobody takes its queue for a topic's that was deleted. */
+  constructor(store: MessageStore, nowMs: () => number, makeTopic: () => void) {
     this.#store = store;
     this.#nowMs = nowMs;
-    this.handle = store.queue(POP_JOURNAL_TOPIC, 0);
-    this.#nextOffset = store.maxOffset(this.handle);
-    this.#message.queue = this.handle;
+    this.#makeTopic = makeTopic;
+    const known = store.findQueue(POP_JOURNAL_TOPIC, 0);
+    this.#nextOffset = known === undefined ? 0 : store.maxOffset(known);
+    if (this.#nextOffset > 0) this.#open();
     this.#message.bornHost = NO_HOST;
     this.#message.storeHost = NO_HOST;
+  }
+
+  #open(): QueueHandle {
+    this.#makeTopic();
+    this.handle = this.#store.queue(POP_JOURNAL_TOPIC, 0);
+    this.#message.queue = this.handle;
+    return this.handle;
   }
 
   // Each answers PUT_OK when the log has it.
@@ -136,6 +147,7 @@ export class PopJournal {
   }
 
   #put(): PutStatus {
+    if (this.handle === undefined) this.#open();
     const message = this.#message;
     message.body = this.#writer.bytes;
     message.bodyLength = this.#writer.length;

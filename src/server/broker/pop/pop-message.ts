@@ -18,6 +18,7 @@ import {
   popRetryTopicV2,
   startOffsetPiece,
 } from "./extra-info.js";
+import { PASSED_MAX } from "./order-info.js";
 import type { PopFilters } from "./pop-filter.js";
 import type { PopPolling } from "./pop-polling.js";
 import { asPopped } from "./pop-record.js";
@@ -206,8 +207,11 @@ export class PopMessage {
     if (this.#isFull(group, topic.name, queueId)) return;
     const offset = state.popOffset(group, topic.name, queue, pop.initMode);
     if (pop.isOrdered && state.isBlocked(group, topic.name, queueId, pop.attemptId, pop.invisibleMs)) return;
-    const begin = this.#get(pop, queue, offset, pop.maxCount - popped.records.length, popped.totalBytes);
+    const passed = pop.isOrdered ? state.passedOffsets(group, topic.name, queueId) : undefined;
+    const wanted = pop.maxCount - popped.records.length;
+    const begin = this.#get(pop, queue, offset, wanted + (passed?.size ?? 0), popped.totalBytes);
     if (begin === undefined) return;
+    if (passed !== undefined && passed.size > 0) leaveOut(this.#result, passed, wanted);
     this.#take(pop, topic, queueId, begin, popped);
   }
 
@@ -228,13 +232,13 @@ export class PopMessage {
     this.#limits.maxBytes = maxTransferBytesOnMessageInMemory - bytes;
     const result = this.#result;
     let begin = offset;
-    let status = this.#store.get(queue, begin, this.#limits, pop.filter.tags, result);
+    let status = this.#store.get(queue, begin, this.#limits, pop.filter.wanted, result);
     if (isMisplaced(status, begin, result)) {
       const fields = { group: pop.group.name, topic: queue.topic, queueId: queue.queueId, offset, status };
       this.#context.log.warn({ ...fields, nextBeginOffset: result.nextBeginOffset }, "a pop begins elsewhere");
       begin = result.nextBeginOffset;
       if (begin < offset) this.#state.move(pop.group.name, queue.topic, queue.queueId, begin);
-      status = this.#store.get(queue, begin, this.#limits, pop.filter.tags, result);
+      status = this.#store.get(queue, begin, this.#limits, pop.filter.wanted, result);
     }
     if (result.records.length > 0) return begin;
     return result.nextBeginOffset > begin ? begin : undefined;
@@ -245,7 +249,6 @@ export class PopMessage {
     const group = pop.group.name;
     const result = this.#result;
     const { nextBeginOffset, maxOffset } = result;
-    if (pop.filter.matches !== undefined) dropUnmatched(result, pop.filter.matches);
     const { records, queueOffsets } = result;
     const { popTime, reviveQueueId } = popped;
     if (!pop.isOrdered) {
@@ -326,19 +329,14 @@ function isMisplaced(status: GetStatus, offset: number, { nextBeginOffset }: Get
   return status === GetStatus.NO_MESSAGE_IN_QUEUE && nextBeginOffset < offset;
 }
 
-function dropUnmatched(result: GetResult, matches: (record: Buffer) => boolean): void {
-  const { records, queueOffsets } = result;
-  let kept = 0;
-  for (let i = 0; i < records.length; i++) {
-    if (!matches(records[i]!)) {
-      result.totalBytes -= records[i]!.length;
-      continue;
-    }
-    records[kept] = records[i]!;
-    queueOffsets[kept++] = queueOffsets[i]!;
-  }
-  records.length = kept;
-  queueOffsets.length = kept;
+/** Drops messages that are acknowledged, and what is more than `maxCount` then. */
+function leaveOut(result: GetResult, passed: ReadonlySet<number>, maxCount: number): void {
+  const { queueOffsets } = result;
+  const furthest = passed.size < PASSED_MAX ? Number.POSITIVE_INFINITY : Math.max(...passed);
+  const isWanted = queueOffsets.map((queueOffset) => !passed.has(queueOffset) && queueOffset < furthest);
+  result.records = result.records.filter((_, index) => isWanted[index]).slice(0, maxCount);
+  result.queueOffsets = queueOffsets.filter((_, index) => isWanted[index]).slice(0, maxCount);
+  result.totalBytes = result.records.reduce((bytes, record) => bytes + record.length, 0);
 }
 
 /** Of a hundred pops of a priority topic, how many begin with its first queue (SubscriptionGroupAttributes). */

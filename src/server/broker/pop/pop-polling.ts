@@ -54,7 +54,7 @@ export class PopPolling {
   readonly #rooms = new Map<string, Map<string, Room>>();
   /** By each topic that the room's waiters may get messages of. */
   readonly #byTopic = new Map<string, Set<Room>>();
-  readonly #deadlines = new IndexedHeap<Waiter>((waiter) => waiter.deadlineMs);
+  readonly #deadlines = new IndexedHeap<Waiter>((a, b) => a.deadlineMs < b.deadlineMs);
   readonly #byConnection = new Map<Connection, Set<Waiter>>();
   #timer: Timer | undefined;
   #timerMs = Number.POSITIVE_INFINITY;

@@ -37,6 +37,8 @@ export class PopRecovery {
   readonly #record = new RecordView();
   /** What the snapshot says that each queue's offset was. */
   readonly #committed = new Map<LeaseQueue, number>();
+  /** How far ordered pops say that their groups have got. */
+  readonly #ordered = new Map<string, { group: string; topic: string; queueId: number; committed: number }>();
   #isClean = false;
   #snapshotFirst = 0;
 
@@ -48,11 +50,10 @@ export class PopRecovery {
 
   /** Nothing is written. */
   run(): PopRecoveryReport {
-    const { log } = this.#context;
+    const { log, offsets } = this.#context;
     const last = this.#findSnapshot();
     // The files are as they were left, or somebody else has changed them since: they say what is ordered.
-    const wasClean =
-      last !== undefined && this.#isClean && last === this.#store.maxOffset(this.#state.journal.handle) - 1;
+    const wasClean = this.#isClean && last === this.#state.journal.begin() - 1;
     let recordCount = 0;
     let malformedCount = 0;
     for (const body of this.#bodies(last === undefined ? 0 : this.#snapshotFirst)) {
@@ -66,6 +67,10 @@ export class PopRecovery {
       }
     }
     for (const queue of [...this.#state.leases.queues()]) this.#settle(queue, wasClean);
+    for (const { group, topic, queueId, committed } of this.#ordered.values()) {
+      if (committed <= offsets.queryOffset(group, topic, queueId)) continue;
+      offsets.commitOffset("PopRecovery", group, topic, queueId, committed);
+    }
     const report = { recordCount, malformedCount, leaseCount: this.#state.leases.size, wasClean };
     if (recordCount > 0) log.info(report, "leases of popped messages recovered");
     return report;
@@ -74,6 +79,7 @@ export class PopRecovery {
   /** The entry of the last snapshot; its record is looked into. */
   #findSnapshot(): number | undefined {
     const { handle } = this.#state.journal;
+    if (handle === undefined) return undefined;
     const units = new UnitBatch(BATCH_UNITS);
     const minOffset = this.#store.minOffset(handle);
     for (let end = this.#store.maxOffset(handle); end > minOffset; end -= BATCH_UNITS) {
@@ -103,6 +109,7 @@ export class PopRecovery {
 
   *#bodies(first: number): IterableIterator<Buffer> {
     const { handle } = this.#state.journal;
+    if (handle === undefined) return;
     const units = new UnitBatch(BATCH_UNITS);
     const maxOffset = this.#store.maxOffset(handle);
     let offset = Math.max(first, this.#store.minOffset(handle));
@@ -146,12 +153,15 @@ export class PopRecovery {
         break;
       case JournalKind.UNORDERED:
         orders.clear(topic, group, queueId);
+        this.#ordered.delete(`${topic}@${group}@${queueId}`);
         break;
       case JournalKind.FORGOTTEN:
         if (topic !== "") leases.removeTopic(topic);
         if (group !== "") leases.removeGroup(group);
         if (!wasClean && topic !== "") orders.removeTopic(topic);
         if (!wasClean && group !== "") orders.removeGroup(group);
+        for (const [key, one] of this.#ordered)
+          if (one.topic === topic || one.group === group) this.#ordered.delete(key);
         break;
       case JournalKind.EARLY: {
         const [queueOffset, popTime, untilMs] = [reader.double(), reader.double(), reader.double()];
@@ -197,15 +207,12 @@ export class PopRecovery {
   }
 
   #applyOrdered(reader: JournalReader): void {
-    const { offsets } = this.#context;
     const { group, topic, queueId } = reader;
     const committed = reader.double();
     const info = parseFastjson(Buffer.from(reader.text()));
     if (info === undefined) throw new CometError("COMETMQ_STORE_CORRUPT", "An ordered pop in the journal is no JSON.");
     this.#state.orders.set(topic, group, queueId, OrderInfo.fromJson(asMap(info, "an ordered pop")));
-    if (committed > offsets.queryOffset(group, topic, queueId)) {
-      offsets.commitOffset("PopRecovery", group, topic, queueId, committed);
-    }
+    this.#ordered.set(`${topic}@${group}@${queueId}`, { group, topic, queueId, committed });
   }
 
   #applyQueue(reader: JournalReader): void {

@@ -106,7 +106,7 @@ export function readPopRequest(
   // Last, for it may make the group.
   const target = readTarget(context, header, connection, "pop");
   if (!("topic" in target)) return target;
-  noteSubscription(context, target.group, target.topic, header.text("exp") ?? "", filter);
+  noteSubscription(context, target.group, target.topic, filter);
   return {
     opaque: header.opaque,
     serializeType: header.serializeType,
@@ -134,22 +134,14 @@ function noteSubscription(
   { config, consumers }: BrokerContext,
   group: SubscriptionGroup,
   topic: Topic,
-  expression: string,
-  { tags }: PopFilter,
+  { expressionType, expression: subString, tags }: PopFilter,
 ): void {
-  const subString = expression === "" ? "*" : expression;
-  const common = { expressionType: "TAG", classFilterMode: false, subVersion: 0 };
+  const common = { classFilterMode: false, subVersion: 0 };
   const tagsSet = tags === undefined ? [] : subString.split("||").map((tag) => tag.trim());
   const codeSet = tags ?? new Set<number>();
-  consumers.noteSubscription(group.name, {
-    ...common,
-    topic: topic.name,
-    subString,
-    tagsSet,
-    codeSet,
-    tagFilter: tags,
-  });
+  const mine = { expressionType, subString, tagsSet, codeSet, tagFilter: tags };
+  consumers.noteSubscription(group.name, { ...common, ...mine, topic: topic.name });
   const retry = (config.enableRetryTopicV2 ? popRetryTopicV2 : popRetryTopicV1)(group.name, topic.name);
-  const all = { subString: "*", tagsSet: [], codeSet: new Set<number>(), tagFilter: undefined };
+  const all = { expressionType: "TAG", subString: "*", tagsSet: [], codeSet: new Set<number>(), tagFilter: undefined };
   consumers.noteSubscription(group.name, { ...common, ...all, topic: retry });
 }

@@ -9,9 +9,11 @@ import type { Connection, Processor, Request } from "../../../remoting/types.js"
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus } from "../../../store/types.js";
 import { type Answer, answerOf, failure } from "../../answer.js";
+import { PERM_READ, PERM_WRITE } from "../../protocol/topic-config.js";
 import { type BrokerContext, logLoadReport } from "../context.js";
 import type { FlushWaiters } from "../flush-waiters.js";
 import { JsonConfigFile } from "../json-config-file.js";
+import { POP_JOURNAL_TOPIC } from "../names.js";
 import { putRefusal } from "../put-remark.js";
 import { serve } from "../serve.js";
 import { ackMessage, batchAckMessage } from "./ack-message.js";
@@ -28,8 +30,9 @@ import { PopPolling } from "./pop-polling.js";
 import { PopRecovery } from "./pop-recovery.js";
 import { PopSnapshots } from "./pop-snapshot.js";
 import { PopState } from "./pop-state.js";
-import { ownQueues, queryAssignment, type TopicQueues } from "./query-assignment.js";
+import { registerQueryAssignment } from "./query-assignment.js";
 import { Revive } from "./revive.js";
+import { TopicQueues, type TopicRoutes } from "./topic-queues.js";
 
 type PopHandler = (request: Request, connection: Connection) => Answer;
 
@@ -54,7 +57,11 @@ export class PopService {
     this.#waiters = waiters;
     const path = join(config.storePathRootDir, "config", "consumerOrderInfo.json");
     this.#orders = new OrderTable(clock, log, new JsonConfigFile(store.disk, path));
-    this.state = new PopState(context, this.#orders, new PopJournal(store, () => clock.nowMs()));
+    const makeTopic = () => {
+      context.topics.createInSendMessageBack(POP_JOURNAL_TOPIC, 1, PERM_READ | PERM_WRITE, false, 0);
+    };
+    const journal = new PopJournal(store, () => clock.nowMs(), makeTopic);
+    this.state = new PopState(context, this.#orders, journal);
     const setInterest = (interested: boolean) => store.setInterest(interested);
     this.#popPolling = new PopPolling(clock, config, setInterest);
     this.#notificationPolling = new PopPolling(clock, config, setInterest);
@@ -80,14 +87,14 @@ export class PopService {
       topicGone: (topic) => this.state.forgetTopic(topic),
       groupGone: (group) => this.state.forgetGroup(group),
       reset: (group, topic, queueId, offset) => {
-        if (this.state.leases.find(group, topic, queueId) !== undefined) this.state.move(group, topic, queueId, offset);
+        this.state.move(group, topic, queueId, offset);
         wake(topic, group, queueId);
       },
     });
   }
 
-  /** `topicQueues` tells of topics that other brokers have queues of, too. */
-  register(processors: Map<number, Processor>, topicQueues?: TopicQueues): void {
+  /** `routes` tells of topics that other brokers have queues of, too. */
+  register(processors: Map<number, Processor>, routes: TopicRoutes = async () => undefined): void {
     const context = this.#context;
     const { state } = this;
     const store = this.#store;
@@ -111,8 +118,7 @@ export class PopService {
     serve(processors, context, RequestCode.POLLING_INFO, (_, { header }, client) =>
       pollingInfo(context, this.#popPolling, header, client),
     );
-    const queuesOf = topicQueues ?? ((topic: string) => ownQueues(context, topic));
-    serve(processors, context, RequestCode.QUERY_ASSIGNMENT, (_, { body }) => queryAssignment(context, queuesOf, body));
+    registerQueryAssignment(processors, context, new TopicQueues(context, routes));
   }
 
   /** Where sends wait for the disk, so does what is said of popped messages. */

@@ -17,8 +17,10 @@ export const INIT_MODE_MIN = 0;
 /** What became of an acknowledgement or an extension. */
 export type Outcome =
   | { readonly done: true; readonly popTime: number; readonly invisibleMs: number }
-  /** Acknowledged before, or overtaken by a later handle of the same message: there is nothing left to do. */
+  /** Acknowledged before: there is nothing left to do. */
   | "nothing"
+  /** The message is leased under another handle. */
+  | "overtaken"
   | "never popped"
   /** It ran out, and the message was given out again. */
   | "expired"
@@ -161,6 +163,7 @@ export class PopState {
   #unleased(handle: Handle, queue: LeaseQueue | undefined): Outcome {
     const { clock, offsets } = this.#context;
     const { group, topic, queueId, queueOffset, popTime, invisibleMs } = handle;
+    if (queue?.leases.has(queueOffset) === true) return "overtaken";
     const popped = Math.max(queue?.popOffset ?? -1, offsets.queryOffset(group, topic, queueId));
     if (queueOffset >= popped || popTime > clock.nowMs()) return "never popped";
     return popTime + invisibleMs <= clock.nowMs() ? "expired" : "nothing";
@@ -185,6 +188,11 @@ export class PopState {
   ): boolean {
     const info = this.orders.get(topic, group, queueId);
     return info?.isBlocked(attemptId, invisibleMs, this.#context.clock.nowMs()) === true;
+  }
+
+  /** What an ordered pop is to leave out: acknowledged before its turn. */
+  passedOffsets(group: string, topic: string, queueId: number): ReadonlySet<number> | undefined {
+    return this.orders.get(topic, group, queueId)?.ackedBehindFirst;
   }
 
   /** Answers what the pop's answer says about how often its messages were popped. */

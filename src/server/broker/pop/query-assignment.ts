@@ -1,13 +1,20 @@
 /** Code 400: which queues a member of a group reads, and how (broker/processor/QueryAssignmentProcessor.java). */
 import { CometError } from "../../../base/errors.js";
-import { type Answer, jsonAnswer } from "../../answer.js";
+import { RequestCode } from "../../../remoting/codes.js";
+import { parseFastjson } from "../../../remoting/fastjson.js";
+import type { Processor, Request } from "../../../remoting/types.js";
+import { type Answer, jsonAnswer, lateProcessorOf, processorOf } from "../../answer.js";
 import { parseBody, textMember } from "../../protocol/members.js";
-import { PERM_READ } from "../../protocol/topic-config.js";
 import type { BrokerContext } from "../context.js";
 import { type MessageQueue, messageQueueJson } from "../message-queue.js";
 import type { MessageRequestMode } from "../message-request-mode.js";
 import { isRetryTopic } from "../names.js";
+import type { TopicQueues } from "./topic-queues.js";
 
+/** Who wait for a name server. */
+const LEARNERS_MAX = 4096;
+
+type QueuesOf = (topic: string) => readonly MessageQueue[] | undefined;
 type Strategy = (clientId: string, queues: readonly MessageQueue[], clientIds: readonly string[]) => MessageQueue[];
 
 /** client/consumer/rebalance/AllocateMessageQueueAveragely(ByCircle).java, by the names that clients send. */
@@ -16,10 +23,37 @@ const STRATEGIES = new Map<string, Strategy>([
   ["AVG_BY_CIRCLE", byCircle],
 ]);
 
-/** What a name server knows of a topic, or undefined; without one this broker's own queues are all there are. */
-export type TopicQueues = (topic: string) => readonly MessageQueue[] | undefined;
+export function registerQueryAssignment(
+  processors: Map<number, Processor>,
+  context: BrokerContext,
+  queues: TopicQueues,
+): void {
+  const answer = ({ body }: Request) => queryAssignment(context, (topic) => queues.queuesOf(topic), body);
+  const known = processorOf(answer, context.log);
+  const unknown = lateProcessorOf(
+    async ({ body }) => {
+      const copy = Buffer.from(body);
+      await queues.learn(topicOf(copy));
+      return queryAssignment(context, (topic) => queues.queuesOf(topic), copy);
+    },
+    context.log,
+    LEARNERS_MAX,
+  );
+  processors.set(RequestCode.QUERY_ASSIGNMENT, (request, connection) => {
+    const topic = topicOf(request.body);
+    if (topic === "" || queues.knows(topic)) known(request, connection);
+    else unknown(request, connection);
+  });
+}
 
-export function queryAssignment(context: BrokerContext, topicQueues: TopicQueues, body: Buffer): Answer {
+/** Empty for a body that names none, which is refused later. */
+function topicOf(body: Buffer): string {
+  const map = body.length === 0 ? undefined : parseFastjson(body);
+  const topic = map instanceof Map ? map.get("topic") : undefined;
+  return typeof topic === "string" ? topic : "";
+}
+
+function queryAssignment(context: BrokerContext, topicQueues: QueuesOf, body: Buffer): Answer {
   const map = parseBody(body, "QueryAssignmentRequestBody");
   const topic = textMember(map, "topic");
   const group = textMember(map, "consumerGroup");
@@ -127,12 +161,4 @@ function byName(a: MessageQueue, b: MessageQueue): number {
 
 function distinct(queues: readonly MessageQueue[]): MessageQueue[] {
   return [...new Map(queues.map((queue) => [`${queue.brokerName} ${queue.queueId}`, queue])).values()];
-}
-
-/** The queues of a topic on this broker; undefined where it has none to be read. */
-export function ownQueues({ config, topics }: BrokerContext, name: string): MessageQueue[] | undefined {
-  const topic = topics.get(name);
-  if (topic === undefined || (topic.perm & PERM_READ) === 0) return undefined;
-  const { brokerName } = config;
-  return Array.from({ length: topic.readQueueNums }, (_, queueId) => ({ topic: name, brokerName, queueId }));
 }

@@ -28,6 +28,8 @@ const RETRY_MS = 1000;
 /** No sleep is longer, so that a wall clock that was set forward, or a machine that slept, is noticed. */
 const SLEEP_MS_MAX = 5000;
 const RETRY_QUEUE_NUMS = 1;
+/** Of the HashMap in which Apache puts a retry's properties together. */
+const JAVA_BUCKETS = 16;
 
 type Fate = "put" | "dropped" | "failed";
 
@@ -140,7 +142,7 @@ export class Revive {
     const isSpread = this.#context.config.useSeparateRetryQueue && queue.queueId < target.writeQueueNums;
     message.queue = topicQueue(this.#context.store, target, isSpread && !isDead ? queue.queueId : 0);
     const properties = this.#properties(lease, record, origin, isDead);
-    message.properties = encodeProperties(inApacheOrder(properties));
+    message.properties = encodeProperties(inApacheOrder(properties, JAVA_BUCKETS));
     message.propertiesStart = 0;
     message.propertiesLength = message.properties.length;
     const status = this.#store.put(message, this.#result);
