@@ -11,7 +11,7 @@ export function refusalText(verdict: FrameVerdict, name: string, port: number, w
     case FrameVerdict.HTTP1:
       return `an HTTP request came in, but ${here}`;
     case FrameVerdict.HTTP2:
-      return `an HTTP/2 (gRPC) client came in, but ${here}: a gRPC client needs the proxy's port`;
+      return `an HTTP/2 (gRPC) client came in, but ${here}: a gRPC client needs the proxy's port, 8081 unless it was set otherwise`;
     case FrameVerdict.TLS:
       return `a TLS client came in, but ${here} without TLS${whyNoTls === "" ? "" : ` (${whyNoTls})`}`;
     case FrameVerdict.PLAIN:

@@ -109,14 +109,29 @@ export function requiredText(header: HeaderView, name: string): string {
   return text;
 }
 
+/** Of the range of Java's long, as near as a number comes to it. */
 export function requiredInteger(header: HeaderView, name: string): number {
-  const value = optionalInteger(header, name);
-  if (value === undefined) throw new CometError("COMETMQ_BAD_REQUEST", `The field ${name} is missing.`);
-  return value;
+  return required(name, optionalInteger(header, name));
 }
 
 export function optionalInteger(header: HeaderView, name: string): number | undefined {
   const value = header.integer(name);
   if (Number.isNaN(value)) throw new CometError("COMETMQ_BAD_REQUEST", `The field ${name} is not an integer.`);
+  return value;
+}
+
+/** Of the range of Java's int. */
+export function requiredInt(header: HeaderView, name: string): number {
+  return required(name, optionalInt(header, name));
+}
+
+export function optionalInt(header: HeaderView, name: string): number | undefined {
+  const value = optionalInteger(header, name);
+  if (value === undefined || value === (value | 0)) return value;
+  throw new CometError("COMETMQ_BAD_REQUEST", `The field ${name} is not an integer of 32 bits.`);
+}
+
+function required(name: string, value: number | undefined): number {
+  if (value === undefined) throw new CometError("COMETMQ_BAD_REQUEST", `The field ${name} is missing.`);
   return value;
 }

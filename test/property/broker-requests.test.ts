@@ -6,15 +6,22 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { isSafeName } from "#src/server/broker/names.js";
+import { goldenRequests, HOSTILE_VALUES } from "../fuzz/mutations.js";
 import { FakeConnection, heartbeatBody, TestBroker } from "../unit/broker/harness.js";
 
+/** Those that Apache's clients were seen to send, and some that they send at other times. */
 const FIELD_NAMES = [
-  ...["topic", "consumerGroup", "group", "groupName", "queueId", "commitOffset", "offset", "timestamp", "boundaryType"],
-  ...["key", "maxNum", "beginTimestamp", "endTimestamp", "indexType", "_UNIQUE_KEY_QUERY", "clientID", "producerGroup"],
-  ...["defaultTopic", "readQueueNums", "writeQueueNums", "perm", "topicFilterType", "attributes", "topicSysFlag"],
-  ...["srcGroup", "destGroup", "offline", "cleanOffset", "dataVersion", "topicSeq", "maxTopicNum", "groupSeq"],
-  ...["maxGroupNum", "topicList", "setZeroIfNotFound", "isForce", "order", "clientId", "msgId", "clientAddr", "index"],
-  ...["count", "statsName", "statsKey", "force", "lo", "READ_AHEAD_MODE"],
+  ...new Set(goldenRequests().flatMap(({ fields }) => Object.keys(fields))),
+  ...[
+    "indexType",
+    "_UNIQUE_KEY_QUERY",
+    "setZeroIfNotFound",
+    "force",
+    "READ_AHEAD_MODE",
+    "msgId",
+    "clientAddr",
+    "offline",
+  ],
 ];
 const VALUES = [
   "T",
@@ -32,18 +39,7 @@ const VALUES = [
   "{}",
   '{"counter":"x"}',
 ];
-const HOSTILE = [
-  "",
-  " ",
-  "../../x",
-  "__proto__",
-  "a\0b",
-  "+message.type=FIFO",
-  "-x",
-  "9223372036854775807",
-  "NaN",
-  "1e9",
-];
+const HOSTILE = [...HOSTILE_VALUES, "+message.type=FIFO", "-x", "x".repeat(100_000)];
 
 const field = fc.tuple(
   fc.constantFrom(...FIELD_NAMES),

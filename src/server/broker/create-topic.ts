@@ -2,8 +2,8 @@
 import { CometError } from "../../base/errors.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInteger, requiredText } from "../answer.js";
-import { optionalInteger, quoted, SUCCESS } from "../answer.js";
+import { type Answer, failure, requiredInt, requiredText } from "../answer.js";
+import { optionalInt, quoted, SUCCESS } from "../answer.js";
 import { asMap, listMember, parseBody } from "../protocol/members.js";
 import { readTopicConfig, type TopicConfig } from "../protocol/topic-config.js";
 import { MESSAGE_TYPE_ATTRIBUTE, parseAttributeChanges } from "./attributes.js";
@@ -39,11 +39,11 @@ export function readTopicRequest({ header }: Request): TopicRequest {
   }
   return {
     topicName: requiredText(header, "topic"),
-    readQueueNums: requiredInteger(header, "readQueueNums"),
-    writeQueueNums: requiredInteger(header, "writeQueueNums"),
-    perm: requiredInteger(header, "perm"),
+    readQueueNums: requiredInt(header, "readQueueNums"),
+    writeQueueNums: requiredInt(header, "writeQueueNums"),
+    perm: requiredInt(header, "perm"),
     topicFilterType,
-    topicSysFlag: optionalInteger(header, "topicSysFlag") ?? 0,
+    topicSysFlag: optionalInt(header, "topicSysFlag") ?? 0,
     order: header.boolean("order") ?? false,
     attributes: parseAttributeChanges(header.text("attributes")),
   };

@@ -1,7 +1,7 @@
 /** One page of a table in the order of names, as requests 21 and 201 ask for it. */
 import { parseFastjson } from "../../remoting/fastjson.js";
 import type { Request } from "../../remoting/types.js";
-import { optionalInteger } from "../answer.js";
+import { optionalInt } from "../answer.js";
 import { type DataVersion, readDataVersion, sameDataVersion } from "../protocol/data-version.js";
 import type { BrokerConfig } from "./broker-options.js";
 import type { Named } from "./name-table.js";
@@ -23,8 +23,8 @@ export function pageOf<T extends Named>(
   config: BrokerConfig,
 ): T[] {
   const versionText = header.text("dataVersion");
-  const sequence = optionalInteger(header, names.sequence);
-  const count = optionalInteger(header, names.count);
+  const sequence = optionalInt(header, names.sequence);
+  const count = optionalInt(header, names.count);
   const all = [...items];
   if (!config.enableSplitMetadata || (versionText === undefined && sequence === undefined && count === undefined)) {
     return all;

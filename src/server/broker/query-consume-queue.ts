@@ -2,7 +2,7 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredInteger, requiredText } from "../answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredInteger, requiredInt, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { subscriptionDataJson } from "./heartbeat-data.js";
 import { existingQueue } from "./queue-lookup.js";
@@ -18,9 +18,9 @@ export function registerQueryConsumeQueue(processors: Map<number, Processor>, co
 function queryConsumeQueue(context: BrokerContext, { header }: Request): Answer {
   const { store } = context;
   const topic = requiredText(header, "topic");
-  const queueId = requiredInteger(header, "queueId");
+  const queueId = requiredInt(header, "queueId");
   const index = requiredInteger(header, "index");
-  const count = Math.min(COUNT_MAX, requiredInteger(header, "count"));
+  const count = Math.min(COUNT_MAX, requiredInt(header, "count"));
   const queue = existingQueue(context, topic, queueId);
   if (queue === undefined) return failure(ResponseCode.SYSTEM_ERROR, `${queueId}@${quoted(topic)} is not exist!`);
   const maxQueueIndex = store.maxOffset(queue);

@@ -1,7 +1,7 @@
 /** Code 12: messages by key (broker/processor/QueryMessageProcessor.java#queryMessage). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredInteger, requiredText } from "../answer.js";
+import { type Answer, requiredInteger, requiredInt, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 import type { IndexKind, KeyQueryResult } from "./store-port.js";
@@ -29,7 +29,7 @@ interface KeyQuery {
 
 function queryMessage(context: BrokerContext, { header }: Request): Answer {
   const unique = header.boolean("_UNIQUE_KEY_QUERY") === true;
-  const asked = requiredInteger(header, "maxNum");
+  const asked = requiredInt(header, "maxNum");
   const { records, result } = search(context, {
     topic: requiredText(header, "topic"),
     key: requiredText(header, "key"),

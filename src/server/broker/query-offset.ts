@@ -1,7 +1,7 @@
 /** Code 14: where a group goes on in a queue (broker/processor/ConsumerManageProcessor.java#queryConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInteger, requiredText } from "../answer.js";
+import { type Answer, failure, requiredInt, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";
@@ -13,7 +13,7 @@ export function registerQueryOffset(processors: Map<number, Processor>, context:
 function queryOffset(context: BrokerContext, { header }: Request): Answer {
   const group = requiredText(header, "consumerGroup");
   const topic = requiredText(header, "topic");
-  const queueId = requiredInteger(header, "queueId");
+  const queueId = requiredInt(header, "queueId");
   const offset = context.offsets.queryOffset(group, topic, queueId);
   if (offset >= 0) return { code: ResponseCode.SUCCESS, fields: { offset } };
   if (header.boolean("setZeroIfNotFound") === false) {

@@ -4,7 +4,7 @@
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredInteger, requiredText } from "../answer.js";
+import { type Answer, requiredInteger, requiredInt, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";
@@ -41,7 +41,7 @@ function earliestStoreTime(context: BrokerContext, request: Request): Answer {
 }
 
 function namedQueue(context: BrokerContext, { header }: Request): QueueHandle | undefined {
-  return existingQueue(context, requiredText(header, "topic"), requiredInteger(header, "queueId"));
+  return existingQueue(context, requiredText(header, "topic"), requiredInt(header, "queueId"));
 }
 
 function offsetAnswer(offset: number): Answer {

@@ -7,7 +7,7 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, optionalInteger, quoted } from "../answer.js";
+import { type Answer, failure, jsonAnswer, optionalInteger, optionalInt, quoted } from "../answer.js";
 import { requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
@@ -28,7 +28,7 @@ function resetOffset(context: BrokerContext, request: Request): Answer {
   const name = requiredText(header, "topic");
   const group = requiredText(header, "group");
   const timestamp = requiredInteger(header, "timestamp");
-  const queueId = optionalInteger(header, "queueId") ?? -1;
+  const queueId = optionalInt(header, "queueId") ?? -1;
   const offset = optionalInteger(header, "offset") ?? -1;
   const topic = topics.get(name);
   if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `Topic ${quoted(name)} does not exist`);

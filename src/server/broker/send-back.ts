@@ -12,7 +12,16 @@ import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { PutStatus } from "../../store/types.js";
-import { type Answer, answerOf, failure, optionalInteger, requiredInteger, requiredText, SUCCESS } from "../answer.js";
+import {
+  type Answer,
+  answerOf,
+  failure,
+  optionalInt,
+  requiredInteger,
+  requiredInt,
+  requiredText,
+  SUCCESS,
+} from "../answer.js";
 import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
 import type { BrokerContext } from "./context.js";
 import { deadLetterTopic, maxReconsumeTimes, noSuchGroup } from "./dead-letters.js";
@@ -109,11 +118,11 @@ export class SendBack {
     const request: SendBackRequest = {
       group: requiredText(header, "group"),
       offset: requiredInteger(header, "offset"),
-      delayLevel: requiredInteger(header, "delayLevel"),
+      delayLevel: requiredInt(header, "delayLevel"),
       originTopic: header.text("originTopic"),
       unitMode: header.boolean("unitMode") === true,
       clientVersion: header.version,
-      maxReconsumeTimes: optionalInteger(header, "maxReconsumeTimes"),
+      maxReconsumeTimes: optionalInt(header, "maxReconsumeTimes"),
     };
     const group = groups.find(request.group);
     if (group === undefined) return noSuchGroup(request.group);

@@ -19,6 +19,7 @@ import {
   type Handler,
   jsonAnswer,
   optionalInteger,
+  optionalInt,
   quoted,
   requiredInteger,
   requiredText,
@@ -42,7 +43,7 @@ function readTopics(request: Request): TopicConfigWrapper {
 
 function registerBroker(state: NameServerState, request: Request, connection: Connection): Answer {
   const { header, body } = request;
-  const bodyCrc32 = optionalInteger(header, "bodyCrc32") ?? 0;
+  const bodyCrc32 = optionalInt(header, "bodyCrc32") ?? 0;
   if (bodyCrc32 !== 0 && bodyCrc32 !== (crc32(body) & 0x7fffffff)) {
     return failure(ResponseCode.SYSTEM_ERROR, "crc32 not match");
   }

@@ -186,11 +186,11 @@ export class RouteTable {
   #refusal(registration: BrokerRegistration, connection: Connection | undefined): string | undefined {
     const { clusterName, brokerName, brokerId, brokerAddr, haServerAddr, zoneName = "" } = registration;
     const { nameCharsMax, clustersMax, brokerNamesMax, brokersPerNameMax } = this.#limits;
-    if (clusterName === "" || brokerName === "" || brokerAddr === "") return "a name or address is empty";
-    if ([clusterName, brokerName, brokerAddr, haServerAddr, zoneName].some((text) => text.length > nameCharsMax)) {
-      return "a name or address is too long";
+    for (const [name, text] of Object.entries({ clusterName, brokerName, brokerAddr, haServerAddr, zoneName })) {
+      if (text === "" && name !== "haServerAddr" && name !== "zoneName") return `${name} is empty`;
+      if (text.length > nameCharsMax) return `${name} is too long`;
     }
-    if (!Number.isSafeInteger(brokerId) || brokerId < 0) return "the broker id is not a positive integer";
+    if (!Number.isSafeInteger(brokerId) || brokerId < 0) return "brokerId is not a positive integer";
     const broker = this.#brokers.get(brokerName);
     if (connection !== undefined) {
       const displaced = [broker?.live.get(brokerId), this.#live.get(liveKey(clusterName, brokerAddr))];

@@ -191,7 +191,7 @@ describe("REGISTER_BROKER", () => {
     const bench = new Bench();
     const answer = registered(bench, { brokerName: "x".repeat(1000) });
     expect(answer.code).toBe(ResponseCode.SYSTEM_ERROR);
-    expect(answer.remark).toBe("register broker failed: a name or address is too long");
+    expect(answer.remark).toBe("register broker failed: brokerName is too long");
   });
 
   test("the zone and the heartbeat timeout come from the header", () => {

@@ -203,8 +203,8 @@ describe("registration", () => {
       table.register(broker({ brokerAddr: "x:1", haServerAddr: "", ...more }), new FakeConnection());
     expect(at({ brokerName: "123456789" }).refused).toContain("too long");
     expect(at({ clusterName: "" }).refused).toContain("empty");
-    expect(at({ brokerId: -1 }).refused).toContain("broker id");
-    expect(at({ brokerId: 1.5 }).refused).toContain("broker id");
+    expect(at({ brokerId: -1 }).refused).toContain("brokerId");
+    expect(at({ brokerId: 1.5 }).refused).toContain("brokerId");
     expect(at({})).toEqual({});
     expect(at({ brokerId: 1, brokerAddr: "x:2" }).refused).toBeUndefined();
     expect(at({ brokerId: 2, brokerAddr: "x:3" }).refused).toContain("too many ids");
