@@ -6,8 +6,8 @@ import { SAMPLE_MS } from "./stats-item.js";
 const SCAN_MS = 10_000;
 
 export interface Housekeeping {
-  /** Stops, and saves what is not saved. */
-  close(): void;
+  /** Stops; resolves when what was not saved is. */
+  close(): Promise<void>;
 }
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
@@ -20,7 +20,7 @@ export function startHousekeeping(context: BrokerContext): Housekeeping {
       clock,
       () => config.flushConsumerOffsetInterval,
       () => {
-        for (const saver of savers) saver.saveIfDirty();
+        for (const saver of savers) void saver.saveIfDirty();
       },
     ),
     repeat(
@@ -40,9 +40,9 @@ export function startHousekeeping(context: BrokerContext): Housekeeping {
   ];
   stats.sample(topics.values());
   return {
-    close() {
+    async close() {
       for (const stop of stops) stop();
-      for (const saver of savers) saver.close();
+      await Promise.all(savers.map((saver) => saver.close()));
     },
   };
 }
