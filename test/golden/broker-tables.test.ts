@@ -65,6 +65,7 @@ describe("config files", () => {
       ["consumerOffset.json", "loaded", []],
       ["messageRequestMode.json", "loaded", []],
       ["topicQueueMapping.json", "missing", []],
+      ["queueLocks.json", "missing", []],
       ["transactionMetrics", "loaded", []],
       ["delayOffset.json", "loaded", []],
       ["consumerFilter.json", "loaded", []],

@@ -86,12 +86,14 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const filters = new FilterCache();
   const filterFile = fileNamed("consumerFilter.json");
   const consumerFilters = new ConsumerFilterTable({ config, filters, clock, log, file: filterFile });
+  const queueLocks = new QueueLockTable({ clock, log, file: fileNamed("queueLocks.json") });
   const tables = [
     topics,
     groups,
     offsets,
     requestModes,
     staticTopics,
+    queueLocks,
     transactionMetrics,
     delayOffsets,
     consumerFilters,
@@ -116,7 +118,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     requestModes,
     producers: new ProducerTable(config, clock, log),
     consumers,
-    queueLocks: new QueueLockTable(clock, log),
+    queueLocks,
     stats: new BrokerStats(clock),
     filters,
     consumerFilters,

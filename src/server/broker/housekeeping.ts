@@ -13,7 +13,7 @@ export interface Housekeeping {
 export function startHousekeeping(context: BrokerContext): Housekeeping {
   const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
   const { requestModes, staticTopics, transactionMetrics, consumerFilters } = context;
-  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters];
+  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters, queueLocks];
   const savers = tables.map(({ saver }) => saver);
   const stops = [
     repeat(
