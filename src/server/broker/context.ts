@@ -8,6 +8,7 @@ import type { Disk } from "../../io/disk.js";
 import { BrokerSettings, type ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
+import { ConfigFile } from "./config-file.js";
 import { ConsumerFilterTable } from "./consumer-filter.js";
 import { ConsumerOffsetTable } from "./consumer-offset.js";
 import { ConsumerTable } from "./consumer-table.js";
@@ -27,6 +28,8 @@ export type ExpressionChecker = (expressionType: string, expression: string) => 
 
 export interface BrokerContext {
   readonly settings: BrokerSettings;
+  /** Where changed settings are kept, if anywhere. */
+  readonly configFile: ConfigFile | undefined;
   /** The values of `settings`. */
   readonly config: BrokerConfig;
   readonly clock: Clock;
@@ -105,6 +108,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) }, consumerFilters);
   const context: BrokerContext = {
     settings: new BrokerSettings(reading, clock),
+    configFile: disk === undefined || reading.path === undefined ? undefined : new ConfigFile(disk, reading.path),
     config,
     clock,
     log,
