@@ -1,4 +1,5 @@
 /** Options that several verbs share, and what they make of a configuration. */
+import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
@@ -36,12 +37,20 @@ export function readConfigFile(path: string): string {
   return content.toString("utf8");
 }
 
+/** Where a broker without a file keeps the settings that administrators have changed. */
+function keptConfigPath(storePathRootDir: string): string {
+  return join(storePathRootDir, "config", "broker.conf");
+}
+
+function keptConfig(path: string): string {
+  return new FileDisk("file").readFile(path)?.toString("utf8") ?? "";
+}
+
 export function brokerReading(flags: BrokerFlags): ConfigReading {
-  const reading: ConfigReading =
-    flags.config === undefined
-      ? { config: defaultBrokerConfig(), unknownNames: [], inert: new Map(), given: new Set() }
-      : readBrokerConfig(readConfigFile(flags.config));
-  for (const name of reading.unknownNames) printError(`cometmq: warning: ${flags.config}: unknown property ${name}`);
+  const path = flags.config ?? keptConfigPath(flags.data ?? defaultBrokerConfig().storePathRootDir);
+  const text = flags.config === undefined ? keptConfig(path) : readConfigFile(path);
+  const reading: ConfigReading = { ...readBrokerConfig(text), path };
+  for (const name of reading.unknownNames) printError(`cometmq: warning: ${path}: unknown property ${name}`);
   const config = reading.config as { -readonly [Name in keyof BrokerConfig]: BrokerConfig[Name] };
   if (!reading.given.has("brokerName")) config.brokerName = BROKER_NAME;
   if (flags.data !== undefined) config.storePathRootDir = flags.data;

@@ -1,7 +1,7 @@
 /**
  * The dispatch thread: follows the log behind the appender, and makes the segments it will need. It sleeps in
  * Atomics.wait and is woken by the appender; messages are read between two batches of records, before any of them that
- * was put after they were sent.
+ * was put after they were sent. While queues and index are synced, by pool threads, it goes on.
  */
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.js";
@@ -60,6 +60,8 @@ class DispatchWorker {
   #syncDueMs = Number.POSITIVE_INFINITY;
   /** Queues or files of them were deleted: the notes shall say so soon. */
   #notesAreOld = false;
+  #syncing: Promise<void> | undefined;
+  #syncFailure: unknown;
   #reclaimDue = false;
 
   constructor(begin: BeginMessage) {
@@ -170,6 +172,8 @@ class DispatchWorker {
     progress.state = State.RUNNING;
     while (!(await this.#round())) {}
     if (this.#room.failure !== undefined) throw this.#room.failure;
+    await this.#syncing;
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
     await this.#sync();
     await this.#dispatcher.close();
     this.#segments.close();
@@ -188,11 +192,28 @@ class DispatchWorker {
     if (this.#reclaimDue) await this.#reclaim();
     const isBusy = this.#step(confirmed, stopAsked);
     const isExpiring = this.#expiry.step();
-    if (this.#syncIsDue(performance.now())) await this.#sync();
-    if (isBusy || isExpiring) return false;
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
+    if (this.#syncing === undefined && this.#syncIsDue(performance.now())) this.#beginSync();
+    if (isBusy || isExpiring) {
+      // Pool threads answer through the event loop.
+      if (this.#syncing !== undefined) await new Promise((resolve) => setImmediate(resolve));
+      return false;
+    }
     if (stopAsked) return true;
-    this.#rest(sequence);
+    if (this.#syncing === undefined) this.#rest(sequence);
+    else await this.#restWhileSyncing(this.#syncing, sequence);
     return false;
+  }
+
+  /** Dispatch goes on meanwhile: a slow disk must not hold up who waits for messages. */
+  #beginSync(): void {
+    this.#syncing = this.#sync()
+      .catch((error: unknown) => {
+        this.#syncFailure = error;
+      })
+      .finally(() => {
+        this.#syncing = undefined;
+      });
   }
 
   /**
@@ -227,6 +248,12 @@ class DispatchWorker {
     this.#progress.park(sequence, Math.max(1, Math.min(SLEEP_MS, untilSync)));
   }
 
+  async #restWhileSyncing(syncing: Promise<void>, sequence: number): Promise<void> {
+    const { delayMs } = this.#room;
+    await this.#progress.parkUntil(syncing, sequence, delayMs > 0 ? delayMs : INDEX_PAUSE_MS);
+    if (delayMs === 0 && this.#progress.wakeSequence === sequence) this.#room.attempt(this.#indexTask);
+  }
+
   #syncIsDue(now: number): boolean {
     if (this.#room.failure !== undefined) return false;
     if (this.#notesAreOld) return true;
@@ -235,7 +262,6 @@ class DispatchWorker {
     return now >= this.#syncDueMs;
   }
 
-  /** The only place where the loop lets go of the thread: pool threads answer through the event loop. */
   async #sync(): Promise<void> {
     this.#syncDueMs = Number.POSITIVE_INFINITY;
     const position = this.#dispatcher.position;
@@ -245,10 +271,14 @@ class DispatchWorker {
       return;
     }
     this.#notesAreOld = false;
+    // As of now: while the disk works there will be more.
+    const { tailFrom, lastStoreTimestamp: storeTimestamp, counts } = this.#dispatcher;
     await this.#dispatcher.sync();
     this.#syncedPosition = position;
-    const { tailFrom, lastStoreTimestamp, indexMsgTimestamp, counts } = this.#dispatcher;
-    tell({ kind: "synced", position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp, counts });
+    // Queues were deleted meanwhile, and the counts are not theirs: the sync that follows tells.
+    if (this.#notesAreOld) return;
+    const { indexMsgTimestamp } = this.#dispatcher;
+    tell({ kind: "synced", position, tailFrom, storeTimestamp, indexMsgTimestamp, counts });
   }
 }
 
@@ -272,7 +302,7 @@ async function work(begin: BeginMessage): Promise<void> {
   port?.close();
 }
 
-// Messages that come while the loop waits for a sync arrive here, all others are taken by `#readMessages`.
+// Messages that come while the loop lets go of the thread arrive here, all others are taken by `#readMessages`.
 port.on("message", (message: ToWorker) => {
   if (message.kind === "begin") void work(message);
   else worker?.receive(message);

@@ -23,6 +23,11 @@ export interface Disk {
   readFile(path: string): Buffer | undefined;
   /** Temp file, fsync, rename, directory fsync: after a crash the old content or the new one is there, whole. */
   writeAtomically(path: string, content: Uint8Array | string): void;
+  /**
+   * The same with the syncs on pool threads; what was under `path` is kept as `keepAs`. At every moment the old content or
+   * the new one lies whole under one of the two names. Nobody may write `path` meanwhile.
+   */
+  replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void>;
   /** Removes a file or an empty directory; does nothing when it is not there. */
   remove(path: string): void;
   /**

@@ -107,6 +107,26 @@ export class FileDisk implements Disk {
     }
   }
 
+  async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+    const temporary = `${path}.tmp`;
+    try {
+      const file = await fs.promises.open(temporary, "w");
+      try {
+        await file.writeFile(content);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      if (keepAs !== undefined && fs.existsSync(path)) fs.renameSync(path, keepAs);
+      fs.renameSync(temporary, path);
+      const directory = await fs.promises.open(dirname(path), "r");
+      await directory.sync().finally(() => directory.close());
+    } catch (error) {
+      dropLeftover(temporary);
+      throw ioError("write", path, error);
+    }
+  }
+
   remove(path: string): void {
     try {
       if (this.isDirectory(path)) fs.rmdirSync(path);

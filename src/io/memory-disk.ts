@@ -75,6 +75,11 @@ export class MemoryDisk implements Disk {
     this.#files.set(path, { bytes, sizeBytes: bytes.length, modifiedMs: this.#now() });
   }
 
+  async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+    if (keepAs !== undefined && this.#files.has(path)) this.rename(path, keepAs);
+    this.writeAtomically(path, content);
+  }
+
   /** A time for each change, no two alike. */
   #now(): number {
     this.#modifiedMs = Math.max(this.#modifiedMs + 1, this.#clock.nowMs());

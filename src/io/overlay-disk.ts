@@ -93,6 +93,11 @@ export class OverlayDisk implements Disk {
     file.close();
   }
 
+  async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+    if (keepAs !== undefined && this.sizeOf(path) >= 0) this.rename(path, keepAs);
+    this.writeAtomically(path, content);
+  }
+
   remove(path: string): void {
     const key = resolve(path);
     if (this.isDirectory(path)) {

@@ -78,6 +78,10 @@ export class ReadOnlyDisk implements Disk {
     refuse();
   }
 
+  async replace(): Promise<void> {
+    refuse();
+  }
+
   remove(): void {
     refuse();
   }

@@ -57,8 +57,12 @@ export function readDispatchCheckpoint(disk: Disk, path: string): DispatchCheckp
   }
 }
 
+export function dispatchCheckpointText(value: DispatchCheckpoint): string {
+  return `${JSON.stringify({ version: VERSION, ...value })}\n`;
+}
+
 export function writeDispatchCheckpoint(disk: Disk, path: string, value: DispatchCheckpoint): void {
-  disk.writeAtomically(path, `${JSON.stringify({ version: VERSION, ...value })}\n`);
+  disk.writeAtomically(path, dispatchCheckpointText(value));
 }
 
 /**

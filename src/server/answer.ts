@@ -8,6 +8,8 @@ import type { Connection, Fields, Processor, Request } from "../remoting/types.j
 
 /** A remark quotes what the client sent; this much of it is enough. */
 const QUOTED_CHARS_MAX = 255;
+/** Of one kind, that wait for the disk: each holds a few hundred bytes. */
+const IN_FLIGHT_MAX = 4096;
 
 export interface Answer {
   readonly code: number;
@@ -16,10 +18,8 @@ export interface Answer {
   readonly body?: Buffer | undefined;
 }
 
-export type Handler = (request: Request, connection: Connection) => Answer;
-
-/** What it needs of the request it takes before it first waits: the request is gone after that. */
-export type LateHandler = (request: Request, connection: Connection) => Promise<Answer>;
+/** What a handler needs of the request it takes before it first waits: the request is gone after that. */
+export type Handler = (request: Request, connection: Connection) => Answer | Promise<Answer>;
 
 export const SUCCESS: Answer = { code: ResponseCode.SUCCESS };
 
@@ -35,47 +35,44 @@ export function quoted(text: string): string {
   return text.length <= QUOTED_CHARS_MAX ? text : `${text.slice(0, QUOTED_CHARS_MAX)}…`;
 }
 
-/** Answers with SYSTEM_ERROR where the handler throws COMETMQ_BAD_REQUEST. */
-export function processorOf(handler: Handler, logger: Logger): Processor {
-  return (request, connection) => {
-    const { code, remark, fields, body } = answerOf(handler, request, connection, logger);
-    const { opaque, serializeType } = request.header;
-    connection.writer.response(opaque, serializeType, code, remark, fields, body);
-  };
-}
-
-/** The same for answers that take time. At most `inFlightMax` requests are worked on at once, the others are refused. */
-export function lateProcessorOf(handler: LateHandler, logger: Logger, inFlightMax: number): Processor {
+/**
+ * Answers with SYSTEM_ERROR where the handler throws COMETMQ_BAD_REQUEST. At most `inFlightMax` requests that take time
+ * are worked on at once, further ones are refused.
+ */
+export function processorOf(handler: Handler, logger: Logger, inFlightMax: number = IN_FLIGHT_MAX): Processor {
   let inFlight = 0;
-  const work = async (request: Request, connection: Connection): Promise<void> => {
+  const finish = async (late: Promise<Answer>, request: Request, connection: Connection): Promise<void> => {
     const { code: requestCode, isOneway, opaque, serializeType } = request.header;
     inFlight++;
-    const { code, remark, fields, body } = await lateAnswerOf(handler, request, connection, logger, requestCode);
+    const { code, remark, fields, body } = await lateAnswerOf(late, requestCode, connection, logger);
     inFlight--;
     if (connection.closed || isOneway) return;
     connection.writer.response(opaque, serializeType, code, remark, fields, body);
     connection.flush();
   };
   return (request, connection) => {
-    if (inFlight < inFlightMax) {
-      void work(request, connection);
-      return;
-    }
     const { opaque, serializeType } = request.header;
-    const remark = `${inFlightMax} such requests are being worked on already.`;
-    connection.writer.response(opaque, serializeType, ResponseCode.SYSTEM_BUSY, remark);
+    const answer = inFlight < inFlightMax ? answerOf(handler, request, connection, logger) : busy(inFlightMax);
+    if (answer instanceof Promise) void finish(answer, request, connection);
+    else {
+      const { code, remark, fields, body } = answer;
+      connection.writer.response(opaque, serializeType, code, remark, fields, body);
+    }
   };
 }
 
+function busy(inFlightMax: number): Answer {
+  return failure(ResponseCode.SYSTEM_BUSY, `${inFlightMax} such requests are being worked on already.`);
+}
+
 async function lateAnswerOf(
-  handler: LateHandler,
-  request: Request,
+  late: Promise<Answer>,
+  requestCode: number,
   connection: Connection,
   logger: Logger,
-  requestCode: number,
 ): Promise<Answer> {
   try {
-    return await handler(request, connection);
+    return await late;
   } catch (error) {
     if (isBadRequest(error)) return refusalOf(error, requestCode, connection, logger);
     logger.error({ err: error, code: requestCode }, `${requestCodeName(requestCode)} failed`);
@@ -84,7 +81,12 @@ async function lateAnswerOf(
 }
 
 /** What `handler` answers; SYSTEM_ERROR where it throws COMETMQ_BAD_REQUEST. */
-export function answerOf(handler: Handler, request: Request, connection: Connection, logger: Logger): Answer {
+export function answerOf<Result>(
+  handler: (request: Request, connection: Connection) => Result,
+  request: Request,
+  connection: Connection,
+  logger: Logger,
+): Result | Answer {
   try {
     return handler(request, connection);
   } catch (error) {

@@ -8,7 +8,12 @@ import type { DispatchSynced } from "../dispatch/dispatch.js";
 import { TAIL_BYTES } from "../dispatch/dispatcher.js";
 import type { Disk } from "../io/disk.js";
 import type { StoreCheckpoint } from "../recovery/checkpoint.js";
-import { checkpointFields, writeDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
+import {
+  checkpointFields,
+  type DispatchCheckpoint,
+  dispatchCheckpointText,
+  writeDispatchCheckpoint,
+} from "../recovery/dispatch-checkpoint.js";
 
 export interface CheckpointsOptions {
   disk: Disk;
@@ -82,7 +87,7 @@ export class Checkpoints {
   save(): Promise<void> {
     const saved = this.#saving.then(async () => {
       const fields = checkpointFields(this.#checkpoint);
-      this.#note(false, fields);
+      await this.#disk.replace(this.#path, dispatchCheckpointText(this.#noteOf(false, fields)));
       await this.#checkpoint.save();
       this.#savedFields = fields;
     });
@@ -90,22 +95,27 @@ export class Checkpoints {
     return saved;
   }
 
+  /** Resolves when the saves asked for so far have ended, well or not. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
   async saveClosed(endOffset: number): Promise<void> {
     await this.#saving;
     this.#position = endOffset;
-    this.#note(true, checkpointFields(this.#checkpoint));
+    writeDispatchCheckpoint(this.#disk, this.#path, this.#noteOf(true, checkpointFields(this.#checkpoint)));
     this.#checkpoint.saveNow();
   }
 
-  #note(closed: boolean, fields: readonly number[]): void {
-    writeDispatchCheckpoint(this.#disk, this.#path, {
+  #noteOf(closed: boolean, fields: readonly number[]): DispatchCheckpoint {
+    return {
       position: this.#position,
       tailFrom: this.#tailFrom,
       closed,
       counts: this.#counts,
       checkpoint: fields,
       checkpointBefore: this.#savedFields,
-    });
+    };
   }
 
   close(): void {

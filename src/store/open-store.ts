@@ -445,6 +445,7 @@ class Opening {
       commitLog,
       dispatch,
       flushedPosition,
+      noted: () => checkpoints.saved(),
       hasExpired,
     });
     this.#retention = retention;

@@ -33,6 +33,8 @@ export interface RetentionOptions {
   dispatch: Dispatch;
   /** The log is durable up to here. */
   flushedPosition: () => number;
+  /** Resolves when the notes of how far dispatch and log are durable have been written, or could not be. */
+  noted: () => Promise<void>;
   /** Queues have files left of segments that somebody deleted before the store was opened. */
   hasExpired: boolean;
 }
@@ -155,8 +157,11 @@ export class Retention {
     const { segments } = commitLog;
     const baseOffset = segments.firstOffset;
     const endOffset = baseOffset + segments.segmentBytes;
-    if (dispatch.syncedPosition < endOffset) await this.#synced();
+    // The first one may have been under way already.
+    for (let i = 0; i < 2 && dispatch.syncedPosition < endOffset && !this.#closed; i++) await this.#synced();
     if (this.#closed || Math.min(dispatch.syncedPosition, flushedPosition()) < endOffset) return false;
+    // Older notes would have the next start look for what is deleted now.
+    await this.#options.noted();
     failpoint("segment-delete-before");
     await segments.removeFirst();
     failpoint("segment-delete-after");

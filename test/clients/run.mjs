@@ -7,6 +7,7 @@
  *   --only REGEX                                  other cases than the listed ones, by name without the client
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
+ *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
  *   --keep                                        leaves the store and the logs, and says where
  */
 import { spawn } from "node:child_process";
@@ -22,6 +23,9 @@ import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
 const PROGRAMS = { "java-remoting-5.4.0": "Conformance", mqadmin: "Admin" };
+const PROGRAMS_4 = { "java-remoting-4.9.7": "Conformance" };
+/** What the 4.x client cannot say: times other than levels, recall, POP by configuration, the choice of a compression. */
+const ONLY_5 = /^(delay-ms|delay-sec|deliver-at|recall.*|pop-.*|compress-.*)$/;
 const BULK_COUNT = 10_000;
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
@@ -33,9 +37,14 @@ const { values: options } = parseArgs({
     only: { type: "string" },
     bulk: { type: "string" },
     limit: { type: "string", default: "300" },
+    client: { type: "string", default: "5.4.0" },
     keep: { type: "boolean", default: false },
   },
 });
+
+const old = options.client === "4.9.7";
+if (!old && options.client !== "5.4.0") throw new Error(`--client ${options.client}: 5.4.0 and 4.9.7 are known`);
+const programs = old ? PROGRAMS_4 : PROGRAMS;
 
 const scratch = mkdtempSync(path.join(tmpdir(), "cometmq-clients-"));
 const children = new Set();
@@ -59,7 +68,7 @@ async function main() {
   } else {
     const server = await startServer();
     if (server !== undefined) {
-      for (const client of Object.keys(PROGRAMS)) await runClient(client, cases, server, built.classPath);
+      for (const client of Object.keys(programs)) await runClient(client, cases, server, built.classPath);
       if (bulkCount > 0) await runBulk(bulkCount, server, built.classPath);
       await server.stop();
     }
@@ -83,14 +92,21 @@ function listedCases() {
   return readFileSync(path.join(HERE, "cases.txt"), "utf8")
     .split("\n")
     .map((line) => line.replace(/#.*/, "").trim())
-    .filter((line) => line !== "");
+    .filter((line) => line !== "")
+    .flatMap((line) => (old ? oldName(line) : [line]));
+}
+
+/** The same case of the 4.x client, if it has it. */
+function oldName(line) {
+  const [client, name] = line.split("/");
+  return client === "java-remoting-5.4.0" && !ONLY_5.test(name) ? [`java-remoting-4.9.7/${name}`] : [];
 }
 
 async function build() {
   const reason = missingTool();
   if (reason !== undefined) return { reason };
   try {
-    return { classPath: await buildJava("clients") };
+    return { classPath: await buildJava(old ? "clients-4.9.7" : "clients") };
   } catch (error) {
     if (error instanceof JarsUnavailable) return { reason: error.message };
     throw error;
@@ -224,7 +240,7 @@ async function runClient(client, listed, server, classPath) {
   const missing = new Set(listed.filter((name) => name.startsWith(`${client}/`)));
   const only = options.only ?? [...missing].map((name) => name.slice(client.length + 1)).join("|");
   if (only === "") return;
-  const program = startJava(client, server, classPath, [PROGRAMS[client]], { ONLY: only }, (line) => {
+  const program = startJava(client, server, classPath, [programs[client]], { ONLY: only }, (line) => {
     const [, result, name, why] = /^(ok|FAIL) (\S+?)(?:: (.*))?$/.exec(line) ?? [];
     if (result === undefined) return;
     missing.delete(name);

@@ -122,6 +122,17 @@ function wholeFiles(make: () => DiskUnderTest): void {
     expect(disk.readFile(path)!.length).toBe(0);
   });
 
+  test("replace does the same, and keeps what was there under another name", async () => {
+    const { disk, directory } = make();
+    const path = `${directory}/config.json`;
+    await disk.replace(path, "1", `${path}.bak`);
+    expect(disk.list(directory)).toEqual(["config.json"]);
+    await disk.replace(path, Buffer.from("2"), `${path}.bak`);
+    await disk.replace(path, "3");
+    expect(disk.list(directory)).toEqual(["config.json", "config.json.bak"]);
+    expect([path, `${path}.bak`].map((name) => disk.readFile(name)!.toString())).toEqual(["3", "1"]);
+  });
+
   test("rename moves a file over another one", () => {
     const { disk, directory } = make();
     disk.writeAtomically(`${directory}/a`, "a");

@@ -55,7 +55,7 @@ describe("config files", () => {
     expect(config.flushConsumerOffsetInterval).toBe(1000);
   });
 
-  test("topics, groups and offsets are read whole, and written back they say the same", () => {
+  test("topics, groups and offsets are read whole, and written back they say the same", async () => {
     const disk = new FileDisk("file");
     const broker = new TestBroker({ storePathRootDir: join(golden.dir, "store"), traceTopicEnable: true }, {}, disk);
     const found = broker.reports.map(({ path, outcome, problems }) => [basename(path), outcome, problems]);
@@ -65,6 +65,7 @@ describe("config files", () => {
       ["consumerOffset.json", "loaded", []],
       ["messageRequestMode.json", "loaded", []],
       ["topicQueueMapping.json", "missing", []],
+      ["queueLocks.json", "missing", []],
       ["transactionMetrics", "loaded", []],
       ["delayOffset.json", "loaded", []],
       ["consumerFilter.json", "loaded", []],
@@ -89,7 +90,7 @@ describe("config files", () => {
     ] as const) {
       const path = join(configDirectory, name);
       const before = readJson(path);
-      expect(saver.save()).toBeUndefined();
+      expect(await saver.save()).toBeUndefined();
       expect(unordered(readJson(path))).toEqual(unordered(before));
       expect(readJson(`${path}.bak`)).toEqual(before);
     }
@@ -271,8 +272,8 @@ describe("answers", () => {
     "GET_ALL_MESSAGE_REQUEST_MODE(402)",
     "VIEW_BROKER_STATS_DATA(315)",
     "INVOKE_BROKER_TO_RESET_OFFSET(222)",
-  ])("%s has the shape of Apache's", (name) => {
-    const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
+  ])("%s has the shape of Apache's", async (name) => {
+    const ours = await broker.askFrameLate(bytesOf(`${name}.request`), new FakeConnection());
     expect(ours.code).toBe(0);
     expect(shape(parseFastjson(ours.body) as FastjsonValue)).toEqual(shape(bodyJson(`${name}.response.SUCCESS`)));
     const theirFields = frames.get(`${name}.response.SUCCESS`)!.header.extFields ?? {};
@@ -305,8 +306,8 @@ describe("answers", () => {
     "CLONE_GROUP_OFFSET(314)",
     "SET_MESSAGE_REQUEST_MODE(401)",
     "CLEAN_UNUSED_TOPIC(316)",
-  ])("%s has the code, the remark and the fields of Apache's", (name) => {
-    const ours = broker.askFrame(bytesOf(`${name}.request`), new FakeConnection());
+  ])("%s has the code, the remark and the fields of Apache's", async (name) => {
+    const ours = await broker.askFrameLate(bytesOf(`${name}.request`), new FakeConnection());
     const { extFields, remark } = frames.get(`${name}.response.SUCCESS`)!.header;
     expect(ours).toMatchObject({ code: 0, remark: remark ?? "" });
     expect(Object.keys(ours.fields).sort()).toEqual(Object.keys(extFields ?? {}).sort());

@@ -16,11 +16,18 @@ const CACHE = process.env.COMETMQ_JAVA_CACHE ?? path.join(homedir(), ".cache", "
 const COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.6.0:copy-dependencies";
 const JDK_MIN = 17;
 
-/** Folders with a pom.xml that names the jars, and sources. */
+const CLIENTS = path.join(TESTS, "clients", "programs");
+
+/** Folders with a pom.xml that names the jars, and sources; of the same name the later folder's file counts. */
 const PROGRAMS = {
-  golden: path.join(TESTS, "java", "golden"),
-  filter: path.join(TESTS, "java", "filter"),
-  clients: path.join(TESTS, "clients", "programs"),
+  golden: [path.join(TESTS, "java", "golden")],
+  filter: [path.join(TESTS, "java", "filter")],
+  clients: [CLIENTS],
+  "clients-4.9.7": [
+    path.join(CLIENTS, "common"),
+    path.join(CLIENTS, "remoting"),
+    path.join(TESTS, "clients", "programs-4.9.7"),
+  ],
 };
 
 /** The jars could not be had: no network, or no Maven Central. A reason to skip, while a compiler's error is not. */
@@ -44,12 +51,10 @@ function findMissingTool() {
 
 /** Builds the programs of `name` unless that was done before. Returns the class path. */
 export async function buildJava(name) {
-  const folder = PROGRAMS[name];
-  const sources = readdirSync(folder, { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".java"))
-    .sort()
-    .map((file) => path.join(folder, file));
-  const pom = path.join(folder, "pom.xml");
+  const folders = PROGRAMS[name];
+  const byName = new Map(folders.flatMap(javaFiles).map((file) => [path.basename(file), file]));
+  const sources = [...byName.values()].sort();
+  const pom = path.join(folders.at(-1), "pom.xml");
   const jars = path.join(CACHE, `jars-${hashOf([pom])}`);
   const classes = path.join(CACHE, `${name}-${hashOf([pom, ...sources])}`);
   if (!existsSync(jars) || !existsSync(classes)) {
@@ -59,6 +64,12 @@ export async function buildJava(name) {
     });
   }
   return [classes, path.join(jars, "*")].join(path.delimiter);
+}
+
+function javaFiles(folder) {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".java"))
+    .map((file) => path.join(folder, file));
 }
 
 function hashOf(files) {

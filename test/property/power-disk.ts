@@ -138,6 +138,11 @@ export class PowerDisk implements Disk {
     this.commit();
   }
 
+  async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+    if (keepAs !== undefined && this.#names.has(path)) this.rename(path, keepAs);
+    this.writeAtomically(path, content);
+  }
+
   remove(path: string): void {
     this.#directories.delete(path);
     if (this.#names.delete(path)) this.change((names) => names.delete(path));

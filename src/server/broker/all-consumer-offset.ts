@@ -12,7 +12,10 @@ export function registerAllConsumerOffset(processors: Map<number, Processor>, co
   serve(processors, context, RequestCode.CLONE_GROUP_OFFSET, cloneGroupOffset);
 }
 
-function cloneGroupOffset({ consumers, offsets, topics }: BrokerContext, { header }: Request): Answer {
+function cloneGroupOffset(
+  { consumers, offsets, topics }: BrokerContext,
+  { header }: Request,
+): Answer | Promise<Answer> {
   const srcGroup = requiredText(header, "srcGroup");
   const destGroup = requiredText(header, "destGroup");
   const problem = validateGroup(destGroup);

@@ -32,7 +32,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     enableReconnectForGoAway enableRemoteEscape enableRemotingMetrics enableRequestMetrics
     enableRocksDBLog enableRunningFlagsInFlush enableScheduleAsyncDeliver enableScheduleMessageStats
     enableShutdownGracefully enableSingleTopicRegister enableSkipLongAwaitingAck enableSlaveActingMaster
-    enableSplitRegistration enableStatsMetrics enableTransactionMetrics estimateAccumulation
+    enableStatsMetrics enableTransactionMetrics estimateAccumulation
     fastFailIfNoBufferInStorePool fetchControllerAddrByDnsLookup fetchNamesrvAddrByAddressServer
     fetchNameSrvAddrByDnsLookup filterSupportRetry flushCommitLogTimed forceRegister forceVerifyPropCRC
     haFlowControlEnable highSpeedMode indexFileReadEnable indexFileWriteEnable indexRocksDBEnable
@@ -103,7 +103,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
     serverOnewaySemaphoreValue serverSelectorThreads serverSocketBacklog serverSocketRcvBufSize
     serverSocketSndBufSize serverWorkerThreads sharedByteBufferNum shutdownWaitTimeSeconds slaveTimeout
-    spinLockCollisionRetreatOptimalDegree splitRegistrationSize statefulAuthenticationCacheExpiredSecond
+    spinLockCollisionRetreatOptimalDegree statefulAuthenticationCacheExpiredSecond
     statefulAuthenticationCacheMaxNum statefulAuthorizationCacheExpiredSecond statefulAuthorizationCacheMaxNum
     statRocksDBCQIntervalSec syncBrokerMemberGroupPeriod syncBrokerMetadataPeriod syncControllerMetadataPeriod
     timerColdDataCheckIntervalMs timerCongestNumEachSlot timerFlushIntervalMs timerGetMessageThreadNum

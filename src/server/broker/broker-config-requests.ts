@@ -26,7 +26,7 @@ export function registerBrokerConfigRequests(processors: Map<number, Processor>,
   serve(processors, context, RequestCode.GET_BROKER_CONFIG, getConfig);
 }
 
-function updateConfig(context: BrokerContext, { body }: Request, connection: Connection): Answer {
+function updateConfig(context: BrokerContext, { body }: Request, connection: Connection): Answer | Promise<Answer> {
   if (body.length > BODY_BYTES_MAX) return failure(ResponseCode.SYSTEM_ERROR, "The configuration is too long.");
   const properties = parseProperties(body.toString());
   const client = connection.remoteAddress;
@@ -37,7 +37,19 @@ function updateConfig(context: BrokerContext, { body }: Request, connection: Con
   }
   context.log.info({ properties: [...properties], client }, "configuration changed");
   if (properties.has("brokerPermission")) context.topics.touch();
-  return SUCCESS;
+  return savedConfig(context, properties) ?? SUCCESS;
+}
+
+/** A file that cannot be written, as where it is mounted for reading only, does not make the change fail. */
+function savedConfig({ configFile, log }: BrokerContext, properties: Map<string, string>): Promise<Answer> | undefined {
+  return configFile?.save(properties).then(
+    () => SUCCESS,
+    (error: unknown) => {
+      log.warn({ err: error, path: configFile.path }, "changed settings could not be saved: they hold until the end");
+      const why = error instanceof Error ? error.message : String(error);
+      return { ...SUCCESS, remark: quoted(`Changed until the broker ends; it could not be saved: ${why}`) };
+    },
+  );
 }
 
 function getConfig({ settings }: BrokerContext): Answer {

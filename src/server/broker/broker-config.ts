@@ -17,6 +17,8 @@ export interface ConfigReading {
   readonly inert: ReadonlyMap<string, string>;
   /** Names that were given, as against those that have their defaults. */
   readonly given: ReadonlySet<string>;
+  /** The file that was read, or would have been: changed settings go there. */
+  readonly path?: string;
 }
 
 export function defaultBrokerConfig(overrides: Partial<BrokerConfig> = {}): BrokerConfig {

@@ -163,6 +163,9 @@ export const OPTIONS = {
   registerNameServerPeriod: integer(30_000, 10, INT_MAX),
   registerBrokerTimeoutMills: integer(24_000, 10, INT_MAX),
   compressedRegister: flag(false),
+  /** Off, a registration is split all the same where it would not fit into a frame. */
+  enableSplitRegistration: flag(false, RUNTIME),
+  splitRegistrationSize: integer(800, 1, 10_000, RUNTIME),
 
   // TLS, by the names of Apache's tls.properties and system properties
   "tls.server.mode": oneOf<"permissive" | "disabled" | "enforcing">("permissive", "disabled", "enforcing"),

@@ -167,7 +167,7 @@ export class Broker {
     if (this.store.syncFlush) await this.store.whenFlushed(this.store.maxPhyOffset).catch(() => {});
     await this.#server.close();
     for (const service of this.#services) await service.close();
-    this.#housekeeping.close();
+    await this.#housekeeping.close();
     await this.store.close();
   }
 

@@ -1,6 +1,9 @@
 /**
  * Keeps one table and its file together: what must be durable is saved at once, what comes in bursts is saved once a
  * moment, and a save that the disk refuses is logged and tried again. Only this writes the file while the broker runs.
+ *
+ * A save never has the event loop wait for the disk: a slow one would hold up every client's heartbeats and pulls. One
+ * save runs at a time; who asks meanwhile shares the next one.
  */
 import type { Clock, Timer } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
@@ -15,7 +18,11 @@ export class ConfigSaver {
   readonly #content: () => FastjsonInput;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** Changed since the last save began. */
   #dirty = false;
+  /** The save under way, and the one that follows it. */
+  #running: Promise<string | undefined> | undefined;
+  #next: Promise<string | undefined> | undefined;
   #timer: Timer | undefined;
 
   /** Without a file the table lives in memory only. */
@@ -41,25 +48,37 @@ export class ConfigSaver {
     this.#schedule(SOON_MS);
   }
 
-  /** Saves if there is something to save. Answers what went wrong, if anything; then it is tried again later. */
-  saveIfDirty(): string | undefined {
-    return this.#dirty ? this.save() : undefined;
+  /**
+   * Saves if there is something to save. Resolves, with what went wrong, if anything, when all that was changed before
+   * this call has been tried; undefined when it is on the disk already. After a failure it is tried again later.
+   */
+  saveIfDirty(): Promise<string | undefined> | undefined {
+    if (this.#file === undefined) this.#dirty = false;
+    return this.#dirty ? this.save() : this.#running;
   }
 
-  save(): string | undefined {
+  /** The same whether anything has changed or not. */
+  save(): Promise<string | undefined> {
+    this.#next ??= (this.#running ?? Promise.resolve()).then(() => {
+      this.#next = undefined;
+      this.#running = this.#save().finally(() => {
+        this.#running = undefined;
+      });
+      return this.#running;
+    });
+    return this.#next;
+  }
+
+  async #save(): Promise<string | undefined> {
     this.#timer?.cancel();
     this.#timer = undefined;
-    if (this.#file === undefined) {
-      this.#dirty = false;
-      return undefined;
-    }
+    this.#dirty = false;
     try {
-      this.#file.save(this.#content());
-      this.#dirty = false;
+      await this.#file?.save(this.#content());
       return undefined;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#log.error({ path: this.#file.path, error }, "a configuration file could not be saved, will try again");
+      this.#log.error({ path: this.#file?.path, error }, "a configuration file could not be saved, will try again");
       this.#dirty = true;
       this.#schedule(RETRY_MS);
       return message;
@@ -67,8 +86,8 @@ export class ConfigSaver {
   }
 
   /** Saves what is left and stops trying. */
-  close(): void {
-    this.saveIfDirty();
+  async close(): Promise<void> {
+    await this.saveIfDirty();
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -76,7 +95,7 @@ export class ConfigSaver {
   #schedule(delayMs: number): void {
     this.#timer ??= this.#clock.schedule(delayMs, () => {
       this.#timer = undefined;
-      this.saveIfDirty();
+      void this.saveIfDirty();
     });
   }
 }

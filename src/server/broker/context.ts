@@ -8,6 +8,7 @@ import type { Disk } from "../../io/disk.js";
 import { BrokerSettings, type ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
+import { ConfigFile } from "./config-file.js";
 import { ConsumerFilterTable } from "./consumer-filter.js";
 import { ConsumerOffsetTable } from "./consumer-offset.js";
 import { ConsumerTable } from "./consumer-table.js";
@@ -27,6 +28,8 @@ export type ExpressionChecker = (expressionType: string, expression: string) => 
 
 export interface BrokerContext {
   readonly settings: BrokerSettings;
+  /** Where changed settings are kept, if anywhere. */
+  readonly configFile: ConfigFile | undefined;
   /** The values of `settings`. */
   readonly config: BrokerConfig;
   readonly clock: Clock;
@@ -86,12 +89,14 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const filters = new FilterCache();
   const filterFile = fileNamed("consumerFilter.json");
   const consumerFilters = new ConsumerFilterTable({ config, filters, clock, log, file: filterFile });
+  const queueLocks = new QueueLockTable({ clock, log, file: fileNamed("queueLocks.json") });
   const tables = [
     topics,
     groups,
     offsets,
     requestModes,
     staticTopics,
+    queueLocks,
     transactionMetrics,
     delayOffsets,
     consumerFilters,
@@ -103,6 +108,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   consumers.listeners.push({ groupGone: (group) => offsets.forgetRestarts(group) }, consumerFilters);
   const context: BrokerContext = {
     settings: new BrokerSettings(reading, clock),
+    configFile: disk === undefined || reading.path === undefined ? undefined : new ConfigFile(disk, reading.path),
     config,
     clock,
     log,
@@ -116,7 +122,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     requestModes,
     producers: new ProducerTable(config, clock, log),
     consumers,
-    queueLocks: new QueueLockTable(clock, log),
+    queueLocks,
     stats: new BrokerStats(clock),
     filters,
     consumerFilters,

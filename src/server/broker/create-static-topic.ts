@@ -1,7 +1,7 @@
 /** Code 513: a static topic is made or gets more queues (AdminBrokerProcessor.java#updateAndCreateStaticTopic). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, SUCCESS } from "../answer.js";
+import { type Answer, failure, quoted } from "../answer.js";
 import { parseBody } from "../protocol/members.js";
 import { readTopicQueueMappingDetail } from "../protocol/topic-queue-mapping.js";
 import type { BrokerContext } from "./context.js";
@@ -13,7 +13,7 @@ export function registerCreateStaticTopic(processors: Map<number, Processor>, co
   serve(processors, context, RequestCode.UPDATE_AND_CREATE_STATIC_TOPIC, createStaticTopic);
 }
 
-function createStaticTopic(context: BrokerContext, request: Request): Answer {
+function createStaticTopic(context: BrokerContext, request: Request): Answer | Promise<Answer> {
   const { staticTopics, topics } = context;
   const { attributes, ...settings } = readTopicRequest(request);
   const detail = readTopicQueueMappingDetail(parseBody(request.body, "TopicQueueMappingDetail"));
@@ -26,6 +26,5 @@ function createStaticTopic(context: BrokerContext, request: Request): Answer {
   // The mapping first: the change of the topic is what makes the broker tell of both.
   staticTopics.set(detail, request.header.boolean("force") === true);
   topics.update(settings, attributes);
-  const saved = savedAnswer(staticTopics.saver);
-  return saved === SUCCESS ? savedAnswer(topics.saver) : saved;
+  return savedAnswer([staticTopics.saver, topics.saver]);
 }

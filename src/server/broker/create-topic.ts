@@ -22,11 +22,11 @@ export function registerCreateTopic(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.UPDATE_AND_CREATE_TOPIC_LIST, createTopicList);
 }
 
-function createTopic(context: BrokerContext, request: Request, connection: Connection): Answer {
+function createTopic(context: BrokerContext, request: Request, connection: Connection): Answer | Promise<Answer> {
   return createTopics(context, [readTopicRequest(request)], connection);
 }
 
-function createTopicList(context: BrokerContext, { body }: Request, connection: Connection): Answer {
+function createTopicList(context: BrokerContext, { body }: Request, connection: Connection): Answer | Promise<Answer> {
   const list = listMember(parseBody(body, "CreateTopicListRequestBody"), "topicConfigList");
   const topics = list.map((topic) => readTopicConfig(asMap(topic, "topicConfigList"), ""));
   return createTopics(context, topics, connection);
@@ -50,7 +50,11 @@ export function readTopicRequest({ header }: Request): TopicRequest {
 }
 
 /** All or none, but for attributes that turn out not to be alterable. */
-function createTopics(context: BrokerContext, requests: readonly TopicRequest[], connection: Connection): Answer {
+function createTopics(
+  context: BrokerContext,
+  requests: readonly TopicRequest[],
+  connection: Connection,
+): Answer | Promise<Answer> {
   const { topics, log } = context;
   for (const request of requests) {
     const problem = problemOf(context, request);

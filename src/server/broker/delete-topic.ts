@@ -11,8 +11,8 @@ export function registerDeleteTopic(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.DELETE_TOPIC_IN_BROKER, deleteTopic);
 }
 
-function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Answer {
-  const { config, log, offsets, topics } = context;
+function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Answer | Promise<Answer> {
+  const { config, log, offsets, staticTopics, topics } = context;
   const name = requiredText(header, "topic");
   if (isBlank(name)) return failure(ResponseCode.INVALID_PARAMETER, "The specified topic is blank.");
   if (config.validateSystemTopicWhenUpdateTopic && topics.isSystemTopic(name)) {
@@ -26,8 +26,7 @@ function deleteTopic(context: BrokerContext, { header }: Request, connection: Co
   context.store.deleteTopics(doomed.filter((topic) => topics.get(topic) !== undefined));
   for (const topic of doomed) forget(context, topic);
   log.info({ topics: doomed, client: connection.remoteAddress }, "topics deleted");
-  offsets.saver.saveIfDirty();
-  return savedAnswer(topics.saver);
+  return savedAnswer([topics.saver, offsets.saver, staticTopics.saver]);
 }
 
 /** Both generations of the names that POP consumption gives its retry topics (common/KeyBuilder.java). */
@@ -44,7 +43,6 @@ function forget({ consumers, offsets, staticTopics, stats, topics }: BrokerConte
   const readers = [...consumers.groupsOf(name)];
   offsets.removeTopic(name);
   staticTopics.delete(name);
-  staticTopics.saver.saveIfDirty();
   if (topic === undefined) return;
   for (const group of readers) offsets.expectRestart(group, name, Math.max(topic.readQueueNums, topic.writeQueueNums));
   topics.delete(name);

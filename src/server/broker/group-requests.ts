@@ -22,18 +22,21 @@ export function registerGroupRequests(processors: Map<number, Processor>, contex
   serve(processors, context, RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, groupConfig);
 }
 
-function createGroup(context: BrokerContext, { body }: Request): Answer {
+function createGroup(context: BrokerContext, { body }: Request): Answer | Promise<Answer> {
   if (body.length === 0) return SUCCESS;
   return createGroups(context, [readSubscriptionGroupConfig(parseBody(body, "SubscriptionGroupConfig"), "")]);
 }
 
-function createGroupList(context: BrokerContext, { body }: Request): Answer {
+function createGroupList(context: BrokerContext, { body }: Request): Answer | Promise<Answer> {
   const list = listMember(parseBody(body, "SubscriptionGroupList"), "groupConfigList");
   const configs = list.map((group) => readSubscriptionGroupConfig(asMap(group, "groupConfigList"), ""));
   return createGroups(context, configs);
 }
 
-function createGroups({ config, groups }: BrokerContext, configs: readonly SubscriptionGroupConfig[]): Answer {
+function createGroups(
+  { config, groups }: BrokerContext,
+  configs: readonly SubscriptionGroupConfig[],
+): Answer | Promise<Answer> {
   for (const { groupName, retryQueueNums } of configs) {
     const problem = validateGroup(groupName);
     if (problem !== "") return failure(ResponseCode.INVALID_PARAMETER, quoted(problem));
@@ -46,15 +49,13 @@ function createGroups({ config, groups }: BrokerContext, configs: readonly Subsc
   return savedAnswer(groups.saver);
 }
 
-function deleteGroup({ groups, log, offsets, stats }: BrokerContext, { header }: Request): Answer {
+function deleteGroup({ groups, log, offsets, stats }: BrokerContext, { header }: Request): Answer | Promise<Answer> {
   const name = requiredText(header, "groupName");
   groups.delete(name);
   stats.forgetGroup(name);
-  if (header.boolean("cleanOffset") === true && offsets.removeGroup(name)) {
-    log.info({ group: name }, "offsets of the group deleted");
-    offsets.saver.saveIfDirty();
-  }
-  return savedAnswer(groups.saver);
+  if (header.boolean("cleanOffset") !== true || !offsets.removeGroup(name)) return savedAnswer(groups.saver);
+  log.info({ group: name }, "offsets of the group deleted");
+  return savedAnswer([groups.saver, offsets.saver]);
 }
 
 function allGroupConfig({ config, groups }: BrokerContext, request: Request): Answer {

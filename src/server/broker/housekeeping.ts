@@ -6,21 +6,21 @@ import { SAMPLE_MS } from "./stats-item.js";
 const SCAN_MS = 10_000;
 
 export interface Housekeeping {
-  /** Stops, and saves what is not saved. */
-  close(): void;
+  /** Stops; resolves when what was not saved is. */
+  close(): Promise<void>;
 }
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
   const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
   const { requestModes, staticTopics, transactionMetrics, consumerFilters } = context;
-  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters];
+  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters, queueLocks];
   const savers = tables.map(({ saver }) => saver);
   const stops = [
     repeat(
       clock,
       () => config.flushConsumerOffsetInterval,
       () => {
-        for (const saver of savers) saver.saveIfDirty();
+        for (const saver of savers) void saver.saveIfDirty();
       },
     ),
     repeat(
@@ -40,9 +40,9 @@ export function startHousekeeping(context: BrokerContext): Housekeeping {
   ];
   stats.sample(topics.values());
   return {
-    close() {
+    async close() {
       for (const stop of stops) stop();
-      for (const saver of savers) saver.close();
+      await Promise.all(savers.map((saver) => saver.close()));
     },
   };
 }

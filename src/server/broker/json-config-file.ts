@@ -2,7 +2,7 @@
  * One of the files under `store/config`: a whole table as JSON, in the shape and the layout of Apache's ConfigManager
  * (common/ConfigManager.java), so that either broker reads the other's. `NAME.bak` is the generation before.
  *
- *   save:  NAME -> NAME.bak (rename), then NAME by temp file, fsync, rename, directory fsync
+ *   save:  temp file, fsync, NAME -> NAME.bak (rename), temp file -> NAME (rename), directory fsync
  *
  * At every moment one whole generation lies under one of the two names. A file that was found damaged never takes the
  * backup's place: it is put aside as `NAME.damaged`, for somebody to look at.
@@ -95,15 +95,15 @@ export class JsonConfigFile {
     return "damaged";
   }
 
-  /** Throws as the disk does; then the generation before is still there. */
-  save(content: FastjsonInput): void {
+  /**
+   * Takes the content as it is now. Rejects as the disk does; then the generation before is still there. One save at a
+   * time.
+   */
+  async save(content: FastjsonInput): Promise<void> {
     const text = formatConfigJson(content);
     this.#disk.makeDirectory(dirname(this.path));
-    if (this.#disk.sizeOf(this.path) >= 0) {
-      this.#disk.rename(this.path, this.#whole ? `${this.path}.bak` : `${this.path}.damaged`);
-    }
-    this.#whole = false;
-    this.#disk.writeAtomically(this.path, text);
+    const keepAs = this.#whole ? `${this.path}.bak` : `${this.path}.damaged`;
+    await this.#disk.replace(this.path, text, keepAs);
     this.#whole = true;
   }
 }

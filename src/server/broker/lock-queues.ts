@@ -23,10 +23,13 @@ export function registerLockQueues(processors: Map<number, Processor>, context: 
   serve(processors, context, RequestCode.UNLOCK_BATCH_MQ, unlockQueues);
 }
 
-function lockQueues(context: BrokerContext, request: Request): Answer {
+function lockQueues(context: BrokerContext, request: Request): Answer | Promise<Answer> {
+  const { queueLocks } = context;
   const { group, queues, clientId } = readLockRequest(request);
   const lockable = queues.filter((queue) => isLockable(context, queue));
-  return jsonAnswer({ lockOKMQSet: context.queueLocks.tryLock(group, lockable, clientId).map(messageQueueJson) });
+  const answer = jsonAnswer({ lockOKMQSet: queueLocks.tryLock(group, lockable, clientId).map(messageQueueJson) });
+  // A lock that could not be saved is one all the same, until the broker is started again.
+  return queueLocks.saver.saveIfDirty()?.then(() => answer) ?? answer;
 }
 
 function unlockQueues({ queueLocks }: BrokerContext, request: Request): Answer {

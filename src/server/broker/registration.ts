@@ -13,6 +13,7 @@ import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import { parseBody } from "../protocol/members.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
+import { PERM_READ, PERM_WRITE, type TopicConfig } from "../protocol/topic-config.js";
 import { readTopicRouteData, type TopicRouteData } from "../protocol/topic-route-data.js";
 import type { BrokerContext } from "./context.js";
 
@@ -20,6 +21,8 @@ import type { BrokerContext } from "./context.js";
 const CHANGE_DELAY_MS = 100;
 /** A name server that takes longer is not waited for by those who ask for a route. */
 const ROUTE_MS_MAX = 3000;
+/** Told at once: with names and attributes of the usual length a quarter of what a frame holds. */
+const TOPICS_PER_PART = 10_000;
 const HA_PORT_OFFSET = 1;
 const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
 
@@ -108,11 +111,11 @@ export class Registration {
 
   #registerChangesHere(names: readonly string[]): void {
     const { staticTopics, topics } = this.#context;
-    const changed = names.map((name) => topics.get(name)).filter((topic) => topic !== undefined);
+    const known = names.map((name) => topics.get(name)).filter((topic) => topic !== undefined);
     this.#routeTable?.registerChanges({
       ...this.#identity(),
       dataVersion: topics.dataVersion,
-      topicConfigTable: new Map(changed.map((topic) => [topic.name, topic])),
+      topicConfigTable: this.#told(new Map(known.map((topic) => [topic.name, topic]))),
       topicQueueMappingInfoMap: staticTopics.infos(names),
     });
   }
@@ -122,29 +125,59 @@ export class Registration {
     this.#routeTable?.register({
       ...this.#identity(),
       dataVersion: topics.dataVersion,
-      topicConfigTable: topics.configs(),
+      topicConfigTable: this.#told(topics.configs()),
       topicQueueMappingInfoMap: staticTopics.infos(),
     });
+  }
+
+  /** A broker that takes no part in reading or writing says so of every topic. */
+  #told(configs: Map<string, TopicConfig>): Map<string, TopicConfig> {
+    const { brokerPermission } = this.#context.config;
+    const all = PERM_READ | PERM_WRITE;
+    if ((brokerPermission & all) === all) return configs;
+    const told = ([name, config]: [string, TopicConfig]): [string, TopicConfig] => [
+      name,
+      { ...config, topicName: name, perm: config.perm & brokerPermission },
+    ];
+    return new Map(Array.from(configs, told));
   }
 
   async #registerAll(): Promise<void> {
     if (this.#closed) return;
     this.#registerHere();
     if (this.#clients.length === 0) return;
-    const { staticTopics, topics, config } = this.#context;
-    const body = writeRegisterBrokerBody(
-      {
-        dataVersion: topics.dataVersion,
-        mappingDataVersion: staticTopics.dataVersion,
-        topicConfigTable: topics.configs(),
-        topicQueueMappingInfoMap: staticTopics.infos(),
-      },
-      config.compressedRegister,
-    );
-    await Promise.all(this.#clients.map((client) => this.#registerWith(client, body)));
+    const bodies = this.#bodies();
+    await Promise.all(this.#clients.map((client) => this.#registerWith(client, bodies)));
   }
 
-  async #registerWith(client: RemotingClient, body: Buffer): Promise<void> {
+  /**
+   * What a name server is told, in parts that fit into a frame. A name server passes over topics it knows from a broker
+   * whose version it knows, so each part has a version of its own, and the last one has the real one.
+   */
+  #bodies(): Buffer[] {
+    const { staticTopics, topics, config } = this.#context;
+    const all = [...this.#told(topics.configs())];
+    const { dataVersion } = topics;
+    const size = config.enableSplitRegistration ? config.splitRegistrationSize : TOPICS_PER_PART;
+    const partCount = Math.max(1, Math.ceil(all.length / size));
+    return Array.from({ length: partCount }, (_, part) => {
+      const behind = partCount - 1 - part;
+      const wrapper = {
+        dataVersion: { ...dataVersion, counter: dataVersion.counter - behind },
+        mappingDataVersion: staticTopics.dataVersion,
+        topicConfigTable: new Map(all.slice(part * size, (part + 1) * size)),
+        topicQueueMappingInfoMap: behind === 0 ? staticTopics.infos() : new Map(),
+      };
+      return writeRegisterBrokerBody(wrapper, config.compressedRegister);
+    });
+  }
+
+  async #registerWith(client: RemotingClient, bodies: readonly Buffer[]): Promise<void> {
+    for (const body of bodies) if (!(await this.#tell(client, body))) return;
+  }
+
+  /** True when the name server has taken it. */
+  async #tell(client: RemotingClient, body: Buffer): Promise<boolean> {
     const { config, log, topics } = this.#context;
     const namesrv = `${client.host}:${client.port}`;
     const fields = {
@@ -160,8 +193,10 @@ export class Registration {
       } else if (answer.body.length > 0) {
         topics.markOrdered(orderedTopics(answer.body));
       }
+      return answer.code === ResponseCode.SUCCESS;
     } catch (error) {
       log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
+      return false;
     }
   }
 

@@ -14,7 +14,10 @@ export function registerRequestModeRequests(processors: Map<number, Processor>, 
   serve(processors, context, RequestCode.GET_ALL_MESSAGE_REQUEST_MODE, allRequestModes);
 }
 
-function setRequestMode({ groups, log, requestModes, topics }: BrokerContext, { body }: Request): Answer {
+function setRequestMode(
+  { groups, log, requestModes, topics }: BrokerContext,
+  { body }: Request,
+): Answer | Promise<Answer> {
   const mode = readMessageRequestMode(parseBody(body, "SetMessageRequestModeRequestBody"));
   if (isRetryTopic(mode.topic)) return failure(ResponseCode.NO_PERMISSION, "retry topic is not allowed to set mode");
   if (topics.get(mode.topic) === undefined) {

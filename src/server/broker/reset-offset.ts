@@ -21,7 +21,7 @@ export function registerResetOffset(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, resetOffset);
 }
 
-function resetOffset(context: BrokerContext, request: Request): Answer {
+function resetOffset(context: BrokerContext, request: Request): Answer | Promise<Answer> {
   const { config, groups, log, offsets, topics } = context;
   const { header } = request;
   if (!config.useServerSideResetOffset) return resetOffsetInClients(context, request);

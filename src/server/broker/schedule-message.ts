@@ -106,7 +106,7 @@ export class ScheduleMessageService {
     this.#saveTimer?.cancel();
     for (const level of this.#levels) this.#expectDispatch(level, false);
     await this.#save();
-    this.#context.delayOffsets.saver.close();
+    await this.#context.delayOffsets.saver.close();
   }
 
   #begin(level: DelayLevel): void {
@@ -329,7 +329,7 @@ export class ScheduleMessageService {
     );
     if (!durable) return;
     delayOffsets.settle(offsets);
-    delayOffsets.saver.saveIfDirty();
+    await delayOffsets.saver.saveIfDirty();
   }
 }
 

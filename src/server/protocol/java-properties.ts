@@ -36,15 +36,60 @@ function unescaped(text: string): string {
   );
 }
 
+/** The name and the value of a logical line. */
+function pairOf(line: string): [string, string] {
+  let end = 0;
+  while (end < line.length && line[end] !== "=" && line[end] !== ":" && !BLANK.includes(line[end]!)) {
+    end += line[end] === "\\" ? 2 : 1;
+  }
+  const rest = line.slice(end).replace(/^[ \t\f]*[=:]?[ \t\f]*/, "");
+  return [unescaped(line.slice(0, end)), unescaped(rest)];
+}
+
+/** A value as `Properties.load` reads it back; newlines can not break out of their line. */
+function escapedValue(text: string): string {
+  const escapes: Record<string, string> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\f": "\\f" };
+  return text.replace(/[\\\n\r\t\f]/g, (char) => escapes[char]!);
+}
+
+/**
+ * The text with some values changed: of a property that is there, whichever way it is written, all lines go but the
+ * first, which gets the new value; others come at the end. Everything else stays as it is.
+ */
+export function changeProperties(text: string, changes: ReadonlyMap<string, string>): string {
+  const left = new Map(changes);
+  const lines = text === "" ? [] : text.replace(/(\r\n|\n|\r)$/, "").split(/\r\n|\n|\r/);
+  const kept: string[] = [];
+  let isOpen = false;
+  for (let i = 0; i < lines.length; ) {
+    const from = i;
+    const isComment = /^[ \t\f]*[#!]/.test(lines[from]!);
+    do {
+      isOpen = !isComment && /(^|[^\\])(\\\\)*\\$/.test(lines[i]!);
+      i++;
+    } while (isOpen && i < lines.length);
+    const raw = lines.slice(from, i);
+    const [logical] = logicalLines(raw.join("\n"));
+    const name = logical === undefined ? undefined : pairOf(logical)[0];
+    if (name === undefined || !changes.has(name)) {
+      kept.push(...raw);
+      continue;
+    }
+    const value = left.get(name);
+    left.delete(name);
+    if (value !== undefined) kept.push(`${name}=${escapedValue(value)}`);
+  }
+  // The last line goes on in the next one, which is not to be one of these.
+  if (left.size > 0 && isOpen) kept.push("");
+  for (const [name, value] of left) kept.push(`${name}=${escapedValue(value)}`);
+  return kept.map((line) => `${line}\n`).join("");
+}
+
 export function parseProperties(text: string): Map<string, string> {
   const properties = new Map<string, string>();
   for (const line of logicalLines(text)) {
-    let end = 0;
-    while (end < line.length && line[end] !== "=" && line[end] !== ":" && !BLANK.includes(line[end]!)) {
-      end += line[end] === "\\" ? 2 : 1;
-    }
-    const rest = line.slice(end).replace(/^[ \t\f]*[=:]?[ \t\f]*/, "");
-    properties.set(unescaped(line.slice(0, end)), unescaped(rest));
+    const [name, value] = pairOf(line);
+    properties.set(name, value);
   }
   return properties;
 }

@@ -36,36 +36,36 @@ class FailingDisk extends MemoryDisk {
   }
 }
 
-test("each save keeps the generation before as the backup", () => {
+test("each save keeps the generation before as the backup", async () => {
   const disk = new MemoryDisk();
   const { file, report } = load(disk);
   expect(report).toEqual({ path: PATH, outcome: "missing", problems: [], droppedCount: 0 });
-  file.save({ n: 1 });
-  file.save({ n: 2 });
+  await file.save({ n: 1 });
+  await file.save({ n: 2 });
   expect(load(disk)).toMatchObject({ report: { outcome: "loaded", problems: [] }, value: 2 });
   expect(disk.readFile(`${PATH}.bak`)?.toString()).toBe('{\n\t"n":1\n}');
 });
 
-test("a file torn at any byte is recovered from the backup, and never takes the backup's place", () => {
+test("a file torn at any byte is recovered from the backup, and never takes the backup's place", async () => {
   const whole = Buffer.from(formatConfigJson({ n: 2 }));
   for (let length = 0; length < whole.length; length++) {
     const disk = new MemoryDisk();
     const writer = new JsonConfigFile(disk, PATH);
-    writer.save({ n: 1 });
-    writer.save({ n: 2 });
+    await writer.save({ n: 1 });
+    await writer.save({ n: 2 });
     disk.writeAtomically(PATH, whole.subarray(0, length));
     const { file, report, value } = load(disk);
     expect(value).toBe(1);
     expect(report.outcome).toBe("recovered");
     expect(report.problems).toHaveLength(1);
-    file.save({ n: 3 });
+    await file.save({ n: 3 });
     expect(load(disk)).toMatchObject({ report: { outcome: "loaded" }, value: 3 });
     expect(disk.readFile(`${PATH}.bak`)?.toString()).toBe('{\n\t"n":1\n}');
     expect(disk.readFile(`${PATH}.damaged`)?.length).toBe(length);
   }
 });
 
-test("when both generations are damaged that is said, and both are kept", () => {
+test("when both generations are damaged that is said, and both are kept", async () => {
   const disk = new MemoryDisk();
   disk.writeAtomically(PATH, Buffer.alloc(40));
   disk.writeAtomically(`${PATH}.bak`, "[1]");
@@ -73,21 +73,21 @@ test("when both generations are damaged that is said, and both are kept", () => 
   expect(value).toBeUndefined();
   expect(report.outcome).toBe("lost");
   expect(report.problems).toHaveLength(2);
-  file.save({ n: 1 });
+  await file.save({ n: 1 });
   expect(disk.readFile(`${PATH}.bak`)?.toString()).toBe("[1]");
   expect(disk.readFile(`${PATH}.damaged`)).toEqual(Buffer.alloc(40));
 });
 
-test("whatever step of whatever save fails, the last acknowledged generation or a later one is read", () => {
-  fc.assert(
-    fc.property(fc.uniqueArray(fc.nat(20)), fc.integer({ min: 1, max: 8 }), (failing, saveCount) => {
+test("whatever step of whatever save fails, the last acknowledged generation or a later one is read", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(fc.nat(20)), fc.integer({ min: 1, max: 8 }), async (failing, saveCount) => {
       const disk = new FailingDisk();
       disk.failing = new Set(failing);
       const file = new JsonConfigFile(disk, PATH);
       let acknowledged = 0;
       for (let n = 1; n <= saveCount; n++) {
         try {
-          file.save({ n });
+          await file.save({ n });
           acknowledged = n;
         } catch (error) {
           expect((error as CometError).code).toBe("COMETMQ_DISK_FULL");

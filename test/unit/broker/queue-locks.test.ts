@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+import { parseFastjson } from "#src/remoting/fastjson.js";
 import { TestBroker } from "./harness.js";
 
 const LOCK = 41;
@@ -71,4 +73,68 @@ test("queues that do not exist are not locked, malformed requests are refused", 
     expect(broker.ask(LOCK, {}, wrong).code).toBe(1);
     expect(broker.ask(UNLOCK, {}, wrong).code).toBe(1);
   }
+});
+
+async function lockedLate(broker: TestBroker, clientId: string, queueIds: readonly number[]): Promise<unknown[]> {
+  const answer = await broker.askLate(LOCK, {}, body(clientId, queueIds));
+  const queues = (parseFastjson(answer.body) as Map<string, Map<string, unknown>[]>).get("lockOKMQSet")!;
+  return queues.map((queue) => queue.get("queueId"));
+}
+
+test("a broker that was killed keeps queues for their holders, as long as these believe in their locks", async () => {
+  const disk = new MemoryDisk();
+  const killed = new TestBroker({}, {}, disk);
+  const { topics } = killed.context;
+  topics.createInSendMessage("T", "TBW102", "peer", 4, 0);
+  await topics.saver.saveIfDirty();
+  expect(await lockedLate(killed, "c1", [0, 1, 2])).toEqual([0, 1, 2]);
+  expect((await killed.askLate(UNLOCK, {}, body("c1", [2]))).code).toBe(0);
+  expect(await lockedLate(killed, "c2", [3])).toEqual([3]);
+
+  const broker = new TestBroker({}, {}, disk);
+  expect(await lockedLate(broker, "c2", [0, 1, 2, 3])).toEqual([2, 3]);
+  broker.clock.advance(20_000);
+  expect(await lockedLate(broker, "c1", [0])).toEqual([0]);
+  broker.clock.advance(10_000);
+  expect(await lockedLate(broker, "c2", [0, 1])).toEqual([]);
+  broker.clock.advance(1);
+  expect(await lockedLate(broker, "c2", [0, 1])).toEqual([1]);
+});
+
+test("a queue is its holder's only once that is on the disk", async () => {
+  let save = (): void => {};
+  class HeldDisk extends MemoryDisk {
+    override async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+      await new Promise<void>((resolve) => {
+        save = resolve;
+      });
+      await super.replace(path, content, keepAs);
+    }
+  }
+  const disk = new HeldDisk();
+  const broker = new TestBroker({}, {}, disk);
+  broker.context.topics.createInSendMessage("T", "TBW102", "peer", 4, 0);
+  let answered = false;
+  const locking = lockedLate(broker, "c1", [0]).finally(() => {
+    answered = true;
+  });
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  expect(answered).toBe(false);
+  save();
+  expect(await locking).toEqual([0]);
+  expect(disk.readFile("/data/store/config/queueLocks.json")!.toString()).toContain('"clientId":"c1"');
+  expect(locked(broker, "c1", [0])).toEqual([0]);
+});
+
+test("locks that make no sense are left out of what is loaded", () => {
+  const disk = new MemoryDisk();
+  const lock = '{"topic":"T","brokerName":"broker-a","queueId":0,"clientId":"c1"}';
+  disk.writeAtomically(
+    "/data/store/config/queueLocks.json",
+    `{"lockTable":{"g":[${lock},{"topic":"../x","clientId":"c"},{"topic":"T"},5],"h":7,"a/b":[${lock}]}}`,
+  );
+  const { context, reports } = new TestBroker({}, {}, disk);
+  expect(reports.find(({ path }) => path.endsWith("queueLocks.json"))).toMatchObject({ droppedCount: 4 });
+  expect(context.queueLocks.isLockAllExpired("g")).toBe(false);
+  expect(context.queueLocks.isLockAllExpired("h")).toBe(true);
 });

@@ -12,13 +12,13 @@ function brokerWith(disk?: MemoryDisk): TestBroker {
   return broker;
 }
 
-const set = (broker: TestBroker, mode: object) => broker.ask(SET, {}, JSON.stringify(mode));
+const set = (broker: TestBroker, mode: object) => broker.askLate(SET, {}, JSON.stringify(mode));
 
-test("a mode is on the disk when it is acknowledged, and there again after a restart", () => {
+test("a mode is on the disk when it is acknowledged, and there again after a restart", async () => {
   const disk = new MemoryDisk();
   const broker = brokerWith(disk);
   const mode = { topic: "T", consumerGroup: "g", mode: "POP", popShareQueueNum: 8 };
-  expect(set(broker, mode)).toMatchObject({ code: 0, remark: "" });
+  expect(await set(broker, mode)).toMatchObject({ code: 0, remark: "" });
   expect(disk.readFile(PATH)!.toString()).toContain('"popShareQueueNum":8');
   expect(broker.context.groups.get("g")).toBeDefined();
   const again = brokerWith(disk);
@@ -26,19 +26,19 @@ test("a mode is on the disk when it is acknowledged, and there again after a res
   expect(again.ask(ALL).body.toString()).toBe(
     '{"messageRequestModeMap":{"T":{"g":{"consumerGroup":"g","mode":"POP","popShareQueueNum":8,"topic":"T"}}}}',
   );
-  expect(set(again, { ...mode, mode: "PULL" }).code).toBe(0);
+  expect((await set(again, { ...mode, mode: "PULL" })).code).toBe(0);
   expect(again.context.requestModes.get("T", "g")).toMatchObject({ mode: "PULL" });
 });
 
-test("what cannot be set is refused in Apache's words", () => {
+test("what cannot be set is refused in Apache's words", async () => {
   const broker = brokerWith();
   const refusals = [
     [{ topic: "%RETRY%g", consumerGroup: "g" }, 16, "retry topic is not allowed to set mode"],
     [{ topic: "U", consumerGroup: "g" }, 17, "topic[U] not exist"],
     [{ topic: "T", consumerGroup: "a b" }, 26, "subscription group does not exist"],
   ] as const;
-  for (const [mode, code, remark] of refusals) expect(set(broker, mode)).toMatchObject({ code, remark });
-  expect(set(broker, { topic: "T", consumerGroup: "g", mode: "PUSH" }).code).toBe(1);
+  for (const [mode, code, remark] of refusals) expect(await set(broker, mode)).toMatchObject({ code, remark });
+  expect((await set(broker, { topic: "T", consumerGroup: "g", mode: "PUSH" })).code).toBe(1);
   expect(broker.ask(SET, {}, "none").code).toBe(1);
   expect(broker.ask(ALL).body.toString()).toBe('{"messageRequestModeMap":{}}');
 });

@@ -31,7 +31,7 @@ function mapping(count: number, extra: object = {}, hosted?: Record<number, Item
 function create(broker: TestBroker, queues: number, body: string, extra: Record<string, string | boolean> = {}) {
   const settings = { topic: "S", defaultTopic: "TBW102", readQueueNums: queues, writeQueueNums: queues, perm: 6 };
   const fields = { ...settings, topicFilterType: "SINGLE_TAG", topicSysFlag: 0, order: false, force: false, ...extra };
-  return broker.ask(CREATE_STATIC, fields, body);
+  return broker.askLate(CREATE_STATIC, fields, body);
 }
 
 test("a static topic of one broker is made, kept, told to tools and registered, and goes with the topic", async () => {
@@ -40,7 +40,7 @@ test("a static topic of one broker is made, kept, told to tools and registered, 
   const routes = new RouteTable({ clock: broker.clock });
   const registration = new Registration(broker.context, routes);
   await registration.start();
-  expect(create(broker, 4, mapping(4)).code).toBe(0);
+  expect((await create(broker, 4, mapping(4))).code).toBe(0);
 
   const told = routes.topicRouteData("S")!;
   expect(told.queueDatas[0]).toMatchObject({ readQueueNums: 4, writeQueueNums: 4 });
@@ -60,14 +60,14 @@ test("a static topic of one broker is made, kept, told to tools and registered, 
   expect(again.context.staticTopics.get("S")).toMatchObject({ totalQueues: 4, epoch: 1000 });
   expect(again.context.staticTopics.dataVersion).toEqual(broker.context.staticTopics.dataVersion);
 
-  expect(create(broker, 6, mapping(6, { epoch: 2000 })).code).toBe(0);
+  expect((await create(broker, 6, mapping(6, { epoch: 2000 }))).code).toBe(0);
   expect(routes.topicRouteData("S")!.topicQueueMappingByBroker!.get("broker-a")!.totalQueues).toBe(6);
-  expect(broker.ask(DELETE_TOPIC, { topic: "S" }).code).toBe(0);
+  expect((await broker.askLate(DELETE_TOPIC, { topic: "S" })).code).toBe(0);
   routes.deleteTopic("S");
   expect(broker.context.staticTopics.get("S")).toBeUndefined();
   expect(disk.readFile(PATH)!.toString()).not.toContain('"S"');
   const fields = { topic: "S", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicFilterType: "SINGLE_TAG" };
-  expect(broker.ask(CREATE_TOPIC, fields).code).toBe(0);
+  expect((await broker.askLate(CREATE_TOPIC, fields)).code).toBe(0);
   expect(routes.topicRouteData("S")!.topicQueueMappingByBroker).toBeUndefined();
   await registration.close();
 });
@@ -81,22 +81,22 @@ test.each([
   ["that begins later", mapping(1, {}, { 0: [item(0, { logicOffset: 7 })] }), /own number/],
   ["of another name", mapping(2, { topic: "Other" }), /another topic's/],
   ["that is no mapping", "[]", /not a JSON object/],
-])("a static topic %s is refused, and nothing has changed", (_what, body, remark) => {
+])("a static topic %s is refused, and nothing has changed", async (_what, body, remark) => {
   const broker = new TestBroker();
-  const answer = create(broker, 2, body);
+  const answer = await create(broker, 2, body);
   expect(answer.code).not.toBe(0);
   expect(answer.remark).toMatch(remark);
   expect(broker.context.topics.get("S")).toBeUndefined();
   expect(broker.context.staticTopics.get("S")).toBeUndefined();
 });
 
-test("an older mapping is refused unless it is forced, a smaller one always", () => {
+test("an older mapping is refused unless it is forced, a smaller one always", async () => {
   const broker = new TestBroker();
-  expect(create(broker, 2, mapping(4)).remark).toMatch(/more queues than the topic/);
-  expect(create(broker, 4, mapping(4)).code).toBe(0);
-  expect(create(broker, 4, mapping(4, { epoch: 999 })).remark).toMatch(/small epoch 999 < 1000/);
-  expect(create(broker, 4, mapping(4, { epoch: 999 }), { force: true }).code).toBe(0);
-  expect(create(broker, 4, mapping(2, { epoch: 3000 })).remark).toMatch(/cannot lose queues/);
-  expect(create(broker, 4, mapping(4), { topic: "TBW102" }).code).toBe(29);
+  expect((await create(broker, 2, mapping(4))).remark).toMatch(/more queues than the topic/);
+  expect((await create(broker, 4, mapping(4))).code).toBe(0);
+  expect((await create(broker, 4, mapping(4, { epoch: 999 }))).remark).toMatch(/small epoch 999 < 1000/);
+  expect((await create(broker, 4, mapping(4, { epoch: 999 }), { force: true })).code).toBe(0);
+  expect((await create(broker, 4, mapping(2, { epoch: 3000 }))).remark).toMatch(/cannot lose queues/);
+  expect((await create(broker, 4, mapping(4), { topic: "TBW102" })).code).toBe(29);
   expect(broker.context.topics.get("S")).toMatchObject({ writeQueueNums: 4 });
 });

@@ -9,12 +9,12 @@ const ALL = 201;
 const DELETE = 207;
 const GET = 352;
 
-test("code 200 makes a group with Apache's defaults for what it does not say, and changes it", () => {
+test("code 200 makes a group with Apache's defaults for what it does not say, and changes it", async () => {
   const disk = new MemoryDisk();
   const broker = new TestBroker({}, {}, disk);
   const policy = { type: "EXPONENTIAL", exponentialRetryPolicy: { initial: 10, max: 1000, multiplier: 3 } };
   const body = { groupName: "g", retryMaxTimes: 3, attributes: { "+priority.factor": "50" }, groupRetryPolicy: policy };
-  expect(broker.ask(CREATE, {}, JSON.stringify(body)).code).toBe(0);
+  expect((await broker.askLate(CREATE, {}, JSON.stringify(body))).code).toBe(0);
   const group = broker.context.groups.get("g")!;
   expect(group).toMatchObject({
     retryMaxTimes: 3,
@@ -25,7 +25,8 @@ test("code 200 makes a group with Apache's defaults for what it does not say, an
     groupRetryPolicy: policy,
   });
   expect([...group.attributes]).toEqual([["priority.factor", "50"]]);
-  expect(broker.ask(CREATE, {}, JSON.stringify({ groupName: "g", consumeEnable: false })).code).toBe(0);
+  const changed = JSON.stringify({ groupName: "g", consumeEnable: false });
+  expect((await broker.askLate(CREATE, {}, changed)).code).toBe(0);
   expect(broker.context.groups.get("g")).toBe(group);
   expect(group).toMatchObject({ consumeEnable: false, retryMaxTimes: 16 });
 
@@ -87,7 +88,7 @@ test("codes 201, 225 and 352 list, make and show groups", () => {
   expect(closed.ask(GET, { group: "a" })).toMatchObject({ code: 26, remark: "No group in this broker" });
 });
 
-test("what Apache forbade a group stays in the file, entries that are none are left out", () => {
+test("what Apache forbade a group stays in the file, entries that are none are left out", async () => {
   const disk = new MemoryDisk();
   disk.writeAtomically(
     PATH,
@@ -96,6 +97,6 @@ test("what Apache forbade a group stays in the file, entries that are none are l
   const { context, reports } = new TestBroker({}, {}, disk);
   expect(reports[1]).toMatchObject({ outcome: "loaded", droppedCount: 4 });
   expect(context.groups.get("g")).toBeDefined();
-  context.groups.saver.save();
+  await context.groups.saver.save();
   expect(disk.readFile(PATH)!.toString()).toContain('"forbiddenTable":{\n\t\t"g":{\n\t\t\t"T":4\n\t\t}\n\t}');
 });

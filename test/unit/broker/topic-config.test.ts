@@ -83,7 +83,7 @@ test("a topic is one object, found by bytes and by name, until it is deleted", (
   expect(topics.createInSendMessage("T", "TBW102", "peer", 4, 0)).not.toBe(first);
 });
 
-test("topics that are made in a burst are saved together, and what is saved is loaded", () => {
+test("topics that are made in a burst are saved together, and what is saved is loaded", async () => {
   const disk = new MemoryDisk();
   const broker = new TestBroker({}, {}, disk);
   const told: string[] = [];
@@ -91,6 +91,7 @@ test("topics that are made in a burst are saved together, and what is saved is l
   for (const name of ["A", "B", "__proto__"]) broker.context.topics.createInSendMessage(name, "TBW102", "peer", 4, 0);
   expect(disk.sizeOf(PATH)).toBe(-1);
   broker.clock.advance(100);
+  await broker.context.topics.saver.saveIfDirty();
   expect(disk.sizeOf(PATH)).toBeGreaterThan(0);
   expect(told).toEqual(["A", "B", "__proto__"]);
   const again = new TestBroker({}, {}, disk);
@@ -127,22 +128,22 @@ test("entries of a file that cannot be topics are left out and named, the others
   expect(context.topics.dataVersion.counter).toBe(3);
 });
 
-test("code 17 makes a topic, changes it, and takes attributes by their signs", () => {
+test("code 17 makes a topic, changes it, and takes attributes by their signs", async () => {
   const disk = new MemoryDisk();
   const broker = new TestBroker({}, {}, disk);
   const { topics } = broker.context;
-  const make = (extra: Record<string, string | number> = {}) => broker.ask(CREATE, createFields("T", extra));
-  expect(make({ attributes: "+message.type=FIFO,+queue.type=SimpleCQ" }).code).toBe(0);
+  const make = (extra: Record<string, string | number> = {}) => broker.askLate(CREATE, createFields("T", extra));
+  expect((await make({ attributes: "+message.type=FIFO,+queue.type=SimpleCQ" })).code).toBe(0);
   const topic = topics.get("T")!;
   expect(Object.fromEntries(topic.attributes)).toEqual({ "message.type": "FIFO", "queue.type": "SimpleCQ" });
   const saved = parseFastjson(disk.readFile(PATH)!) as Map<string, Map<string, unknown>>;
   expect(saved.get("topicConfigTable")!.has("T")).toBe(true);
 
-  expect(make({ writeQueueNums: 16, attributes: "+message.type=DELAY" }).code).toBe(0);
+  expect((await make({ writeQueueNums: 16, attributes: "+message.type=DELAY" })).code).toBe(0);
   expect(topics.get("T")).toBe(topic);
   expect(topic).toMatchObject({ writeQueueNums: 16, readQueueNums: 4 });
   expect(topic.attributes.get("message.type")).toBe("DELAY");
-  expect(make({ attributes: "-message.type" }).code).toBe(0);
+  expect((await make({ attributes: "-message.type" })).code).toBe(0);
   expect(topic.attributes.has("message.type")).toBe(false);
 
   const before = JSON.stringify([...topic.attributes]);
@@ -159,7 +160,7 @@ test("code 17 makes a topic, changes it, and takes attributes by their signs", (
     "",
     ",",
   ].filter((text) => text !== "")) {
-    expect([attributes, make({ attributes }).code]).toEqual([attributes, 1]);
+    expect([attributes, (await make({ attributes })).code]).toEqual([attributes, 1]);
   }
   expect(JSON.stringify([...topic.attributes])).toBe(before);
 });
@@ -238,7 +239,7 @@ test("code 21 gives pages by name to clients that ask for them, from the start w
   expect(broker.ask(ALL).fields.totalTopicNum).toBe(String(sorted.length));
 });
 
-test("a change that could not be saved is said so, holds, and is saved later", () => {
+test("a change that could not be saved is said so, holds, and is saved later", async () => {
   class FullDisk extends MemoryDisk {
     full = true;
     override writeAtomically(path: string, content: Uint8Array | string): void {
@@ -248,10 +249,11 @@ test("a change that could not be saved is said so, holds, and is saved later", (
   }
   const disk = new FullDisk();
   const broker = new TestBroker({}, {}, disk);
-  const answer = broker.ask(CREATE, createFields("T"));
+  const answer = await broker.askLate(CREATE, createFields("T"));
   expect(answer).toMatchObject({ code: 1, remark: expect.stringContaining("no space") });
   expect(broker.context.topics.get("T")).toBeDefined();
   disk.full = false;
   broker.clock.advance(1000);
+  await broker.context.topics.saver.saveIfDirty();
   expect(disk.readFile(PATH)!.toString()).toContain('"T":{');
 });

@@ -170,7 +170,7 @@ export class PopService {
     const { clock, config } = this.#context;
     this.#saveTimer = clock.schedule(config.flushConsumerOffsetInterval, () => {
       this.#orders.scan();
-      this.#orders.saver.saveIfDirty();
+      void this.#orders.saver.saveIfDirty();
       this.#saveOrders();
     });
   }
@@ -181,12 +181,12 @@ export class PopService {
     this.#notificationPolling.close();
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#saveTimer?.cancel();
     this.#checkpoints.close();
     this.#revive.close();
     this.#alarms.close();
     this.#snapshots.close();
-    this.#orders.saver.close();
+    await this.#orders.saver.close();
   }
 }

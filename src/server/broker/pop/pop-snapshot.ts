@@ -5,6 +5,7 @@
 import type { Clock, Timer } from "../../../base/clock.js";
 import { PutStatus } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
+import type { LeaseQueue } from "./leases.js";
 import type { PopState } from "./pop-state.js";
 
 /** A start has to read no more than about so many records. */
@@ -78,15 +79,24 @@ export class PopSnapshots {
     return false;
   }
 
+  /** Once their offsets are on the disk, idle queues are in no further snapshot. */
   #forgetIdle(): void {
     const { clock, offsets } = this.#context;
     const { leases } = this.#state;
-    if (offsets.saver.saveIfDirty() !== undefined) return;
-    for (const queue of [...leases.queues()]) {
+    const isIdle = (queue: LeaseQueue): boolean => {
       const committed = offsets.queryOffset(queue.group, queue.topic, queue.queueId);
       const isDone = queue.leases.size === 0 && committed >= queue.popOffset;
-      if (isDone && clock.nowMs() - queue.lastUsedMs > IDLE_MS) leases.remove(queue);
-    }
+      return isDone && clock.nowMs() - queue.lastUsedMs > IDLE_MS;
+    };
+    const idle = [...leases.queues()].filter(isIdle);
+    if (idle.length === 0) return;
+    const forget = (problem: string | undefined): void => {
+      if (problem !== undefined || this.#closed) return;
+      for (const queue of idle) if (isIdle(queue)) leases.remove(queue);
+    };
+    const saving = offsets.saver.saveIfDirty();
+    if (saving === undefined) forget(undefined);
+    else void saving.then(forget);
   }
 
   close(): void {

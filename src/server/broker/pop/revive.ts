@@ -31,7 +31,7 @@ const RETRY_QUEUE_NUMS = 1;
 /** Of the HashMap in which Apache puts a retry's properties together. */
 const JAVA_BUCKETS = 16;
 
-type Fate = "put" | "dropped" | "failed";
+type Fate = "put" | "dropped" | "failed" | "unsaved";
 
 export class Revive {
   readonly #context: BrokerContext;
@@ -44,6 +44,10 @@ export class Revive {
   #timerMs = Number.POSITIVE_INFINITY;
   #running = false;
   #putsFail = false;
+  /** A topic that a kill made unknown would be read by nobody: these are on the disk. */
+  readonly #savedTopics = new WeakSet<Topic>();
+  /** A topic is being saved: all wait for that. */
+  #saving = false;
 
   constructor(context: BrokerContext, store: MessageStore, state: PopState) {
     this.#context = context;
@@ -64,7 +68,7 @@ export class Revive {
   /** Whenever a lease may run out earlier than any other did. */
   schedule(): void {
     const first = this.#state.leases.first();
-    if (!this.#running || first === undefined || first.deadlineMs >= this.#timerMs) return;
+    if (!this.#running || this.#saving || first === undefined || first.deadlineMs >= this.#timerMs) return;
     this.#timer?.cancel();
     const { clock } = this.#context;
     const delayMs = Math.max(0, Math.min(first.deadlineMs - clock.nowMs(), SLEEP_MS_MAX));
@@ -81,6 +85,7 @@ export class Revive {
       const lease = this.#state.leases.first();
       if (lease === undefined || lease.deadlineMs > nowMs) break;
       const fate = this.#revive(lease);
+      if (fate === "unsaved") break;
       if (fate === "failed") this.#state.leases.postpone(lease, nowMs + RETRY_MS);
       else if (fate === "put") put.push(lease);
     }
@@ -134,9 +139,7 @@ export class Revive {
     const isDead = reconsumeTimes + 1 > group.retryMaxTimes;
     const target = isDead ? deadLetterTopic(this.#context, group.name) : this.#retryTopic(queue.topic, group, origin);
     if (!(target instanceof Topic)) return this.#fail(lease, "its retry or dead letter topic can not be made");
-    // A topic that a kill made unknown would be read by nobody.
-    const { saver } = this.#context.topics;
-    if (saver.saveIfDirty() !== undefined) return this.#fail(lease, "its retry or dead letter topic can not be saved");
+    if (!this.#isSaved(target, lease)) return "unsaved";
     copyMessage(record, this.#record, message);
     message.reconsumeTimes = reconsumeTimes + 1;
     const isSpread = this.#context.config.useSeparateRetryQueue && queue.queueId < target.writeQueueNums;
@@ -160,6 +163,29 @@ export class Revive {
     this.#state.journal.settled(queue, [lease.queueOffset]);
     this.#state.leases.release(lease);
     return "put";
+  }
+
+  /** Otherwise all is tried again when the topic is on the disk. */
+  #isSaved(target: Topic, lease: Lease): boolean {
+    const saving = this.#savedTopics.has(target) ? undefined : this.#context.topics.saver.saveIfDirty();
+    if (saving === undefined) {
+      this.#savedTopics.add(target);
+      return true;
+    }
+    this.#saving = true;
+    void saving.then((problem) => {
+      this.#saving = false;
+      if (problem === undefined) {
+        this.#savedTopics.add(target);
+      } else {
+        this.#fail(lease, "its retry or dead letter topic can not be saved");
+        const nowMs = this.#context.clock.nowMs();
+        const isLeased = lease.queue.leases.get(lease.queueOffset) === lease;
+        if (isLeased && lease.deadlineMs <= nowMs) this.#state.leases.postpone(lease, nowMs + RETRY_MS);
+      }
+      this.schedule();
+    });
+    return false;
   }
 
   #properties(lease: Lease, record: Buffer, origin: string, isDead: boolean): Map<string, string> {
