@@ -228,8 +228,10 @@ export class TimerLog {
   clear(fileBytes: number, nowMs: number): void {
     this.#closeFiles();
     this.#blocks.clear();
-    if (this.#disk.sizeOf(this.#directory) >= 0 || this.#disk.isDirectory(this.#directory)) {
-      this.#disk.rename(this.#directory, `${this.#directory}.damaged-${nowMs}`);
+    const aside = `${this.#directory}.damaged-${nowMs}`;
+    this.#disk.makeDirectory(aside);
+    for (const name of this.#disk.list(this.#directory)) {
+      this.#disk.rename(join(this.#directory, name), join(aside, name));
     }
     this.#fileBytes = fileBytes;
     this.#start = 0;
