@@ -1,7 +1,7 @@
 /**
  * The timers that wait: those of the slots whose time has come lie in memory, in the order in which they are due; all
- * others only in the index on the disk. A slot is read when its time begins, in portions, and is done with when its time
- * is over and nothing of it is left.
+ * others only in the index on the disk. A slot is read when its time begins, in portions, and is wiped out when nothing of
+ * it is left.
  *
  * The wall clock may step. Forward, the slots passed over are read one after the other. Backward, slots that were read
  * are in use again: what is put into one goes to memory at once.
@@ -20,8 +20,14 @@ const INT32_MAX = 2147483647;
 interface ActiveSlot {
   /** Timers of it in memory. */
   count: number;
-  /** What was recalled in it: key to topic. */
-  recalled: Map<string, string> | undefined;
+  /** What was recalled in it, by its key. */
+  recalled: Map<string, Recalled> | undefined;
+}
+
+interface Recalled {
+  readonly topic: string;
+  /** A message was met. After a crash there may be another copy of it. */
+  met: boolean;
 }
 
 interface Loading {
@@ -154,7 +160,8 @@ export class PendingTimers {
   #recall(slot: ActiveSlot): void {
     const { properties } = this.#delivery;
     slot.recalled ??= new Map();
-    slot.recalled.set(properties.recalledKey, properties.realTopic);
+    const key = properties.recalledKey;
+    if (!slot.recalled.has(key)) slot.recalled.set(key, { topic: properties.realTopic, met: false });
   }
 
   #push(slot: ActiveSlot, slotMs: number, dueMs: number, position: number, phyOffset: number, magic: number): void {
@@ -241,7 +248,9 @@ export class PendingTimers {
   #loadDue(slot: ActiveSlot, slotMs: number, dueMs: number, position: number, phyOffset: number, magic: number): void {
     const within = this.#within;
     if (within !== undefined && position < this.#withinEnd) {
-      if (dueMs < within.dueMs || (dueMs === within.dueMs && position < within.position)) return;
+      // One that came late into the slot, or is rolled, is in it all the same.
+      const keyMs = Math.max(dueMs, slotMs + 1);
+      if (keyMs < within.dueMs || (keyMs === within.dueMs && position < within.position)) return;
     }
     this.#push(slot, slotMs, dueMs, position, phyOffset, magic);
   }
@@ -266,10 +275,12 @@ export class PendingTimers {
     return this.heap.size > 0 && this.heap.slotMs !== this.#loading?.slotMs;
   }
 
-  /** Whether the message that the delivery has open, of slot `slotMs`, is recalled. Forgets the recall. */
-  takeRecall(slotMs: number): boolean {
-    const recalled = this.#active.get(slotMs)?.recalled;
-    return recalled !== undefined && recalled.size > 0 && recalled.delete(this.#delivery.properties.ownKey);
+  /** Whether the message that the delivery has open, of slot `slotMs`, is recalled. */
+  meetsRecall(slotMs: number): boolean {
+    const recall = this.#active.get(slotMs)?.recalled?.get(this.#delivery.properties.ownKey);
+    if (recall === undefined) return false;
+    recall.met = true;
+    return true;
   }
 
   /** The first of the heap is done with. */
@@ -284,19 +295,19 @@ export class PendingTimers {
     this.#push(this.#activate(slotMs), slotMs, dueMs, position, phyOffset, magic);
   }
 
-  /** Lets go of slots that are over. */
-  closeSlots(nowMs: number): void {
+  /** Lets go of slots that have nothing left; what comes into one of them yet finds it empty. */
+  closeSlots(): void {
     for (const [slotMs, slot] of this.#active) {
-      if (slot.count > 0 || slotMs === this.#loading?.slotMs || slotMs + this.#precisionMs > nowMs) continue;
+      if (slot.count > 0 || slotMs === this.#loading?.slotMs) continue;
       this.#active.delete(slotMs);
       this.#closed.push(slotMs);
-      for (const topic of slot.recalled?.values() ?? []) this.#onUnmatched(topic);
+      for (const { topic, met } of slot.recalled?.values() ?? []) if (!met) this.#onUnmatched(topic);
     }
   }
 
   /** Where things stand; to be saved once all that was put until now is durable. */
   snapshot(nowMs: number): { readTimeMs: number; within: WithinSlots; closed: number[] } {
-    this.closeSlots(nowMs);
+    this.closeSlots();
     const { heap } = this;
     let dueMs = this.#loadedToMs + 1;
     let position = 0;

@@ -30,6 +30,14 @@ export interface TimerIndexOptions {
   readonly log: Logger;
 }
 
+interface LogEnd {
+  /** Where the units begin that were looked at, and where the last of them ends. */
+  readonly from: number;
+  readonly end: number;
+  /** The checkpoint knows of units that are not there: the topic has to be read again from the last that is. */
+  readonly isLost: boolean;
+}
+
 export class TimerIndex {
   readonly wheel: TimerWheel;
   readonly checkpoint: TimerCheckpoint;
@@ -70,10 +78,10 @@ export class TimerIndex {
     const loaded = this.wheel.load(given.readTimeMs);
     const hasLog = foundEnd > this.#timerLog.start;
     const scanned = this.#findEnd(facts, given.logPosition);
-    if (loaded !== "loaded" || !this.#fits(given)) {
-      if (hasLog || loaded === "damaged") this.#rebuildWheel(given.readTimeMs, scanned.end);
+    if (scanned.isLost || loaded !== "loaded" || !this.#fits(given)) {
+      if (hasLog || loaded !== "missing") this.#rebuildWheel(given.readTimeMs, scanned.end);
     } else {
-      this.#revise(scanned.from, scanned.end, given.readTimeMs);
+      this.#revise(scanned, given);
     }
     this.#timerLog.cut(scanned.end);
     this.#timerLog.removeBelow(facts.minPhyOffset);
@@ -89,17 +97,21 @@ export class TimerIndex {
    * Where the timer log ends: behind its last unit whose message the commit log has. Units are looked at from the file
    * before the checkpoint's on, or from the first where the commit log has lost even messages from there.
    */
-  #findEnd(facts: LogFacts, logPosition: number): { from: number; end: number } {
+  #findEnd(facts: LogFacts, logPosition: number): LogEnd {
     const { fileBytes, start } = this.#timerLog;
     let from = Math.max(start, this.#timerLog.fileOf(Math.max(0, logPosition - fileBytes)));
     if (from >= this.#timerLog.end) from = start;
-    const within = (_: number, unit: TimerUnit) => unit.phyOffset < facts.maxPhyOffset;
+    let isCut = false;
+    const within = (_: number, unit: TimerUnit) => {
+      isCut = unit.phyOffset >= facts.maxPhyOffset;
+      return !isCut;
+    };
     let end = this.#timerLog.scan(from, within);
     while (end === from && from > start) {
       from -= fileBytes;
       end = this.#timerLog.scan(from, within);
     }
-    return { from, end };
+    return { from, end, isLost: !isCut && end < logPosition };
   }
 
   /**
@@ -120,10 +132,13 @@ export class TimerIndex {
   }
 
   /** Units that the wheel may not have: as Apache does, and no unit stays in it that lies behind the end. */
-  #revise(from: number, end: number, readTimeMs: number): void {
+  #revise({ from, end }: LogEnd, { readTimeMs, logPosition, within }: TimerProgress): void {
     const slot = this.#slot;
+    // Our own wheel is as new as the checkpoint: what it has no more is done with.
+    const firstPosition = within === undefined ? 0 : logPosition;
     this.#timerLog.scan(from, (position, unit) => {
       if (position >= end) return false;
+      if (position < firstPosition) return true;
       const slotMs = this.wheel.slotTime(unit.timeMs);
       if (slotMs < readTimeMs) return true;
       this.wheel.get(slotMs, slot);
@@ -173,17 +188,18 @@ export class TimerIndex {
   }
 
   /** Units come from the queue in its order: behind the last of them it goes on. */
-  #queueOffset(given: TimerProgress, { end }: { end: number }, { queueOffsetOf }: LogFacts): { queueOffset: number } {
+  #queueOffset(given: TimerProgress, { end, isLost }: LogEnd, { queueOffsetOf }: LogFacts): { queueOffset: number } {
+    const known = isLost ? 0 : given.queueOffset;
+    const unseen = isLost ? 0 : given.logPosition;
     let last: number | undefined;
-    const from = Math.max(this.#timerLog.start, Math.min(given.logPosition, end));
-    const scanFrom = this.#timerLog.fileOf(from);
-    this.#timerLog.scan(scanFrom, (position, unit) => {
+    const from = Math.max(this.#timerLog.start, this.#timerLog.fileOf(Math.max(0, Math.min(unseen || end, end) - 1)));
+    this.#timerLog.scan(from, (position, unit) => {
       if (position >= end) return false;
-      if (position >= given.logPosition) last = unit.phyOffset;
+      if (position >= unseen) last = unit.phyOffset;
       return true;
     });
     const offset = last === undefined ? undefined : queueOffsetOf(last);
-    return { queueOffset: offset === undefined ? given.queueOffset : Math.max(given.queueOffset, offset + 1) };
+    return { queueOffset: offset === undefined ? known : Math.max(known, offset + 1) };
   }
 
   /** Puts a message into the slot of `unit.timeMs`; answers its position in the timer log. */

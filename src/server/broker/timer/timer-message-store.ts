@@ -103,7 +103,10 @@ export class TimerMessageStore {
     }
     const { properties, propertiesStart, propertiesLength } = message;
     const isTimer = this.delivery.properties.read(properties, propertiesStart, propertiesStart + propertiesLength);
-    if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) return;
+    if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) {
+      this.#wake(0);
+      return;
+    }
     this.#nextOffset++;
     this.#wakeForNext();
   }
@@ -255,7 +258,7 @@ export class TimerMessageStore {
       if (heap.phyOffset >= this.delivery.readablePosition) return SOON_MS;
       if (!this.#deliverFirst()) return RETRY_MS;
     }
-    pending.closeSlots(clock.nowMs());
+    pending.closeSlots();
     if (unitsLeft < 0) return SOON_MS;
     return unitsLeft === 0 ? 0 : undefined;
   }
@@ -282,7 +285,7 @@ export class TimerMessageStore {
       if (outcome === "retry") pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
       return outcome !== "retry";
     }
-    if (pending.takeRecall(slotMs)) return true;
+    if (pending.meetsRecall(slotMs)) return true;
     const topic = delivery.properties.realTopic;
     const outcome = delivery.deliver(clock.nowMs());
     if (outcome === "retry") {
@@ -305,16 +308,29 @@ export class TimerMessageStore {
   #flushLater(delayMs: number): void {
     this.#flushTimer = this.#context.clock.schedule(delayMs, () => {
       this.#flushTimer = undefined;
-      const { clock, config } = this.#context;
-      const startMs = clock.monotonicMs();
-      this.#flushing = this.#flush().finally(() => {
-        this.#flushing = undefined;
-        const tookMs = clock.monotonicMs() - startMs;
-        if (this.#changed && this.#running) {
-          this.#flushLater(Math.max(config.timerFlushIntervalMs, tookMs * FLUSH_REST));
-        }
-      });
+      void this.#flushNow();
     });
+  }
+
+  /** Saves how far things are; false where the disk does not let it. */
+  async save(): Promise<boolean> {
+    while (this.#flushing !== undefined) await this.#flushing;
+    if (!this.#changed) return true;
+    this.#flushTimer?.cancel();
+    this.#flushTimer = undefined;
+    await this.#flushNow();
+    return !this.#flushFails;
+  }
+
+  #flushNow(): Promise<void> {
+    const { clock, config } = this.#context;
+    const startMs = clock.monotonicMs();
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+      const tookMs = clock.monotonicMs() - startMs;
+      if (this.#changed && this.#running) this.#flushLater(Math.max(config.timerFlushIntervalMs, tookMs * FLUSH_REST));
+    });
+    return this.#flushing;
   }
 
   /**

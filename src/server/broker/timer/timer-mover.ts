@@ -50,7 +50,8 @@ export class TimerMover {
       if (this.#closed) return false;
     }
     if (pending.heap.minPhyOffset() < endOffset) return false;
-    await this.#store.whenFlushed(this.#store.maxPhyOffset);
+    // After a crash nobody is to look for what was delivered, or lies elsewhere now.
+    if (!(await this.#timers.save())) return false;
     this.#position = position;
     return true;
   }
