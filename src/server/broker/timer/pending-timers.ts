@@ -295,10 +295,14 @@ export class PendingTimers {
     this.#push(this.#activate(slotMs), slotMs, dueMs, position, phyOffset, magic);
   }
 
-  /** Lets go of slots that have nothing left; what comes into one of them yet finds it empty. */
-  closeSlots(): void {
+  /**
+   * Lets go of slots that have nothing left; what comes into one of them yet finds it empty. Recalls stay until the time
+   * of their slot is over.
+   */
+  closeSlots(nowMs: number): void {
     for (const [slotMs, slot] of this.#active) {
       if (slot.count > 0 || slotMs === this.#loading?.slotMs) continue;
+      if (slot.recalled !== undefined && slotMs + this.#precisionMs > nowMs) continue;
       this.#active.delete(slotMs);
       this.#closed.push(slotMs);
       for (const { topic, met } of slot.recalled?.values() ?? []) if (!met) this.#onUnmatched(topic);
@@ -307,7 +311,7 @@ export class PendingTimers {
 
   /** Where things stand; to be saved once all that was put until now is durable. */
   snapshot(nowMs: number): { readTimeMs: number; within: WithinSlots; closed: number[] } {
-    this.closeSlots();
+    this.closeSlots(nowMs);
     const { heap } = this;
     let dueMs = this.#loadedToMs + 1;
     let position = 0;

@@ -258,7 +258,7 @@ export class TimerMessageStore {
       if (heap.phyOffset >= this.delivery.readablePosition) return SOON_MS;
       if (!this.#deliverFirst()) return RETRY_MS;
     }
-    pending.closeSlots();
+    pending.closeSlots(clock.nowMs());
     if (unitsLeft < 0) return SOON_MS;
     return unitsLeft === 0 ? 0 : undefined;
   }
