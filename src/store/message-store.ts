@@ -20,6 +20,7 @@ import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
 import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
+import type { SegmentRelease } from "./retention.js";
 import type { StoreParts } from "./store-parts.js";
 import type { StorePaths } from "./store-directory.js";
 import type { StoreQueue } from "./store-queue.js";
@@ -411,6 +412,11 @@ export class MessageStore {
     } finally {
       this.#hold(-1);
     }
+  }
+
+  /** Asked before retention deletes a segment: see `SegmentRelease`. One listener. */
+  onSegmentRelease(release: SegmentRelease): void {
+    this.#parts.retention.release = release;
   }
 
   /** True while messages are refused because a disk is full. They are taken again by themselves when there is space. */

@@ -39,10 +39,18 @@ export interface RetentionOptions {
   hasExpired: boolean;
 }
 
+/**
+ * Asked before the oldest segment, which ends at `endOffset`, is deleted; `forSpace` when it is not for its age. False
+ * keeps it for now.
+ */
+export type SegmentRelease = (endOffset: number, forSpace: boolean) => Promise<boolean>;
+
 type Reason = "expired" | "disk" | "quota";
 
 export class Retention {
   readonly #options: RetentionOptions;
+  /** Whoever needs messages for longer than they are kept sees to it here. */
+  release: SegmentRelease | undefined;
   #closed = false;
   #endSyncWait: () => void = () => {};
   #timer: Timer | undefined;
@@ -110,7 +118,7 @@ export class Retention {
     try {
       for (; count < deleteFileBatchMax && !this.#closed; count++) {
         const reason = this.#reason(expiredGo, forcedCount > 0);
-        if (reason === undefined || !(await this.#removeFirst())) break;
+        if (reason === undefined || !(await this.#isReleased(reason)) || !(await this.#removeFirst())) break;
         deleted[reason]++;
         // Whatever its reason, its space is space.
         forcedCount--;
@@ -149,6 +157,13 @@ export class Retention {
     const bornBefore = clock.nowMs() - settings().fileReservedTime * HOUR_MS;
     const modifiedMs = disk.modifiedMs(commitLog.segments.pathOf(baseOffset));
     return modifiedMs <= bornBefore && (commitLog.endTimestampOf(baseOffset) ?? 0) <= bornBefore;
+  }
+
+  async #isReleased(reason: Reason): Promise<boolean> {
+    const { segments } = this.#options.commitLog;
+    const isReleased =
+      (await this.release?.(segments.firstOffset + segments.segmentBytes, reason !== "expired")) ?? true;
+    return isReleased && !this.#closed;
   }
 
   /** False when it has to stay for now. */

@@ -1,41 +1,15 @@
 /** A broker that is killed while it delivers delayed messages: the next one delivers all of them, none before its time. */
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import path from "node:path";
-import readline from "node:readline";
 import { afterEach, expect, test } from "vitest";
 import { decodeRecords, type MessageExt } from "#src/record/decode.js";
 import type { RemotingClient } from "#src/remoting/client.js";
 import { clientOf, closeAll, onCloseAll, properties, pull, send, temporaryDirectory } from "../server/harness.js";
+import { killServer, startServer } from "./server-process.js";
 
-const COMETMQ = path.join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
 const COUNT = 3000;
 const LEVEL_MS = { 1: 1000, 2: 5000 } as const;
 
 afterEach(closeAll);
-
-async function startServer(directory: string): Promise<{ server: ChildProcess; port: number }> {
-  const args = [COMETMQ, "start", "--data", directory, "--namesrv-port", "0", "--broker-port", "0"];
-  const server = spawn(process.execPath, args, {
-    stdio: ["ignore", "pipe", "ignore"],
-    env: { ...process.env, CI: "true" },
-  });
-  onCloseAll(async () => {
-    if (server.exitCode !== null || server.signalCode !== null) return;
-    server.kill("SIGKILL");
-    await once(server, "exit");
-  });
-  for await (const line of readline.createInterface({ input: server.stdout! })) {
-    const [, port] = /^ready .*\bbroker=\S+:(\d+)/.exec(line) ?? [];
-    if (port !== undefined) return { server, port: Number(port) };
-  }
-  throw new Error("the server ended before it was ready");
-}
-
-async function kill(server: ChildProcess): Promise<void> {
-  server.kill("SIGKILL");
-  await once(server, "exit");
-}
 
 /** Reads queue 0 of topic T from `offset` on until `enough`. */
 async function read(client: RemotingClient, offset: number, enough: (messages: MessageExt[]) => boolean) {
@@ -50,7 +24,7 @@ async function read(client: RemotingClient, offset: number, enough: (messages: M
 
 test("every message comes at least once, and none early", async () => {
   const directory = path.join(temporaryDirectory(), "data");
-  const first = await startServer(directory);
+  const first = await startServer(directory, onCloseAll);
   const producer = clientOf(first.port);
   const sentMs = new Map<string, { ms: number; delayMs: number }>();
   const answers = Array.from({ length: COUNT }, (_, i) => {
@@ -60,9 +34,9 @@ test("every message comes at least once, and none early", async () => {
   });
   for (const { code } of await Promise.all(answers)) expect(code).toBe(0);
   await read(clientOf(first.port), 0, (messages) => messages.length >= 20);
-  await kill(first.server);
+  await killServer(first.server);
 
-  const second = await startServer(directory);
+  const second = await startServer(directory, onCloseAll);
   const bodies = new Set<string>();
   const isNew = ({ body }: MessageExt) => bodies.add(body.toString());
   const messages = await read(clientOf(second.port), 0, (found) => {
@@ -74,5 +48,5 @@ test("every message comes at least once, and none early", async () => {
     const { ms, delayMs } = sentMs.get(body.toString())!;
     expect(storeTimestamp).toBeGreaterThanOrEqual(ms + delayMs);
   }
-  await kill(second.server);
+  await killServer(second.server);
 });

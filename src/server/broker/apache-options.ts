@@ -15,7 +15,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     "flag",
     names(`
     accountStatsEnable accountStatsPrintZeroValues aclEnable allAckInSyncStateSet
-    allowRecallWhenBrokerNotWriteable appendAckAsync appendCkAsync appendTopicForTimerDeleteKey asyncLearner
+    appendAckAsync appendCkAsync asyncLearner
     asyncSendEnable authenticationEnabled authorizationEnabled autoDeleteUnusedStats
     autoMessageVersionOnTopicLen brokerFastFailureEnable checkCRCOnRecover clientCloseSocketIfTimeout
     clientPooledByteBufAllocatorEnable coldCtrStrategyEnable coldDataFlowControlEnable coldDataScanEnable
@@ -41,7 +41,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     offsetCheckInSlave popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
     popConsumerKVServiceLog printChannelGroups
     putConsumeQueueDataByFileChannel readUnCommitted realTimeNotifyConsumerChange realTimePersistRocksDBConfig
-    recallMessageEnable recheckReputOffsetFromCq recoverConcurrently
+    recheckReputOffsetFromCq recoverConcurrently
     rocksdbCQDoubleWriteEnable searchBcqByCacheEnable serverNettyWorkerGroupEnable
     serverPooledByteBufAllocatorEnable skipPreOnline skipWhenCKRePutReachMaxTimes slaveReadEnable
     syncFromLastFile syncMasterFlushOffsetWhenStartup timerEnableCheckMetrics
@@ -81,7 +81,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     inSyncReplicas litePullMessageThreadPoolNums litePullThreadPoolQueueCapacity
     loadBalancePollNameServerInterval loadBalanceProcessorThreadPoolNums loadBalanceThreadPoolQueueCapacity
     logicQueueForceSwapMapInterval logicQueueSwapMapInterval logicQueueSwapMapReserveFileNum
-    mappedFileSizeConsumeQueueExt mappedFileSizeTimerLog mapperFileSizeBatchConsumeQueue
+    mappedFileSizeConsumeQueueExt mapperFileSizeBatchConsumeQueue
     maxAsyncPutMessageRequests maxBatchDeleteFilesNum maxChecksumRange maxConsumeQueueScan
     maxErrorRateOfBloomFilter maxHaTransferByteInSecond maxLmqConsumeQueueNum maxMsgsNumBatch maxOffsetMapSize
     maxReconnectIntervalTimeSeconds maxRecoveryCommitlogFiles maxRocksDBIndexQueryDays
@@ -106,10 +106,10 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     spinLockCollisionRetreatOptimalDegree statefulAuthenticationCacheExpiredSecond
     statefulAuthenticationCacheMaxNum statefulAuthorizationCacheExpiredSecond statefulAuthorizationCacheMaxNum
     statRocksDBCQIntervalSec syncBrokerMemberGroupPeriod syncBrokerMetadataPeriod syncControllerMetadataPeriod
-    timerColdDataCheckIntervalMs timerCongestNumEachSlot timerFlushIntervalMs timerGetMessageThreadNum
-    timerMaxDelaySec timerMetricSmallThreshold timerPrecisionMs timerProgressLogIntervalMs
+    timerColdDataCheckIntervalMs timerGetMessageThreadNum
+    timerMetricSmallThreshold timerProgressLogIntervalMs
     timerPutMessageThreadNum timerRocksDBPrecisionMs timerRocksDBRollIntervalHours timerRocksDBRollRangeHours
-    timerRollWindowSlot timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas 
+    timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas 
     transactionMetricFlushInterval transactionOpBatchInterval transientStorePoolSize travelCqFileNumWhenGetMessage updateNameServerAddrPeriod
     userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond waitTimeMillsInAckQueue
     waitTimeMillsInAdminBrokerQueue waitTimeMillsInHeartbeatQueue waitTimeMillsInLitePullQueue
@@ -164,7 +164,6 @@ export const SHOWN_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["brokerRole", "ASYNC_MASTER"],
   ["cgColdReadThreshold", "3145728"],
   ["globalColdReadThreshold", "104857600"],
-  ["recallMessageEnable", "false"],
   ["slaveReadEnable", "false"],
 ]);
 
@@ -172,7 +171,7 @@ export const SHOWN_DEFAULTS: ReadonlyMap<string, string> = new Map([
  * Properties that a running broker takes a new value of (code 25) and shows, though what they set is not there: tools set
  * them without being asked to.
  */
-export const SETTABLE_INERT: ReadonlySet<string> = new Set(["recallMessageEnable"]);
+export const SETTABLE_INERT: ReadonlySet<string> = new Set<string>();
 
 const kindText: Readonly<Record<InertKind, string>> = {
   flag: "true or false",

@@ -5,6 +5,7 @@
  */
 import { homedir, hostname } from "node:os";
 import { isSafeName } from "./names.js";
+import { PRECISIONS_MS } from "./timer/timer-wheel.js";
 
 export interface Option<T extends string | number | boolean> {
   readonly initial: T;
@@ -45,6 +46,16 @@ function text(
   expects = "text in one line",
 ): Option<string> {
   return { initial, runtime, expects, parse: (given) => (pattern.test(given) ? given : undefined) };
+}
+
+/** The steps that Apache has, the next smaller one for what lies between. */
+function precision(initial: number): Option<number> {
+  const { parse } = integer(initial, 1, INT_MAX);
+  const step = (given: string) => {
+    const ms = parse(given);
+    return ms === undefined ? undefined : (PRECISIONS_MS.findLast((candidate) => candidate <= ms) ?? PRECISIONS_MS[0]);
+  };
+  return { initial, runtime: false, expects: "100, 200, 500 or 1000", parse: step };
 }
 
 function secret(): Option<string> {
@@ -97,7 +108,6 @@ export const OPTIONS = {
   traceTopicEnable: flag(true),
   msgTraceTopicName: topicPart("RMQ_SYS_TRACE_TOPIC"),
   reviveQueueNum: integer(8, 1, 4096),
-  timerWheelEnable: flag(true),
   validateSystemTopicWhenUpdateTopic: flag(true, RUNTIME),
   enableMixedMessageType: flag(false, RUNTIME),
   clearRetryTopicWhenDeleteTopic: flag(true, RUNTIME),
@@ -158,6 +168,19 @@ export const OPTIONS = {
   serverLoadBalancerEnable: flag(true, RUNTIME),
   defaultMessageRequestMode: oneOf<"PULL" | "POP">("PULL", "POP"),
   defaultPopShareQueueNum: integer(-1, -1, INT_MAX, RUNTIME),
+
+  // Timers and their recall
+  timerWheelEnable: flag(true),
+  timerPrecisionMs: precision(1000),
+  /** Apache's is 259200, three days: here as far as the property goes, 68 years. */
+  timerMaxDelaySec: integer(INT_MAX, 0, INT_MAX, RUNTIME),
+  timerRollWindowSlot: integer(172_800, 0, INT_MAX),
+  timerFlushIntervalMs: integer(1000, 1, INT_MAX, RUNTIME),
+  timerCongestNumEachSlot: integer(INT_MAX, 0, INT_MAX, RUNTIME),
+  mappedFileSizeTimerLog: integer(104857600, 4096, INT_MAX),
+  recallMessageEnable: flag(false, RUNTIME),
+  allowRecallWhenBrokerNotWriteable: flag(true, RUNTIME),
+  appendTopicForTimerDeleteKey: flag(false, RUNTIME),
 
   // Name servers
   registerNameServerPeriod: integer(30_000, 10, INT_MAX),

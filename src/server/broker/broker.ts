@@ -28,6 +28,9 @@ import { ScheduleMessageService } from "./schedule-message.js";
 import { SendBack } from "./send-back.js";
 import { SendMessage } from "./send-message.js";
 import { StoreHosts } from "./store-hosts.js";
+import { RecallMessage } from "./timer/recall-message.js";
+import { TimerAdmin } from "./timer/timer-admin.js";
+import { TimerMessageStore } from "./timer/timer-message-store.js";
 import { tlsClientOptions, tlsServerOptions } from "./tls-config.js";
 import { TransactionService } from "./transaction/transaction-service.js";
 
@@ -58,6 +61,8 @@ interface BrokerService {
 export class Broker {
   readonly context: BrokerContext;
   readonly store: MessageStore;
+  /** Undefined without timers (timerWheelEnable). */
+  readonly timerAdmin: TimerAdmin | undefined;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
   readonly #services: readonly BrokerService[];
@@ -71,12 +76,14 @@ export class Broker {
     server: RemotingServer,
     pull: PullMessage,
     services: readonly BrokerService[],
+    timerAdmin: TimerAdmin | undefined,
     registration: Registration,
   ) {
     this.context = context;
     this.store = store;
     this.#server = server;
     this.#pull = pull;
+    this.timerAdmin = timerAdmin;
     this.#services = services;
     this.#registration = registration;
     this.#housekeeping = startHousekeeping(context);
@@ -109,9 +116,14 @@ export class Broker {
       });
       const hosts = new StoreHosts(() => port, config.brokerIP1);
       const schedule = new ScheduleMessageService(context, store);
+      const timers = config.timerWheelEnable ? new TimerMessageStore(context, store) : undefined;
+      timers?.open();
       const transactions = new TransactionService(context, store, schedule, waiters);
       transactions.register(processors);
-      new SendMessage(context, store, hosts, schedule, transactions.transactions, waiters).register(processors);
+      new SendMessage(context, store, hosts, schedule, transactions.transactions, timers, waiters).register(processors);
+      const recall = new RecallMessage({ context, store, hosts, timers, waiters });
+      recall.register(processors);
+      const timerAdmin = timers === undefined ? undefined : new TimerAdmin(context, store, timers, recall);
       new ReplyMessage(context, store, hosts).register(processors);
       new SendBack(context, store, hosts, schedule, waiters).register(processors);
       const pull = new PullMessage(context, store);
@@ -135,7 +147,8 @@ export class Broker {
       port = server.port;
       registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
       const services: BrokerService[] = [schedule, transactions, pop];
-      const broker = new Broker(context, store, server, pull, services, registration);
+      if (timers !== undefined) services.push(timers);
+      const broker = new Broker(context, store, server, pull, services, timerAdmin, registration);
       await registration.start();
       return broker;
     } catch (error) {

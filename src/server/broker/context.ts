@@ -20,6 +20,7 @@ import { QueueLockTable } from "./queue-locks.js";
 import { StaticTopicTable } from "./static-topics.js";
 import type { StorePort } from "./store-port.js";
 import { SubscriptionGroupTable } from "./subscription-group.js";
+import { TimerMetrics } from "./timer/timer-metrics.js";
 import { TopicTable } from "./topic-config.js";
 import { TransactionMetrics } from "./transaction/transaction-metrics.js";
 
@@ -41,6 +42,7 @@ export interface BrokerContext {
   readonly offsets: ConsumerOffsetTable;
   readonly delayOffsets: DelayOffsetTable;
   readonly transactionMetrics: TransactionMetrics;
+  readonly timerMetrics: TimerMetrics;
   readonly requestModes: MessageRequestModeTable;
   readonly producers: ProducerTable;
   readonly consumers: ConsumerTable;
@@ -86,6 +88,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const requestModes = new MessageRequestModeTable({ clock, log, file: fileNamed("messageRequestMode.json") });
   const staticTopics = new StaticTopicTable({ config, clock, log, file: fileNamed("topicQueueMapping.json") });
   const transactionMetrics = new TransactionMetrics(clock, log, fileNamed("transactionMetrics"));
+  const timerMetrics = new TimerMetrics(clock, log, fileNamed("timermetrics"));
   const filters = new FilterCache();
   const filterFile = fileNamed("consumerFilter.json");
   const consumerFilters = new ConsumerFilterTable({ config, filters, clock, log, file: filterFile });
@@ -98,6 +101,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     staticTopics,
     queueLocks,
     transactionMetrics,
+    timerMetrics,
     delayOffsets,
     consumerFilters,
   ];
@@ -119,6 +123,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     offsets,
     delayOffsets,
     transactionMetrics,
+    timerMetrics,
     requestModes,
     producers: new ProducerTable(config, clock, log),
     consumers,

@@ -29,6 +29,7 @@ import { registerQueueOffsets } from "./queue-offsets.js";
 import { registerRequestModeRequests } from "./request-mode-requests.js";
 import { registerRuntimeInfo } from "./runtime-info.js";
 import { registerSubscriptionQueries } from "./subscription-queries.js";
+import { registerTimerRequests } from "./timer/timer-requests.js";
 import { registerTopicQueries } from "./topic-queries.js";
 import { registerTopicStats } from "./topic-stats.js";
 import { registerUnregisterClient } from "./unregister-client.js";
@@ -70,4 +71,5 @@ export function registerTableProcessors(processors: Map<number, Processor>, cont
   registerCleanStore(processors, context);
   registerColdDataControl(processors, context);
   registerHaStatus(processors, context);
+  registerTimerRequests(processors, context);
 }

@@ -35,13 +35,20 @@ export function runtimeInfo(context: BrokerContext): Map<string, string> {
       brokerActive: "true",
       brokerVersionDesc: versionName(CURRENT_VERSION),
       startAcceptSendRequestTimeStamp: String(context.config.startAcceptSendRequestTimeStamp),
-      timerReadBehind: "0",
-      timerOffsetBehind: "0",
-      timerCongestNum: "0",
-      timerEnqueueTps: "0.0",
-      timerDequeueTps: "0.0",
+      ...timerInfo(context),
     }),
   );
+}
+
+function timerInfo({ timerMetrics }: BrokerContext): Record<string, string> {
+  const { readBehindMs, offsetBehind, congestCount, enqueueTps, dequeueTps } = timerMetrics.figures();
+  return {
+    timerReadBehind: String(Math.floor(readBehindMs / SECOND_MS)),
+    timerOffsetBehind: String(offsetBehind),
+    timerCongestNum: String(congestCount),
+    timerEnqueueTps: javaDouble(enqueueTps),
+    timerDequeueTps: javaDouble(dequeueTps),
+  };
 }
 
 function countInfo({ clock, stats }: BrokerContext): Record<string, string> {

@@ -26,6 +26,9 @@ import type { ScheduleMessageService } from "./schedule-message.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
+import { formatRecallHandle } from "./timer/recall-handle.js";
+import type { TimerMessageStore } from "./timer/timer-message-store.js";
+import { judgeTimer } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
 import type { Transactions } from "./transaction/transactions.js";
 
@@ -50,6 +53,7 @@ export class SendMessage {
   readonly #properties: StoredProperties;
   readonly #schedule: ScheduleMessageService;
   readonly #transactions: Transactions;
+  readonly #timers: TimerMessageStore | undefined;
   readonly #waiters: FlushWaiters;
   readonly #message = emptyMessage();
   readonly #batch: MessageInput[] = [];
@@ -64,6 +68,8 @@ export class SendMessage {
   #queueId = 0;
   #defaultTopicQueueNums = 0;
   #putTurn = 0;
+  /** What the producer can recall the message with, when it waits for its time. */
+  #recallHandle: string | undefined;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
@@ -74,6 +80,7 @@ export class SendMessage {
     hosts: StoreHosts,
     schedule: ScheduleMessageService,
     transactions: Transactions,
+    timers: TimerMessageStore | undefined,
     waiters: FlushWaiters,
   ) {
     this.#context = context;
@@ -81,6 +88,7 @@ export class SendMessage {
     this.#hosts = hosts;
     this.#schedule = schedule;
     this.#transactions = transactions;
+    this.#timers = timers;
     this.#waiters = waiters;
     this.#properties = new StoredProperties(context.config);
   }
@@ -95,6 +103,7 @@ export class SendMessage {
   #process(request: Request, connection: Connection, names: FieldNames): void {
     const { header } = request;
     this.#code = ResponseCode.SUCCESS;
+    this.#recallHandle = undefined;
     const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
     // First what the request says by itself: one that is wrong makes no topic.
     const sound = this.#fillNumbers(header, names) && this.#fillContent(request, names, isBatch, connection);
@@ -118,6 +127,7 @@ export class SendMessage {
     this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
     if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
     else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name);
+    else if (target === this.#timers?.topic) this.#timers.stored(this.#message, this.#result);
     this.#answer(header, connection, queue.queueId, isBatch);
   }
 
@@ -202,6 +212,9 @@ export class SendMessage {
       const remark = `request queueId[${given}] is illegal, topic ${topic.name} has ${topic.writeQueueNums} write queues, Producer: ${connection.remoteAddress}`;
       return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
     }
+    const priority = this.#properties.takePriority();
+    this.#message.propertiesLength = this.#properties.length;
+    if (priority >= 0) return topicQueue(this.#context.store, topic, Math.min(priority, topic.writeQueueNums - 1));
     const queueId = given >= 0 ? given : this.#anyQueueId(topic);
     return topicQueue(this.#context.store, topic, queueId);
   }
@@ -288,7 +301,7 @@ export class SendMessage {
     if (bodyLength === 0) return "the message body is empty";
     if (innerBatch) return INNER_BATCH_REMARK;
     if (Number.isNaN(delayLevel)) return "the property DELAY is no integer of 32 bits";
-    return isBatch && delayLevel > 0 ? "a batch can not be delayed" : "";
+    return isBatch && (delayLevel > 0 || this.#properties.namesTime) ? "a batch can not be delayed" : "";
   }
 
   /**
@@ -305,7 +318,7 @@ export class SendMessage {
     const { delayLevel } = this.#properties;
     const isPrepared = this.#properties.isPrepared(message.reconsumeTimes) && !isBatch && !isRetryTopic(topic.name);
     if (isPrepared) return this.#prepare(header, names, target);
-    if (delayLevel <= 0) return target;
+    if (delayLevel <= 0) return this.#properties.namesTime ? this.#wait(target) : target;
     const level = Math.min(delayLevel, this.#schedule.levelMax);
     this.#properties.delay(level, target.name, message.queue.queueId);
     message.propertiesLength = this.#properties.length;
@@ -332,6 +345,25 @@ export class SendMessage {
     message.propertiesLength = properties.length;
     message.queue = this.#transactions.halfQueue;
     return this.#transactions.topic;
+  }
+
+  /** A message that names a time goes among the timers, unless its time is over. */
+  #wait(target: Topic): Topic | undefined {
+    const properties = this.#properties;
+    const message = this.#message;
+    const { clock, config } = this.#context;
+    const timers = this.#timers;
+    const verdict = judgeTimer(properties, config, clock.nowMs(), timers);
+    if (verdict.kind === "refused") return this.#refuse(verdict.code, verdict.remark);
+    if (verdict.kind === "now" || timers === undefined) return target;
+    properties.wait(verdict.outMs, target.name, message.queue.queueId);
+    message.propertiesLength = properties.length;
+    message.queue = timers.queue;
+    if (!isRetryTopic(target.name)) {
+      const uniqueKey = properties.bytes.toString("utf8", properties.uniqueKeyStart, properties.uniqueKeyEnd);
+      this.#recallHandle = formatRecallHandle(target.name, config.brokerName, verdict.outMs, uniqueKey);
+    }
+    return timers.topic;
   }
 
   /** A client that could not send a message back sends it to the retry topic by itself. */
@@ -422,6 +454,7 @@ export class SendMessage {
     writer.integerField(QUEUE_ID, queueId);
     writer.integerField(QUEUE_OFFSET, this.#result.queueOffset);
     writer.bytesField(TRANSACTION_ID, properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
+    if (this.#recallHandle !== undefined) writer.field("recallHandle", this.#recallHandle);
     writer.endHeader();
     writer.end();
   }
@@ -450,6 +483,7 @@ export class SendMessage {
     const msgId = isBatch ? this.#batchIds() : this.#messageId.toString("latin1", 0, end);
     const transactionId = bytes.toString("utf8", uniqueKeyStart, uniqueKeyEnd);
     const { clock, config, stats } = this.#context;
+    const recallHandle = this.#recallHandle;
     const beginMs = clock.monotonicMs();
     this.#waiters.add({
       position: phyOffset + sizeBytes,
@@ -466,7 +500,7 @@ export class SendMessage {
           const code = outcome === "flushed" ? ResponseCode.SUCCESS : ResponseCode.FLUSH_DISK_TIMEOUT;
           writer.beginResponse(opaque, serializeType, code);
           this.#regionFields(connection);
-          writer.fields({ msgId, queueId, queueOffset, transactionId });
+          writer.fields({ msgId, queueId, queueOffset, transactionId, recallHandle });
         }
         writer.endHeader();
         writer.end();

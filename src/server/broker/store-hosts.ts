@@ -21,6 +21,12 @@ export class StoreHosts {
     return this.#byHost.get(host) ?? this.#add(host);
   }
 
+  /** Of what the broker stores by itself. */
+  ofLocal(): Buffer {
+    const host = this.#fixedHost === "" ? "127.0.0.1" : this.#fixedHost;
+    return this.#byHost.get(host) ?? this.#add(host);
+  }
+
   #add(host: string): Buffer {
     const bytes = encodeHost(host, this.#port()) ?? encodeHost("127.0.0.1", this.#port())!;
     this.#byHost.set(host, bytes);

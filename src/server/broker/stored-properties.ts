@@ -30,6 +30,10 @@ const Scanned = {
   INNER_MULTI_DISPATCH: 12,
   REAL_TOPIC: 13,
   REAL_QUEUE_ID: 14,
+  TIMER_OUT_MS: 15,
+  TIMER_DEL_UNIQKEY: 16,
+  SHARDING_KEY: 17,
+  PRIORITY: 18,
 } as const;
 
 const NAMES = [
@@ -48,6 +52,10 @@ const NAMES = [
   PropertyName.INNER_MULTI_DISPATCH,
   PropertyName.REAL_TOPIC,
   PropertyName.REAL_QUEUE_ID,
+  PropertyName.TIMER_OUT_MS,
+  PropertyName.TIMER_DEL_UNIQKEY,
+  PropertyName.SHARDING_KEY,
+  PropertyName.PRIORITY,
 ];
 
 /** Looked for in messages of transactions only. */
@@ -168,6 +176,47 @@ export class StoredProperties {
     this.#rewrite((properties) => markDelayed(properties, level, topic, queueId));
   }
 
+  /** The message names a time to be delivered at. A delay level beats it. */
+  get namesTime(): boolean {
+    return this.delayLevel <= 0 && this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
+  }
+
+  /** The value of one of the properties that the broker looks at. */
+  text(name: string): string | undefined {
+    const index = (NAMES as readonly string[]).indexOf(name);
+    return index < 0 ? undefined : this.#scan.text(this.bytes, index);
+  }
+
+  /** Makes the message one that waits among the timers for the place it was sent to. */
+  wait(outMs: number, topic: string, queueId: number): void {
+    if (this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
+      this.#rewrite((properties) => {
+        properties.delete(PropertyName.REAL_TOPIC);
+        properties.delete(PropertyName.REAL_QUEUE_ID);
+      });
+    }
+    this.#add(PropertyName.TIMER_OUT_MS, String(outMs));
+    this.#add(PropertyName.REAL_TOPIC, topic);
+    this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+  }
+
+  /**
+   * The queue that the message asks for by its priority, or -1. A message of another kind has none: the property goes
+   * (SendMessageProcessor, TopicMessageType#parseFromMessageProperty).
+   */
+  takePriority(): number {
+    if (!this.#scan.has(Scanned.PRIORITY)) return -1;
+    const priority = parseDelayLevel(this.#scan.text(this.bytes, Scanned.PRIORITY)!);
+    if (!(priority >= 0)) return -1;
+    const isPrepared = this.#scan.text(this.bytes, Scanned.TRANSACTION_PREPARED)?.toLowerCase() === "true";
+    const isOther = this.#scan.has(Scanned.DELAY) || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
+    if (!isPrepared && !isOther && !this.#scan.has(Scanned.SHARDING_KEY)) return priority;
+    this.#rewrite((properties) => {
+      properties.delete(PropertyName.PRIORITY);
+    });
+    return -1;
+  }
+
   /** The message goes to dead letters, where it does not wait. */
   endRetries(): void {
     this.#rewrite((properties) => properties.set(PropertyName.DELAY_TIME_LEVEL, "-1"));
@@ -217,18 +266,10 @@ export class StoredProperties {
   }
 
   /**
-   * The first property that asks for something this broker does not do; undefined without one. A delay level beats a
-   * timer.
+   * The first property that asks for something this broker does not do; undefined without one.
    */
   unsupported(): string | undefined {
-    const isDelayed = this.delayLevel > 0;
-    for (let index: number = Scanned.TIMER_DELIVER_MS; index <= Scanned.INNER_MULTI_DISPATCH; index++) {
-      if (!this.#scan.has(index)) continue;
-      if (index <= Scanned.TIMER_DELAY_MS && isDelayed) continue;
-      if (index === Scanned.TRANSACTION_PREPARED) continue;
-      return NAMES[index];
-    }
-    return undefined;
+    return this.#scan.has(Scanned.INNER_MULTI_DISPATCH) ? NAMES[Scanned.INNER_MULTI_DISPATCH] : undefined;
   }
 }
 

@@ -48,6 +48,11 @@ export class FakeClock implements Clock {
     return clock;
   }
 
+  /** As when the process that set them is gone. */
+  dropTasks(): void {
+    this.#tasks.clear();
+  }
+
   /** Runs what falls due on the way, in order, also what that schedules. */
   advance(ms: number): void {
     const endMs = this.#ms + ms;

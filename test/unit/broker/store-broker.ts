@@ -16,6 +16,9 @@ import { SendBack } from "#src/server/broker/send-back.js";
 import { SendMessage } from "#src/server/broker/send-message.js";
 import { StoreHosts } from "#src/server/broker/store-hosts.js";
 import { TransactionService } from "#src/server/broker/transaction/transaction-service.js";
+import { RecallMessage } from "#src/server/broker/timer/recall-message.js";
+import { TimerAdmin } from "#src/server/broker/timer/timer-admin.js";
+import { TimerMessageStore } from "#src/server/broker/timer/timer-message-store.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type Answered, FakeClock, type FakeConnection, FakeLog, TestBroker } from "./harness.js";
@@ -37,6 +40,8 @@ export class StoreBroker {
   readonly broker: TestBroker;
   readonly schedule: ScheduleMessageService;
   readonly transactions: TransactionService;
+  readonly timers: TimerMessageStore;
+  readonly timerAdmin: TimerAdmin;
 
   private constructor(clock: FakeClock, log: FakeLog, disk: Disk, store: MessageStore, config: BrokerConfig) {
     this.clock = clock;
@@ -50,9 +55,21 @@ export class StoreBroker {
     store.onFlushed((position) => waiters.flushed(position));
     const hosts = new StoreHosts(() => STORE_PORT, "");
     this.schedule = new ScheduleMessageService(context, store);
+    this.timers = new TimerMessageStore(context, store);
     this.transactions = new TransactionService(context, store, this.schedule, waiters);
     this.transactions.register(processors);
-    new SendMessage(context, store, hosts, this.schedule, this.transactions.transactions, waiters).register(processors);
+    new SendMessage(
+      context,
+      store,
+      hosts,
+      this.schedule,
+      this.transactions.transactions,
+      this.timers,
+      waiters,
+    ).register(processors);
+    const recall = new RecallMessage({ context, store, hosts, timers: this.timers, waiters });
+    recall.register(processors);
+    this.timerAdmin = new TimerAdmin(context, store, this.timers, recall);
     new ReplyMessage(context, store, hosts).register(processors);
     new SendBack(context, store, hosts, this.schedule, waiters).register(processors);
   }
@@ -140,6 +157,7 @@ export class StoreBroker {
     await this.transactions.close();
     this.broker.context.offsets.saver.close();
     this.broker.context.transactionMetrics.saver.close();
+    await this.timers.close();
     await this.store.close();
   }
 }

@@ -3,7 +3,7 @@ import { CometError } from "../../../base/errors.js";
 import { RequestCode } from "../../../remoting/codes.js";
 import { parseFastjson } from "../../../remoting/fastjson.js";
 import type { Processor, Request } from "../../../remoting/types.js";
-import { type Answer, jsonAnswer, lateProcessorOf, processorOf } from "../../answer.js";
+import { type Answer, jsonAnswer, processorOf } from "../../answer.js";
 import { parseBody, textMember } from "../../protocol/members.js";
 import type { BrokerContext } from "../context.js";
 import { type MessageQueue, messageQueueJson } from "../message-queue.js";
@@ -30,7 +30,7 @@ export function registerQueryAssignment(
 ): void {
   const answer = ({ body }: Request) => queryAssignment(context, (topic) => queues.queuesOf(topic), body);
   const known = processorOf(answer, context.log);
-  const unknown = lateProcessorOf(
+  const unknown = processorOf(
     async ({ body }) => {
       const copy = Buffer.from(body);
       await queues.learn(topicOf(copy));

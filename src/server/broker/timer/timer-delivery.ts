@@ -1,0 +1,177 @@
+/**
+ * Records of the timer topic: read, and copied to where they belong, or into the topic once more when they have to wait
+ * longer than the wheel reaches (TimerMessageStore#convert, #doPut).
+ */
+import { copyBytes } from "../../../base/copy-bytes.js";
+import { PROPERTIES_BYTES_MAX } from "../../../record/layout.js";
+import { PropertyName } from "../../../record/property-names.js";
+import { RecordView } from "../../../record/record-view.js";
+import type { MessageStore } from "../../../store/message-store.js";
+import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../../../store/types.js";
+import type { BrokerContext } from "../context.js";
+import { TIMER_TOPIC } from "../default-topics.js";
+import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
+import { isSafeName, TRANSACTION_HALF_TOPIC } from "../names.js";
+import { type Topic, topicQueue } from "../topic-config.js";
+import { Asked, TimerProperties } from "./timer-properties.js";
+
+const QUEUE_ID_MAX = 65535;
+const SEPARATOR = 2;
+/** What is added to the properties is shorter. */
+const ADDED_BYTES_MAX = 256;
+const TIMER_TOPIC_BYTES = Buffer.from(TIMER_TOPIC);
+
+/** "retry": not now. "never": the message can not be put; it stays where it is in the log. */
+export type DeliveryOutcome = "done" | "retry" | "never";
+
+export class TimerDelivery {
+  /** Of the record that was opened last. */
+  readonly properties = new TimerProperties();
+  readonly message: MessageInput = emptyMessage();
+  readonly result: PutResult = emptyPutResult();
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #topic: Topic;
+  readonly #queue: QueueHandle;
+  readonly #view = new RecordView();
+  readonly #written = Buffer.allocUnsafeSlow(PROPERTIES_BYTES_MAX + ADDED_BYTES_MAX);
+  #record: Buffer = Buffer.alloc(0);
+  #putsFail = false;
+
+  constructor(context: BrokerContext, store: MessageStore, topic: Topic, queue: QueueHandle) {
+    this.#context = context;
+    this.#store = store;
+    this.#topic = topic;
+    this.#queue = queue;
+  }
+
+  /** The log can be read up to here. */
+  get readablePosition(): number {
+    return this.#store.syncFlush ? this.#store.flushedPosition : this.#store.maxPhyOffset;
+  }
+
+  /** False where there is no message that waits: an index may be older than the log, or damaged. */
+  open(phyOffset: number): boolean {
+    const record = this.#store.lookUp.readRecord(phyOffset, this.#view);
+    if (record === undefined) return false;
+    const { topicStart, topicLength, propertiesStart, propertiesLength } = this.#view;
+    if (TIMER_TOPIC_BYTES.compare(record, topicStart, topicStart + topicLength) !== 0) return false;
+    this.#record = record;
+    return this.properties.read(record, propertiesStart, propertiesStart + propertiesLength);
+  }
+
+  get storeTimestamp(): number {
+    return this.#view.storeTimestamp;
+  }
+
+  get queueOffset(): number {
+    return this.#view.queueOffset;
+  }
+
+  get sizeBytes(): number {
+    return this.#view.totalSize;
+  }
+
+  /** Lets go of the log's bytes. */
+  forget(): void {
+    forgetBytes(this.message);
+    this.#record = Buffer.alloc(0);
+  }
+
+  /** Puts the opened message where its producer sent it. */
+  deliver(nowMs: number): DeliveryOutcome {
+    copyMessage(this.#record, this.#view, this.message);
+    const queueIdText = this.properties.text(Asked.REAL_QUEUE_ID) ?? "";
+    const queueId = /^\d{1,5}$/.test(queueIdText) ? Number(queueIdText) : -1;
+    const name = this.properties.text(Asked.REAL_TOPIC);
+    if (name === undefined || queueId < 0 || queueId > QUEUE_ID_MAX)
+      return this.#never("it does not say where it belongs");
+    const topic = this.#context.topics.get(name);
+    if (topic === this.#topic || name === TRANSACTION_HALF_TOPIC || !isSafeName(name)) {
+      return this.#never("it says that it belongs where no message is delivered to");
+    }
+    const { store } = this.#context;
+    // As Apache does, also to a topic that was deleted in the meantime.
+    this.message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
+    this.#addTimes(nowMs, undefined);
+    return this.#put(topic);
+  }
+
+  /** Puts the opened message into the timer topic again. */
+  roll(nowMs: number, dueMs: number): DeliveryOutcome {
+    copyMessage(this.#record, this.#view, this.message);
+    this.message.queue = this.#queue;
+    this.#addTimes(nowMs, dueMs);
+    return this.#put(this.#topic);
+  }
+
+  /** The properties of the copy: without the CRC of the other record, with when it came and went. */
+  #addTimes(nowMs: number, rolledDueMs: number | undefined): void {
+    const { message, properties } = this;
+    const { timerPrecisionMs } = this.#context.config;
+    const { storeTimestamp } = this.#view;
+    const dropped: number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CRC32];
+    let added =
+      `${PropertyName.TIMER_ENQUEUE_MS}\u0001${storeTimestamp - (storeTimestamp % timerPrecisionMs)}\u0002` +
+      `${PropertyName.TIMER_DEQUEUE_MS}\u0001${nowMs}\u0002`;
+    if (rolledDueMs !== undefined) {
+      dropped.push(Asked.ROLL_TIMES);
+      added += `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
+      const hasTime = properties.scan.has(Asked.DELIVER_MS);
+      if (!hasTime) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
+    }
+    let length = this.#copyWithout(dropped);
+    // A message that may not grow any more is delivered as it is.
+    if (length + added.length <= PROPERTIES_BYTES_MAX) length += this.#written.write(added, length, "latin1");
+    message.properties = this.#written;
+    message.propertiesStart = 0;
+    message.propertiesLength = length;
+  }
+
+  #copyWithout(dropped: readonly number[]): number {
+    const { scan } = this.properties;
+    const { propertiesStart, propertiesLength } = this.#view;
+    const ends = dropped.filter((index) => scan.has(index)).sort((a, b) => scan.starts[a]! - scan.starts[b]!);
+    let from = propertiesStart;
+    let length = 0;
+    for (const index of ends) {
+      const nameStart = scan.starts[index]! - 1 - DROPPED_NAME_BYTES.get(index)!;
+      length = copyBytes(this.#written, length, this.#record, from, nameStart);
+      from = scan.ends[index]! + 1;
+    }
+    const end = propertiesStart + propertiesLength;
+    if (end > from) length = copyBytes(this.#written, length, this.#record, from, end);
+    if (length > 0 && this.#written[length - 1] !== SEPARATOR) this.#written[length++] = SEPARATOR;
+    return length;
+  }
+
+  #put(topic: Topic | undefined): DeliveryOutcome {
+    const { stats, log } = this.#context;
+    const status = this.#store.put(this.message, this.result);
+    if (status === PutStatus.PUT_OK) {
+      this.#putsFail = false;
+      if (topic !== undefined) stats.recordPut(topic, 1, this.result.sizeBytes);
+      return "done";
+    }
+    stats.putsFailed++;
+    if (status === PutStatus.MESSAGE_ILLEGAL || status === PutStatus.PROPERTIES_SIZE_EXCEEDED) {
+      return this.#never("it is larger than maxMessageSize allows today");
+    }
+    if (!this.#putsFail) log.warn({ status }, "timers can not be delivered now, will try again");
+    this.#putsFail = true;
+    return "retry";
+  }
+
+  #never(why: string): "never" {
+    const { phyOffset, queueOffset } = this.#view;
+    this.#context.log.error({ phyOffset, queueOffset }, `a timer can not be delivered: ${why}`);
+    return "never";
+  }
+}
+
+const DROPPED_NAME_BYTES: ReadonlyMap<number, number> = new Map([
+  [Asked.ENQUEUE_MS, PropertyName.TIMER_ENQUEUE_MS.length],
+  [Asked.DEQUEUE_MS, PropertyName.TIMER_DEQUEUE_MS.length],
+  [Asked.ROLL_TIMES, PropertyName.TIMER_ROLL_TIMES.length],
+  [Asked.CRC32, PropertyName.CRC32.length],
+]);

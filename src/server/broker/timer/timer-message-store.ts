@@ -1,0 +1,376 @@
+/**
+ * Messages that wait for any time ahead (store/timer/TimerMessageStore.java): they lie in `rmq_sys_wheel_timer` with the
+ * place they were sent to in REAL_TOPIC and REAL_QID, and are copied there when their time has come, to the millisecond
+ * where Apache goes by seconds. Whoever puts one there says so (`stored`), so it costs no reading of the queue; what was
+ * put before the start, or without a word, is read from the queue.
+ *
+ * Nothing is delivered while the queue has messages that were not looked at: one of them may recall what is due.
+ */
+import type { Timer } from "../../../base/clock.js";
+import { UnitBatch } from "../../../consumequeue/unit.js";
+import type { MessageStore } from "../../../store/message-store.js";
+import type { MessageInput, PutResult, QueueHandle } from "../../../store/types.js";
+import type { BrokerContext } from "../context.js";
+import { TIMER_TOPIC } from "../default-topics.js";
+import { type Topic, topicQueue } from "../topic-config.js";
+import { isRoll, PendingTimers } from "./pending-timers.js";
+import { RateMeter } from "./rate-meter.js";
+import { TimerDelivery } from "./timer-delivery.js";
+import { TimerIndex } from "./timer-index.js";
+import { TimerMover } from "./timer-mover.js";
+import { BLANK_SLOTS, WHEEL_SLOTS } from "./timer-wheel.js";
+
+/** What one turn of the event loop does at the most: so many messages, and none begun after so long. */
+const TURN_MESSAGES_MAX = 512;
+const TURN_UNITS_MAX = 8192;
+const TURN_MS_MAX = 3;
+const RETRY_MS = 100;
+/** Until the next look for what is on its way to the disk, or through dispatch. */
+const SOON_MS = 5;
+/** No sleep is longer, so that a wall clock that was set forward, or a machine that slept, is noticed. */
+const SLEEP_MS_MAX = 5000;
+const BATCH_UNITS = 64;
+/** A flush that took its time is not repeated before so many times as long. */
+const FLUSH_REST = 10;
+
+export class TimerMessageStore {
+  /** The topic that messages wait in, and its one queue. */
+  readonly topic: Topic;
+  readonly queue: QueueHandle;
+  readonly index: TimerIndex;
+  readonly pending: PendingTimers;
+  readonly delivery: TimerDelivery;
+  readonly mover: TimerMover;
+  readonly #context: BrokerContext;
+  readonly #store: MessageStore;
+  readonly #units = new UnitBatch(BATCH_UNITS);
+  readonly #enqueued: RateMeter;
+  readonly #dequeued: RateMeter;
+  /** The next message of the queue to look at, and one past the last that was put. */
+  #nextOffset = 0;
+  #endOffset = 0;
+  #timer: Timer | undefined;
+  #wakeMs = Number.POSITIVE_INFINITY;
+  #flushTimer: Timer | undefined;
+  #flushing: Promise<void> | undefined;
+  #changed = false;
+  #flushFails = false;
+  #opened = false;
+  #running = false;
+  #seenMs = 0;
+
+  constructor(context: BrokerContext, store: MessageStore) {
+    const { config, clock, log, topics, timerMetrics } = context;
+    this.#context = context;
+    this.#store = store;
+    this.topic = topics.get(TIMER_TOPIC)!;
+    this.queue = topicQueue(context.store, this.topic, 0);
+    this.index = new TimerIndex({
+      disk: store.disk,
+      root: store.paths.root,
+      precisionMs: config.timerPrecisionMs,
+      fileBytes: config.mappedFileSizeTimerLog,
+      log,
+    });
+    this.delivery = new TimerDelivery(context, store, this.topic, this.queue);
+    this.pending = new PendingTimers({
+      index: this.index,
+      delivery: this.delivery,
+      windowMs: rollWindowSlots(config.timerRollWindowSlot) * config.timerPrecisionMs,
+      log,
+      onUnmatched: (topic) => timerMetrics.add(topic, 1),
+    });
+    this.mover = new TimerMover(this, context, store);
+    this.#enqueued = new RateMeter(clock);
+    this.#dequeued = new RateMeter(clock);
+    timerMetrics.figures = () => this.#figures();
+    timerMetrics.checkpoint = () => this.index.checkpoint.wire();
+  }
+
+  // What producers put
+
+  /** How many messages wait in the slot of a time. */
+  countAt(timeMs: number): number {
+    return this.index.countAt(timeMs);
+  }
+
+  /** Whoever puts a message into the queue says so. */
+  stored(message: MessageInput, { queueOffset, phyOffset, sizeBytes, storeTimestamp }: PutResult): void {
+    this.#endOffset = Math.max(this.#endOffset, queueOffset + 1);
+    if (!this.#opened || queueOffset !== this.#nextOffset) {
+      this.#wake(0);
+      return;
+    }
+    const { properties, propertiesStart, propertiesLength } = message;
+    const isTimer = this.delivery.properties.read(properties, propertiesStart, propertiesStart + propertiesLength);
+    if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) {
+      this.#wake(0);
+      return;
+    }
+    this.#nextOffset++;
+    this.#wakeForNext();
+  }
+
+  /** Files what the delivery's properties are of; false when it has to wait. */
+  #take(phyOffset: number, sizeBytes: number, storeTimestamp: number): boolean {
+    const { properties } = this.delivery;
+    if (!this.pending.take(this.#context.clock.nowMs(), phyOffset, sizeBytes, storeTimestamp)) return false;
+    // A rolled one has been counted.
+    if (properties.rollTimes === 0) this.#context.timerMetrics.add(properties.realTopic, properties.isDelete ? -1 : 1);
+    this.#enqueued.add();
+    this.#change();
+    return true;
+  }
+
+  // Life
+
+  /** Brings the index in order. Throws as the disk does. */
+  open(): void {
+    const { clock, log } = this.#context;
+    const progress = this.index.recover(
+      {
+        minPhyOffset: this.#store.minPhyOffset,
+        maxPhyOffset: this.#store.maxPhyOffset,
+        queueOffsetOf: (phyOffset) => (this.delivery.open(phyOffset) ? this.delivery.queueOffset : undefined),
+      },
+      clock.nowMs(),
+    );
+    this.pending.begin(progress, clock.nowMs());
+    this.#endOffset = Math.max(this.#endOffset, this.#store.maxOffset(this.queue));
+    this.#nextOffset = Math.max(this.#store.minOffset(this.queue), Math.min(progress.queueOffset, this.#endOffset));
+    this.#opened = true;
+    this.#store.onSegmentRelease((endOffset, forSpace) => this.mover.release(endOffset, forSpace));
+    this.delivery.forget();
+    const fields = { readTimeMs: progress.readTimeMs, logPosition: progress.logPosition };
+    log.debug({ ...fields, queueOffset: this.#nextOffset, end: this.#endOffset }, "timers are read");
+  }
+
+  /** Begins to deliver: what fell due while nobody did, first. */
+  start(): void {
+    if (!this.#opened) this.open();
+    this.#running = true;
+    this.#seenMs = this.#context.clock.nowMs();
+    this.#wake(0);
+  }
+
+  /** Stops delivering and saves how far it got. */
+  async close(): Promise<void> {
+    this.#running = false;
+    this.#timer?.cancel();
+    this.#flushTimer?.cancel();
+    this.mover.close();
+    await this.#flushing;
+    if (this.#opened && (this.#changed || this.index.end > 0)) await this.#flush();
+    this.#context.timerMetrics.saver.close();
+    this.index.close();
+  }
+
+  // Turns
+
+  #wake(delayMs: number): void {
+    const { clock } = this.#context;
+    if (!this.#running || this.#store.failure !== undefined) return;
+    const wakeMs = clock.monotonicMs() + delayMs;
+    if (wakeMs >= this.#wakeMs) return;
+    this.#timer?.cancel();
+    this.#wakeMs = wakeMs;
+    this.#timer = clock.schedule(Math.max(0, Math.ceil(delayMs)), () => this.#turn());
+  }
+
+  #turn(): void {
+    this.#wakeMs = Number.POSITIVE_INFINITY;
+    if (!this.#running) return;
+    const { clock } = this.#context;
+    this.#watchClock();
+    const endMs = clock.monotonicMs() + TURN_MS_MAX;
+    const waitMs = this.#nextOffset < this.#endOffset ? this.#readQueue(endMs) : this.#deliverDue(endMs);
+    this.delivery.forget();
+    if (waitMs !== undefined) this.#wake(waitMs);
+    else this.#wakeForNext();
+  }
+
+  #watchClock(): void {
+    const nowMs = this.#context.clock.nowMs();
+    if (nowMs < this.#seenMs - SLEEP_MS_MAX) {
+      this.#context.log.warn({ fromMs: this.#seenMs, toMs: nowMs }, "the clock was set back, timers go by it");
+    }
+    this.#seenMs = nowMs;
+  }
+
+  /** For the first that falls due, of the heap or of the slots that are not read. */
+  #wakeForNext(): void {
+    if (!this.#running) return;
+    const nowMs = this.#context.clock.nowMs();
+    const { heap, loadedToMs } = this.pending;
+    const { wheel } = this.index;
+    let nextMs = heap.size > 0 ? heap.dueMs : Number.POSITIVE_INFINITY;
+    const slotMs = wheel.nextUsed(loadedToMs, nowMs + SLEEP_MS_MAX);
+    if (slotMs !== undefined) nextMs = Math.min(nextMs, slotMs);
+    if (nextMs < Number.POSITIVE_INFINITY) this.#wake(Math.min(SLEEP_MS_MAX, Math.max(0, nextMs - nowMs)));
+    else if (this.#wakeMs === Number.POSITIVE_INFINITY && wheel.nextUsed(loadedToMs, loadedToMs + wheel.spanMs)) {
+      this.#wake(SLEEP_MS_MAX);
+    }
+  }
+
+  /** Looks at messages of the queue that nobody told of; answers when to go on, undefined when there are none left. */
+  #readQueue(endMs: number): number | undefined {
+    const { clock, log } = this.#context;
+    const units = this.#units;
+    const minOffset = this.#store.minOffset(this.queue);
+    if (this.#nextOffset < minOffset) {
+      const fields = { offset: this.#nextOffset, minOffset };
+      log.error(fields, "timers are gone with their segments of the log before they were looked at");
+      this.#nextOffset = minOffset;
+    }
+    while (this.#nextOffset < this.#endOffset) {
+      if (this.#store.lookUp.readUnits(this.queue, this.#nextOffset, units) === 0) return this.#awaitQueue();
+      for (let i = 0; i < units.count; i++) {
+        const phyOffset = units.phyOffset[i]!;
+        if (this.delivery.open(phyOffset)) {
+          const taken = this.#take(phyOffset, units.sizeBytes[i]!, this.delivery.storeTimestamp);
+          // First what lies in the wheel's way is done with.
+          if (!taken) return this.#deliverDue(endMs) ?? SOON_MS;
+        } else {
+          const fields = { phyOffset, queueOffset: this.#nextOffset };
+          log.error(fields, "a message of the timer topic says no time, or is gone: it is passed over");
+        }
+        this.#nextOffset++;
+        if (clock.monotonicMs() > endMs) return 0;
+      }
+    }
+    return 0;
+  }
+
+  #awaitQueue(): number {
+    if (this.#nextOffset >= this.#store.maxOffset(this.queue)) return SOON_MS;
+    this.#context.log.error({ offset: this.#nextOffset }, "the queue of timers has a gap");
+    return SLEEP_MS_MAX;
+  }
+
+  /** Delivers what is due; answers when to go on, undefined for when the next one is due. */
+  #deliverDue(endMs: number): number | undefined {
+    const { clock } = this.#context;
+    const { pending } = this;
+    const { heap } = pending;
+    const unitsLeft = pending.load(clock.nowMs(), TURN_UNITS_MAX);
+    for (let count = 0; pending.isFirstReady && heap.dueMs <= clock.nowMs(); count++) {
+      if (count === TURN_MESSAGES_MAX || clock.monotonicMs() > endMs) return 0;
+      if (heap.phyOffset >= this.delivery.readablePosition) return SOON_MS;
+      if (!this.#deliverFirst()) return RETRY_MS;
+    }
+    pending.closeSlots(clock.nowMs());
+    if (unitsLeft < 0) return SOON_MS;
+    return unitsLeft === 0 ? 0 : undefined;
+  }
+
+  /** False when it could not be put and is to be tried again. */
+  #deliverFirst(): boolean {
+    const { pending, delivery } = this;
+    const { log, clock, timerMetrics } = this.#context;
+    const { heap } = pending;
+    const { phyOffset, slotMs, dueMs, position, magic } = heap;
+    pending.popFirst();
+    this.#change();
+    if (!delivery.open(phyOffset)) {
+      log.error({ phyOffset, dueMs }, "a timer can not be delivered: its message is gone, or no message that waits");
+      return true;
+    }
+    if (isRoll(magic)) {
+      const { timerPrecisionMs } = this.#context.config;
+      const outcome = delivery.roll(
+        clock.nowMs(),
+        delivery.properties.dueMs(delivery.storeTimestamp, timerPrecisionMs),
+      );
+      if (outcome === "done") this.stored(delivery.message, delivery.result);
+      if (outcome === "retry") pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
+      return outcome !== "retry";
+    }
+    if (pending.meetsRecall(slotMs)) return true;
+    const topic = delivery.properties.realTopic;
+    const outcome = delivery.deliver(clock.nowMs());
+    if (outcome === "retry") {
+      pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
+      return false;
+    }
+    this.#dequeued.add();
+    timerMetrics.add(topic, -1);
+    return true;
+  }
+
+  // Progress
+
+  #change(): void {
+    this.#changed = true;
+    if (this.#flushTimer !== undefined || this.#flushing !== undefined || !this.#running) return;
+    this.#flushLater(this.#context.config.timerFlushIntervalMs);
+  }
+
+  #flushLater(delayMs: number): void {
+    this.#flushTimer = this.#context.clock.schedule(delayMs, () => {
+      this.#flushTimer = undefined;
+      void this.#flushNow();
+    });
+  }
+
+  /** Saves how far things are; false where the disk does not let it. */
+  async save(): Promise<boolean> {
+    while (this.#flushing !== undefined) await this.#flushing;
+    if (!this.#changed) return true;
+    this.#flushTimer?.cancel();
+    this.#flushTimer = undefined;
+    await this.#flushNow();
+    return !this.#flushFails;
+  }
+
+  #flushNow(): Promise<void> {
+    const { clock, config } = this.#context;
+    const startMs = clock.monotonicMs();
+    this.#flushing = this.#flush().finally(() => {
+      this.#flushing = undefined;
+      const tookMs = clock.monotonicMs() - startMs;
+      if (this.#changed && this.#running) this.#flushLater(Math.max(config.timerFlushIntervalMs, tookMs * FLUSH_REST));
+    });
+    return this.#flushing;
+  }
+
+  /**
+   * What is delivered now goes into the files once it is on the disk; where that fails they stay behind, and a restart
+   * delivers some messages again. Never rejects.
+   */
+  async #flush(): Promise<void> {
+    const { clock, log, timerMetrics } = this.#context;
+    const { pending, index } = this;
+    this.#changed = false;
+    const { readTimeMs, within, closed } = pending.snapshot(clock.nowMs());
+    try {
+      await this.#store.whenFlushed(this.#store.maxPhyOffset);
+      pending.wipe(closed);
+      index.removeBelow(this.#store.minPhyOffset);
+      await index.flush({ readTimeMs, within, queueOffset: this.#nextOffset }, clock.nowMs());
+      timerMetrics.saver.saveIfDirty();
+      this.#flushFails = false;
+    } catch (error) {
+      pending.keep(closed);
+      this.#changed = true;
+      if (!this.#flushFails) log.warn({ err: error }, "the progress of timers could not be saved, will try again");
+      this.#flushFails = true;
+    }
+  }
+
+  #figures() {
+    const nowMs = this.#context.clock.nowMs();
+    return {
+      readBehindMs: Math.max(0, nowMs - this.pending.readTimeMs(nowMs)),
+      offsetBehind: Math.max(0, this.#endOffset - this.#nextOffset),
+      congestCount: this.index.pendingCount(this.pending.readTimeMs(nowMs)),
+      enqueueTps: this.#enqueued.perSecond(),
+      dequeueTps: this.#dequeued.perSecond(),
+    };
+  }
+}
+
+/** What Apache makes of timerRollWindowSlot. */
+function rollWindowSlots(given: number): number {
+  const most = WHEEL_SLOTS - BLANK_SLOTS;
+  return given > most || given < 2 ? most : given;
+}

@@ -1,0 +1,62 @@
+/** What a broker makes of a message that names a time (broker/util/HookUtils.java#transformTimerMessage). */
+import { PropertyName } from "../../../record/property-names.js";
+import { ResponseCode } from "../../../remoting/codes.js";
+import type { BrokerConfig } from "../broker-options.js";
+import { askedTime, outMsOf } from "./timer-properties.js";
+
+const QUOTED_CHARS_MAX = 64;
+
+/** "now": it names no time, or one that is over, and goes where it was sent. */
+export type TimerVerdict =
+  | { readonly kind: "now" }
+  | { readonly kind: "wait"; readonly outMs: number }
+  | { readonly kind: "refused"; readonly code: number; readonly remark: string };
+
+const NOW: TimerVerdict = { kind: "now" };
+
+type TimerConfig = Pick<BrokerConfig, "timerMaxDelaySec" | "timerPrecisionMs" | "timerCongestNumEachSlot">;
+
+/** The properties of a message, whatever form they have. */
+export interface PropertyText {
+  text(name: string): string | undefined;
+}
+
+/** `timers` are undefined in a broker that has none. */
+export function judgeTimer(
+  properties: PropertyText,
+  config: TimerConfig,
+  nowMs: number,
+  timers: { countAt(outMs: number): number } | undefined,
+): TimerVerdict {
+  // One that has been through the timers is not sent through them again.
+  if (properties.text(PropertyName.TIMER_OUT_MS) !== undefined) return NOW;
+  const asked = askedTime((name) => properties.text(name));
+  if (asked === undefined) return NOW;
+  if (timers === undefined) {
+    const remark = "accurate timer message is not enabled, timerWheelEnable is false";
+    return { kind: "refused", code: ResponseCode.SYSTEM_ERROR, remark };
+  }
+  const given = `the property ${asked.name} is ${JSON.stringify(asked.text.slice(0, QUOTED_CHARS_MAX))}`;
+  if (Number.isNaN(asked.ms)) return illegal(`${given}, which is no integer of 64 bits`);
+  const dueMs = asked.relative ? nowMs + asked.ms : asked.ms;
+  if (dueMs <= nowMs) {
+    const isRecall = properties.text(PropertyName.TIMER_DEL_UNIQKEY) !== undefined;
+    return isRecall ? illegal(`${given}: a recall has to be ahead of its message's time`) : NOW;
+  }
+  const maxDelayMs = config.timerMaxDelaySec * 1000;
+  if (dueMs - nowMs > maxDelayMs) {
+    return illegal(`${given}: the delay time should not be bigger than the max delay ${maxDelayMs}ms`);
+  }
+  const outMs = outMsOf(dueMs, config.timerPrecisionMs);
+  const limit = config.timerCongestNumEachSlot;
+  const count = timers.countAt(outMs);
+  if (count > limit) {
+    const remark = `timer message is under flow control: ${count} messages wait for the same moment, timerCongestNumEachSlot is ${limit}`;
+    return { kind: "refused", code: ResponseCode.SYSTEM_ERROR, remark };
+  }
+  return { kind: "wait", outMs };
+}
+
+function illegal(what: string): TimerVerdict {
+  return { kind: "refused", code: ResponseCode.MESSAGE_ILLEGAL, remark: `timer message illegal, ${what}` };
+}
