@@ -2,8 +2,7 @@
 import { CometError } from "../../base/errors.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInt, requiredText } from "../answer.js";
-import { optionalInt, quoted, SUCCESS } from "../answer.js";
+import { type Answer, failure, optionalInt, quoted, requiredInt, requiredText, SUCCESS } from "../answer.js";
 import { asMap, listMember, parseBody } from "../protocol/members.js";
 import { readTopicConfig, type TopicConfig } from "../protocol/topic-config.js";
 import { MESSAGE_TYPE_ATTRIBUTE, parseAttributeChanges } from "./attributes.js";

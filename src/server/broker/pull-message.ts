@@ -5,12 +5,12 @@
  */
 import { CometError } from "../../base/errors.js";
 import { javaHash } from "../../base/java-hash.js";
+import type { MessageFilter } from "../../filter/message-filter.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
-import type { MessageFilter } from "../../filter/message-filter.js";
 import type { BrokerContext } from "./context.js";
 import { isTagType, type SubscriptionData } from "./heartbeat-data.js";
 import { LongPolling, type ParkedPull } from "./long-polling.js";

@@ -2,7 +2,7 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredInteger, requiredInt, requiredText } from "../answer.js";
+import { type Answer, failure, jsonAnswer, quoted, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { subscriptionDataJson } from "./heartbeat-data.js";
 import { existingQueue } from "./queue-lookup.js";

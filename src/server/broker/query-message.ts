@@ -1,7 +1,7 @@
 /** Code 12: messages by key (broker/processor/QueryMessageProcessor.java#queryMessage). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredInteger, requiredInt, requiredText } from "../answer.js";
+import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 import type { IndexKind, KeyQueryResult } from "./store-port.js";

@@ -4,7 +4,7 @@
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredInteger, requiredInt, requiredText } from "../answer.js";
+import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";

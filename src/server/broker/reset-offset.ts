@@ -7,8 +7,16 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, optionalInteger, optionalInt, quoted } from "../answer.js";
-import { requiredInteger, requiredText } from "../answer.js";
+import {
+  type Answer,
+  failure,
+  jsonAnswer,
+  optionalInt,
+  optionalInteger,
+  quoted,
+  requiredInteger,
+  requiredText,
+} from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { hasQueue, offsetAtTime } from "./queue-lookup.js";

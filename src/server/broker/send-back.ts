@@ -17,8 +17,8 @@ import {
   answerOf,
   failure,
   optionalInt,
-  requiredInteger,
   requiredInt,
+  requiredInteger,
   requiredText,
   SUCCESS,
 } from "../answer.js";

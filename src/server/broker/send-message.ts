@@ -3,11 +3,10 @@
  * path of producing: fields are read where they lie in the received frame, the body is copied once, into the log, and
  * nothing is allocated for a message that is taken.
  */
-import { MESSAGE_ID_CHARS_MAX, writeMessageId, writeMessageIdBytes } from "../../record/message-id.js";
-import { MessageBatchCursor } from "../../record/message-batch.js";
+
 import { recordSize } from "../../commitlog/append.js";
 import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
-import { asciiName, findProperty, ValueRange } from "../../record/properties.js";
+import { MESSAGE_ID_CHARS_MAX, writeMessageId, writeMessageIdBytes } from "../../record/message-id.js";
 import { PropertyName } from "../../record/property-names.js";
 import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
@@ -15,7 +14,8 @@ import { encodedName, prepareFields } from "../../remoting/field-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
-import { type MessageInput, PutStatus, type QueueHandle } from "../../store/types.js";
+import { PutStatus, type QueueHandle } from "../../store/types.js";
+import { BatchBody, LIGHT_QUEUES_REMARK } from "./batch-body.js";
 import type { BrokerContext } from "./context.js";
 import { endOfRetries } from "./dead-letters.js";
 import type { FlushWaiters } from "./flush-waiters.js";
@@ -44,7 +44,6 @@ const INT_MAX = 2147483647;
 const INT_MIN = -2147483648;
 /** sysFlag bits of the hosts and of transactions are the broker's to set. */
 const CLIENT_SYS_FLAGS = ~0x3c;
-const BATCH_TOPIC_LENGTH_MAX = 127;
 
 export class SendMessage {
   readonly #context: BrokerContext;
@@ -56,12 +55,10 @@ export class SendMessage {
   readonly #timers: TimerMessageStore | undefined;
   readonly #waiters: FlushWaiters;
   readonly #message = emptyMessage();
-  readonly #batch: MessageInput[] = [];
-  readonly #batchCursor = new MessageBatchCursor();
+  readonly #batch = new BatchBody();
   readonly #result = emptyPutResult();
   #regionId: string | undefined;
   #traceOn: boolean | undefined;
-  readonly #lightQueues = new ValueRange();
   #prepared = prepareFields([]);
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
   /** Of the request at hand, as sent. */
@@ -383,33 +380,13 @@ export class SendMessage {
     return end;
   }
 
-  /** One record for each message of the batch body; each keeps the properties that its producer gave it. */
+  /** One record for each message of the batch body. */
   #putBatch(request: Request, topic: Topic): PutStatus {
-    if (topic.nameBytes.length > BATCH_TOPIC_LENGTH_MAX) {
-      this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `message topic length too long ${topic.nameBytes.length}`);
-      return PutStatus.MESSAGE_ILLEGAL;
-    }
-    if (isRetryTopic(topic.name)) {
-      this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `batch request does not support retry group ${topic.name}`);
-      return PutStatus.MESSAGE_ILLEGAL;
-    }
-    const cursor = this.#batchCursor;
-    const { bytes, bodyStart, bodyEnd } = request;
-    const light = this.#lightQueues;
-    cursor.reset(new DataView(bytes.buffer, bytes.byteOffset, bytes.length), bodyStart, bodyEnd);
-    const batch = this.#batch;
-    batch.length = 0;
-    while (cursor.next()) {
-      const { flag, propertiesStart, propertiesLength } = cursor;
-      if (findProperty(bytes, propertiesStart, propertiesStart + propertiesLength, MULTI_DISPATCH, light)) {
-        this.#refuse(ResponseCode.MESSAGE_ILLEGAL, LIGHT_QUEUES_REMARK);
-        return PutStatus.MESSAGE_ILLEGAL;
-      }
-      const range = { bodyStart: cursor.bodyStart, bodyLength: cursor.bodyLength, propertiesStart, propertiesLength };
-      batch.push({ ...this.#message, flag, properties: bytes, ...range });
-    }
-    if (!cursor.malformed) return this.#store.putBatch(batch, this.#result);
-    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, `the batch body is malformed: message ${batch.length} is not whole`);
+    const problem = isRetryTopic(topic.name)
+      ? `batch request does not support retry group ${topic.name}`
+      : this.#batch.read(request, topic, this.#message);
+    if (problem === "") return this.#store.putBatch(this.#batch.messages, this.#result);
+    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, problem);
     return PutStatus.MESSAGE_ILLEGAL;
   }
 
@@ -462,7 +439,7 @@ export class SendMessage {
   #batchIds(): string {
     const ids: string[] = [];
     let phyOffset = this.#result.phyOffset;
-    for (const message of this.#batch) {
+    for (const message of this.#batch.messages) {
       const end = writeMessageId(this.#messageId, 0, message.storeHost, phyOffset);
       ids.push(this.#messageId.toString("latin1", 0, end));
       phyOffset += recordSize(message);
@@ -509,8 +486,5 @@ export class SendMessage {
   }
 }
 
-const MULTI_DISPATCH = asciiName(PropertyName.INNER_MULTI_DISPATCH);
-/** Apache without enableLmq takes such messages and lets those wait who read the light queues. */
-const LIGHT_QUEUES_REMARK = "light message queues (the property INNER_MULTI_DISPATCH) are not served by this broker";
 const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
 const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";

@@ -4,8 +4,17 @@
  */
 import { CometError } from "../../base/errors.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { asLong, asMap, booleanMember, intMember, listMember, longMember } from "../protocol/members.js";
-import { mapMember, textMapMember, textMember } from "../protocol/members.js";
+import {
+  asLong,
+  asMap,
+  booleanMember,
+  intMember,
+  listMember,
+  longMember,
+  mapMember,
+  textMapMember,
+  textMember,
+} from "../protocol/members.js";
 import type { Named } from "./name-table.js";
 
 const LIST_MAX = 4096;

@@ -3,8 +3,8 @@
  * by name or by the name's bytes; its settings change in place. Saved as `config/topics.json`.
  */
 import type { Clock } from "../../base/clock.js";
-import type { Logger } from "../../base/log.js";
 import { CometError } from "../../base/errors.js";
+import type { Logger } from "../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
 import { type DataVersion, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
 import { asKey, asMap, mapMember } from "../protocol/members.js";

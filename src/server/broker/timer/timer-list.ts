@@ -1,10 +1,11 @@
 /** Which messages wait, for operators: read from the wheel slot by slot, so a list of some costs no look at the others. */
-import { PropertyName } from "../../../record/property-names.js";
+
 import { decodeRecord } from "../../../record/decode.js";
+import { PropertyName } from "../../../record/property-names.js";
 import type { MessageStore } from "../../../store/message-store.js";
 import { TIMER_TOPIC } from "../default-topics.js";
-import type { TimerMessageStore } from "./timer-message-store.js";
 import { isRecall } from "./pending-timers.js";
+import type { TimerMessageStore } from "./timer-message-store.js";
 import { NO_POSITION, TimerUnit, UnitMagic } from "./timer-unit.js";
 
 export interface WaitingMessage {

@@ -23,11 +23,11 @@ import { PutStatus } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { TRANSACTION_HALF_TOPIC } from "../names.js";
+import { topicQueue } from "../topic-config.js";
 import { CheckTargets } from "./check-targets.js";
 import { HalfState } from "./ended-halves.js";
 import { giveUpTopic } from "./given-up.js";
 import { HalfMessage } from "./half-message.js";
-import { topicQueue } from "../topic-config.js";
 import type { Transactions } from "./transactions.js";
 
 /** What one turn of the event loop does at the most. */
