@@ -4,7 +4,7 @@ import { MemoryDisk } from "#src/io/memory-disk.js";
 import { ResponseCode } from "#src/remoting/codes.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { FakeClock } from "../unit/broker/harness.js";
-import { closeAll, properties, roundTrip, startBroker, watched } from "./harness.js";
+import { closeAll, properties, roundTrip, type StartedBroker, startBroker, watched } from "./harness.js";
 import {
   ack,
   acked,
@@ -35,6 +35,11 @@ async function start(config: Partial<BrokerConfig> = {}, queues = 1) {
   return { ...started, clock, started, consumer: started.client(), producer: started.client() };
 }
 
+/** A message comes again once its new retry topic is on the disk. */
+async function topicsSaved({ broker }: StartedBroker): Promise<void> {
+  expect(await broker.context.topics.saver.saveIfDirty()).toBeUndefined();
+}
+
 test("what is popped is nobody else's until it is acknowledged, and the offset follows what is", async () => {
   const { started, consumer, producer } = await start();
   await sendMessages(producer, ["a", "b", "c"]);
@@ -56,6 +61,7 @@ test("a message that is not acknowledged comes again from the retry topic, tried
   clock.advance(INVISIBLE_MS - 1);
   expect(await popped(consumer)).toEqual([]);
   clock.advance(1);
+  await topicsSaved(started);
   const [again, ...others] = await popped(consumer);
   expect(others).toEqual([]);
   expect(again).toMatchObject({ body: "b", topic: RETRY, message: { topic: TOPIC, reconsumeTimes: 1 } });
@@ -69,7 +75,7 @@ test("a message that is not acknowledged comes again from the retry topic, tried
 });
 
 test("an extension makes a new handle, from which the time counts, and the old one is worth nothing", async () => {
-  const { clock, consumer, producer } = await start();
+  const { clock, started, consumer, producer } = await start();
   await sendMessages(producer, ["a"]);
   const [first] = await popped(consumer);
   clock.advance(INVISIBLE_MS - 1);
@@ -80,6 +86,7 @@ test("an extension makes a new handle, from which the time counts, and the old o
   expect((await changeInvisibleTime(consumer, first!, 1)).code).toBe(ResponseCode.NO_MESSAGE);
   const shorter = await extended(consumer, longer, 1000);
   clock.advance(1000);
+  await topicsSaved(started);
   const [again] = await popped(consumer);
   expect(again).toMatchObject({ body: "a", topic: RETRY });
   expect((await ack(consumer, shorter)).code).toBe(ResponseCode.NO_MESSAGE);
@@ -92,6 +99,7 @@ test("a batch acknowledges messages of several pops and of the retry topic", asy
   await sendMessages(producer, ["e", "f"], { queueId: 1 });
   const first = await popped(consumer, { queueId: 0, maxMsgNums: 2, invisibleTime: 1000 });
   clock.advance(1000);
+  await topicsSaved(started);
   const rest = [...(await popped(consumer)), ...(await popped(consumer))];
   expect(bodies([...first, ...rest]).sort()).toEqual(["a", "a", "b", "b", "c", "d", "e", "f"]);
   expect(await batchAck(consumer, rest)).toMatchObject({ code: ResponseCode.SUCCESS });
