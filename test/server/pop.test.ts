@@ -7,7 +7,16 @@ import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { PutStatus } from "#src/store/types.js";
 import { FakeClock } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
-import { ANSWER_MS, clientOf, closeAll, properties, roundTrip, startBroker, watched } from "./harness.js";
+import {
+  ANSWER_MS,
+  clientOf,
+  closeAll,
+  properties,
+  roundTrip,
+  type StartedBroker,
+  startBroker,
+  watched,
+} from "./harness.js";
 import { HeldDisk } from "./held-disk.js";
 import {
   ack,
@@ -41,6 +50,11 @@ async function start(config: Partial<BrokerConfig> = {}, queues = 1) {
 
 const connect = (broker: Broker) => clientOf(broker.port);
 
+/** A message comes again once its new retry topic is on the disk. */
+async function topicsSaved({ broker }: StartedBroker): Promise<void> {
+  expect(await broker.context.topics.saver.saveIfDirty()).toBeUndefined();
+}
+
 test("what is popped is nobody else's until it is acknowledged, and the offset follows what is", async () => {
   const { started, consumer, producer } = await start();
   await sendMessages(producer, ["a", "b", "c"]);
@@ -62,6 +76,7 @@ test("a message that is not acknowledged comes again from the retry topic, tried
   clock.advance(INVISIBLE_MS - 1);
   expect(await popped(consumer)).toEqual([]);
   clock.advance(1);
+  await topicsSaved(started);
   const [again, ...others] = await popped(consumer);
   expect(others).toEqual([]);
   expect(again).toMatchObject({ body: "b", topic: RETRY, message: { topic: TOPIC, reconsumeTimes: 1 } });
@@ -75,7 +90,7 @@ test("a message that is not acknowledged comes again from the retry topic, tried
 });
 
 test("an extension makes a new handle, from which the time counts, and the old one is worth nothing", async () => {
-  const { clock, consumer, producer } = await start();
+  const { clock, started, consumer, producer } = await start();
   await sendMessages(producer, ["a"]);
   const [first] = await popped(consumer);
   clock.advance(INVISIBLE_MS - 1);
@@ -86,6 +101,7 @@ test("an extension makes a new handle, from which the time counts, and the old o
   expect((await changeInvisibleTime(consumer, first!, 1)).code).toBe(ResponseCode.NO_MESSAGE);
   const shorter = await extended(consumer, longer, 1000);
   clock.advance(1000);
+  await topicsSaved(started);
   const [again] = await popped(consumer);
   expect(again).toMatchObject({ body: "a", topic: RETRY });
   expect((await ack(consumer, shorter)).code).toBe(ResponseCode.NO_MESSAGE);
@@ -98,6 +114,7 @@ test("a batch acknowledges messages of several pops and of the retry topic", asy
   await sendMessages(producer, ["e", "f"], { queueId: 1 });
   const first = await popped(consumer, { queueId: 0, maxMsgNums: 2, invisibleTime: 1000 });
   clock.advance(1000);
+  await topicsSaved(started);
   const rest = [...(await popped(consumer)), ...(await popped(consumer))];
   expect(bodies([...first, ...rest]).sort()).toEqual(["a", "a", "b", "b", "c", "d", "e", "f"]);
   expect(await batchAck(consumer, rest)).toMatchObject({ code: ResponseCode.SUCCESS });
@@ -193,6 +210,7 @@ test("an expression chooses messages, and those of the retry topic", async () =>
   expect(bodies(got)).toEqual(["1", "3"]);
   await acked(consumer, got[0]!);
   clock.advance(INVISIBLE_MS);
+  await topicsSaved(started);
   expect(bodies(await popped(consumer, wanted))).toEqual(["3"]);
   expect(committed(started)).toBe(3);
   expect(await pop(consumer, { expType: "SQL92", exp: "colour = " })).toMatchObject({

@@ -177,13 +177,14 @@ export class Revive {
       this.#saving = false;
       if (problem === undefined) {
         this.#savedTopics.add(target);
+        this.#turn();
       } else {
         this.#fail(lease, "its retry or dead letter topic can not be saved");
         const nowMs = this.#context.clock.nowMs();
         const isLeased = lease.queue.leases.get(lease.queueOffset) === lease;
         if (isLeased && lease.deadlineMs <= nowMs) this.#state.leases.postpone(lease, nowMs + RETRY_MS);
+        this.schedule();
       }
-      this.schedule();
     });
     return false;
   }
