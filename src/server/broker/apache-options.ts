@@ -167,12 +167,6 @@ export const SHOWN_DEFAULTS: ReadonlyMap<string, string> = new Map([
   ["slaveReadEnable", "false"],
 ]);
 
-/**
- * Properties that a running broker takes a new value of (code 25) and shows, though what they set is not there: tools set
- * them without being asked to.
- */
-export const SETTABLE_INERT: ReadonlySet<string> = new Set<string>();
-
 const kindText: Readonly<Record<InertKind, string>> = {
   flag: "true or false",
   integer: "an integer",

@@ -6,7 +6,7 @@ import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
 import { formatProperties, parseProperties } from "../protocol/java-properties.js";
-import { INERT_OPTIONS, inertProblem, SETTABLE_INERT, SHOWN_DEFAULTS, UNBUILT_PROMISES } from "./apache-options.js";
+import { INERT_OPTIONS, inertProblem, SHOWN_DEFAULTS, UNBUILT_PROMISES } from "./apache-options.js";
 import { type BrokerConfig, OPTIONS, optionNamed } from "./broker-options.js";
 
 export interface ConfigReading {
@@ -96,10 +96,7 @@ export class BrokerSettings {
     }
     if (properties.size === 0) return undefined;
     const target = this.config as unknown as Record<string, unknown>;
-    for (const [name, text] of properties) {
-      if (SETTABLE_INERT.has(name)) this.#inert.set(name, text.trim());
-      else target[name] = judge(name, text).value;
-    }
+    for (const [name, text] of properties) target[name] = judge(name, text).value;
     this.dataVersion = nextDataVersion(this.dataVersion, this.#clock.nowMs());
     this.onChange([...properties.keys()]);
     return undefined;
@@ -122,10 +119,6 @@ export class BrokerSettings {
   #refusalOf(name: string, text: string): UpdateRefusal | undefined {
     if (this.#isBlacklisted(name)) return { kind: "blacklisted", remark: "Can not update config in black list." };
     const option = optionNamed(name);
-    if (SETTABLE_INERT.has(name)) {
-      const { problem } = judge(name, text);
-      return problem === undefined ? undefined : { kind: "wrong", remark: problem };
-    }
     if (option === undefined) {
       const why = INERT_OPTIONS.has(name) ? "has no effect in CometMQ" : "is no property of a broker";
       return { kind: "unknown", remark: `${shorten(name)} ${why}; nothing was changed.` };

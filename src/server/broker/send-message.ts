@@ -26,7 +26,6 @@ import type { ScheduleMessageService } from "./schedule-message.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
-import { formatRecallHandle } from "./timer/recall-handle.js";
 import type { TimerMessageStore } from "./timer/timer-message-store.js";
 import { judgeTimer } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
@@ -356,10 +355,7 @@ export class SendMessage {
     properties.wait(verdict.outMs, target.name, message.queue.queueId);
     message.propertiesLength = properties.length;
     message.queue = timers.queue;
-    if (!isRetryTopic(target.name)) {
-      const uniqueKey = properties.bytes.toString("utf8", properties.uniqueKeyStart, properties.uniqueKeyEnd);
-      this.#recallHandle = formatRecallHandle(target.name, config.brokerName, verdict.outMs, uniqueKey);
-    }
+    this.#recallHandle = timers.recallHandle(target.name, verdict.outMs, properties.uniqueKey);
     return timers.topic;
   }
 

@@ -148,6 +148,10 @@ export class StoredProperties {
     return this.#scan.ends[Scanned.UNIQ_KEY]!;
   }
 
+  get uniqueKey(): string {
+    return this.bytes.toString("utf8", this.uniqueKeyStart, this.uniqueKeyEnd);
+  }
+
   /** False only when the producer said that it does not wait for the disk. */
   get waitsForFlush(): boolean {
     return !this.#scan.has(Scanned.WAIT) || this.#scan.text(this.bytes, Scanned.WAIT) !== "false";
@@ -253,7 +257,7 @@ export class StoredProperties {
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    const uniqueKey = this.bytes.toString("utf8", this.uniqueKeyStart, this.uniqueKeyEnd);
+    const { uniqueKey } = this;
     if (!hasGroup) this.#add(PropertyName.PRODUCER_GROUP, producerGroup);
     this.#add(PropertyName.TRANSACTION_ID, uniqueKey);
     this.#add(PropertyName.REAL_TOPIC, topic);

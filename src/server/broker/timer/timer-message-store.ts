@@ -12,8 +12,10 @@ import type { MessageStore } from "../../../store/message-store.js";
 import type { MessageInput, PutResult, QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
+import { isRetryTopic } from "../names.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { isRoll, PendingTimers } from "./pending-timers.js";
+import { formatRecallHandle } from "./recall-handle.js";
 import { RateMeter } from "./rate-meter.js";
 import { TimerDelivery } from "./timer-delivery.js";
 import { TimerIndex } from "./timer-index.js";
@@ -92,6 +94,12 @@ export class TimerMessageStore {
   /** How many messages wait in the slot of a time. */
   countAt(timeMs: number): number {
     return this.index.countAt(timeMs);
+  }
+
+  /** What a producer can take its message back with; none for one that is tried again. */
+  recallHandle(topic: string, outMs: number, uniqueKey: string): string | undefined {
+    if (isRetryTopic(topic)) return undefined;
+    return formatRecallHandle(topic, this.#context.config.brokerName, outMs, uniqueKey);
   }
 
   /** Whoever puts a message into the queue says so. */
