@@ -57,6 +57,8 @@ interface BrokerService {
 export class Broker {
   readonly context: BrokerContext;
   readonly store: MessageStore;
+  /** Whoever is in this process may hand requests to them without a connection. */
+  readonly processors: ReadonlyMap<number, Processor>;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
   readonly #services: readonly BrokerService[];
@@ -67,6 +69,7 @@ export class Broker {
   private constructor(
     context: BrokerContext,
     store: MessageStore,
+    processors: ReadonlyMap<number, Processor>,
     server: RemotingServer,
     pull: PullMessage,
     services: readonly BrokerService[],
@@ -74,6 +77,7 @@ export class Broker {
   ) {
     this.context = context;
     this.store = store;
+    this.processors = processors;
     this.#server = server;
     this.#pull = pull;
     this.#services = services;
@@ -132,7 +136,7 @@ export class Broker {
       port = server.port;
       const registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
       const services: BrokerService[] = [schedule, transactions, pop];
-      const broker = new Broker(context, store, server, pull, services, registration);
+      const broker = new Broker(context, store, processors, server, pull, services, registration);
       await registration.start();
       return broker;
     } catch (error) {
