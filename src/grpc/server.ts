@@ -1,82 +1,32 @@
 /**
- * The one seam to @grpc/grpc-js: methods are functions over decoded messages, calls are `GrpcCall`. What the library
- * does by itself: HTTP/2, message framing and compression, deadlines, cancellation, unknown methods, idle connections.
+ * The gRPC server, on node:http2. Not on @grpc/grpc-js, which was tried: it takes half as much processor time again for
+ * a call, and it ends calls with a deadline of more than 24 days at once, which is what Apache's Java client sets for its
+ * telemetry stream.
+ *
+ * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one. A
+ * connection without calls is closed after two minutes; one whose peer does not answer a ping within a minute is cut.
  */
-import {
-  type ConnectionInjector,
-  type Deadline,
-  type Metadata,
-  Server,
-  type sendUnaryData,
-  ServerCredentials,
-  type ServerDuplexStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  status,
-} from "@grpc/grpc-js";
+import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
-import type { Clock } from "../base/clock.js";
+import type { Clock, Timer } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
-import { loadMethods, type Method } from "./proto.js";
+import { CallStream, type Unread } from "./call-stream.js";
+import type { ReadBudget } from "./message-reader.js";
+import { type Codec, loadMethods, type Method } from "./proto.js";
+import { type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
 
 /** What grpc-java answers with for bytes that are no message (JumpToApplicationThreadServerStreamListener). */
-const BAD_MESSAGE = { code: status.UNKNOWN, details: "Application error processing RPC" };
-const IDLE_MS_MAX = 120_000;
+const BAD_MESSAGE = "Application error processing RPC";
+const SWEEP_MS = 60_000;
+/** Sweeps without a call after which a connection is closed: Apache's grpcClientIdleTimeMills. */
+const IDLE_SWEEPS_MAX = 2;
 const STREAMS_PER_CONNECTION_MAX = 4096;
-
-/** Both ends of a client's connection. */
-export interface GrpcPeer {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
-}
-
-export interface GrpcCall<P extends GrpcPeer = GrpcPeer> {
-  readonly peer: P;
-  /** The metadata value, empty when there is none. */
-  header(name: string): string;
-  /** Milliseconds to the client's deadline; Infinity without one. */
-  readonly remainingMs: number;
-  /** The client has gone, or its deadline has passed. */
-  readonly cancelled: boolean;
-  /** Called once if the call ends before its answer has gone out. */
-  onCancel(callback: () => void): void;
-}
-
-/** Rejections end the call with INTERNAL, and are logged; what a client did wrong belongs into the answer. */
-export type UnaryMethod<P extends GrpcPeer> = (call: GrpcCall<P>, request: object) => Promise<object>;
-
-/** Sends any number of messages with `write`; false asks to stop, for the client has gone. */
-export type StreamingMethod<P extends GrpcPeer> = (
-  call: GrpcCall<P>,
-  request: object,
-  write: (message: object) => boolean,
-) => Promise<void>;
-
-/** One stream in both directions. */
-export interface GrpcStream<P extends GrpcPeer> {
-  readonly call: GrpcCall<P>;
-  /** False when the stream has ended, or when the client does not read what it is sent. */
-  write(message: object): boolean;
-  end(): void;
-  fail(code: "INVALID_ARGUMENT" | "INTERNAL", details: string): void;
-}
-
-export interface StreamListener {
-  received(message: object): void;
-  /** Once, however the stream ends. */
-  ended(): void;
-}
-
-export type BidiMethod<P extends GrpcPeer> = (stream: GrpcStream<P>) => StreamListener;
-
-/** By the method's name. */
-export interface GrpcMethods<P extends GrpcPeer> {
-  readonly unary: Readonly<Record<string, UnaryMethod<P>>>;
-  readonly streaming: Readonly<Record<string, StreamingMethod<P>>>;
-  readonly bidi: Readonly<Record<string, BidiMethod<P>>>;
-}
+const STREAM_WINDOW_BYTES = 1_048_576;
+const CONNECTION_WINDOW_BYTES = 8_388_608;
+const SESSION_MEMORY_MB = 64;
+const HALF_RECEIVED_BYTES_MAX = 536_870_912;
+const UNREAD_BYTES_MAX = 67_108_864;
 
 export interface GrpcServerOptions<P extends GrpcPeer> {
   readonly methods: GrpcMethods<P>;
@@ -88,241 +38,208 @@ export interface GrpcServerOptions<P extends GrpcPeer> {
   readonly onPeerGone: (peer: P) => void;
 }
 
-/** Messages that a stream has been sent and its client has not read; with more of them it gets no others. */
-const UNREAD_MESSAGES_MAX = 256;
+interface Connected<P extends GrpcPeer> {
+  readonly peer: P;
+  readonly unread: Unread;
+  streamCount: number;
+  idleSweeps: number;
+  /** A ping is not answered yet. */
+  pinged: boolean;
+}
+
+type Serve<P extends GrpcPeer> = (call: CallStream<P>) => void;
 
 export class GrpcServer<P extends GrpcPeer> {
   readonly #options: GrpcServerOptions<P>;
-  readonly #server: Server;
-  readonly #injector: ConnectionInjector;
-  /** By remote address and port, as `getPeer` names them. */
-  readonly #peers = new Map<string, P>();
+  readonly #server: Http2Server;
+  readonly #connections = new Map<ServerHttp2Session, Connected<P>>();
+  readonly #methods = new Map<string, { readonly response: Codec<object>; readonly serve: Serve<P> }>();
+  readonly #budget: ReadBudget = { bytes: 0, bytesMax: HALF_RECEIVED_BYTES_MAX };
+  #accepting: P | undefined;
+  #sweep: Timer | undefined;
 
   constructor(options: GrpcServerOptions<P>) {
     this.#options = options;
-    this.#server = new Server({
-      "grpc.enable_channelz": 0,
-      "grpc.max_receive_message_length": options.messageBytesMax,
-      "grpc.max_send_message_length": -1,
-      "grpc.max_connection_idle_ms": IDLE_MS_MAX,
-      "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION_MAX,
-    });
     const methods = loadMethods();
-    for (const [name, handler] of Object.entries(options.methods.unary)) this.#addUnary(methods.get(name)!, handler);
-    for (const [name, handler] of Object.entries(options.methods.streaming)) {
-      this.#addStreaming(methods.get(name)!, handler);
+    const { unary, streaming, bidi } = options.methods;
+    for (const [name, handler] of Object.entries(unary)) {
+      this.#add(methods.get(name)!, (method, call) => this.#serveOne(method, call, handler));
     }
-    for (const [name, handler] of Object.entries(options.methods.bidi)) this.#addBidi(methods.get(name)!, handler);
-    this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
+    for (const [name, handler] of Object.entries(streaming)) {
+      this.#add(methods.get(name)!, (method, call) =>
+        this.#serveOne(method, call, (_call, request) => handler(call, request, (message) => call.write(message))),
+      );
+    }
+    for (const [name, handler] of Object.entries(bidi)) {
+      this.#add(methods.get(name)!, (method, call) => {
+        const listener = handler(call);
+        call.onCancel(() => listener.ended());
+        const received = (bytes: Buffer): void => {
+          const message = this.#decode(method, call, bytes);
+          if (message !== undefined) listener.received(message);
+        };
+        call.read(received, () => {
+          listener.ended();
+          call.end();
+        });
+      });
+    }
+    this.#server = createServer({
+      settings: { maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX, initialWindowSize: STREAM_WINDOW_BYTES },
+      maxSessionMemory: SESSION_MEMORY_MB,
+    });
+    this.#server.on("session", (session) => this.#connected(session));
+    this.#server.on("stream", (stream, headers) => this.#called(stream, headers));
+    this.#server.on("sessionError", (err) => options.log.debug({ err }, "a gRPC connection failed"));
+    this.#scheduleSweep();
   }
 
   /** Serves a socket that speaks HTTP/2 and whose bytes are unread. */
   accept(socket: Socket): void {
-    const { remoteAddress, remotePort, localAddress, localPort } = socket;
+    const { remoteAddress, remotePort, localAddress = "0.0.0.0", localPort = 0 } = socket;
     if (remoteAddress === undefined || remotePort === undefined || socket.destroyed) {
       socket.destroy();
       return;
     }
-    const key = `${remoteAddress}:${remotePort}`;
-    const peer = this.#options.peerOf({
-      remoteAddress,
-      remotePort,
-      localAddress: localAddress ?? "0.0.0.0",
-      localPort: localPort ?? 0,
-    });
-    this.#peers.set(key, peer);
-    socket.once("close", () => {
-      if (this.#peers.get(key) === peer) this.#peers.delete(key);
-      this.#options.onPeerGone(peer);
-    });
-    this.#injector.injectConnection(socket);
+    const peer = this.#options.peerOf({ remoteAddress, remotePort, localAddress, localPort });
+    this.#accepting = peer;
+    this.#server.emit("connection", socket);
+    // Taken by `#connected`, which is called meanwhile, unless the socket speaks no HTTP/2 after all.
+    if (this.#accepting !== undefined) this.#options.onPeerGone(peer);
+    this.#accepting = undefined;
   }
 
   /** Connections that are served. */
   get peerCount(): number {
-    return this.#peers.size;
+    return this.#connections.size;
   }
 
-  /** Answers what is in flight for at most `graceMs`, then ends every stream. */
-  close(graceMs: number): Promise<void> {
-    this.#injector.drain(graceMs);
-    return new Promise((resolve) => {
-      const force = this.#options.clock.schedule(graceMs, () => this.#server.forceShutdown());
-      this.#server.tryShutdown(() => {
-        force.cancel();
-        resolve();
-      });
+  /** Answers what is in flight for at most `graceMs`, then cuts every connection. */
+  async close(graceMs: number): Promise<void> {
+    this.#sweep?.cancel();
+    const sessions = [...this.#connections.keys()];
+    const force = this.#options.clock.schedule(graceMs, () => {
+      for (const session of sessions) session.destroy();
     });
-  }
-
-  #addUnary(method: Method, handler: UnaryMethod<P>): void {
-    this.#server.register<Buffer, object>(
-      method.path,
-      (call: ServerUnaryCall<Buffer, object>, callback: sendUnaryData<object>) => {
-        const peer = this.#peers.get(call.getPeer());
-        const request = decode(method, call.request);
-        if (peer === undefined || request === undefined) {
-          callback(BAD_MESSAGE);
-          return;
-        }
-        handler(new LibraryCall(call, peer, this.#options.clock), request).then(
-          (response) => callback(null, response),
-          (err: unknown) => {
-            this.#options.log.error({ err }, `${method.name} failed`);
-            callback({ code: status.INTERNAL, details: `${method.name} failed.` });
-          },
-        );
-      },
-      method.response.encode,
-      identity,
-      "unary",
+    await Promise.all(
+      sessions.map((session) => new Promise<void>((done) => (session.closed ? done() : session.close(done)))),
     );
+    force.cancel();
   }
 
-  #addStreaming(method: Method, handler: StreamingMethod<P>): void {
-    const serve = async (call: ServerWritableStream<Buffer, object>): Promise<void> => {
-      call.on("error", () => {});
-      const peer = this.#peers.get(call.getPeer());
-      const request = decode(method, call.request);
-      if (peer === undefined || request === undefined) {
-        call.emit("error", BAD_MESSAGE);
+  #add(method: Method, serve: (method: Method, call: CallStream<P>) => void): void {
+    this.#methods.set(method.path, { response: method.response, serve: (call) => serve(method, call) });
+  }
+
+  #connected(session: ServerHttp2Session): void {
+    const peer = this.#accepting!;
+    this.#accepting = undefined;
+    this.#connections.set(session, { peer, unread: { bytes: 0 }, streamCount: 0, idleSweeps: 0, pinged: false });
+    session.on("error", (err) => this.#options.log.debug({ err }, "a gRPC connection failed"));
+    session.once("close", () => {
+      this.#connections.delete(session);
+      this.#options.onPeerGone(peer);
+    });
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+  }
+
+  #called(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const session = stream.session as ServerHttp2Session | undefined;
+    const connected = session && this.#connections.get(session);
+    if (connected === undefined) {
+      stream.destroy();
+      return;
+    }
+    connected.streamCount++;
+    stream.once("close", () => connected.streamCount--);
+    const contentType = headers["content-type"] ?? "";
+    if (headers[":method"] !== "POST" || !contentType.startsWith("application/grpc")) {
+      stream.on("error", () => {});
+      stream.respond({ ":status": headers[":method"] === "POST" ? 415 : 405 }, { endStream: true });
+      return;
+    }
+    const { clock, messageBytesMax } = this.#options;
+    const path = String(headers[":path"] ?? "");
+    const method = this.#methods.get(path);
+    const { peer, unread } = connected;
+    const response = method?.response ?? NOTHING;
+    const budget = this.#budget;
+    const call = new CallStream({ stream, headers, peer, clock, response, messageBytesMax, budget, unread });
+    if (method === undefined) {
+      call.endWith(RpcStatus.UNIMPLEMENTED, `Method not found: ${path.slice(1, 200)}`);
+    } else if (unread.bytes > UNREAD_BYTES_MAX) {
+      this.#options.log.warn(
+        { remote: peer.remoteAddress },
+        "a gRPC client does not read what it is sent; it is cut off",
+      );
+      session!.destroy();
+    } else {
+      method.serve(call);
+    }
+  }
+
+  /** A method with one request; with its answer where it has one. */
+  #serveOne(
+    method: Method,
+    call: CallStream<P>,
+    handler: (call: CallStream<P>, request: object) => Promise<object | void>,
+  ): void {
+    let request: object | undefined;
+    let count = 0;
+    const received = (bytes: Buffer): void => {
+      count++;
+      request = count === 1 ? this.#decode(method, call, bytes) : undefined;
+    };
+    call.read(received, () => {
+      if (request === undefined) {
+        call.endWith(RpcStatus.INTERNAL, `${method.name} takes one message, and ${count} came`);
         return;
       }
-      const write = (message: object): boolean => {
-        if (call.cancelled || call.destroyed) return false;
-        call.write(message);
-        return true;
-      };
-      try {
-        await handler(new LibraryCall(call, peer, this.#options.clock), request, write);
-        call.end();
-      } catch (err) {
-        this.#options.log.error({ err }, `${method.name} failed`);
-        call.emit("error", { code: status.INTERNAL, details: `${method.name} failed.` });
-      }
-    };
-    this.#server.register<Buffer, object>(
-      method.path,
-      (call: ServerWritableStream<Buffer, object>) => void serve(call),
-      method.response.encode,
-      identity,
-      "serverStream",
-    );
-  }
-
-  #addBidi(method: Method, handler: BidiMethod<P>): void {
-    this.#server.register<Buffer, object>(
-      method.path,
-      (call: ServerDuplexStream<Buffer, object>) => {
-        call.on("error", () => {});
-        const peer = this.#peers.get(call.getPeer());
-        if (peer === undefined) {
-          call.emit("error", BAD_MESSAGE);
-          return;
-        }
-        const stream = new LibraryStream(call, new LibraryCall(call, peer, this.#options.clock));
-        const listener = handler(stream);
-        let ended = false;
-        const end = (): void => {
-          if (ended) return;
-          ended = true;
-          listener.ended();
-          stream.end();
-        };
-        call.on("data", (bytes: Buffer) => {
-          const message = decode(method, bytes);
-          if (message === undefined) call.emit("error", BAD_MESSAGE);
-          else if (!ended) listener.received(message);
-        });
-        call.on("end", end);
-        call.on("cancelled", end);
-        call.on("close", end);
-        call.on("error", end);
-      },
-      method.response.encode,
-      identity,
-      "bidi",
-    );
-  }
-}
-
-function identity(bytes: Buffer): Buffer {
-  return bytes;
-}
-
-function decode(method: Method, bytes: Buffer): object | undefined {
-  try {
-    return method.request.decode(bytes);
-  } catch {
-    return undefined;
-  }
-}
-
-interface LibrarySurface {
-  readonly cancelled: boolean;
-  readonly metadata: Metadata;
-  getDeadline(): Deadline;
-  on(event: "cancelled", callback: () => void): unknown;
-}
-
-class LibraryCall<P extends GrpcPeer> implements GrpcCall<P> {
-  readonly peer: P;
-  readonly #call: LibrarySurface;
-  readonly #clock: Clock;
-
-  constructor(call: LibrarySurface, peer: P, clock: Clock) {
-    this.#call = call;
-    this.peer = peer;
-    this.#clock = clock;
-  }
-
-  header(name: string): string {
-    const value = this.#call.metadata.get(name)[0];
-    return typeof value === "string" ? value : "";
-  }
-
-  get remainingMs(): number {
-    return Number(this.#call.getDeadline()) - this.#clock.nowMs();
-  }
-
-  get cancelled(): boolean {
-    return this.#call.cancelled;
-  }
-
-  onCancel(callback: () => void): void {
-    this.#call.on("cancelled", callback);
-  }
-}
-
-class LibraryStream<P extends GrpcPeer> implements GrpcStream<P> {
-  readonly call: GrpcCall<P>;
-  readonly #stream: ServerDuplexStream<Buffer, object>;
-  #ended = false;
-  #unread = 0;
-
-  constructor(stream: ServerDuplexStream<Buffer, object>, call: GrpcCall<P>) {
-    this.#stream = stream;
-    this.call = call;
-  }
-
-  write(message: object): boolean {
-    if (this.#ended || this.call.cancelled || this.#unread >= UNREAD_MESSAGES_MAX) return false;
-    this.#unread++;
-    this.#stream.write(message, () => {
-      this.#unread--;
+      handler(call, request).then(
+        (response) => {
+          if (response === undefined) call.end();
+          else call.answer(response);
+        },
+        (err: unknown) => {
+          this.#options.log.error({ err }, `${method.name} failed`);
+          call.endWith(RpcStatus.INTERNAL, `${method.name} failed`);
+        },
+      );
     });
-    return true;
   }
 
-  end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#stream.end();
+  #decode(method: Method, call: CallStream<P>, bytes: Buffer): object | undefined {
+    try {
+      return method.request.decode(bytes);
+    } catch (err) {
+      this.#options.log.info({ err, remote: call.peer.remoteAddress }, `a request for ${method.name} is no message`);
+      call.endWith(RpcStatus.UNKNOWN, BAD_MESSAGE);
+      return undefined;
+    }
   }
 
-  fail(code: "INVALID_ARGUMENT" | "INTERNAL", details: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#stream.emit("error", { code: status[code], details });
+  #scheduleSweep(): void {
+    this.#sweep = this.#options.clock.schedule(SWEEP_MS, () => {
+      for (const [session, connected] of [...this.#connections]) this.#look(session, connected);
+      this.#scheduleSweep();
+    });
+  }
+
+  #look(session: ServerHttp2Session, connected: Connected<P>): void {
+    if (connected.pinged) {
+      session.destroy();
+      return;
+    }
+    connected.idleSweeps = connected.streamCount === 0 ? connected.idleSweeps + 1 : 0;
+    if (connected.idleSweeps > IDLE_SWEEPS_MAX) {
+      session.close();
+      return;
+    }
+    if (session.destroyed || session.closed) return;
+    connected.pinged = session.ping(() => {
+      connected.pinged = false;
+    });
   }
 }
+
+const NOTHING: Codec<object> = { decode: () => ({}), encode: () => Buffer.alloc(0) };

@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 export const RESTRICTED: readonly { modules: RegExp; folders: readonly string[] }[] = [
   { modules: /^(node:)?fs(\/promises)?$|^(koffi|mmap-io|@riaskov\/mmap-io)$/, folders: ["io"] },
   { modules: /^(node:)?(net|tls)$/, folders: ["io", "remoting", "grpc"] },
-  { modules: /^(@grpc\/grpc-js|protobufjs|(node:)?http2)$/, folders: ["grpc"] },
+  { modules: /^(protobufjs|(node:)?http2)$/, folders: ["grpc"] },
 ];
 
 /** Where the program begins. What a chain of imports, or of `new URL("./worker.js", import.meta.url)`, does not reach is dead. */

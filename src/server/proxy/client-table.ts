@@ -8,7 +8,7 @@ import { CometError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import { Code } from "../../grpc/enums.js";
 import type { Settings, TelemetryCommand } from "../../grpc/messages.js";
-import type { GrpcStream } from "../../grpc/server.js";
+import type { GrpcStream } from "../../grpc/types.js";
 import { LocalConnection, type LocalClient, type LocalPeering } from "../../remoting/local-connection.js";
 import type { Fields, RemoteAnswer } from "../../remoting/types.js";
 import type { BrokerConfig } from "../broker/broker-options.js";

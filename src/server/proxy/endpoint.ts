@@ -6,9 +6,9 @@
 import type { FileSource } from "../broker/tls-config.js";
 import { tlsServerOptions } from "../broker/tls-config.js";
 import { Code } from "../../grpc/enums.js";
-import type { GrpcCall } from "../../grpc/server.js";
+import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
 import { GrpcListener } from "../../grpc/listener.js";
-import { GrpcServer, type GrpcPeer, type GrpcMethods } from "../../grpc/server.js";
+import { GrpcServer } from "../../grpc/server.js";
 import { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
 import type { Processor } from "../../remoting/types.js";
 import type { BrokerContext } from "../broker/context.js";

@@ -1,7 +1,7 @@
 /** What every method of the endpoint works on. */
 import type { Clock } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
-import type { GrpcCall, GrpcPeer } from "../../grpc/server.js";
+import type { GrpcCall, GrpcPeer } from "../../grpc/types.js";
 import type { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
 import type { BrokerContext } from "../broker/context.js";
 import type { ClientTable } from "./client-table.js";

@@ -5,7 +5,7 @@
  */
 import { Code } from "../../grpc/enums.js";
 import type { Settings, Status, TelemetryCommand } from "../../grpc/messages.js";
-import type { GrpcStream, StreamListener } from "../../grpc/server.js";
+import type { GrpcStream, StreamListener } from "../../grpc/types.js";
 import { decodeRecord } from "../../record/decode.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { toFastjson } from "../../remoting/fastjson.js";
