@@ -10,6 +10,7 @@ import type { Codec } from "./proto.js";
 import { type GrpcCall, type GrpcPeer, type GrpcStream, RpcStatus } from "./types.js";
 
 const HEADERS = { ":status": 200, "content-type": "application/grpc" };
+const DETAILS_CHARS_MAX = 1024;
 const OK_TRAILERS = { "grpc-status": "0" };
 /** A client that has so many bytes unread on one stream gets no more on it. */
 const UNREAD_BYTES_MAX = 1_048_576;
@@ -138,16 +139,19 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
     this.#status = status;
     this.#details = details;
     const stream = this.#stream;
-    if (stream.headersSent) {
-      stream.end();
-    } else if (status === RpcStatus.OK) {
+    if (stream.headersSent || status === RpcStatus.OK) {
       this.#begin();
       stream.end();
     } else {
       stream.respond({ ...HEADERS, ...trailersOf(status, details) }, { endStream: true });
+      this.#leave();
     }
-    // What the client still sends is not read.
-    if (status !== RpcStatus.OK && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  /** What the client still sends is not read. */
+  #leave(): void {
+    const stream = this.#stream;
+    if (!stream.readableEnded && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   #begin(): void {
@@ -157,6 +161,7 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
     stream.once("wantTrailers", () => {
       if (stream.destroyed) return;
       stream.sendTrailers(this.#status === RpcStatus.OK ? OK_TRAILERS : trailersOf(this.#status, this.#details));
+      setImmediate(() => this.#leave());
     });
   }
 
@@ -171,7 +176,7 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
 }
 
 function trailersOf(status: RpcStatus, details: string): Record<string, string> {
-  return { "grpc-status": String(status), "grpc-message": encodeURIComponent(wellFormed(details.slice(0, 1024))) };
+  return { "grpc-status": String(status), "grpc-message": percentEncoded(details.slice(0, DETAILS_CHARS_MAX)) };
 }
 
 function timeoutMs(header: string | string[] | undefined): number {
@@ -179,7 +184,12 @@ function timeoutMs(header: string | string[] | undefined): number {
   return digits === undefined ? Number.POSITIVE_INFINITY : Number(digits) * UNIT_MS[unit!]!;
 }
 
-/** Without halves of characters, which could not be encoded. */
-function wellFormed(text: string): string {
-  return Buffer.from(text).toString();
+/** Everything but printable ASCII as bytes in hexadecimal. */
+function percentEncoded(text: string): string {
+  let encoded = "";
+  for (const byte of Buffer.from(text)) {
+    const isPlain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
+    encoded += isPlain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return encoded;
 }

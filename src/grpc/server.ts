@@ -67,7 +67,10 @@ export class GrpcServer<P extends GrpcPeer> {
     }
     for (const [name, handler] of Object.entries(streaming)) {
       this.#add(methods.get(name)!, (method, call) =>
-        this.#serveOne(method, call, (_call, request) => handler(call, request, (message) => call.write(message))),
+        this.#serveOne(method, call, async (_call, request) => {
+          await handler(call, request, (message) => call.write(message));
+          return undefined;
+        }),
       );
     }
     for (const [name, handler] of Object.entries(bidi)) {
@@ -182,7 +185,7 @@ export class GrpcServer<P extends GrpcPeer> {
   #serveOne(
     method: Method,
     call: CallStream<P>,
-    handler: (call: CallStream<P>, request: object) => Promise<object | void>,
+    handler: (call: CallStream<P>, request: object) => Promise<object | undefined>,
   ): void {
     let request: object | undefined;
     let count = 0;
