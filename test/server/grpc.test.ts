@@ -1,8 +1,10 @@
 /** The gRPC endpoint as clients meet it: what it answers, what the broker then has, and what stays behind. */
 import net from "node:net";
+import type { ClientHttp2Session } from "node:http2";
 import { afterEach, expect, test } from "vitest";
 import { decodeRecord } from "#src/record/decode.js";
 import { RequestCode } from "#src/remoting/codes.js";
+import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import type { StartedEndpoint } from "./grpc-client.js";
 import {
   call,
@@ -346,4 +348,103 @@ test("a deadline of centuries is none", async () => {
   await telemetry.next();
   telemetry.send({ settings: producerSettings });
   expect((await telemetry.next()).status.code).toBe(20000);
+});
+
+async function consumer(config: Partial<BrokerConfig> = {}, clientType: number = ClientType.SIMPLE_CONSUMER) {
+  const started = await startEndpoint({ config: { enablePropertyFilter: true, ...config } });
+  addTopic(started, "T", "NORMAL");
+  const session = connectTo(started.endpoint);
+  const telemetry = new Telemetry(session);
+  const subscription = { group: GROUP, subscriptions: [{ topic: TOPIC, expression: { type: 1, expression: "*" } }] };
+  telemetry.send({ settings: { clientType, subscription, requestTimeout: { seconds: 3, nanos: 0 } } });
+  await telemetry.next();
+  return { ...started, session, telemetry };
+}
+
+const MINUTE = { seconds: 60, nanos: 0 };
+
+function receiveRequest(changes: object = {}) {
+  const filterExpression = { type: 1, expression: "*" };
+  const messageQueue = { topic: TOPIC, id: -1, broker: { name: "broker-t", id: 0 } };
+  return { group: GROUP, messageQueue, filterExpression, batchSize: 8, invisibleDuration: MINUTE, ...changes };
+}
+
+async function receive(session: ClientHttp2Session, changes: object = {}, headers: Record<string, string> = {}) {
+  const bytes = encoded("ReceiveMessage", receiveRequest(changes));
+  const { messages } = await gather(open(session, "ReceiveMessage", headers), "ReceiveMessage", bytes);
+  const status = messages.find(({ status: found }) => found !== null)!.status;
+  return { status, got: messages.filter(({ message: found }) => found !== null).map(({ message: found }) => found) };
+}
+
+test("a message is received, kept, prolonged and acknowledged", async () => {
+  const { session } = await consumer();
+  const sent = message({ systemProperties: { tag: "A" }, userProperties: { a: "1" } });
+  await call(session, "SendMessage", { messages: [sent] });
+  const { status, got } = await receive(session);
+  expect(status.code).toBe(20000);
+  const [first] = got;
+  expect(first.body.toString()).toBe("hello");
+  expect(first.userProperties).toEqual({ a: "1" });
+  const { messageId } = sent.systemProperties;
+  expect(first.systemProperties).toMatchObject({ messageId, tag: "A", deliveryAttempt: 1, messageType: 1 });
+  expect(first.systemProperties.bodyDigest).toMatchObject({ type: 2, checksum: "5D41402ABC4B2A76B9719D911017C592" });
+  const { receiptHandle } = first.systemProperties;
+  const one = { group: GROUP, topic: TOPIC, messageId };
+  const change = await call(session, "ChangeInvisibleDuration", { ...one, receiptHandle, invisibleDuration: MINUTE });
+  expect(change.status.code).toBe(20000);
+  expect(change.receiptHandle).not.toBe(receiptHandle);
+  const ack = (handle: string) => ({ group: GROUP, topic: TOPIC, entries: [{ messageId, receiptHandle: handle }] });
+  expect((await call(session, "AckMessage", ack(change.receiptHandle))).entries[0].status.code).toBe(20000);
+  expect((await call(session, "AckMessage", ack("no handle"))).status.code).toBe(40013);
+  expect((await call(session, "AckMessage", { ...ack(""), entries: [] })).status.code).toBe(50001);
+  const long = { ...one, receiptHandle, invisibleDuration: { seconds: 43_201, nanos: 0 } };
+  expect((await call(session, "ChangeInvisibleDuration", long)).status.code).toBe(40011);
+});
+
+test("a receive that can not be is refused", async () => {
+  const { session } = await consumer();
+  const codeOf = async (changes: object, headers?: Record<string, string>) =>
+    (await receive(session, changes, headers)).status.code;
+  expect(await codeOf({ invisibleDuration: { seconds: 9, nanos: 0 } })).toBe(40011);
+  expect(await codeOf({ invisibleDuration: { seconds: 43_201, nanos: 0 } })).toBe(40011);
+  expect(await codeOf({ filterExpression: { type: 2, expression: "" } })).toBe(40010);
+  expect(await codeOf({ group: { name: "a b" } })).toBe(40003);
+  expect(await codeOf({}, { "grpc-timeout": "2S" })).toBe(40018);
+  expect(await codeOf({}, { "grpc-timeout": "2S", "x-mq-client-version": "5.0.2" })).toBe(40000);
+  expect(await codeOf({}, { "x-mq-client-id": "unknown" })).toBe(40015);
+  expect(await codeOf({}, { "x-mq-client-id": "" })).toBe(40017);
+});
+
+test("a filter is given what lies far behind what it does not let through", async () => {
+  const { session } = await consumer();
+  const of = (a: string) => message({ userProperties: { a } });
+  for (let i = 0; i < 4; i++)
+    await call(session, "SendMessage", { messages: Array.from({ length: 50 }, () => of("1")) });
+  await call(session, "SendMessage", { messages: [of("9")] });
+  const { got } = await receive(session, { filterExpression: { type: 2, expression: "a > 4" } });
+  expect(got.map(({ userProperties }) => userProperties.a)).toEqual(["9"]);
+});
+
+test("who has gone from a long poll gets nothing, and what a gone client had comes to others", async () => {
+  const { session, endpoint, broker } = await consumer(
+    { invisibleTimeMillisWhenClear: 1000 },
+    ClientType.PUSH_CONSUMER,
+  );
+  const other = connectTo(endpoint);
+  const poll = open(other, "ReceiveMessage");
+  poll.end(encoded("ReceiveMessage", receiveRequest()));
+  await call(other, "QueryRoute", { topic: TOPIC });
+  other.destroy();
+  await eventually(() => endpoint.counts.connections === 1);
+  await call(session, "SendMessage", { messages: [message()] });
+  const { got } = await receive(session, { autoRenew: true });
+  expect(got).toHaveLength(1);
+  expect(endpoint.counts.receipts).toBe(1);
+  for (const member of broker.context.consumers.get("G")!.members.values()) member.connection.close();
+  expect(endpoint.counts).toMatchObject({ clients: 0, receipts: 0 });
+  const again = new Telemetry(session);
+  again.send({ settings: consumerSettings });
+  await again.next();
+  const { got: second } = await receive(session);
+  expect(second[0].systemProperties).toMatchObject({ deliveryAttempt: 2 });
 });

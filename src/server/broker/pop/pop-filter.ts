@@ -26,8 +26,13 @@ export class PopFilters {
   of(expressionType: string | undefined, expression: string | undefined): PopFilter | string {
     if (expression === undefined || expression === "") return ALL;
     if (isTagType(expressionType)) return expression === "*" ? ALL : this.#tagFilter(expression);
-    const problem = this.#context.checkExpression(expressionType!, expression);
-    return problem ?? `Messages can not be popped by expressions of type ${expressionType!.slice(0, 64)}.`;
+    const { checkExpression, config, filters } = this.#context;
+    const problem = checkExpression(expressionType!, expression);
+    if (problem !== undefined) return problem;
+    if (!config.enablePropertyFilter)
+      return `The broker does not support consumer to filter message by ${expressionType}`;
+    const filter = filters.get(expressionType!, expression);
+    return { tags: undefined, matches: (record) => filter.matchesRecord(record) };
   }
 
   #tagFilter(expression: string): PopFilter {
