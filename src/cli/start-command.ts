@@ -5,6 +5,7 @@ import { FileDisk } from "../io/file-disk.js";
 import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
 import { tlsServerOptions } from "../server/broker/tls-config.js";
+import type { GrpcEndpoint } from "../server/proxy/endpoint.js";
 import { addressOfConnection, NameServer } from "../server/namesrv/namesrv.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
@@ -14,7 +15,7 @@ const NAMESRV_PORT = 9876;
 
 interface StartFlags extends BrokerFlags {
   readonly namesrvPort: number;
-  readonly grpcPort: number;
+  readonly grpcPort?: number;
   readonly httpPort: number;
 }
 
@@ -28,7 +29,7 @@ export function addStartCommand(program: Command): void {
     .option("--namesrv-port <port>", "port of the name server, 0 for a free one", parsePort, NAMESRV_PORT)
     .option("--broker-port <port>", "port of the broker, 0 for a free one (default: 10911)", parsePort)
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
-    .option("--grpc-port <port>", "port of the gRPC endpoint, which is not there yet", parsePort, 8081)
+    .option("--grpc-port <port>", "port of the gRPC endpoint, 0 for a free one (default: 8081)", parsePort)
     .option("--http-port <port>", "port of the console, which is not there yet", parsePort, 8080)
     .action((flags: StartFlags) => start(flags));
 }
@@ -39,7 +40,9 @@ async function start(flags: StartFlags): Promise<void> {
   const log = processLogger();
   let broker: Broker | undefined;
   let nameServer: NameServer | undefined;
+  let grpc: GrpcEndpoint | undefined;
   const close = async (): Promise<void> => {
+    await grpc?.close();
     await broker?.close();
     await nameServer?.close();
   };
@@ -64,6 +67,9 @@ async function start(flags: StartFlags): Promise<void> {
       onFailure: reportFailure,
       onRecoveryProgress: recoveryReporter(),
     });
+    const { context, processors } = broker;
+    const { GrpcEndpoint } = await import("../server/proxy/endpoint.js");
+    grpc = await GrpcEndpoint.start({ broker: context, processors, files: disk, port: flags.grpcPort });
   })();
   closeOnSignals(async () => {
     await starting.catch(() => {});
@@ -75,6 +81,6 @@ async function start(flags: StartFlags): Promise<void> {
     await close();
     throw error;
   }
-  const namesrv = hostPort(config.bindAddress, nameServer!.port);
-  printLine(`ready namesrv=${namesrv} broker=${hostPort(config.bindAddress, broker!.port)} grpc=absent http=absent`);
+  const at = (port: number) => hostPort(config.bindAddress, port);
+  printLine(`ready namesrv=${at(nameServer!.port)} broker=${at(broker!.port)} grpc=${at(grpc!.port)} http=absent`);
 }

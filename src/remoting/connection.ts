@@ -15,6 +15,7 @@ import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { requestCodeName, ResponseCode } from "./codes.js";
+import { nextConnectionId } from "./connection-id.js";
 import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
@@ -57,7 +58,6 @@ export interface ConnectionSettings {
   readonly onClosed: (connection: RemotingConnection) => void;
 }
 
-let lastConnectionId = 0;
 let lastOpaque = 0;
 
 class ReceivedRequest {
@@ -85,7 +85,7 @@ class ReceivedRequest {
 }
 
 export class RemotingConnection implements Connection {
-  readonly id = ++lastConnectionId;
+  readonly id = nextConnectionId();
   readonly remoteAddress: string;
   readonly remoteHost: Buffer;
   readonly localAddress: string;

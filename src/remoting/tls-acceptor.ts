@@ -51,7 +51,9 @@ export class TlsAcceptor {
       context = secureContextOptions("tls.server", { ...tls, keyPassword: undefined }, made);
     }
     // Certificates are judged below, where Apache's four combinations can be told apart, before a byte is handed on.
-    this.#server = createServer({ ...context, requestCert: this.#asksClients, rejectUnauthorized: false });
+    const asking = { requestCert: this.#asksClients, rejectUnauthorized: false };
+    const alpn = tls.alpnProtocols === undefined ? {} : { ALPNProtocols: [...tls.alpnProtocols] };
+    this.#server = createServer({ ...context, ...asking, ...alpn });
     this.#server.on("secureConnection", (socket) => this.#secured(socket));
     this.#server.on("tlsClientError", (error: OpenSslError, socket) => {
       if (error.code !== "ECONNRESET") options.onFailure(socket, error.reason ?? error.message);

@@ -34,6 +34,8 @@ export interface TlsServerOptions extends TlsOptions {
   readonly authClient?: boolean | undefined;
   /** Lets a loopback port without a certificate make its own (tls.test.mode.enable); true by default, as Apache's. */
   readonly testMode?: boolean | undefined;
+  /** What is spoken after the handshake, for clients that ask (ALPN). */
+  readonly alpnProtocols?: readonly string[] | undefined;
   /** 10 s for a whole handshake, Netty's. */
   readonly handshakeMsMax?: number | undefined;
   /** 1024 handshakes at a time; further TLS clients are closed at once. */

@@ -1,9 +1,10 @@
 /**
- * Drives Apache's unmodified Java clients against a server and judges it by their answers: the cases of cases.txt, then
- * a bulk of messages that must all arrive, whole and in order. Prints one line a case and the count at the end.
+ * Drives Apache's unmodified Java and Node clients against a server and judges it by their answers: the cases of
+ * cases.txt, then a bulk of messages that must all arrive, whole and in order. Prints one line a case and the count at the end.
  *
  *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on ports that were free
  *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
+ *   --grpc HOST:PORT                              its gRPC endpoint; without one the gRPC cases are skipped
  *   --only REGEX                                  other cases than the listed ones, by name without the client
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
@@ -11,7 +12,7 @@
  *   --keep                                        leaves the store and the logs, and says where
  */
 import { spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createReadStream, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -19,6 +20,7 @@ import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
+import { ClientUnavailable, installNodeProgram, NODE_PROGRAM } from "./node-client.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
@@ -26,6 +28,7 @@ const PROGRAMS = { "java-remoting-5.4.0": "Conformance", mqadmin: "Admin" };
 const PROGRAMS_4 = { "java-remoting-4.9.7": "Conformance" };
 /** What the 4.x client cannot say: times other than levels, recall, POP by configuration, the choice of a compression. */
 const ONLY_5 = /^(delay-ms|delay-sec|deliver-at|recall.*|pop-.*|compress-.*)$/;
+const NODE_CLIENT = "node-grpc";
 const BULK_COUNT = 10_000;
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
@@ -34,6 +37,7 @@ const { values: options } = parseArgs({
   options: {
     namesrv: { type: "string" },
     broker: { type: "string" },
+    grpc: { type: "string" },
     only: { type: "string" },
     bulk: { type: "string" },
     limit: { type: "string", default: "300" },
@@ -69,6 +73,7 @@ async function main() {
     const server = await startServer();
     if (server !== undefined) {
       for (const client of Object.keys(programs)) await runClient(client, cases, server, built.classPath);
+      if (programs === PROGRAMS) await runNodeClient(cases, server, built.classPath);
       if (bulkCount > 0) await runBulk(bulkCount, server, built.classPath);
       await server.stop();
     }
@@ -116,7 +121,7 @@ async function build() {
 /** Starts a child whose lines go to `onLine`, whose stderr goes to a file, and which ends with this process. */
 function start(name, command, args, env, onLine) {
   const child = spawn(command, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     cwd: scratch,
     env: { ...process.env, ...env },
   });
@@ -150,13 +155,13 @@ async function startServer() {
   if (options.namesrv !== undefined || options.broker !== undefined) {
     if (options.namesrv === undefined || options.broker === undefined)
       throw new Error("--namesrv and --broker go together");
-    return { namesrv: options.namesrv, broker: options.broker, stop: async () => {} };
+    return { namesrv: options.namesrv, broker: options.broker, grpc: options.grpc, stop: async () => {} };
   }
   let ready;
   const serving = new Promise((resolve) => {
     ready = resolve;
   });
-  const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort())];
+  const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort()), "--grpc-port", "0"];
   const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), ...ports];
   const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
     if (line.startsWith("ready")) ready(line);
@@ -164,6 +169,7 @@ async function startServer() {
   const line = await Promise.race([serving, server.ended, sleep(START_LIMIT_MS)]);
   const [, namesrv] = /\bnamesrv=(\S+)/.exec(line) ?? [];
   const [, broker] = /\bbroker=(\S+)/.exec(line) ?? [];
+  const [, grpc] = /\bgrpc=(\S+)/.exec(line) ?? [];
   if (namesrv === undefined || broker === undefined) {
     report(
       "FAIL",
@@ -173,7 +179,7 @@ async function startServer() {
     return undefined;
   }
   say(`# ${line}`);
-  return { namesrv, broker, stop: () => stopServer(server) };
+  return { namesrv, broker, grpc, stop: () => stopServer(server) };
 }
 
 /** A broker that is told its port listens on the one 2 below as well: both are free, or were a moment ago. */
@@ -240,15 +246,51 @@ async function runClient(client, listed, server, classPath) {
   const missing = new Set(listed.filter((name) => name.startsWith(`${client}/`)));
   const only = options.only ?? [...missing].map((name) => name.slice(client.length + 1)).join("|");
   if (only === "") return;
-  const program = startJava(client, server, classPath, [programs[client]], { ONLY: only }, (line) => {
+  const program = startJava(client, server, classPath, [programs[client]], { ONLY: only }, verdicts(missing));
+  await judge(client, program, missing);
+}
+
+/** Reports each line that is a verdict, and takes its case out of `missing`. */
+function verdicts(missing) {
+  return (line) => {
     const [, result, name, why] = /^(ok|FAIL) (\S+?)(?:: (.*))?$/.exec(line) ?? [];
     if (result === undefined) return;
     missing.delete(name);
     report(result, name, why);
-  });
+  };
+}
+
+async function judge(client, program, missing) {
   const bad = await finish(program);
   for (const name of missing) report("FAIL", name, bad ?? `no verdict: ${program.lastErrors()}`);
   if (bad !== undefined && missing.size === 0) report("FAIL", `${client}/finish`, bad);
+}
+
+/** Its topics and groups are made by Apache's admin client, with the types and policies that gRPC clients are told. */
+async function runNodeClient(listed, server, classPath) {
+  const missing = new Set(listed.filter((name) => name.startsWith(`${NODE_CLIENT}/`)));
+  const only = options.only ?? [...missing].map((name) => name.slice(NODE_CLIENT.length + 1)).join("|");
+  if (only === "") return;
+  const skip = (reason) => {
+    for (const name of missing) report("skip", name, reason);
+  };
+  if (server.grpc === undefined) return skip("no --grpc was given");
+  let file;
+  try {
+    file = await installNodeProgram(path.join(scratch, NODE_CLIENT));
+  } catch (error) {
+    if (error instanceof ClientUnavailable) return skip(error.message);
+    throw error;
+  }
+  const env = { PREFIX: `g${Date.now()}`, GRPC_ENDPOINT: server.grpc, ONLY: only, OUT: "" };
+  const prepared = startJava("prep", server, classPath, ["Prep"], env, () => {});
+  createReadStream(path.join(NODE_PROGRAM, "topics.txt")).pipe(prepared.child.stdin);
+  const unprepared = await finish(prepared);
+  if (unprepared !== undefined) report("FAIL", `${NODE_CLIENT}/prepare`, unprepared);
+  // The client writes a log where its home is.
+  const home = { ...env, HOME: scratch };
+  const program = start(NODE_CLIENT, process.execPath, [file], home, verdicts(missing));
+  await judge(NODE_CLIENT, program, missing);
 }
 
 async function runBulk(count, server, classPath) {

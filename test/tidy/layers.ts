@@ -18,15 +18,17 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   recovery: ["base", "io", "record", "commitlog", "consumequeue", "index", "dispatch"],
   store: STORE,
   remoting: ["base", "record"],
-  server: [...STORE, "filter", "store", "remoting"],
-  cli: [...STORE, "store", "remoting", "server"],
-  ".": [...STORE, "filter", "store", "remoting", "server"],
+  grpc: ["base", "remoting"],
+  server: [...STORE, "filter", "store", "remoting", "grpc"],
+  cli: [...STORE, "store", "remoting", "grpc", "server"],
+  ".": [...STORE, "filter", "store", "remoting", "grpc", "server"],
 };
 
 /** Modules that only some folders may import, for a seam is only a seam while nothing goes around it. */
 export const RESTRICTED: readonly { modules: RegExp; folders: readonly string[] }[] = [
   { modules: /^(node:)?fs(\/promises)?$|^(koffi|mmap-io|@riaskov\/mmap-io)$/, folders: ["io"] },
-  { modules: /^(node:)?(net|tls)$/, folders: ["io", "remoting"] },
+  { modules: /^(node:)?(net|tls)$/, folders: ["io", "remoting", "grpc"] },
+  { modules: /^(protobufjs|(node:)?http2)$/, folders: ["grpc"] },
 ];
 
 /** Where the program begins. What a chain of imports, or of `new URL("./worker.js", import.meta.url)`, does not reach is dead. */

@@ -237,6 +237,35 @@ export const OPTIONS = {
   /** Not Apache's: most bytes of the commit log, 0 for no bound. */
   maxLogBytes: integer(0, 0, Number.MAX_SAFE_INTEGER, RUNTIME),
 
+  // gRPC endpoint, by the names of Apache's rmq-proxy.json
+  grpcServerPort: integer(8081, 0, 65535),
+  /** A whole request: 32 messages of 4 MiB. */
+  grpcMaxInboundMessageSize: integer(136_314_880, 1024, INT_MAX),
+  enableMessageBodyEmptyCheck: flag(true, RUNTIME),
+  maxUserPropertySize: integer(16_384, 0, INT_MAX, RUNTIME),
+  userPropertyMaxNum: integer(128, 0, INT_MAX, RUNTIME),
+  maxMessageGroupSize: integer(64, 0, INT_MAX, RUNTIME),
+  defaultInvisibleTimeMills: integer(60_000, 1000, INT_MAX, RUNTIME),
+  minInvisibleTimeMillsForRecv: integer(10_000, 0, INT_MAX, RUNTIME),
+  maxInvisibleTimeMills: integer(43_200_000, 0, INT_MAX, RUNTIME),
+  maxDelayTimeMills: integer(86_400_000, 0, Number.MAX_SAFE_INTEGER, RUNTIME),
+  maxTransactionRecoverySecond: integer(3600, 0, INT_MAX, RUNTIME),
+  enableTopicMessageTypeCheck: flag(true, RUNTIME),
+  grpcClientProducerMaxAttempts: integer(3, 1, INT_MAX, RUNTIME),
+  grpcClientProducerBackoffInitialMillis: integer(10, 0, INT_MAX, RUNTIME),
+  grpcClientProducerBackoffMaxMillis: integer(1000, 0, INT_MAX, RUNTIME),
+  grpcClientProducerBackoffMultiplier: integer(2, 1, INT_MAX, RUNTIME),
+  grpcClientConsumerMinLongPollingTimeoutMillis: integer(5000, 0, INT_MAX, RUNTIME),
+  grpcClientConsumerMaxLongPollingTimeoutMillis: integer(20_000, 0, INT_MAX, RUNTIME),
+  grpcClientConsumerLongPollingBatchSize: integer(32, 1, INT_MAX, RUNTIME),
+  enableProxyAutoRenew: flag(true, RUNTIME),
+  renewAheadTimeMillis: integer(10_000, 0, INT_MAX, RUNTIME),
+  renewMaxTimeMillis: integer(10_800_000, 0, INT_MAX, RUNTIME),
+  renewSchedulePeriodMillis: integer(5000, 10, INT_MAX, RUNTIME),
+  maxRenewRetryTimes: integer(3, 0, INT_MAX, RUNTIME),
+  invisibleTimeMillisWhenClear: integer(1000, 0, INT_MAX, RUNTIME),
+  transactionDataExpireMillis: integer(30_000, 1, INT_MAX, RUNTIME),
+
   // Bounds that Apache does not have
   topicCountMax: integer(100_000, 64, 10_000_000, RUNTIME),
   groupCountMax: integer(100_000, 64, 10_000_000, RUNTIME),

@@ -63,6 +63,8 @@ export class Broker {
   readonly store: MessageStore;
   /** Undefined without timers (timerWheelEnable). */
   readonly timerAdmin: TimerAdmin | undefined;
+  /** Whoever is in this process may hand requests to them without a connection. */
+  readonly processors: ReadonlyMap<number, Processor>;
   readonly #server: RemotingServer;
   readonly #pull: PullMessage;
   readonly #services: readonly BrokerService[];
@@ -73,6 +75,7 @@ export class Broker {
   private constructor(
     context: BrokerContext,
     store: MessageStore,
+    processors: ReadonlyMap<number, Processor>,
     server: RemotingServer,
     pull: PullMessage,
     services: readonly BrokerService[],
@@ -81,6 +84,7 @@ export class Broker {
   ) {
     this.context = context;
     this.store = store;
+    this.processors = processors;
     this.#server = server;
     this.#pull = pull;
     this.timerAdmin = timerAdmin;
@@ -148,7 +152,7 @@ export class Broker {
       registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
       const services: BrokerService[] = [schedule, transactions, pop];
       if (timers !== undefined) services.push(timers);
-      const broker = new Broker(context, store, server, pull, services, timerAdmin, registration);
+      const broker = new Broker(context, store, processors, server, pull, services, timerAdmin, registration);
       await registration.start();
       return broker;
     } catch (error) {

@@ -1,0 +1,63 @@
+/**
+ * The codec of the API: reads the proto files of the package once, when an endpoint starts, and has protobufjs compile
+ * each message on its first use.
+ */
+import { fileURLToPath } from "node:url";
+import protobuf from "protobufjs";
+
+const PACKAGE = "apache.rocketmq.v2";
+const SERVICE = "MessagingService";
+/** From the compiled file, in dist as in a package. */
+const PROTO_FOLDER = "../../proto/";
+
+export interface Codec<T> {
+  /** Throws for bytes that are no such message. */
+  decode(bytes: Uint8Array): T;
+  encode(message: T): Buffer;
+}
+
+export interface Method {
+  /** `/apache.rocketmq.v2.MessagingService/SendMessage` */
+  readonly path: string;
+  readonly name: string;
+  readonly requestStream: boolean;
+  readonly responseStream: boolean;
+  readonly request: Codec<object>;
+  readonly response: Codec<object>;
+}
+
+/** The methods of MessagingService by name. */
+export function loadMethods(): ReadonlyMap<string, Method> {
+  const root = loadRoot();
+  const methods = new Map<string, Method>();
+  for (const method of root.lookupService(`${PACKAGE}.${SERVICE}`).methodsArray) {
+    methods.set(method.name, {
+      path: `/${PACKAGE}.${SERVICE}/${method.name}`,
+      name: method.name,
+      requestStream: method.requestStream === true,
+      responseStream: method.responseStream === true,
+      request: codecOf(root.lookupType(`${PACKAGE}.${method.requestType}`)),
+      response: codecOf(root.lookupType(`${PACKAGE}.${method.responseType}`)),
+    });
+  }
+  return methods;
+}
+
+function loadRoot(): protobuf.Root {
+  // Without Long, protobufjs reads and writes 64-bit integers as numbers.
+  protobuf.util.Long = undefined as never;
+  protobuf.configure();
+  const root = new protobuf.Root();
+  const folder = fileURLToPath(new URL(PROTO_FOLDER, import.meta.url));
+  root.resolvePath = (_origin, target) => (target.startsWith("google/") ? target : folder + target);
+  root.loadSync("apache/rocketmq/v2/service.proto");
+  root.resolveAll();
+  return root;
+}
+
+function codecOf(type: protobuf.Type): Codec<object> {
+  return {
+    decode: (bytes) => type.decode(bytes),
+    encode: (message) => type.encode(message).finish() as Buffer,
+  };
+}

@@ -1,0 +1,302 @@
+/**
+ * A connection without a socket: a peer in the same process, which hands its requests to the processors as they are and
+ * gets their answers as objects. What a broker knows of its client (addresses, identity, end) is that of whoever the
+ * peer speaks for; pushes and calls of the broker's go to the peer (proxy/service/channel/SimpleChannel.java and
+ * message/LocalMessageService.java have the same part).
+ *
+ * Answers are written with a FrameWriter like all others, and read back from its buffer when the processor returns or
+ * flushes: so nothing in the broker knows the difference.
+ */
+import type { Clock, Timer } from "../base/clock.js";
+import { CometError } from "../base/errors.js";
+import type { Logger } from "../base/log.js";
+import { addressText, hostBytes, hostText } from "./address.js";
+import { BufferPool } from "./buffer-pool.js";
+import { requestCodeName, ResponseCode } from "./codes.js";
+import { nextConnectionId } from "./connection-id.js";
+import { FrameWriter } from "./frame-writer.js";
+import { HeaderView } from "./header-view.js";
+import { LanguageCode } from "./language-code.js";
+import { CURRENT_VERSION } from "./mq-version.js";
+import {
+  type Connection,
+  type Fields,
+  type Processor,
+  type RemoteAnswer,
+  type Request,
+  SerializeType,
+} from "./types.js";
+
+const NO_BYTES = Buffer.alloc(0);
+const PREFIX_BYTES = 8;
+const FIELD_BYTES_MIN = 1024;
+
+/** What all local connections to one set of processors have in common. */
+export class LocalPeering {
+  readonly processors: ReadonlyMap<number, Processor>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly pool = new BufferPool();
+  /** Requests are handled one at a time, so one of each does for all. */
+  readonly request = new LocalRequest();
+  readonly answer = new HeaderView();
+
+  constructor(processors: ReadonlyMap<number, Processor>, clock: Clock, log: Logger) {
+    this.processors = processors;
+    this.clock = clock;
+    this.log = log;
+  }
+}
+
+/** Whom the peer speaks for. */
+export interface LocalOrigin {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Numeric LanguageCode. */
+  readonly language?: number;
+}
+
+/** What the broker asks of this client. */
+export interface LocalClient {
+  pushed(code: number, fields: Fields, body: Uint8Array | undefined): void;
+  called(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer>;
+}
+
+interface Waiting {
+  readonly resolve: (answer: RemoteAnswer) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: Timer | undefined;
+}
+
+class LocalRequest implements Request {
+  readonly header = new HeaderView();
+  bytes: Buffer = NO_BYTES;
+  bodyStart = 0;
+  bodyEnd = 0;
+  #fields: Buffer = Buffer.allocUnsafeSlow(FIELD_BYTES_MIN);
+
+  get body(): Buffer {
+    return this.bytes.subarray(this.bodyStart, this.bodyEnd);
+  }
+
+  /** Answers are in the binary serialisation, whose codes have 16 bits: enough for every response code. */
+  set(code: number, opaque: number, oneway: boolean, language: number, fields: Fields, body: Buffer | undefined): void {
+    const { header } = this;
+    this.bytes = body ?? NO_BYTES;
+    this.bodyStart = 0;
+    this.bodyEnd = this.bytes.length;
+    let bytesMax = 0;
+    for (const name of Object.keys(fields)) bytesMax += name.length + 3 * textOf(fields[name]).length;
+    if (bytesMax > this.#fields.length) this.#fields = Buffer.allocUnsafeSlow(2 * bytesMax);
+    header.clear(this.#fields);
+    header.code = code;
+    header.opaque = opaque;
+    header.flag = oneway ? 2 : 0;
+    header.version = CURRENT_VERSION;
+    header.language = language;
+    header.serializeType = SerializeType.ROCKETMQ;
+    let at = 0;
+    for (const name of Object.keys(fields)) {
+      const value = fields[name];
+      if (value === undefined) continue;
+      const nameEnd = at + this.#fields.write(name, at, "latin1");
+      const end = nameEnd + this.#fields.write(textOf(value), nameEnd, "utf8");
+      header.addField(at, nameEnd, nameEnd, end, 0);
+      at = end;
+    }
+  }
+}
+
+function textOf(value: Fields[string]): string {
+  return typeof value === "string" ? value : String(value ?? "");
+}
+
+export class LocalConnection implements Connection {
+  readonly id = nextConnectionId();
+  readonly remoteAddress: string;
+  readonly remoteHost: Buffer;
+  readonly localAddress: string;
+  readonly localHost: string;
+  readonly writer: FrameWriter;
+  readonly #peering: LocalPeering;
+  readonly #client: LocalClient | undefined;
+  readonly #language: number;
+  readonly #waiting = new Map<number, Waiting>();
+  #closeCallbacks: (() => void)[] = [];
+  #closed = false;
+  #inProcessor = false;
+  #flushScheduled = false;
+  #lastOpaque = 0;
+  /** The answer that came while its processor was still running. */
+  #direct: RemoteAnswer | undefined;
+
+  constructor(peering: LocalPeering, origin: LocalOrigin, client?: LocalClient) {
+    this.#peering = peering;
+    this.#client = client;
+    this.#language = origin.language ?? LanguageCode.OTHER;
+    this.remoteAddress = addressText(origin.remoteAddress, origin.remotePort);
+    this.remoteHost = hostBytes(origin.remoteAddress, origin.remotePort);
+    this.localAddress = addressText(origin.localAddress, origin.localPort);
+    this.localHost = hostText(origin.localAddress);
+    this.writer = new FrameWriter({ pool: peering.pool });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Has the request handled. Rejects with COMETMQ_TIMEOUT, or with COMETMQ_REMOTE when this is closed before. */
+  request(code: number, fields: Fields, body: Buffer | undefined, timeoutMs: number): Promise<RemoteAnswer> {
+    if (this.#closed) return Promise.reject(this.#lost());
+    const opaque = ++this.#lastOpaque;
+    const direct = this.#process(code, opaque, false, fields, body);
+    if (direct !== undefined) return Promise.resolve(direct);
+    return new Promise((resolve, reject) => {
+      const timer = this.#peering.clock.schedule(timeoutMs, () => {
+        this.#waiting.delete(opaque);
+        reject(new CometError("COMETMQ_TIMEOUT", `${requestCodeName(code)} took more than ${timeoutMs} ms.`));
+      });
+      this.#waiting.set(opaque, { resolve, reject, timer });
+    });
+  }
+
+  /** The same for a request that need not be answered: undefined where it is not answered at once. */
+  tell(code: number, fields: Fields): RemoteAnswer | undefined {
+    return this.#closed ? undefined : this.#process(code, ++this.#lastOpaque, false, fields, undefined);
+  }
+
+  flush(): void {
+    if (this.#inProcessor || this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    process.nextTick(this.#flushNow);
+  }
+
+  /** What is answered already reaches who waits for it. */
+  close(): void {
+    if (this.#closed) return;
+    this.writer.abandon();
+    if (!this.#inProcessor) this.#read(0);
+    this.#closed = true;
+    this.writer.reset(0);
+    this.#release();
+    for (const { reject, timer } of this.#waiting.values()) {
+      timer?.cancel();
+      reject(this.#lost());
+    }
+    this.#waiting.clear();
+    const callbacks = this.#closeCallbacks;
+    this.#closeCallbacks = [];
+    for (const callback of callbacks) {
+      try {
+        callback();
+      } catch (err) {
+        this.#peering.log.error({ err, remote: this.remoteAddress }, "a close callback failed");
+      }
+    }
+  }
+
+  onClose(callback: () => void): void {
+    if (this.#closed) callback();
+    else this.#closeCallbacks.push(callback);
+  }
+
+  pushOneway(code: number, fields: Fields, body?: Uint8Array): void {
+    if (!this.#closed) this.#client?.pushed(code, fields, body);
+  }
+
+  call(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer> {
+    if (this.#closed) return Promise.reject(this.#lost());
+    if (this.#client !== undefined) return this.#client.called(code, fields, body, timeoutMs);
+    return Promise.reject(new CometError("COMETMQ_REMOTE", `${this.remoteAddress} takes no requests.`));
+  }
+
+  #process(
+    code: number,
+    opaque: number,
+    oneway: boolean,
+    fields: Fields,
+    body: Buffer | undefined,
+  ): RemoteAnswer | undefined {
+    const { request, processors } = this.#peering;
+    const { writer } = this;
+    request.set(code, opaque, oneway, this.#language, fields, body);
+    writer.forgetLast();
+    this.#inProcessor = true;
+    this.#direct = undefined;
+    try {
+      const processor = processors.get(code);
+      if (processor === undefined) this.#notSupported(code, opaque);
+      else processor(request, this);
+    } catch (err) {
+      writer.abandon();
+      const name = err instanceof Error ? `${err.name}: ${err.message}` : String(err);
+      if (writer.lastOpaque !== opaque)
+        writer.response(opaque, SerializeType.ROCKETMQ, ResponseCode.SYSTEM_ERROR, name);
+      this.#peering.log.error({ err, remote: this.remoteAddress, code }, `${requestCodeName(code)} failed`);
+    }
+    this.#inProcessor = false;
+    this.#read(opaque);
+    const direct = this.#direct;
+    this.#direct = undefined;
+    return direct;
+  }
+
+  #notSupported(code: number, opaque: number): void {
+    const remark = ` request type ${code} not supported`;
+    this.writer.response(opaque, SerializeType.ROCKETMQ, ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark);
+  }
+
+  readonly #flushNow = (): void => {
+    this.#flushScheduled = false;
+    if (!this.#closed) this.#read(0);
+  };
+
+  /** Gives the written answers to those who wait; that to `directOpaque` is kept for the caller. */
+  #read(directOpaque: number): void {
+    const { writer } = this;
+    const { length } = writer;
+    if (length === 0) return;
+    const bytes = writer.buffer;
+    for (let start = 0; start < length; ) {
+      const end = start + 4 + bytes.readInt32BE(start);
+      const headerEnd = start + PREFIX_BYTES + (bytes.readInt32BE(start + 4) & 0xffffff);
+      const { answer } = this.#peering;
+      if (answer.parse(bytes, start + PREFIX_BYTES, headerEnd, bytes[start + 4]!)) {
+        this.#settle(answer, directOpaque, bytes.subarray(headerEnd, end));
+      }
+      start = end;
+    }
+    writer.reset(0);
+    this.#release();
+  }
+
+  #settle(header: HeaderView, directOpaque: number, body: Buffer): void {
+    const { opaque, code, remark } = header;
+    const waiting = this.#waiting.get(opaque);
+    if (waiting === undefined && opaque !== directOpaque) return;
+    const fields: Record<string, string> = Object.create(null);
+    for (let i = 0; i < header.fieldCount; i++) fields[header.keyText(i)] = header.valueText(i);
+    const answer = { code, remark, fields, body: body.length === 0 ? NO_BYTES : Buffer.from(body) };
+    if (waiting === undefined) {
+      this.#direct = answer;
+      return;
+    }
+    this.#waiting.delete(opaque);
+    waiting.timer?.cancel();
+    waiting.resolve(answer);
+  }
+
+  /** An idle connection holds no buffer. */
+  #release(): void {
+    const { buffer } = this.writer;
+    if (buffer.length === 0) return;
+    this.writer.detach();
+    this.#peering.pool.give(buffer);
+  }
+
+  #lost(): CometError {
+    return new CometError("COMETMQ_REMOTE", `${this.remoteAddress}: the connection was closed.`);
+  }
+}

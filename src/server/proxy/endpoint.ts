@@ -1,0 +1,167 @@
+/**
+ * The gRPC endpoint in front of a broker of the same process: Apache's proxy in local mode. Each method makes requests of
+ * what it is asked, and the broker's own processors answer them, so messages, retries and offsets are the same whichever
+ * way a client came.
+ */
+import type { FileSource } from "../broker/tls-config.js";
+import { tlsServerOptions } from "../broker/tls-config.js";
+import { Code } from "../../grpc/enums.js";
+import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
+import { GrpcListener } from "../../grpc/listener.js";
+import { GrpcServer } from "../../grpc/server.js";
+import { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
+import type { Processor } from "../../remoting/types.js";
+import type { BrokerContext } from "../broker/context.js";
+import { ackMessage } from "./ack-message.js";
+import { changeInvisibleDuration } from "./change-invisible.js";
+import { ClientTable } from "./client-table.js";
+import { endTransaction } from "./end-transaction.js";
+import { forwardMessageToDeadLetterQueue } from "./forward-to-dlq.js";
+import { heartbeat, notifyClientTermination } from "./heartbeat.js";
+import { getOffset, queryOffset, updateOffset } from "./offsets.js";
+import type { ProxyServices, ProxyPeer, RpcContext } from "./proxy.js";
+import { statusOf, statusOfError } from "./proxy-error.js";
+import { pullMessage } from "./pull-message.js";
+import { queryAssignment, queryRoute } from "./query-route.js";
+import { recallMessage } from "./recall-message.js";
+import { ReceiptHandleTable } from "./receipt-handle-table.js";
+import { receiveMessage } from "./receive-message.js";
+import { sendMessage } from "./send-message.js";
+import { syncLiteSubscription } from "./sync-lite-subscription.js";
+import { clientRequests, telemetry } from "./telemetry.js";
+import { TransactionTable } from "./transaction-table.js";
+
+const GRACE_MS = 2000;
+
+export interface GrpcEndpointOptions {
+  readonly broker: BrokerContext;
+  readonly processors: ReadonlyMap<number, Processor>;
+  /** Reads PEM files. */
+  readonly files: FileSource;
+  /** `grpcServerPort` without it. */
+  readonly port?: number | undefined;
+}
+
+/** Each takes the request of its own method. */
+type Rpc = (proxy: ProxyServices, context: RpcContext, request: never) => Promise<object>;
+
+const UNARY: Readonly<Record<string, Rpc>> = {
+  QueryRoute: queryRoute,
+  QueryAssignment: queryAssignment,
+  Heartbeat: heartbeat,
+  NotifyClientTermination: notifyClientTermination,
+  SendMessage: sendMessage,
+  AckMessage: ackMessage,
+  ChangeInvisibleDuration: changeInvisibleDuration,
+  ForwardMessageToDeadLetterQueue: forwardMessageToDeadLetterQueue,
+  EndTransaction: endTransaction,
+  RecallMessage: recallMessage,
+  UpdateOffset: updateOffset,
+  GetOffset: getOffset,
+  QueryOffset: queryOffset,
+  SyncLiteSubscription: syncLiteSubscription,
+};
+
+export class GrpcEndpoint {
+  readonly #proxy: ProxyServices;
+  readonly #server: GrpcServer<ProxyPeer>;
+  readonly #listener: GrpcListener;
+  #closing: Promise<void> | undefined;
+
+  private constructor({ broker, processors, files, port }: GrpcEndpointOptions) {
+    const { config, clock, log } = broker;
+    const peering = new LocalPeering(processors, clock, log);
+    const proxy = (): ProxyServices => this.#proxy;
+    const clients = new ClientTable({ peering, config, clock, log, requests: clientRequests(proxy) });
+    const receipts = new ReceiptHandleTable(proxy);
+    const transactions = new TransactionTable(config, clock);
+    const own = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
+    const ownConnection = new LocalConnection(peering, own);
+    this.#proxy = { broker, clock, log, peering, clients, receipts, transactions, ownConnection };
+    clients.onGone = (client) => receipts.release(client);
+    clients.start();
+    this.#server = new GrpcServer({
+      methods: this.#methods(),
+      messageBytesMax: config.grpcMaxInboundMessageSize,
+      clock,
+      log,
+      peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),
+      onPeerGone: (peer) => peer.connection.close(),
+    });
+    this.#listener = new GrpcListener({
+      host: config.bindAddress,
+      port: port ?? config.grpcServerPort,
+      tls: tlsServerOptions(config, files),
+      clock,
+      log,
+      onSocket: (socket) => this.#server.accept(socket),
+    });
+  }
+
+  /** Rejects with COMETMQ_LISTEN, or with COMETMQ_CONFIG for a certificate that can not be used. */
+  static async start(options: GrpcEndpointOptions): Promise<GrpcEndpoint> {
+    const endpoint = new GrpcEndpoint(options);
+    try {
+      await endpoint.#listener.listen();
+    } catch (error) {
+      await endpoint.close();
+      throw error;
+    }
+    return endpoint;
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** What is held at the moment, for health and tests. */
+  get counts(): { connections: number; clients: number; receipts: number; transactions: number } {
+    const { clients, receipts, transactions } = this.#proxy;
+    const connections = this.#listener.connectionCount;
+    return { connections, clients: clients.size, receipts: receipts.size, transactions: transactions.size };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#listener.quiesce();
+    this.#proxy.clients.close();
+    this.#proxy.receipts.close();
+    await this.#server.close(GRACE_MS);
+    this.#proxy.ownConnection.close();
+    this.#listener.close();
+  }
+
+  #methods(): GrpcMethods<ProxyPeer> {
+    const proxy = (): ProxyServices => this.#proxy;
+    const unary = Object.entries(UNARY).map(
+      ([name, rpc]) =>
+        [name, (call: GrpcCall<ProxyPeer>, request: object) => answer(proxy(), rpc, call, request)] as const,
+    );
+    return {
+      unary: Object.fromEntries(unary),
+      streaming: {
+        ReceiveMessage: (call, request, write) => receiveMessage(proxy(), contextOf(call), request as never, write),
+        PullMessage: (call, request, write) => pullMessage(proxy(), contextOf(call), request as never, write),
+      },
+      bidi: { Telemetry: (stream) => telemetry(proxy(), contextOf(stream.call), stream) },
+    };
+  }
+}
+
+function contextOf(call: GrpcCall<ProxyPeer>): RpcContext {
+  return { call, peer: call.peer, clientId: call.header("x-mq-client-id").trim() };
+}
+
+async function answer(proxy: ProxyServices, rpc: Rpc, call: GrpcCall<ProxyPeer>, request: object): Promise<object> {
+  const context = contextOf(call);
+  if (context.clientId === "") return { status: statusOf(Code.CLIENT_ID_REQUIRED, "client id cannot be empty") };
+  try {
+    return await rpc(proxy, context, request as never);
+  } catch (error) {
+    return { status: statusOfError(error, proxy.log) };
+  }
+}
