@@ -90,8 +90,13 @@ export class Checkpoints {
     return saved;
   }
 
-  async saveClosed(endOffset: number): Promise<void> {
-    await this.#saving;
+  /** Resolves when no `save` is under way; what came of it is known by then. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
+  /** Not while a `save` is under way. */
+  saveClosed(endOffset: number): void {
     this.#position = endOffset;
     this.#note(true, checkpointFields(this.#checkpoint));
     this.#checkpoint.saveNow();
