@@ -209,6 +209,12 @@ class Opening {
   async #recover(segments: SegmentQueue, aborted: boolean): ReturnType<typeof recover> {
     const { disk, clock, paths, log } = this.#settings;
     const noted = readDispatchCheckpoint(disk, paths.dispatchCheckpoint);
+    const unusable = [
+      ["short", "nonsense"].includes(this.#checkpoint.verdict) ? paths.checkpoint : [],
+      noted === undefined && disk.sizeOf(paths.dispatchCheckpoint) >= 0 ? paths.dispatchCheckpoint : [],
+    ].flat();
+    if (unusable.length > 0)
+      log.warn({ unusable }, "checkpoints that make no sense: all of the log is read, then they are made anew");
     const recovered = await recover({
       disk,
       clock,
