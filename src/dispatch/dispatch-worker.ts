@@ -75,7 +75,7 @@ class DispatchWorker {
       segmentBytes: begin.segmentBytes,
       writable: false,
     });
-    this.#cache = new FileCache(disk);
+    this.#cache = new FileCache(disk, begin.openFilesMax);
     const context = new QueueContext({
       disk,
       cache: this.#cache,
@@ -186,9 +186,12 @@ class DispatchWorker {
     this.#readMessages();
     this.#segments.setRange(progress.firstOffset, progress.readyEnd);
     if (this.#reclaimDue) await this.#reclaim();
-    const isBusy = this.#step(confirmed, stopAsked);
+    const syncIsDue = this.#syncIsDue(performance.now());
+    // What is synced or deleted must have been written.
+    const mayHold = !stopAsked && !syncIsDue && !this.#expiry.isActive;
+    const isBusy = this.#step(confirmed, stopAsked, mayHold);
     const isExpiring = this.#expiry.step();
-    if (this.#syncIsDue(performance.now())) await this.#sync();
+    if (syncIsDue && this.#room.failure === undefined) await this.#sync();
     if (isBusy || isExpiring) return false;
     if (stopAsked) return true;
     this.#rest(sequence);
@@ -199,9 +202,9 @@ class DispatchWorker {
    * True when there was something to do and more may wait. While dispatch waits for space the appender gets its segments
    * all the same, or hears that there are none.
    */
-  #step(confirmed: number, atOnce: boolean): boolean {
+  #step(confirmed: number, atOnce: boolean, mayHold: boolean): boolean {
     if (this.#room.delayMs > 0 && !atOnce) return this.#loop.makeSegment();
-    return this.#room.attempt(() => this.#loop.step(confirmed));
+    return this.#room.attempt(() => this.#loop.step(confirmed, mayHold));
   }
 
   /** Maps of deleted segments hold their space until they are collected, and this thread hardly ever has garbage. */

@@ -128,6 +128,11 @@ export class Dispatcher {
     return this.#dirty.length > 0;
   }
 
+  /** Queues whose units wait. */
+  get dirtyCount(): number {
+    return this.#dirty.length;
+  }
+
   /**
    * Dispatches up to `recordsMax` records below `limit`; returns how many. When it throws, as do the flushes, nothing is
    * lost: the record at hand is the next one again, and what was written of it is passed over.
