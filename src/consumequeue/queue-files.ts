@@ -98,6 +98,9 @@ export class QueueFiles {
   /** Start of what was written since the last sync, or -1. */
   #unsyncedFrom = -1;
   #lastIsShort = false;
+  /** The path asked for last, and its base: making one costs as much as looking it up. */
+  #pathBase = -1;
+  #path = "";
 
   constructor(context: QueueContext, directory: string) {
     this.#context = context;
@@ -137,7 +140,11 @@ export class QueueFiles {
   }
 
   pathOf(baseBytes: number): string {
-    return `${this.directory}/${queueFileName(baseBytes)}`;
+    if (baseBytes !== this.#pathBase) {
+      this.#path = `${this.directory}/${queueFileName(baseBytes)}`;
+      this.#pathBase = baseBytes;
+    }
+    return this.#path;
   }
 
   /**

@@ -3,8 +3,8 @@
  * busy one grows through three sizes. One pool per thread.
  */
 const SIZES_BYTES = [512, 4096, 32768] as const;
-/** Free buffers kept of each size: some 4 MiB in all. */
-const KEPT = [2048, 512, 32] as const;
+/** Free buffers kept of each size: some 11 MiB in all. */
+const KEPT = [16384, 512, 32] as const;
 
 export interface UnitBuffer {
   readonly bytes: Buffer;

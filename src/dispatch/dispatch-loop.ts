@@ -8,6 +8,12 @@ import { type QueueProgress, SegmentFailure, type SharedProgress } from "./share
 
 /** Records between two publications: bounds how late a reader hears of a message under load. */
 const BATCH_RECORDS = 1024;
+/**
+ * Under load over many queues a write for each record would cost more than all the rest: then units are held back until
+ * a queue has so many on average, or so many records have passed. Who lags behind does not make anybody wait by that.
+ */
+const UNITS_A_WRITE = 8;
+const HELD_RECORDS_MAX = 262_144;
 /** Records between two writes of the index under load. */
 const INDEX_RECORDS = 16384;
 
@@ -18,6 +24,8 @@ export class DispatchLoop {
   readonly #publish: (slot: number, maxOffset: number) => void;
   readonly #tell: () => void;
   #sinceIndex = 0;
+  /** Records dispatched since units were written. */
+  #heldRecords = 0;
 
   constructor(
     dispatcher: Dispatcher,
@@ -36,20 +44,31 @@ export class DispatchLoop {
     };
   }
 
-  /** Dispatches below `limit`. True when there was something to do and more may wait. After it threw for a full disk it can be called again. */
-  step(limit: number = this.#progress.confirmed): boolean {
+  /**
+   * Dispatches below `limit`. True when there was something to do and more may wait. After it threw for a full disk it
+   * can be called again. With `mayHold` what was dispatched may not be published yet; a call without it does that.
+   */
+  step(limit: number = this.#progress.confirmed, mayHold = false): boolean {
     // First of all: the appender may be waiting for it.
     const made = this.makeSegment();
     const count = this.#dispatcher.run(limit, BATCH_RECORDS);
+    this.#heldRecords += count;
+    if (mayHold && count === BATCH_RECORDS && this.#isWorthHolding()) return true;
     // The position moves without a record where a segment was ended by a blank.
     if (this.#dispatcher.position > this.#progress.dispatched || this.#dispatcher.queuesDirty) {
       this.#dispatcher.flushQueues(this.#publish);
       this.#progress.dispatched = this.#dispatcher.position;
       if (this.#progress.mustTell()) this.#tell();
-      this.#sinceIndex += count;
+      this.#sinceIndex += this.#heldRecords;
+      this.#heldRecords = 0;
       if (this.#sinceIndex >= INDEX_RECORDS) this.flushIndex();
     }
     return made || count > 0;
+  }
+
+  #isWorthHolding(): boolean {
+    const wanted = Math.min(HELD_RECORDS_MAX, this.#dispatcher.dirtyCount * UNITS_A_WRITE);
+    return this.#heldRecords < wanted;
   }
 
   flushIndex(): void {

@@ -77,7 +77,7 @@ class DispatchWorker {
       segmentBytes: begin.segmentBytes,
       writable: false,
     });
-    this.#cache = new FileCache(disk);
+    this.#cache = new FileCache(disk, begin.openFilesMax);
     const context = new QueueContext({
       disk,
       cache: this.#cache,
@@ -190,10 +190,13 @@ class DispatchWorker {
     this.#readMessages();
     this.#segments.setRange(progress.firstOffset, progress.readyEnd);
     if (this.#reclaimDue) await this.#reclaim();
-    const isBusy = this.#step(confirmed, stopAsked);
+    const syncIsDue = this.#syncing === undefined && this.#syncIsDue(performance.now());
+    // What is synced or deleted must have been written.
+    const mayHold = !stopAsked && !syncIsDue && !this.#expiry.isActive;
+    const isBusy = this.#step(confirmed, stopAsked, mayHold);
     const isExpiring = this.#expiry.step();
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
-    if (this.#syncing === undefined && this.#syncIsDue(performance.now())) this.#beginSync();
+    if (syncIsDue && this.#room.failure === undefined) this.#beginSync();
     if (isBusy || isExpiring) {
       // Pool threads answer through the event loop.
       if (this.#syncing !== undefined) await new Promise((resolve) => setImmediate(resolve));
@@ -220,9 +223,9 @@ class DispatchWorker {
    * True when there was something to do and more may wait. While dispatch waits for space the appender gets its segments
    * all the same, or hears that there are none.
    */
-  #step(confirmed: number, atOnce: boolean): boolean {
+  #step(confirmed: number, atOnce: boolean, mayHold: boolean): boolean {
     if (this.#room.delayMs > 0 && !atOnce) return this.#loop.makeSegment();
-    return this.#room.attempt(() => this.#loop.step(confirmed));
+    return this.#room.attempt(() => this.#loop.step(confirmed, mayHold));
   }
 
   /** Maps of deleted segments hold their space until they are collected, and this thread hardly ever has garbage. */

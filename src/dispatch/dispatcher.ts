@@ -11,6 +11,7 @@ import type { IndexSink } from "./index-sink.js";
 import { LMQ_QUEUE_ID, type LmqDispatch } from "./lmq-dispatch.js";
 import type { AppendOutcome } from "../consumequeue/consume-queue.js";
 import { RECORD_BYTES_MIN } from "../record/layout.js";
+import { IndexedProperties } from "../record/indexed-properties.js";
 import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
 import type { RecordView } from "../record/record-view.js";
 import { isQueued } from "../record/sys-flag.js";
@@ -67,6 +68,7 @@ export class Dispatcher {
   readonly #mends: boolean;
   readonly #fillsGaps: boolean;
   readonly #onFinding: DispatcherOptions["onFinding"];
+  readonly #properties = new IndexedProperties();
   readonly #dirty: DispatchQueue[] = [];
   #indexDirty = false;
   #lastStoreTimestamp = 0;
@@ -128,6 +130,11 @@ export class Dispatcher {
     return this.#dirty.length > 0;
   }
 
+  /** Queues whose units wait. */
+  get dirtyCount(): number {
+    return this.#dirty.length;
+  }
+
   /**
    * Dispatches up to `recordsMax` records below `limit`; returns how many. When it throws, as do the flushes, nothing is
    * lost: the record at hand is the next one again, and what was written of it is passed over.
@@ -156,13 +163,15 @@ export class Dispatcher {
       this.#tailFrom = this.#tailCandidate;
       this.#tailCandidate = this.cursor.recordOffset;
     }
+    const { propertiesStart, propertiesLength } = record;
+    this.#properties.scan(bytes, propertiesStart, propertiesStart + propertiesLength);
     if (isQueued(record.sysFlag)) this.#enqueue(record, bytes);
-    this.#index.putRecord(record, bytes, this.cursor.recordOffset);
+    this.#index.putRecord(record, bytes, this.cursor.recordOffset, this.#properties);
     this.#indexDirty = true;
   }
 
   #enqueue(record: RecordView, bytes: Buffer): void {
-    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels);
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, this.#properties);
     const phyOffset = this.cursor.recordOffset;
     const batchTopic = this.#batch?.topicOf(record, bytes);
     if (batchTopic !== undefined) {

@@ -5,11 +5,12 @@ import { IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import { IndexWriter } from "../index/index-writer.js";
 import type { Disk } from "../io/disk.js";
+import type { IndexedProperties } from "../record/indexed-properties.js";
 import type { RecordView } from "../record/record-view.js";
 
 export interface IndexSink {
-  /** Adds the keys of the record at `phyOffset`; nothing if the index has got past it. */
-  putRecord(record: RecordView, bytes: Buffer, phyOffset: number): void;
+  /** Adds the keys of the record at `phyOffset`, whose properties were scanned; nothing if the index has got past it. */
+  putRecord(record: RecordView, bytes: Buffer, phyOffset: number, properties: IndexedProperties): void;
   /** Writes all there is, so that every thread's look-ups find it. */
   flush(): void;
   sync(): Promise<void>;
@@ -49,7 +50,7 @@ class FileIndexSink implements IndexSink {
     return this.#writer.indexMsgTimestamp;
   }
 
-  putRecord(record: RecordView, bytes: Buffer, phyOffset: number): void {
+  putRecord(record: RecordView, bytes: Buffer, phyOffset: number, properties: IndexedProperties): void {
     const { topicStart, propertiesStart, storeTimestamp, sysFlag } = record;
     const topicEnd = topicStart + record.topicLength;
     const propertiesEnd = propertiesStart + record.propertiesLength;
@@ -62,6 +63,7 @@ class FileIndexSink implements IndexSink {
       phyOffset,
       storeTimestamp,
       sysFlag,
+      properties,
     );
   }
 

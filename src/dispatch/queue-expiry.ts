@@ -39,6 +39,10 @@ export class QueueExpiry {
     this.#nextSlot = 0;
   }
 
+  get isActive(): boolean {
+    return this.#nextSlot >= 0;
+  }
+
   /** True when there was something to do and more may wait. */
   step(): boolean {
     if (this.#nextSlot < 0) return false;

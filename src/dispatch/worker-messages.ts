@@ -35,6 +35,8 @@ export interface BeginMessage {
   readonly segmentBytes: number;
   readonly queueRoot: string;
   readonly queueFileBytes: number;
+  /** Handles of queue files that the worker keeps open. */
+  readonly openFilesMax: number;
   readonly indexDirectory: string;
   readonly indexSizes: IndexSizes;
   readonly indexEnabled: boolean;

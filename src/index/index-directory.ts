@@ -129,7 +129,9 @@ export class IndexDirectory {
     let lost = 0;
     for (let i = 0; i < this.files.length; i++) {
       const file = this.files[i]!;
-      const isRecent = file.header.endTimestamp > indexMsgTimestamp;
+      // A new file has the end of the one before it until its header is written again: its slots may be ahead of that.
+      const isUntold = file.header.indexCount === 1 && Number.isFinite(indexMsgTimestamp);
+      const isRecent = file.header.endTimestamp > indexMsgTimestamp || isUntold;
       if (!isRecent && !suspects.has(file.path)) continue;
       const lostHere = rebuildSlots(file, Number.MAX_SAFE_INTEGER, this.files[i - 1]?.header, isRecent);
       file.close();

@@ -11,8 +11,7 @@
  */
 import type { Clock } from "../base/clock.js";
 import { writeInt64 } from "../base/int64.js";
-import { PropertyScan } from "../record/properties.js";
-import { PropertyName } from "../record/property-names.js";
+import { IndexedProperties, KEYS, TAGS, UNIQ_KEY } from "../record/indexed-properties.js";
 import { TRANSACTION_ROLLBACK_TYPE, transactionType } from "../record/sys-flag.js";
 import type { IndexDirectory } from "./index-directory.js";
 import {
@@ -29,10 +28,6 @@ import { SlotTable } from "./slot-table.js";
 const PENDING_ENTRIES_MAX = 3276;
 const INT32_MAX = 0x7fffffff;
 
-// Indexes into the property scan.
-const UNIQ_KEY = 0;
-const KEYS = 1;
-const TAGS = 2;
 const SPACE = 0x20;
 
 export class IndexWriter {
@@ -53,11 +48,7 @@ export class IndexWriter {
   #failure: unknown;
   readonly #sealing = new Set<Promise<void>>();
 
-  readonly #properties = new PropertyScan([
-    PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX,
-    PropertyName.KEYS,
-    PropertyName.TAGS,
-  ]);
+  readonly #properties = new IndexedProperties();
 
   constructor(directory: IndexDirectory, clock: Clock) {
     this.#directory = directory;
@@ -78,7 +69,7 @@ export class IndexWriter {
 
   /**
    * Indexes a record of the log: topic and properties are ranges of `bytes`. Returns the number of keys. A record before
-   * `endPhyOffset` is known, and a rolled back one gets no keys. When it throws, the same call may be made again.
+   * `endPhyOffset` is known, and a rolled back one gets no keys. `scanned` has been through the properties already. When it throws, the same call may be made again.
    */
   putRecord(
     bytes: Buffer,
@@ -89,12 +80,13 @@ export class IndexWriter {
     phyOffset: number,
     storeTimestamp: number,
     sysFlag: number,
+    scanned?: IndexedProperties,
   ): number {
     const file = this.#writable();
     if (phyOffset < file.header.endPhyOffset) return 0;
     if (transactionType(sysFlag) === TRANSACTION_ROLLBACK_TYPE) return 0;
-    const { starts, ends } = this.#properties;
-    this.#properties.scan(bytes, propertiesStart, propertiesEnd);
+    if (scanned === undefined) this.#properties.scan(bytes, propertiesStart, propertiesEnd);
+    const { starts, ends } = scanned ?? this.#properties;
     const topicHash = extendHashSign(extendHash(0, bytes, topicStart, topicEnd));
     if (phyOffset !== this.#recordPhyOffset) this.#recordKeyCount = 0;
     this.#recordPhyOffset = phyOffset;

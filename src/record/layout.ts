@@ -16,6 +16,10 @@ export const MAGIC_V2 = 0xdaa320ab | 0;
 /** Marks the rest of a segment that the next record did not fit into. */
 export const MAGIC_BLANK = 0xcbd43194 | 0;
 
+export function isKnownMagic(magic: number): boolean {
+  return magic === MAGIC_V1 || magic === MAGIC_V2 || magic === MAGIC_BLANK;
+}
+
 export const TOTAL_SIZE_POSITION = 0;
 export const MAGIC_POSITION = 4;
 export const BODY_CRC_POSITION = 8;

@@ -4,6 +4,7 @@
  * is an int32 and a time below 2^53, so here it is a plain number.
  */
 import { CometError } from "../base/errors.js";
+import type { IndexedProperties } from "./indexed-properties.js";
 import { asciiName, findProperty, tagsHash, ValueRange } from "./properties.js";
 import { PropertyName } from "./property-names.js";
 import type { RecordView } from "./record-view.js";
@@ -41,13 +42,19 @@ const SCHEDULE_TOPIC_BYTES = asciiName(SCHEDULE_TOPIC);
 const DELAY_NAME = asciiName(PropertyName.DELAY_TIME_LEVEL);
 const delayValue = new ValueRange();
 
-/** The tags code of the record that `record` has just read from `bytes`. */
-export function deliveryTagsCode(record: RecordView, bytes: Buffer, levels: DelayLevels): number {
+/** The tags code of the record that `record` has just read from `bytes`; `scanned` has been through its properties. */
+export function deliveryTagsCode(
+  record: RecordView,
+  bytes: Buffer,
+  levels: DelayLevels,
+  scanned?: IndexedProperties,
+): number {
   const { propertiesStart, propertiesLength } = record;
   if (isScheduled(record, bytes)) {
     const level = delayLevel(bytes, propertiesStart, propertiesStart + propertiesLength);
     if (level > 0 && levels.length > 0) return deliverTimestamp(levels, level, record.storeTimestamp);
   }
+  if (scanned !== undefined) return scanned.tagsHash(bytes);
   return tagsHash(bytes, propertiesStart, propertiesStart + propertiesLength);
 }
 

@@ -69,7 +69,7 @@ export class RecordSearch {
   #isSound(segment: Segment, position: number): boolean {
     if (this.#read(segment, position) !== RecordVerdict.RECORD) return false;
     const { totalSize, phyOffset } = this.#record;
-    if (phyOffset !== segment.baseOffset + position) return false;
+    if (phyOffset !== segment.baseOffset + position || this.#record.hasNegativeLength) return false;
     // The ranges are those of bytes that begin with the record.
     return checkBody(this.#record, segment.read(position, totalSize));
   }

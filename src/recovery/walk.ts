@@ -168,7 +168,7 @@ export class Walk {
   #isSound(toOffset: number): boolean {
     const { cursor } = this.#dispatcher;
     const { record, bytes } = cursor;
-    if (record.phyOffset !== cursor.recordOffset || !checkBody(record, bytes)) return false;
+    if (record.phyOffset !== cursor.recordOffset || record.hasNegativeLength || !checkBody(record, bytes)) return false;
     // No CRC covers properties. Their last byte is never zero (see CommitLog), unless it did not reach the disk.
     if (record.propertiesLength === 0 || bytes[record.position + record.totalSize - 1] !== 0) return true;
     this.#peek.seek(cursor.offset);

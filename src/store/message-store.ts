@@ -13,17 +13,19 @@ import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
 import { isQueued } from "../record/sys-flag.js";
-import { fitDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import type { RecoveryReport } from "../recovery/recover.js";
+import { deleteTopics } from "./delete-topics.js";
 import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
 import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
+import { PositionWaiters } from "./position-waiters.js";
 import type { SegmentRelease } from "./retention.js";
 import type { StoreParts } from "./store-parts.js";
 import type { StorePaths } from "./store-directory.js";
 import type { StoreQueue } from "./store-queue.js";
+import { type TailedMessage, type TailOptions, tailQueue, TailWaiters } from "./tail.js";
 import {
   type GetResult,
   type GetStatus,
@@ -43,12 +45,6 @@ const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
 /** How long a reader of a queue's very end may be held up while dispatch does what is left. */
 const CATCH_UP_MS = 5;
 
-interface FlushWaiter {
-  readonly position: number;
-  readonly resolve: () => void;
-  readonly reject: (error: CometError) => void;
-}
-
 export class MessageStore {
   readonly #parts: StoreParts;
   readonly #log: CommitLog;
@@ -63,11 +59,12 @@ export class MessageStore {
   #wakeTimer = false;
   #interest = 0;
   #holders = 0;
+  readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
-  #flushWaiters: FlushWaiter[] = [];
-  #settledWaiters: FlushWaiter[] = [];
+  readonly #flushWaiters = new PositionWaiters();
+  readonly #settledWaiters = new PositionWaiters();
   #failure: CometError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -108,6 +105,11 @@ export class MessageStore {
 
   get backend(): string {
     return this.#parts.disk.backend;
+  }
+
+  /** It is closed, or being closed. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
   }
 
   /** Why the store takes no more messages; undefined while it does. */
@@ -254,7 +256,7 @@ export class MessageStore {
       this.#dispatch.progress.confirmed = position;
       this.#wakeSoon();
     }
-    this.#flushWaiters = settle(this.#flushWaiters, position);
+    this.#flushWaiters.settle(position);
     this.#flushListener?.(position);
   }
 
@@ -264,9 +266,9 @@ export class MessageStore {
       cause: error,
     });
     this.#parts.log.error({ err: error }, "the store is read-only from now on");
-    for (const waiter of [...this.#flushWaiters, ...this.#settledWaiters]) waiter.reject(this.#failure);
-    this.#flushWaiters = [];
-    this.#settledWaiters = [];
+    this.#flushWaiters.fail(this.#failure);
+    this.#settledWaiters.fail(this.#failure);
+    this.#tails.wakeAll();
     void this.#parts.retention.close();
     this.#failureListener?.(this.#failure);
   }
@@ -296,7 +298,7 @@ export class MessageStore {
   whenFlushed(position: number): Promise<void> {
     if (position <= this.flushedPosition) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const waiting = new Promise<void>((resolve, reject) => this.#flushWaiters.push({ position, resolve, reject }));
+    const waiting = this.#flushWaiters.wait(position);
     this.#flushWanted = true;
     this.#scheduleEndOfTurn();
     return waiting;
@@ -309,7 +311,7 @@ export class MessageStore {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     this.setInterest(true);
     this.#hold(1);
-    const waiting = new Promise<void>((resolve, reject) => this.#settledWaiters.push({ position, resolve, reject }));
+    const waiting = this.#settledWaiters.wait(position);
     this.#dispatch.wake();
     this.#arrivals();
     return waiting.finally(() => {
@@ -344,14 +346,23 @@ export class MessageStore {
       if (slot >= 0) this.#grown(queues.inSlot(slot));
       else for (const queue of queues.all()) this.#grown(queue);
     }
-    this.#settledWaiters = settle(this.#settledWaiters, progress.dispatched);
+    this.#settledWaiters.settle(progress.dispatched);
   }
 
   #grown(queue: QueueHandle): void {
+    this.#tails.wake(queue);
     for (const listener of this.#arrivalListeners) listener(queue);
   }
 
-  /** Reads messages of a queue from `offset` on into `result`. */
+  /**
+   * Reads messages of a queue from `offset` on into `result`: those that `filter` accepts, by their
+   * tags code or by the record itself.
+   *
+   * Where segments are mapped, a record is a view on the log and no copy. It never changes, and it stays valid as long
+   * as it is referenced: when retention deletes its segment, and when the store is closed. But a view keeps its whole
+   * segment mapped, and that of a deleted segment its space on the disk: copy (`Buffer.from(record)`) what is to be kept
+   * for long. On plain files every record is a copy of its own.
+   */
   get(
     queue: QueueHandle,
     offset: number,
@@ -360,6 +371,31 @@ export class MessageStore {
     result: GetResult,
   ): GetStatus {
     return this.#reader.get(queue as StoreQueue, offset, limits, filter, result);
+  }
+
+  /**
+   * Follows a queue: what is there, then what comes, until the signal is aborted (which throws its reason), the store is
+   * closed or the topic deleted.
+   *
+   *   for await (const { queueOffset, record } of store.tail(queue, { from: "end", signal })) …
+   */
+  tail(queue: QueueHandle, options: TailOptions = {}): AsyncGenerator<TailedMessage, void, undefined> {
+    return tailQueue(this, queue, options);
+  }
+
+  /** Resolves when the queue has grown, or the store failed or is closed, or the signal is aborted: look again then. */
+  async whenGrown(queue: QueueHandle, offset: number, signal?: AbortSignal): Promise<void> {
+    const woken = this.#tails.wait(queue, signal);
+    this.setInterest(true);
+    this.#hold(1);
+    try {
+      // Interest is told before the look: what arrives from here on is told in turn.
+      if (this.maxOffset(queue) > offset || this.#failure !== undefined || signal?.aborted) this.#tails.wake(queue);
+      await woken;
+    } finally {
+      this.setInterest(false);
+      this.#hold(-1);
+    }
   }
 
   /** First offset of the queue whose message the log still holds. */
@@ -379,25 +415,7 @@ export class MessageStore {
    * Durable when it returns; throws as the disk does, and then nothing has changed.
    */
   deleteTopics(topics: readonly string[]): void {
-    const { deletedTopics, disk, paths, queues, segments } = this.#parts;
-    const position = this.#log.appendPosition;
-    const used = topics.filter((topic) => queues.ofTopic(topic).some(({ nextOffset }) => nextOffset > 0));
-    if (used.length === 0) return;
-    const places = new Map(deletedTopics);
-    for (const topic of used) places.set(topic, position);
-    const fitting = fitDeletedTopics(places, segments.firstOffset, position);
-    writeDeletedTopics(disk, paths.deletedTopics, fitting);
-    deletedTopics.clear();
-    for (const [topic, place] of fitting) deletedTopics.set(topic, place);
-    for (const topic of used) {
-      const gone = queues.remove(topic);
-      this.#dispatch.forget(
-        topic,
-        position,
-        gone.map(({ queueId, slot }) => ({ queueId, slot })),
-      );
-      for (const queue of gone) this.#grown(queue);
-    }
+    for (const queue of deleteTopics(this.#parts, topics)) this.#grown(queue);
   }
 
   /**
@@ -453,6 +471,7 @@ export class MessageStore {
   /** Stops taking messages, makes everything durable, and lets go of the directory. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
+    this.#tails.wakeAll();
     return this.#closing;
   }
 
@@ -465,7 +484,8 @@ export class MessageStore {
       dispatch.progress.confirmed = this.#log.appendPosition;
       await dispatch.stop();
       this.#arrivals();
-      // Dispatch may have had to leave something undone, for want of space.
+      await checkpoints.saved();
+      // Dispatch may have had to leave something undone, for want of space, or the notes could not be saved.
       clean &&= this.#failure === undefined;
       if (clean) await checkpoints.saveClosed(this.#log.appendPosition);
     } catch (error) {
@@ -479,11 +499,4 @@ export class MessageStore {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-/** Resolves the waiters that `position` satisfies; returns the others. They come in order of their positions. */
-function settle(waiters: FlushWaiter[], position: number): FlushWaiter[] {
-  let count = 0;
-  while (count < waiters.length && waiters[count]!.position <= position) waiters[count++]!.resolve();
-  return count === 0 ? waiters : waiters.slice(count);
 }

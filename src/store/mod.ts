@@ -1,6 +1,7 @@
 /** The storage engine as a library: `cometmq/store`. What is not exported here is not promised to stay. */
 export type { Clock, Timer } from "../base/clock.js";
 export { CometError, type ErrorCode } from "../base/errors.js";
+export { javaHash } from "../base/java-hash.js";
 export type { Logger } from "../base/log.js";
 export type { Backend, Disk } from "../io/disk.js";
 export { chooseBackend, FileDisk } from "../io/file-disk.js";
@@ -18,6 +19,7 @@ export type { GetLimits } from "./message-reader.js";
 export { MessageStore } from "./message-store.js";
 export type { StoreOptions } from "./options.js";
 export type { RetentionSettings } from "./retention-settings.js";
+export type { TailedMessage, TailOptions } from "./tail.js";
 export {
   type GetResult,
   GetStatus,

@@ -25,6 +25,7 @@ import { DEFAULT_INDEX_SIZES } from "../index/index-file.js";
 import { IndexQuery } from "../index/index-query.js";
 import type { Disk } from "../io/disk.js";
 import { chooseBackend, FileDisk } from "../io/file-disk.js";
+import { defaultOpenFiles } from "../io/open-files.js";
 import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
 import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
@@ -79,6 +80,7 @@ function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
       options.batchQueueFileBytes ??
       foundQueueFileBytes(disk, paths.batchConsumeQueue) ??
       BATCH_CONSUME_QUEUE_FILE_BYTES,
+    openFilesMax: options.openFilesMax ?? defaultOpenFiles(),
     indexSizes: options.indexSizes ?? DEFAULT_INDEX_SIZES,
     indexEnabled: options.indexEnabled ?? true,
     syncFlush: options.flushDiskType === "SYNC_FLUSH",
@@ -147,7 +149,7 @@ class Opening {
     this.#settings = settings;
     this.#events = events;
     this.#unlock = unlock;
-    this.#cache = new FileCache(disk);
+    this.#cache = new FileCache(disk, settings.openFilesMax);
     const readers = { disk, cache: this.#cache, blocks: new BlockPool(), fileBytes: queueFileBytes };
     this.#queues = new StoreQueues(paths.consumeQueue, readers);
     this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
@@ -209,6 +211,12 @@ class Opening {
   async #recover(segments: SegmentQueue, aborted: boolean): ReturnType<typeof recover> {
     const { disk, clock, paths, log } = this.#settings;
     const noted = readDispatchCheckpoint(disk, paths.dispatchCheckpoint);
+    const unusable = [
+      ["short", "nonsense"].includes(this.#checkpoint.verdict) ? paths.checkpoint : [],
+      noted === undefined && disk.sizeOf(paths.dispatchCheckpoint) >= 0 ? paths.dispatchCheckpoint : [],
+    ].flat();
+    if (unusable.length > 0)
+      log.warn({ unusable }, "checkpoints that make no sense: all of the log is read, then they are made anew");
     const recovered = await recover({
       disk,
       clock,
@@ -350,6 +358,7 @@ class Opening {
         segmentBytes,
         queueRoot: paths.consumeQueue,
         queueFileBytes,
+        openFilesMax: this.#settings.openFilesMax,
         indexDirectory: paths.index,
         indexSizes,
         indexEnabled,

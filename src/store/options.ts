@@ -24,6 +24,11 @@ export interface StoreOptions {
   queueFileBytes?: number | undefined;
   /** Bytes of a batch queue's file (mapperFileSizeBatchConsumeQueue): 13,800,000, or what the files have. */
   batchQueueFileBytes?: number | undefined;
+  /**
+   * Files of queues that each of the two threads keeps open: an eighth of what the process may open by default, from 64
+   * to 4,096. More queues than that work, with an open and a close for every visit.
+   */
+  openFilesMax?: number | undefined;
   indexSizes?: IndexSizes | undefined;
   /** False leaves look-ups by key out (messageIndexEnable). */
   indexEnabled?: boolean | undefined;

@@ -87,11 +87,6 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** COMETMQ_CRASH_SEED, or one from the clock; a failing test names it. */
-export function crashSeed(): number {
-  return Number(process.env.COMETMQ_CRASH_SEED ?? Date.now() % 1_000_000_007);
-}
-
 /** COMETMQ_CRASH_ROUNDS, or what is enough for every change. */
 export function crashRounds(usual: number): number {
   return Number(process.env.COMETMQ_CRASH_ROUNDS ?? usual);

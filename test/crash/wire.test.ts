@@ -16,7 +16,8 @@ import { formatProperties } from "#src/record/properties.js";
 import type { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { ANSWER_MS, clientOf, closeAll, pullFields, sendFieldsV2 } from "../server/harness.js";
-import { Child, crashRounds, crashSeed, pause } from "./children.js";
+import { Child, crashRounds, pause } from "./children.js";
+import { crashSeed } from "./figures.js";
 import { type Random, randomFrom } from "./programs/random.mjs";
 
 const COMETMQ = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");

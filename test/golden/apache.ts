@@ -69,9 +69,19 @@ export async function apacheReopen(directory: string, options: readonly string[]
   }
 }
 
+/** Has Apache's classes write one of every golden store below `directory`; sizes and contents follow from the seed. */
+export async function apacheGenerate(directory: string, seed: number): Promise<void> {
+  const scratch = await mkdtemp(path.join(tmpdir(), "cometmq-generate-"));
+  try {
+    await runGolden("Generate", [directory, String(seed)], scratch);
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
 const linesOf = (text: string) => text.split("\n").filter((line) => line !== "");
 
-function runGolden(program: "Dump" | "Reopen", args: readonly string[], scratch: string): Promise<string> {
+function runGolden(program: "Dump" | "Generate" | "Reopen", args: readonly string[], scratch: string): Promise<string> {
   if ("reason" in built) throw new Error(built.reason);
   const jvm = [
     "-Xmx768m",

@@ -15,6 +15,7 @@ import { describe, expect, it } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import type { MessageStore } from "#src/store/message-store.js";
+import { nowAndThen } from "../crash/figures.js";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
   diskOf,
@@ -136,6 +137,7 @@ describe("a flipped bit", async () => {
   const flips = flipsOf(record);
 
   async function run(state: "killed" | "closed", flip: Flip): Promise<void> {
+    await nowAndThen();
     const disk = diskOf(flipped(base[state], record, flip));
     const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock(1_770_000_000_000) });
     await store.settled();

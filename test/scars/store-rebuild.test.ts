@@ -6,6 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import type { MessageStore } from "#src/store/message-store.js";
+import { counted, FULL } from "../crash/figures.js";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
   diskOf,
@@ -279,6 +280,25 @@ describe("a store that has lost", async () => {
       });
     }
   }
+
+  it.each(["closed", "aborted"] as const)(
+    "each derived file by itself, %s",
+    async (state) => {
+      const files = [...base[state].keys()].filter((path) => /\/(consumequeue|index)\/|checkpoint$/.test(path));
+      expect(files.length).toBeGreaterThan(30);
+      await counted(`each file but the log's lost by itself, ${state}`, async () => {
+        for (const path of files.filter((_, i) => FULL || i % 6 === 0)) {
+          const image = new Map(base[state]);
+          image.delete(path);
+          await check(image, base.records, false).catch((error: unknown) => {
+            throw new Error(`without ${path}`, { cause: error });
+          });
+        }
+        return FULL ? files.length : Math.ceil(files.length / 6);
+      });
+    },
+    600_000,
+  );
 
   it("entries deep in a queue while all notes hold: seen by no start, put right by a walk over the log", async () => {
     const image = new Map(base.closed);

@@ -214,7 +214,7 @@ export class LogWalk {
     const { record, bytes } = this;
     this.crcNote = "";
     if (record.phyOffset !== phyOffset) return "offset";
-    if (!checkBody(record, bytes)) return "crc";
+    if (record.hasNegativeLength || !checkBody(record, bytes)) return "crc";
     if (!this.#endsWithCrc()) {
       if (this.#propertyCrc === "required") this.crcNote = "lacking";
       return undefined;

@@ -214,6 +214,24 @@ describe("repair after a crash", () => {
     expect(writer.endPhyOffset).toBe(500);
   });
 
+  test("empties the slots of a new file whose header did not reach the disk", async () => {
+    await fill(13);
+    const { path } = load().files[1]!;
+    expect(load().files[1]!.header.indexCount).toBe(4);
+    // As `append` leaves it, with the end of the file before.
+    poke(path, 36, 1);
+    poke(path, 32, 0);
+    const before = disk.readFile(load().files[0]!.path)!;
+    disk.openFile(path, false).writeAt(before.subarray(8, 16), 0, 8, 8);
+    expect(load().files[1]!.header).toMatchObject({ indexCount: 1, endTimestamp: TIME + 10_000 });
+    expect(inspectIndexFile(load().files[1]!)).toContain("points at entry");
+    const directory = load();
+    // Times of the full file are those that the checkpoint has.
+    expect(directory.repairAfter(TIME + 10_000)).toBe(0);
+    expect(inspectIndexFile(load().files[1]!)).toBe("");
+    expect(load().files[0]!.header.indexCount).toBe(11);
+  });
+
   test("leaves files before the checkpoint's time alone, but for a broken header", async () => {
     await fill(25);
     const first = load().files[0]!;

@@ -141,6 +141,7 @@ describe("RecordView", () => {
       topicLength: 9,
       propertiesStart: 112,
       propertiesLength: 10,
+      hasNegativeLength: false,
     });
   });
 
@@ -182,6 +183,7 @@ describe("RecordView", () => {
     expect(record.read(viewOf(negative), 0, negative.length)).toBe(RecordVerdict.RECORD);
     expect([record.bodyLength, record.propertiesLength]).toEqual([0, 0]);
     expect(checkBody(record, negative)).toBe(true);
+    expect(record.hasNegativeLength).toBe(true);
     negative[88] = 0xff;
     expect(verdictOf(negative)).toBe(RecordVerdict.MALFORMED);
     const longTopic = encodeRecord({ topic: "t".repeat(200) });

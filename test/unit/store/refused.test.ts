@@ -1,6 +1,7 @@
 /** Directories that a store does not open, and must not touch; and what it finds beside its own files. */
 import { spawn } from "node:child_process";
 import {
+  appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -127,6 +128,65 @@ test("a segment of a length of its own is refused", async () => {
   const directory = copyOfStore();
   truncateSync(join(directory, "commitlog", segmentName(1)), 4096);
   await expectRefused({ directory }, "COMETMQ_STORE_LAYOUT", /00001048576 has 4096 bytes/);
+});
+
+test("a segment that is too long is refused", async () => {
+  const directory = copyOfStore();
+  appendFileSync(join(directory, "commitlog", segmentName(1)), "x");
+  await expectRefused(
+    { directory },
+    "COMETMQ_STORE_LAYOUT",
+    /00001048576 has 1048577 bytes.*sizes it was written with/,
+  );
+});
+
+test("a log in another format is refused, not cleared away", async () => {
+  const directory = copyOfStore();
+  for (const name of readdirSync(join(directory, "commitlog"))) {
+    const path = join(directory, "commitlog", name);
+    const bytes = readFileSync(path);
+    for (let at = bytes.indexOf("daa320", 0, "hex"); at >= 0; at = bytes.indexOf("daa320", at + 1, "hex")) {
+      bytes.writeUInt32BE(0xdaa3_30b0, at);
+    }
+    writeFileSync(path, bytes);
+  }
+  for (const aborted of [false, true]) {
+    if (aborted) writeFileSync(join(directory, "abort"), "1");
+    const before = readFileSync(join(directory, "commitlog", segmentName(0)));
+    await expect(openStore({ directory })).rejects.toMatchObject({
+      code: "COMETMQ_STORE_CORRUPT",
+      message: expect.stringMatching(/0000 begins with the unknown magic code 0xdaa330b0, and the log has no record/),
+    });
+    expect(readFileSync(join(directory, "commitlog", segmentName(0))).equals(before)).toBe(true);
+    expect(existsSync(join(directory, "lost+found"))).toBe(false);
+  }
+});
+
+test("checkpoints that are cut short, make no sense or come from the future are told, and made anew", async () => {
+  const future = Buffer.alloc(4096);
+  future.writeBigInt64BE(BigInt(Date.now() + 400 * 24 * 3_600_000), 0);
+  for (const [name, content] of [
+    ["checkpoint", future],
+    ["checkpoint", Buffer.alloc(4096, 0xff)],
+    ["checkpoint", Buffer.alloc(20)],
+    ["dispatch.checkpoint", "{"],
+    ["dispatch.checkpoint", JSON.stringify({ version: 3, position: 1 })],
+  ] as const) {
+    for (const aborted of [false, true]) {
+      const directory = copyOfStore();
+      writeFileSync(join(directory, name), content);
+      if (aborted) writeFileSync(join(directory, "abort"), "1");
+      const log = new FakeLog();
+      const store = await openStore({ directory, log });
+      expect(log.at("warn", /checkpoints that make no sense/)).toEqual([{ unusable: [join(directory, name)] }]);
+      expect(bodiesIn(store, "T", 0)).toEqual(bodies);
+      expect(store.recovery).toMatchObject({ fromOffset: 0, cutBytes: 0, findings: [], damages: [] });
+      await store.close();
+      const again = await openStore({ directory, log });
+      expect(log.at("warn", /checkpoints that make no sense/)).toHaveLength(1);
+      expect(again.recovery.aborted).toBe(false);
+    }
+  }
 });
 
 test("a missing segment between others is refused", async () => {

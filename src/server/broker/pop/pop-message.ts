@@ -139,15 +139,23 @@ export class PopMessage {
       reviveQueueId: pop.isOrdered ? POP_ORDER_REVIVE_QUEUE : this.#reviveTurn % config.reviveQueueNum,
     };
     this.#collect(pop, popped);
-    if (popped.records.length === 0) return false;
+    if (popped.records.length === 0) {
+      // What it read was not wanted; behind it there is more.
+      if (popped.restCount > 0 && pop.filter.wanted !== undefined) setImmediate(() => this.#wake(pop));
+      return false;
+    }
     this.#answer(pop, popped, connection);
     // All that this one left: somebody else may wait for it.
     if (popped.restCount > 0) this.#wakeNext(pop);
     return true;
   }
 
-  #wakeNext({ topic, group, queueId }: PopRequest): void {
-    queueMicrotask(() => this.#polling.wake(topic.name, group.name, queueId));
+  #wakeNext(pop: PopRequest): void {
+    queueMicrotask(() => this.#wake(pop));
+  }
+
+  #wake({ topic, group, queueId }: PopRequest): void {
+    this.#polling.wake(topic.name, group.name, queueId);
   }
 
   /** Retries come first in some pops and last in the others, so that neither they nor the topic itself starve. */
