@@ -177,7 +177,7 @@ test("a clean restart in the middle of a second delivered what had been delivere
   timers = await TimerBroker.open();
   const startMs = Math.ceil(timers.nowMs / 1000) * 1000 + 5000;
   const times = [100, 200, 200, 300, 600, 700, 900];
-  times.forEach((ms, i) => timers.wait({ TIMER_DELIVER_MS: String(startMs + ms) }, String(i)));
+  for (const [i, ms] of times.entries()) timers.wait({ TIMER_DELIVER_MS: String(startMs + ms) }, String(i));
   await timers.advance(startMs + 400 - timers.nowMs);
   expect(timers.delivered()).toEqual(["0", "1", "2", "3"]);
   await timers.restart();

@@ -169,7 +169,7 @@ export class TimerMessageStore {
     this.mover.close();
     await this.#flushing;
     if (this.#opened && (this.#changed || this.index.end > 0)) await this.#flush();
-    this.#context.timerMetrics.saver.close();
+    await this.#context.timerMetrics.saver.close();
     this.index.close();
   }
 
@@ -355,7 +355,7 @@ export class TimerMessageStore {
       pending.wipe(closed);
       index.removeBelow(this.#store.minPhyOffset);
       await index.flush({ readTimeMs, within, queueOffset: this.#nextOffset }, clock.nowMs());
-      timerMetrics.saver.saveIfDirty();
+      await timerMetrics.saver.saveIfDirty();
       this.#flushFails = false;
     } catch (error) {
       pending.keep(closed);
