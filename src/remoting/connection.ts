@@ -211,9 +211,16 @@ export class RemotingConnection implements Connection {
     if (this.#closed || this.#quiet) return;
     this.#decoder.push(chunk);
     this.#handleFrames();
-    // From its first whole frame on a plain connection is known for what it is.
-    if (!this.#shares && this.#decoder.hasBegun) this.#share();
+    if (!this.#shares && this.#mayShare()) this.#share();
   };
+
+  /**
+   * From its first whole frame on a plain connection is known for what it is. One that is paused goes on being read, into
+   * the socket's own queue, and what waits there must be handled before anything that is read past it.
+   */
+  #mayShare(): boolean {
+    return this.#decoder.hasBegun && !this.#paused && this.#socket.readableLength === 0;
+  }
 
   #share(): void {
     this.#shares = true;
