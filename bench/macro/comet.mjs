@@ -21,7 +21,7 @@ export async function startComet({ dir, prefix, basePort }) {
   mkdirSync(dir, { recursive: true });
   const namesrvPort = await freePort(basePort, [0]);
   const brokerPort = await freePort(namesrvPort + 10, [-2, 0, 1]);
-  const ports = ["--namesrv-port", String(namesrvPort), "--broker-port", String(brokerPort)];
+  const ports = ["--namesrv-port", String(namesrvPort), "--broker-port", String(brokerPort), "--grpc-port", "0"];
   const command = [process.execPath, PROGRAM, "start", "--data", join(dir, "store"), ...ports];
   const logPath = join(dir, "cometmq.out");
   const startedMs = performance.now();

@@ -1,12 +1,13 @@
 /** `cometmq start`: name server and broker in one process. */
 import { join } from "node:path";
 import type { Command } from "commander";
+import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
 import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
 import { tlsServerOptions } from "../server/broker/tls-config.js";
-import type { GrpcEndpoint } from "../server/proxy/endpoint.js";
 import { addressOfConnection, NameServer } from "../server/namesrv/namesrv.js";
+import type { GrpcEndpoint } from "../server/proxy/endpoint.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
@@ -69,7 +70,14 @@ async function start(flags: StartFlags): Promise<void> {
     });
     const { context, processors } = broker;
     const { GrpcEndpoint } = await import("../server/proxy/endpoint.js");
-    grpc = await GrpcEndpoint.start({ broker: context, processors, files: disk, port: flags.grpcPort });
+    const grpcOptions = { broker: context, processors, files: disk, port: flags.grpcPort };
+    grpc = await GrpcEndpoint.start(grpcOptions).catch((error: unknown) => {
+      // Who did not ask for the port may have another use for it, a second broker say.
+      const isTaken = error instanceof CometError && error.code === "COMETMQ_LISTEN";
+      if (flags.grpcPort !== undefined || !isTaken) throw error;
+      log.warn({ err: error }, "no gRPC endpoint: its port is taken, --grpc-port chooses another");
+      return undefined;
+    });
   })();
   closeOnSignals(async () => {
     await starting.catch(() => {});
@@ -81,6 +89,6 @@ async function start(flags: StartFlags): Promise<void> {
     await close();
     throw error;
   }
-  const at = (port: number) => hostPort(config.bindAddress, port);
-  printLine(`ready namesrv=${at(nameServer!.port)} broker=${at(broker!.port)} grpc=${at(grpc!.port)} http=absent`);
+  const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(config.bindAddress, port));
+  printLine(`ready namesrv=${at(nameServer!.port)} broker=${at(broker!.port)} grpc=${at(grpc?.port)} http=absent`);
 }

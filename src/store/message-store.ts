@@ -22,10 +22,10 @@ import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
 import { PositionWaiters } from "./position-waiters.js";
 import type { SegmentRelease } from "./retention.js";
-import type { StoreParts } from "./store-parts.js";
 import type { StorePaths } from "./store-directory.js";
+import type { StoreParts } from "./store-parts.js";
 import type { StoreQueue } from "./store-queue.js";
-import { type TailedMessage, type TailOptions, tailQueue, TailWaiters } from "./tail.js";
+import { type TailedMessage, type TailOptions, TailWaiters, tailQueue } from "./tail.js";
 import {
   type GetResult,
   type GetStatus,
@@ -375,9 +375,7 @@ export class MessageStore {
 
   /**
    * Follows a queue: what is there, then what comes, until the signal is aborted (which throws its reason), the store is
-   * closed or the topic deleted.
-   *
-   *   for await (const { queueOffset, record } of store.tail(queue, { from: "end", signal })) …
+   * closed or the topic deleted. `for await (const { queueOffset, record } of store.tail(queue, { signal })) …`
    */
   tail(queue: QueueHandle, options: TailOptions = {}): AsyncGenerator<TailedMessage, void, undefined> {
     return tailQueue(this, queue, options);

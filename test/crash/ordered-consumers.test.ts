@@ -21,7 +21,7 @@ afterEach(closeAll);
 async function startServer(directory: string): Promise<{ server: Child; port: number }> {
   const config = join(directory, "broker.conf");
   writeFileSync(config, "flushConsumerOffsetInterval=100\n");
-  const ports = ["--namesrv-port", "0", "--broker-port", "0"];
+  const ports = ["--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const server = new Child([COMETMQ, "start", "-c", config, "--data", join(directory, "store"), ...ports], {
     CI: "true",
   });

@@ -20,7 +20,7 @@ const INVISIBLE_MS = 1500;
 afterEach(closeAll);
 
 async function startServer(directory: string): Promise<{ server: ChildProcess; port: number }> {
-  const args = [COMETMQ, "start", "--data", directory, "--namesrv-port", "0", "--broker-port", "0"];
+  const args = [COMETMQ, "start", "--data", directory, "--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const env = { ...process.env, CI: "true" };
   const server = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"], env });
   onCloseAll(() => kill(server));

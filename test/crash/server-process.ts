@@ -10,7 +10,7 @@ export async function startServer(
   directory: string,
   onEnd: (close: () => Promise<void>) => void,
 ): Promise<{ server: ChildProcess; port: number }> {
-  const args = [COMETMQ, "start", "--data", directory, "--namesrv-port", "0", "--broker-port", "0"];
+  const args = [COMETMQ, "start", "--data", directory, "--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const server = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "ignore"],
     env: { ...process.env, CI: "true" },

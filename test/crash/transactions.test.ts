@@ -18,7 +18,7 @@ afterEach(closeAll);
 async function startServer(directory: string, failpoint = ""): Promise<{ server: ChildProcess; port: number }> {
   const conf = `${directory}.conf`;
   writeFileSync(conf, "transactionCheckInterval=200\ntransactionTimeOut=100\nmappedFileSizeCommitLog=16777216\n");
-  const ports = ["--namesrv-port", "0", "--broker-port", "0"];
+  const ports = ["--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const server = spawn(process.execPath, [COMETMQ, "start", "-c", conf, "--data", directory, ...ports], {
     stdio: ["ignore", "pipe", "ignore"],
     env: { ...process.env, CI: "true", COMETMQ_FAILPOINT: failpoint },

@@ -72,7 +72,19 @@ flushConsumerOffsetInterval=${FLUSH_OFFSETS_MS}
 `,
   );
   const store = join(directory, "store");
-  const args = ["start", "-c", config, "--data", store, "--namesrv-port", "0", "--broker-port", "0"];
+  const args = [
+    "start",
+    "-c",
+    config,
+    "--data",
+    store,
+    "--namesrv-port",
+    "0",
+    "--broker-port",
+    "0",
+    "--grpc-port",
+    "0",
+  ];
   const server = new Child([COMETMQ, ...args], { CI: "true" });
   const line = await server.line("ready", 60_000);
   const port = Number(/\bbroker=\S+:(\d+)/.exec(line)?.[1]);

@@ -71,14 +71,14 @@ function lastOf(topic: string, queueId: number): number {
   return broker.messages(topic, queueId).at(-1)!.phyOffset;
 }
 
-test("the progress of the levels is read, and written back byte for byte", () => {
+test("the progress of the levels is read, and written back byte for byte", async () => {
   const { delayOffsets } = broker.broker.context;
   expect(broker.broker.reports.find(({ path }) => path === progressPath)).toMatchObject({
     outcome: "loaded",
     problems: [],
   });
   expect(Object.fromEntries(delayOffsets.entries())).toEqual({ 1: 5, 2: 1, 3: 1, 5: 1, 18: 0 });
-  expect(delayOffsets.saver.save()).toBeUndefined();
+  expect(await delayOffsets.saver.save()).toBeUndefined();
   expect(readFileSync(progressPath, "utf8")).toBe(progress);
   expect(readFileSync(`${progressPath}.bak`, "utf8")).toBe(progress);
   expect(broker.broker.ask(RequestCode.GET_ALL_DELAY_OFFSET).body.toString()).toBe(progress.replaceAll(/\s/g, ""));

@@ -103,6 +103,11 @@ export class PopLife {
     return this.base.broker.ask(code, fields, body);
   }
 
+  /** For requests that wait for the disk. */
+  askLate(code: number, fields: Fields): Promise<Answered> {
+    return this.base.broker.askLate(code, fields);
+  }
+
   pop(fields: Fields = {}): Held[] {
     const all = {
       consumerGroup: GROUP,

@@ -15,8 +15,8 @@ import { counted, crashSeed, FULL, nowAndThen } from "../crash/figures.js";
 import { randomFrom } from "../crash/programs/random.mjs";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
-  diskOf,
   type DiskImage,
+  diskOf,
   imageOf,
   openStore,
   problemsOf,

@@ -130,7 +130,7 @@ test("leases of a topic that is deleted do not come back with another of its nam
   await sendMany(life, 5, "old");
   const held = life.pop();
   await life.base.settle();
-  expect(life.ask(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: TOPIC }).code).toBe(0);
+  expect((await life.askLate(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: TOPIC })).code).toBe(0);
   life.base.broker.context.topics.createInSendMessage(TOPIC, "TBW102", "", 1, 0);
   await sendMany(life, 2, "new");
   expect(ackAll(life, held)).not.toContain(ResponseCode.SUCCESS);
@@ -148,7 +148,7 @@ test.each([false, true])(
     const held = life.pop(fields);
     ackAll(life, held.slice(0, 2));
     const reset = { topic: TOPIC, group: GROUP, timestamp: 0, queueId: 0, offset: 1 };
-    expect(life.ask(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset).code).toBe(0);
+    expect((await life.askLate(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset)).code).toBe(0);
     ackAll(life, held.slice(2));
     expect(life.committed(TOPIC, 0)).toBe(1);
     await life.kill();

@@ -20,7 +20,7 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"])("%s: under load, a broker ends in order
   const sizes = ["mappedFileSizeCommitLog=4194304", "mappedFileSizeConsumeQueue=20000", "maxIndexNum=4000"];
   writeFileSync(conf, [`flushDiskType=${flush}`, "maxHashSlotNum=1000", ...sizes, ""].join("\n"));
   const store = join(directory, "store");
-  const args = ["start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", "0"];
+  const args = ["start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const first = await run(...args);
   const port = portOf(first.ready.get("broker")!);
 
@@ -85,7 +85,7 @@ test("a second process is refused the directory, says which one, and leaves it t
   const store = join(temporaryDirectory(), "store");
   const conf = join(temporaryDirectory(), "broker.conf");
   writeFileSync(conf, "mappedFileSizeCommitLog=4194304\nmaxHashSlotNum=1000\nmaxIndexNum=4000\n");
-  const args = ["start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", "0"];
+  const args = ["start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const first = await run(...args);
   await expect(run(...args)).rejects.toThrow(
     `ended with 1: cometmq: The store ${store} is in use by another process. Stop the process that holds the directory, or choose another one. (COMETMQ_STORE_LOCKED)`,
@@ -104,7 +104,7 @@ test("a port that is taken is told, and the store is closed again", async () => 
   const taken = String(portOf(first.ready.get("namesrv")!));
   const store = join(directory, "store");
   await expect(
-    run("start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", taken),
+    run("start", "-c", conf, "--data", store, "--namesrv-port", "0", "--broker-port", taken, "--grpc-port", "0"),
   ).rejects.toThrow(`The broker cannot listen on 127.0.0.1:${taken} (EADDRINUSE).`);
   expect(existsSync(join(store, "abort"))).toBe(false);
 });

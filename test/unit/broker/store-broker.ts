@@ -1,7 +1,8 @@
 /** A broker's processors on a real store, with a clock that the test moves: what is sent can be read back. */
-import { decodeRecord, type MessageExt } from "#src/record/decode.js";
-import { MemoryDisk } from "#src/io/memory-disk.js";
+
 import type { Disk } from "#src/io/disk.js";
+import { MemoryDisk } from "#src/io/memory-disk.js";
+import { decodeRecord, type MessageExt } from "#src/record/decode.js";
 import { formatProperties } from "#src/record/properties.js";
 import { parseDelayLevels } from "#src/record/tags-code.js";
 import { RequestCode } from "#src/remoting/codes.js";
@@ -15,10 +16,10 @@ import { ScheduleMessageService } from "#src/server/broker/schedule-message.js";
 import { SendBack } from "#src/server/broker/send-back.js";
 import { SendMessage } from "#src/server/broker/send-message.js";
 import { StoreHosts } from "#src/server/broker/store-hosts.js";
-import { TransactionService } from "#src/server/broker/transaction/transaction-service.js";
 import { RecallMessage } from "#src/server/broker/timer/recall-message.js";
 import { TimerAdmin } from "#src/server/broker/timer/timer-admin.js";
 import { TimerMessageStore } from "#src/server/broker/timer/timer-message-store.js";
+import { TransactionService } from "#src/server/broker/transaction/transaction-service.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type Answered, FakeClock, type FakeConnection, FakeLog, TestBroker } from "./harness.js";
@@ -100,6 +101,10 @@ export class StoreBroker {
   async advance(ms: number): Promise<void> {
     await this.settle();
     this.clock.advance(ms);
+    await this.settle();
+    // A retry topic is on the disk before a message goes there.
+    if ((await this.broker.context.topics.saver.saveIfDirty()) !== undefined) throw new Error("topics are not saved");
+    this.clock.advance(0);
     await this.settle();
   }
 
