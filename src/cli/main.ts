@@ -1,10 +1,10 @@
 /** The `cometmq` command: a table of verbs, each in a file of its own. */
 import { Command } from "commander";
 import { CometError } from "../base/errors.js";
+import { printError } from "./output.js";
 import { addBenchCommand } from "./bench-command.js";
 import { addBrokerCommand } from "./broker-command.js";
 import { addNamesrvCommand } from "./namesrv-command.js";
-import { printError } from "./output.js";
 import { addStartCommand } from "./start-command.js";
 import { addStoreCommand } from "./store-command.js";
 

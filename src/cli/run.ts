@@ -1,7 +1,7 @@
 /** What every serving verb has in common: a log on stderr, and an orderly end on SIGTERM and SIGINT. */
 import { pino } from "pino";
-import type { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
 import { printError } from "./output.js";
 

@@ -4,7 +4,7 @@ import { CometError } from "../base/errors.js";
 import type { DiskFile } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
-import { type ExportFilter, type ExportReport, exportMessages } from "../store/export-messages.js";
+import { type ExportFilter, exportMessages, type ExportReport } from "../store/export-messages.js";
 import type { BodyForm } from "../store/message-line.js";
 import { printError } from "./output.js";
 import { Progress } from "./progress.js";

@@ -5,9 +5,9 @@
 import { dirname, resolve } from "node:path";
 import { CometError } from "../base/errors.js";
 import { BATCH_CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/batch-consume-queue.js";
-import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
 import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
 import { CONSUME_QUEUE_EXT_FILE_BYTES } from "../consumequeue/consume-queue-ext.js";
+import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
 import { EXT_QUEUE_DIRECTORY_NAME, listQueues } from "../consumequeue/queue-directory.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";
 import { DEFAULT_INDEX_SIZES, indexFileBytes } from "../index/index-file.js";

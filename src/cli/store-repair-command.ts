@@ -7,21 +7,21 @@ import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
+import type { DoctorReport } from "../recovery/doctor.js";
 import type { Finding } from "../recovery/doctor/finding.js";
 import { listLog } from "../recovery/doctor/log-files.js";
 import type { StoreFacts } from "../recovery/doctor/store-facts.js";
-import type { DoctorReport } from "../recovery/doctor.js";
 import {
   describeAction,
   planRebuild,
   type QueueName,
-  type RepairPlan,
   RepairPlanner,
+  type RepairPlan,
 } from "../recovery/repair/plan.js";
-import { type RepairReport, repairStore } from "../recovery/repair/repair.js";
+import { repairStore, type RepairReport } from "../recovery/repair/repair.js";
 import { printLine } from "./output.js";
 import { Progress } from "./progress.js";
-import { type FoundStore, findStore } from "./store-facts.js";
+import { findStore, type FoundStore } from "./store-facts.js";
 import { ExitCode, runVerb, type StoreFlags, storeVerb } from "./store-run.js";
 import { runDoctor, showFinding } from "./store-verify-command.js";
 import { formatBytes, formatCount } from "./table.js";

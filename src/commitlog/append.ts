@@ -5,9 +5,8 @@
  * The magic code and total size go in last: a process killed half-way leaves zeros where the record would begin, which
  * every reader takes for the end of the log.
  */
-
-import { copyBytes } from "../base/copy-bytes.js";
 import { crc32 } from "../base/crc32.js";
+import { copyBytes } from "../base/copy-bytes.js";
 import { writeInt64 } from "../base/int64.js";
 import {
   BODY_CRC_POSITION,

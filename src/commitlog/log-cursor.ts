@@ -2,10 +2,9 @@
  * Walks the records of a log in order, over blanks and from segment to segment. Used by dispatch, recovery and tools;
  * each has a cursor and a segment queue of its own.
  */
-
-import type { Segment } from "../io/disk.js";
 import { BLANK_BYTES_MIN } from "../record/layout.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
+import type { Segment } from "../io/disk.js";
 import type { SegmentQueue } from "./segment-queue.js";
 
 export const CursorStep = {

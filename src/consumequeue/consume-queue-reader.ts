@@ -7,7 +7,7 @@
  * BlockPool.
  */
 import type { Disk } from "../io/disk.js";
-import { BLOCK_UNITS, type Block, type BlockOwner, type BlockPool } from "./block-pool.js";
+import { type Block, BLOCK_UNITS, type BlockOwner, type BlockPool } from "./block-pool.js";
 import type { FileCache } from "./file-cache.js";
 import { type Boundary, offsetByTime, type QueueBounds, type StoreTimestampOf } from "./offset-by-time.js";
 import { QUEUE_FILE_NAME, queueFileName } from "./queue-files.js";

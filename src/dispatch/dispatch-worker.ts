@@ -6,8 +6,8 @@
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.js";
 import { CometError } from "../base/errors.js";
-import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { SegmentMaker } from "../commitlog/segment-source.js";
+import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { FileCache } from "../consumequeue/file-cache.js";
 import { QueueContext } from "../consumequeue/queue-files.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";

@@ -1,9 +1,8 @@
 /**
  * How a store drives dispatch, whether on a worker or inline: the appender's side of it.
  */
-
-import type { CometError } from "../base/errors.js";
 import type { SegmentSource } from "../commitlog/segment-source.js";
+import type { CometError } from "../base/errors.js";
 import type { DerivedCounts } from "./derived-counts.js";
 import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 

@@ -3,19 +3,18 @@
  * appender, recovery runs it over what a crash left undone, stores without threads run it in between. It may be started
  * at any record: what queues and index hold already is passed over.
  */
-
-import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
-import type { AppendOutcome } from "../consumequeue/consume-queue.js";
-import { IndexedProperties } from "../record/indexed-properties.js";
-import { RECORD_BYTES_MIN } from "../record/layout.js";
-import type { RecordView } from "../record/record-view.js";
-import { isQueued } from "../record/sys-flag.js";
-import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
+import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
 import type { BatchDispatch } from "./batch-dispatch.js";
 import { addCounts, countsOf, type DerivedCounts, type QueueCounts } from "./derived-counts.js";
 import type { IndexSink } from "./index-sink.js";
 import { LMQ_QUEUE_ID, type LmqDispatch } from "./lmq-dispatch.js";
+import type { AppendOutcome } from "../consumequeue/consume-queue.js";
+import { RECORD_BYTES_MIN } from "../record/layout.js";
+import { IndexedProperties } from "../record/indexed-properties.js";
+import { type DelayLevels, deliveryTagsCode } from "../record/tags-code.js";
+import type { RecordView } from "../record/record-view.js";
+import { isQueued } from "../record/sys-flag.js";
 import type { DispatchQueue, ExpiredQueue, QueueTable } from "./queue-table.js";
 
 /** A record that could not go where it says it belongs. The dispatcher goes on. */

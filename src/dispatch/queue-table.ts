@@ -3,8 +3,8 @@
  * queue is opened when its first record comes by.
  */
 import { CometError } from "../base/errors.js";
-import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import { isDirectoryName, listQueuesOf, queueDirectory } from "../consumequeue/queue-directory.js";
+import { ConsumeQueue } from "../consumequeue/consume-queue.js";
 import type { QueueContext } from "../consumequeue/queue-files.js";
 import { addCounts, countQueues, countsOf, type QueueCounts } from "./derived-counts.js";
 

@@ -1,10 +1,9 @@
 /** What the appending thread and the dispatch worker send each other by message: rare things; the rest is shared words. */
-
-import type { IndexSizes } from "../index/index-file.js";
-import type { Backend } from "../io/disk.js";
-import type { DelayLevels } from "../record/tags-code.js";
 import type { DerivedCounts } from "./derived-counts.js";
 import type { DispatchSynced, ExpiryStep, QueueSlot } from "./dispatch.js";
+import type { Backend } from "../io/disk.js";
+import type { IndexSizes } from "../index/index-file.js";
+import type { DelayLevels } from "../record/tags-code.js";
 
 export interface QueueAnnouncement {
   readonly kind: "queue";

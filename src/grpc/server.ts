@@ -6,9 +6,8 @@
  * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one. A
  * connection without calls is closed after two minutes; one whose peer does not answer a ping within a minute is cut.
  */
-
-import type { ServerHttp2Stream } from "node:http2";
 import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Session } from "node:http2";
+import type { ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.js";
 import type { Logger } from "../base/log.js";

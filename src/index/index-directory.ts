@@ -12,10 +12,10 @@ import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
 import {
   IndexFile,
-  type IndexProblem,
-  type IndexSizes,
   indexFileBytes,
   indexFileName,
+  type IndexProblem,
+  type IndexSizes,
   isIndexFileName,
 } from "./index-file.js";
 import { cutEntries, rebuildSlots } from "./index-repair.js";

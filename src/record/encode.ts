@@ -2,9 +2,8 @@
  * Makes whole records from plain objects, for tools and tests; the appender writes its own in place. The bytes are those
  * of store/MessageExtEncoder.
  */
-
-import { assert } from "../base/assert.js";
 import { crc32 } from "../base/crc32.js";
+import { assert } from "../base/assert.js";
 import { CometError } from "../base/errors.js";
 import { writeInt64 } from "../base/int64.js";
 import { parseHost } from "./host.js";

@@ -6,9 +6,8 @@
  * negative body or properties length is an empty one, a topic may be empty, offsets and timestamps are not judged, and
  * a blank may state any size that does not pass the end.
  */
-
-import { assert } from "../base/assert.js";
 import { crc32 } from "../base/crc32.js";
+import { assert } from "../base/assert.js";
 import { readInt64 } from "../base/int64.js";
 import {
   BLANK_BYTES_MIN,

@@ -16,7 +16,7 @@ import { BatchCheck } from "./doctor/batch-check.js";
 import { type Finding, type FindingCode, Findings, type Place, type Severity } from "./doctor/finding.js";
 import { IndexCheck } from "./doctor/index-check.js";
 import { liveRecords } from "./doctor/live-records.js";
-import { filesEnd, type LogFile, type LogLayout, listLog } from "./doctor/log-files.js";
+import { filesEnd, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
 import { type Flaw, LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
 import { QueueCheck } from "./doctor/queue-check.js";

@@ -5,8 +5,8 @@
  * but for those that its own fields took.
  */
 import { assert } from "../base/assert.js";
-import { encodeRecord } from "../record/encode.js";
 import { PROPERTY_CRC_BYTES, RECORD_BYTES_MIN } from "../record/layout.js";
+import { encodeRecord } from "../record/encode.js";
 import type { RecordView } from "../record/record-view.js";
 import { TRANSACTION_ROLLBACK_TYPE, transactionType } from "../record/sys-flag.js";
 

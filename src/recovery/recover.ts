@@ -37,7 +37,7 @@ import type { DeletedTopics } from "./deleted-topics.js";
 import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
 import { RecordSearch } from "./next-record.js";
-import { type LogDamage, lastSoundSegment, type RecoveryProgress, Walk } from "./walk.js";
+import { lastSoundSegment, type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
 
 export type { LogDamage, RecoveryProgress } from "./walk.js";
 

@@ -14,7 +14,7 @@ import { StoreCheckpoint } from "./checkpoint.js";
 import { type DispatchCheckpoint, readDispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { liveRecords } from "./doctor/live-records.js";
 import { LogBytes } from "./doctor/log-bytes.js";
-import { fileAt, filesEnd, holesOf, type LogFile, type LogLayout, listLog } from "./doctor/log-files.js";
+import { fileAt, filesEnd, holesOf, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
 import { LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
 import { listQueueFiles, QueueReading, QueueUnits } from "./doctor/queue-units.js";

@@ -14,7 +14,7 @@ import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
-import { ResponseCode, requestCodeName } from "./codes.js";
+import { requestCodeName, ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
 import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";

@@ -1,5 +1,5 @@
 /** The calling end of TLS. Loaded by those who use it only. */
-import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { readTlsFiles, secureContextOptions } from "./tls-context.js";
 import { isSet, type TlsClientOptions } from "./tls-options.js";
 

@@ -1,7 +1,7 @@
 /** How handlers answer: they return what is to be sent, and `processorOf` sends it. */
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
-import { ResponseCode, requestCodeName } from "../remoting/codes.js";
+import { requestCodeName, ResponseCode } from "../remoting/codes.js";
 import { type FastjsonInput, toFastjson } from "../remoting/fastjson.js";
 import type { HeaderView } from "../remoting/header-view.js";
 import type { Connection, Fields, Processor, Request } from "../remoting/types.js";

@@ -5,11 +5,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { readInt64 } from "#src/base/int64.js";
 import { FileDisk } from "#src/io/file-disk.js";
+import { readInt64 } from "#src/base/int64.js";
 import { TimerUnit, UNIT_BYTES, UnitMagic } from "#src/server/broker/timer/timer-unit.js";
-import { StoreBroker } from "../unit/broker/store-broker.js";
 import { SteppedClock, TIMER_TOPIC } from "../unit/broker/timer-harness.js";
+import { StoreBroker } from "../unit/broker/store-broker.js";
 import { extractStore } from "./golden-store.js";
 
 const golden = extractStore("broker");

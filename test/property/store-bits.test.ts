@@ -14,8 +14,8 @@ import { type GetResult, GetStatus } from "#src/store/types.js";
 import { counted, crashSeed, FULL, nowAndThen } from "../crash/figures.js";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
-  type DiskImage,
   diskOf,
+  type DiskImage,
   imageOf,
   openStore,
   problemsOf,

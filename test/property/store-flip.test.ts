@@ -18,8 +18,8 @@ import type { MessageStore } from "#src/store/message-store.js";
 import { nowAndThen } from "../crash/figures.js";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
-  type DiskImage,
   diskOf,
+  type DiskImage,
   imageOf,
   openStore,
   problemsOf,

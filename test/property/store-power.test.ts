@@ -8,7 +8,7 @@ import { expect, it } from "vitest";
 import { decodeRecord } from "#src/record/decode.js";
 import type { MessageStore } from "#src/store/message-store.js";
 import { counted, crashSeed, nextTurn } from "../crash/figures.js";
-import { type Random, randomFrom } from "../crash/programs/random.mjs";
+import { randomFrom, type Random } from "../crash/programs/random.mjs";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import { PowerDisk } from "./power-disk.js";
 import { openStore, problemsOf, putNumbered, segmentPath, TickingClock } from "./store-fixture.js";

@@ -15,8 +15,8 @@ import { counted, crashSeed, FULL, nowAndThen } from "../crash/figures.js";
 import { randomFrom } from "../crash/programs/random.mjs";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
-  type DiskImage,
   diskOf,
+  type DiskImage,
   imageOf,
   openStore,
   problemsOf,

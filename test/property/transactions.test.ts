@@ -6,7 +6,7 @@
  */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Random, randomFrom } from "../crash/programs/random.mjs";
+import { randomFrom, type Random } from "../crash/programs/random.mjs";
 import { FakeClock, type FakeConnection } from "../unit/broker/harness.js";
 import { StoreBroker } from "../unit/broker/store-broker.js";
 import {

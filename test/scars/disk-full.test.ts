@@ -10,8 +10,8 @@ import { chooseBackend } from "#src/io/file-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
-import { mountSmallDisk, skipAloud } from "../unit/io/small-disk.js";
 import { emptyGet, emptyPut, input } from "../unit/store/harness.js";
+import { mountSmallDisk, skipAloud } from "../unit/io/small-disk.js";
 
 const MEGABYTE = 1024 * 1024;
 const INDEX_SIZES = { maxHashSlotNum: 5000, maxIndexNum: 4001 };

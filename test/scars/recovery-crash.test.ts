@@ -6,8 +6,8 @@ import { describe, expect, it } from "vitest";
 import type { Disk, DiskFile, Segment } from "#src/io/disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import {
-  type DiskImage,
   diskOf,
+  type DiskImage,
   imageOf,
   openStore,
   problemsOf,

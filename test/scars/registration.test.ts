@@ -9,9 +9,9 @@ import { FRAME_BYTES_MAX } from "#src/remoting/frame-decoder.js";
 import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
 import { readRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
-import { ANSWER_MS, clientOf, closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 import { FakeClock } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
+import { ANSWER_MS, clientOf, closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 
 afterEach(closeAll);
 

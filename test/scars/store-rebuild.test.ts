@@ -9,8 +9,8 @@ import type { MessageStore } from "#src/store/message-store.js";
 import { counted, FULL } from "../crash/figures.js";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import {
-  type DiskImage,
   diskOf,
+  type DiskImage,
   imageOf,
   openStore,
   problemsOf,

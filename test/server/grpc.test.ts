@@ -1,19 +1,18 @@
 /** The gRPC endpoint as clients meet it: what it answers, what the broker then has, and what stays behind. */
-
-import type { ClientHttp2Session } from "node:http2";
 import net from "node:net";
+import type { ClientHttp2Session } from "node:http2";
 import { afterEach, expect, test } from "vitest";
 import { decodeRecord } from "#src/record/decode.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import type { StartedEndpoint } from "./grpc-client.js";
 import {
-  ClientType,
   call,
+  ClientType,
   connectTo,
   encoded,
-  GROUP,
   gather,
+  GROUP,
   message,
   open,
   startEndpoint,

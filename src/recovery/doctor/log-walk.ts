@@ -6,8 +6,6 @@
  * What is behind the log's end may look the same: whole records from before a cut, which Apache leaves on the disk.
  * `isLive` tells them from records behind damage; without it every whole record counts.
  */
-
-import { readInt64 } from "../../base/int64.js";
 import type { Disk } from "../../io/disk.js";
 import {
   BLANK_BYTES_MIN,
@@ -16,9 +14,10 @@ import {
   PHY_OFFSET_POSITION,
   PROPERTY_CRC_BYTES,
 } from "../../record/layout.js";
+import { readInt64 } from "../../base/int64.js";
 import { asciiName } from "../../record/properties.js";
-import { checkPropertyCrc } from "../../record/property-crc.js";
 import { PropertyName } from "../../record/property-names.js";
+import { checkPropertyCrc } from "../../record/property-crc.js";
 import { checkBody, RecordVerdict, RecordView } from "../../record/record-view.js";
 import { LogBytes } from "./log-bytes.js";
 import type { LogFile, LogLayout } from "./log-files.js";

@@ -5,10 +5,9 @@
  * left when the log ends lies beyond it. Nothing is kept of what was seen, and thousands of queues share handles and
  * blocks (see queue-units).
  */
-
+import { queueFileName } from "../../consumequeue/queue-files.js";
 import { ConsumeQueueExt, emptyExtUnit } from "../../consumequeue/consume-queue-ext.js";
 import { EXT_QUEUE_DIRECTORY_NAME, listQueues } from "../../consumequeue/queue-directory.js";
-import { queueFileName } from "../../consumequeue/queue-files.js";
 import { isExtAddress, UNIT_BYTES } from "../../consumequeue/unit.js";
 import type { Disk } from "../../io/disk.js";
 import type { FindingCode, Findings } from "./finding.js";

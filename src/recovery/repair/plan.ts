@@ -4,8 +4,8 @@
  * steps over. Queues and index are made anew from the log. Files nobody knows are left alone.
  */
 import { BLANK_BYTES_MIN } from "../../record/layout.js";
-import type { Finding, FindingCode } from "../doctor/finding.js";
 import type { DoctorReport } from "../doctor.js";
+import type { Finding, FindingCode } from "../doctor/finding.js";
 import { fillerBytesMin } from "../quarantine.js";
 
 export type RepairAction =

@@ -7,12 +7,12 @@ import type { Clock } from "../../base/clock.js";
 import type { Disk } from "../../io/disk.js";
 import { StoreCheckpoint } from "../checkpoint.js";
 import { liveRecords } from "../doctor/live-records.js";
-import { type LogLayout, listLog } from "../doctor/log-files.js";
+import { listLog, type LogLayout } from "../doctor/log-files.js";
 import { LogWalk, WalkStep } from "../doctor/log-walk.js";
 import type { StoreFacts } from "../doctor/store-facts.js";
 import { LogSurgery } from "./log-surgery.js";
 import { describeAction, type QueueName, type RepairAction, type RepairPlan } from "./plan.js";
-import { type RebuildReport, rebuild } from "./rebuild.js";
+import { rebuild, type RebuildReport } from "./rebuild.js";
 
 export interface RepairOptions {
   /** A disk that may be written to. */

@@ -7,24 +7,24 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { toFastjson } from "../../remoting/fastjson.js";
 import { versionOrdinal } from "../../remoting/mq-version.js";
 import type { Connection, Request } from "../../remoting/types.js";
-import {
-  type Answer,
-  failure,
-  type Handler,
-  jsonAnswer,
-  optionalInt,
-  optionalInteger,
-  quoted,
-  requiredInteger,
-  requiredText,
-  SUCCESS,
-} from "../answer.js";
 import { brokerMemberGroupJson, clusterInfoJson } from "../protocol/cluster-info.js";
 import { dataVersionJson, NO_DATA_VERSION, readDataVersion, sameDataVersion } from "../protocol/data-version.js";
 import { kvTableJson } from "../protocol/kv-table.js";
 import { parseBody } from "../protocol/members.js";
 import { readRegisterBrokerBody } from "../protocol/register-broker-body.js";
 import { readTopicConfigWrapper, type TopicConfigWrapper } from "../protocol/topic-config-wrapper.js";
+import {
+  type Answer,
+  failure,
+  type Handler,
+  jsonAnswer,
+  optionalInteger,
+  optionalInt,
+  quoted,
+  requiredInteger,
+  requiredText,
+  SUCCESS,
+} from "../answer.js";
 import { NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import type { NameServerState } from "./state.js";
 

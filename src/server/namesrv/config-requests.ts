@@ -2,8 +2,8 @@
 import { CometError } from "../../base/errors.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Request } from "../../remoting/types.js";
-import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import { kvTableJson } from "../protocol/kv-table.js";
+import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import type { NameServerState } from "./state.js";
 
 const CONFIG_BYTES_MAX = 65_536;

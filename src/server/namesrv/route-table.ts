@@ -9,8 +9,8 @@
 import { type Clock, systemClock } from "../../base/clock.js";
 import { type Logger, silentLogger } from "../../base/log.js";
 import type { Connection } from "../../remoting/types.js";
-import type { BrokerMemberGroup, ClusterInfo } from "../protocol/cluster-info.js";
 import { type DataVersion, sameDataVersion } from "../protocol/data-version.js";
+import type { BrokerMemberGroup, ClusterInfo } from "../protocol/cluster-info.js";
 import { PERM_READ, PERM_WRITE, SYS_FLAG_UNIT, SYS_FLAG_UNIT_SUB, type TopicConfig } from "../protocol/topic-config.js";
 import type { TopicList } from "../protocol/topic-list.js";
 import {

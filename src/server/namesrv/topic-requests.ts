@@ -5,7 +5,6 @@
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { versionOrdinal } from "../../remoting/mq-version.js";
 import type { Connection, Request } from "../../remoting/types.js";
-import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import { parseBody } from "../protocol/members.js";
 import { type TopicList, topicListJson } from "../protocol/topic-list.js";
 import {
@@ -14,6 +13,7 @@ import {
   type TopicRouteData,
   topicRouteDataJson,
 } from "../protocol/topic-route-data.js";
+import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
 import { NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import type { NameServerState } from "./state.js";
 

@@ -2,9 +2,8 @@
  * A topic as a broker keeps it and tells it. Shapes: common/TopicConfig.java, both as JSON object and as the line of
  * compressed registrations; permissions: common/constant/PermName.java; flags: common/sysflag/TopicSysFlag.java.
  */
-
-import { CometError } from "../../base/errors.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
+import { CometError } from "../../base/errors.js";
 import { parseFastjson, toFastjson } from "../../remoting/fastjson.js";
 import { asInt, asTextMap, booleanMember, intMember, textMapMember, textMember } from "./members.js";
 

@@ -4,10 +4,10 @@
  */
 import { Code } from "../../grpc/enums.js";
 import { type ChangeInvisibleDurationRequest, toMs } from "../../grpc/messages.js";
-import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { LocalConnection } from "../../remoting/local-connection.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { type ProxyServices, REQUEST_MS_MAX, type RpcContext } from "./proxy.js";
-import { brokerStatus, OK, ProxyError } from "./proxy-error.js";
+import { OK, ProxyError, brokerStatus } from "./proxy-error.js";
 import {
   checkNotExpired,
   decodeReceiptHandle,

@@ -9,11 +9,11 @@ import type { Logger } from "../../base/log.js";
 import { Code } from "../../grpc/enums.js";
 import type { Settings, TelemetryCommand } from "../../grpc/messages.js";
 import type { GrpcStream } from "../../grpc/types.js";
-import { type LocalClient, LocalConnection, type LocalPeering } from "../../remoting/local-connection.js";
+import { LocalConnection, type LocalClient, type LocalPeering } from "../../remoting/local-connection.js";
 import type { Fields, RemoteAnswer } from "../../remoting/types.js";
 import type { BrokerConfig } from "../broker/broker-options.js";
 import type { ClientIdentity } from "../broker/client-channel.js";
-import type { ProxyPeer, RpcContext } from "./proxy.js";
+import type { RpcContext, ProxyPeer } from "./proxy.js";
 import { ProxyError } from "./proxy-error.js";
 
 const CLIENTS_MAX = 100_000;

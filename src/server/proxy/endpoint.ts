@@ -3,16 +3,15 @@
  * what it is asked, and the broker's own processors answer them, so messages, retries and offsets are the same whichever
  * way a client came.
  */
-
+import type { FileSource } from "../broker/tls-config.js";
+import { tlsServerOptions } from "../broker/tls-config.js";
 import { Code } from "../../grpc/enums.js";
+import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
 import { GrpcListener } from "../../grpc/listener.js";
 import { GrpcServer } from "../../grpc/server.js";
-import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
 import { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
 import type { Processor } from "../../remoting/types.js";
 import type { BrokerContext } from "../broker/context.js";
-import type { FileSource } from "../broker/tls-config.js";
-import { tlsServerOptions } from "../broker/tls-config.js";
 import { ackMessage } from "./ack-message.js";
 import { changeInvisibleDuration } from "./change-invisible.js";
 import { ClientTable } from "./client-table.js";
@@ -20,7 +19,7 @@ import { endTransaction } from "./end-transaction.js";
 import { forwardMessageToDeadLetterQueue } from "./forward-to-dlq.js";
 import { heartbeat, notifyClientTermination } from "./heartbeat.js";
 import { getOffset, queryOffset, updateOffset } from "./offsets.js";
-import type { ProxyPeer, ProxyServices, RpcContext } from "./proxy.js";
+import type { ProxyServices, ProxyPeer, RpcContext } from "./proxy.js";
 import { statusOf, statusOfError } from "./proxy-error.js";
 import { pullMessage } from "./pull-message.js";
 import { queryAssignment, queryRoute } from "./query-route.js";

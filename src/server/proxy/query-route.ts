@@ -11,9 +11,9 @@ import type {
   QueryRouteRequest,
   Resource,
 } from "../../grpc/messages.js";
+import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
 import { messageTypeOf } from "../broker/attributes.js";
 import type { Topic } from "../broker/topic-config.js";
-import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
 import type { ProxyServices, RpcContext } from "./proxy.js";
 import { OK, ProxyError, statusOf } from "./proxy-error.js";
 import { checkGroup, checkTopic } from "./validation.js";

@@ -4,11 +4,11 @@
  * a gone client leaves becomes visible a second later; after three hours renewing ends with the group's own delay.
  */
 import type { Timer } from "../../base/clock.js";
-import { Code } from "../../grpc/enums.js";
-import { changeInvisible } from "./change-invisible.js";
 import { retryDelayMs } from "./client-settings.js";
 import type { ProxyClient } from "./client-table.js";
+import { changeInvisible } from "./change-invisible.js";
 import type { ProxyServices } from "./proxy.js";
+import { Code } from "../../grpc/enums.js";
 import { ProxyError } from "./proxy-error.js";
 import { decodeReceiptHandle, nextVisibleMs } from "./receipt-handle.js";
 

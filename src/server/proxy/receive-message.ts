@@ -8,8 +8,8 @@ import { fromMs, type ReceiveMessageRequest, type Settings, toMs } from "../../g
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { LocalConnection } from "../../remoting/local-connection.js";
 import type { RemoteAnswer } from "../../remoting/types.js";
-import type { SubscriptionData } from "../broker/heartbeat-data.js";
 import { PERM_READ } from "../protocol/topic-config.js";
+import type { SubscriptionData } from "../broker/heartbeat-data.js";
 import { acknowledge, changeInvisible, type Held } from "./change-invisible.js";
 import { mergedSettings } from "./client-settings.js";
 import { subscriptionOf } from "./filter-expression.js";

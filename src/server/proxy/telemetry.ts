@@ -12,11 +12,11 @@ import { toFastjson } from "../../remoting/fastjson.js";
 import type { Fields } from "../../remoting/types.js";
 import { quoted } from "../answer.js";
 import { checkBack } from "./check-back.js";
-import { mergedSettings } from "./client-settings.js";
 import type { ClientRequests, ProxyClient } from "./client-table.js";
+import { mergedSettings } from "./client-settings.js";
 import { takeSettings } from "./heartbeat.js";
 import { messageOfRecord } from "./message-of-record.js";
-import type { ProxyPeer, ProxyServices, RpcContext } from "./proxy.js";
+import type { ProxyServices, ProxyPeer, RpcContext } from "./proxy.js";
 import { OK, ProxyError, statusOf } from "./proxy-error.js";
 
 const PROPERTIES_MAX = 32;

@@ -2,7 +2,7 @@
 import { Code } from "../../grpc/enums.js";
 import type { Resource } from "../../grpc/messages.js";
 import type { BrokerContext } from "../broker/context.js";
-import { GROUP_LENGTH_MAX, isBlank, SYSTEM_GROUP_PREFIX, TOPIC_LENGTH_MAX } from "../broker/names.js";
+import { isBlank, SYSTEM_GROUP_PREFIX, TOPIC_LENGTH_MAX, GROUP_LENGTH_MAX } from "../broker/names.js";
 import { ProxyError } from "./proxy-error.js";
 
 const LEGAL = /^[%|a-zA-Z0-9_-]+$/;

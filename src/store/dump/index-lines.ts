@@ -1,6 +1,6 @@
 /** The headers of the index files, and what look-ups by key answer. */
 import { IndexDirectory } from "../../index/index-directory.js";
-import { type IndexSizes, indexFileBytes } from "../../index/index-file.js";
+import { indexFileBytes, type IndexSizes } from "../../index/index-file.js";
 import { IndexQuery } from "../../index/index-query.js";
 import type { Disk } from "../../io/disk.js";
 import type { KeyQueries, KeyQuery } from "./key-queries.js";

@@ -25,7 +25,7 @@ import { MessageStore } from "../message-store.js";
 import type { StoreOptions } from "../options.js";
 import { foundFileBytes, StorePaths } from "../store-directory.js";
 import { fileLines } from "./file-lines.js";
-import { type IndexLinesOptions, indexFileLines, indexLines } from "./index-lines.js";
+import { indexFileLines, indexLines, type IndexLinesOptions } from "./index-lines.js";
 import { KeyQueries } from "./key-queries.js";
 import type { DumpLine } from "./line.js";
 import { queueLines } from "./queue-lines.js";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { MAGIC_V1 } from "#src/record/layout.js";
 import { decodeProperties } from "#src/record/properties.js";
+import { MAGIC_V1 } from "#src/record/layout.js";
 import type { IndexKind, KeyQueryResult } from "#src/server/broker/store-port.js";
 import { TestBroker } from "./harness.js";
 

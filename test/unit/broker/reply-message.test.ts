@@ -1,9 +1,9 @@
 /** Replies: pushed to the client that waits, stored, and answered with what became of them. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { CometError } from "#src/base/errors.js";
-import { formatProperties, parseProperties } from "#src/record/properties.js";
+import { parseProperties, formatProperties } from "#src/record/properties.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import type { Fields, RemoteAnswer } from "#src/remoting/types.js";
+import { CometError } from "#src/base/errors.js";
 import { type Answered, FakeConnection } from "./harness.js";
 import { StoreBroker, type StoreBrokerOptions } from "./store-broker.js";
 

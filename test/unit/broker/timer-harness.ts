@@ -1,9 +1,9 @@
 /** A broker with timers on a disk in memory that outlives it: closed, or killed as a process is, and started again. */
 import type { DirectoryLock } from "#src/io/disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
-import { RequestCode } from "#src/remoting/codes.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import type { StoreOptions } from "#src/store/options.js";
+import { RequestCode } from "#src/remoting/codes.js";
 import { type Answered, FakeClock } from "./harness.js";
 import { StoreBroker } from "./store-broker.js";
 

@@ -1,12 +1,11 @@
 /** What the tests of this area share: contexts over small files, and a disk that counts handles and fails on request. */
-
-import { CometError } from "#src/base/errors.js";
 import { BlockPool } from "#src/consumequeue/block-pool.js";
 import { ConsumeQueue } from "#src/consumequeue/consume-queue.js";
 import { ConsumeQueueReader } from "#src/consumequeue/consume-queue-reader.js";
 import { FileCache } from "#src/consumequeue/file-cache.js";
 import { QueueContext } from "#src/consumequeue/queue-files.js";
 import { UNIT_BYTES, type UnitBatch } from "#src/consumequeue/unit.js";
+import { CometError } from "#src/base/errors.js";
 import type { Disk, DiskFile } from "#src/io/disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 

@@ -6,8 +6,8 @@ import { FrameWriter } from "#src/remoting/frame-writer.js";
 import { HeaderView } from "#src/remoting/header-view.js";
 import { type Connection, type Fields, type RemoteAnswer, SerializeType } from "#src/remoting/types.js";
 import { KvConfig } from "#src/server/namesrv/kv-config.js";
-import { namesrvProcessors } from "#src/server/namesrv/namesrv.js";
 import { NamesrvConfig, type NamesrvSettings } from "#src/server/namesrv/namesrv-config.js";
+import { namesrvProcessors } from "#src/server/namesrv/namesrv.js";
 import { type AddressFor, type RouteLimits, RouteTable } from "#src/server/namesrv/route-table.js";
 import type { NameServerState } from "#src/server/namesrv/state.js";
 

@@ -1,4 +1,4 @@
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync, crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";

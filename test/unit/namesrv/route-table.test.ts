@@ -6,8 +6,8 @@ import {
   type RouteLimits,
   RouteTable,
 } from "#src/server/namesrv/route-table.js";
-import type { TopicConfig } from "#src/server/protocol/topic-config.js";
 import { FakeClock, FakeConnection } from "./harness.js";
+import type { TopicConfig } from "#src/server/protocol/topic-config.js";
 
 function topic(topicName: string, more: Partial<TopicConfig> = {}): [string, TopicConfig] {
   const config: TopicConfig = {

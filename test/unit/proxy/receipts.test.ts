@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
 import { encodeRecord } from "#src/record/encode.js";
-import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import { poppedMessages } from "#src/server/proxy/pop-result.js";
 import {
   checkNotExpired,
@@ -9,6 +8,7 @@ import {
   realTopic,
 } from "#src/server/proxy/receipt-handle.js";
 import { TransactionTable } from "#src/server/proxy/transaction-table.js";
+import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import { FakeClock } from "../broker/harness.js";
 
 const HANDLE = "5 1700000000000 60000 3 0 broker-a 2 7 4096";

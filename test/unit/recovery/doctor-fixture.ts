@@ -17,11 +17,11 @@ import { readDeletedTopics } from "#src/recovery/deleted-topics.js";
 import type { Finding } from "#src/recovery/doctor/finding.js";
 import type { StoreFacts } from "#src/recovery/doctor/store-facts.js";
 import { type DoctorReport, examineStore } from "#src/recovery/doctor.js";
-import { type RepairPlan, RepairPlanner } from "#src/recovery/repair/plan.js";
-import { type RepairReport, repairStore } from "#src/recovery/repair/repair.js";
+import { RepairPlanner, type RepairPlan } from "#src/recovery/repair/plan.js";
+import { repairStore, type RepairReport } from "#src/recovery/repair/repair.js";
 import { MessageStore } from "#src/store/message-store.js";
 import { StorePaths } from "#src/store/store-directory.js";
-import { type PutResult, PutStatus } from "#src/store/types.js";
+import { PutStatus, type PutResult } from "#src/store/types.js";
 
 export const SEGMENT_BYTES = 4096;
 export const QUEUE_FILE_BYTES = 400;

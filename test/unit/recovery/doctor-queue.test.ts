@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { encodeRecord } from "#src/record/encode.js";
 import { encodeProperties } from "#src/record/properties.js";
+import { encodeRecord } from "#src/record/encode.js";
 import { examine, int32, int64, newDirectory, overwrite, SEGMENT_BYTES, SmallStore } from "./doctor-fixture.js";
 
 const COUNT = 60;

@@ -1,9 +1,9 @@
 /** Servers and bare clients that speak TLS, with certificates made on the spot. */
 import { once } from "node:events";
-import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
-import { RemotingServer, type RemotingServerOptions } from "#src/remoting/server.js";
+import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { type Certificate, makeLoopbackCertificate } from "#src/remoting/tls-certificate.js";
 import type { TlsServerOptions } from "#src/remoting/tls-options.js";
+import { RemotingServer, type RemotingServerOptions } from "#src/remoting/server.js";
 import type { Connection, Processor } from "#src/remoting/types.js";
 import { BareSocket, LineLog } from "./peers.js";
 

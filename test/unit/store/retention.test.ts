@@ -6,17 +6,17 @@ import type { MessageStore } from "#src/store/message-store.js";
 import type { RetentionSettings } from "#src/store/retention-settings.js";
 import { GetStatus } from "#src/store/types.js";
 import {
-  emptyPut,
   fill,
   HOUR_MS,
   input,
+  emptyPut,
   Lines,
   NOON_MS,
   openMemory,
   pull,
   put,
-  RoomDisk,
   readAll,
+  RoomDisk,
   SEGMENT_BYTES,
   StoreClock,
   turns,
