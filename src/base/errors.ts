@@ -32,6 +32,8 @@ export const ERRORS = {
   COMETMQ_REMOTE: { retryable: true, remedy: "See the remark of the remote side." },
   COMETMQ_TIMEOUT: { retryable: true, remedy: "The remote side did not answer in time." },
   COMETMQ_CONNECT: { retryable: true, remedy: "Check the address, and that the server runs." },
+  COMETMQ_NO_ROUTE: { retryable: true, remedy: "Create the topic, or check that its brokers run and are registered." },
+  COMETMQ_CLIENT_CLOSED: { retryable: false, remedy: "The client was closed; start another one." },
 } as const;
 
 export type ErrorCode = keyof typeof ERRORS;

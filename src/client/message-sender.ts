@@ -1,0 +1,241 @@
+/**
+ * Sends messages to the brokers of their topics, with retries at others and within a time (the sending part of
+ * client/impl/producer/DefaultMQProducerImpl.java). Producers stand on it.
+ */
+import { CometError } from "../base/errors.js";
+import { compressBody } from "../record/compression.js";
+import { CompressionType, withCompression } from "../record/sys-flag.js";
+import { ResponseCode } from "../remoting/codes.js";
+import type { ClientInstance } from "./client-instance.js";
+import { ClientClosedError, NoRouteError, ResponseError, SendError } from "./errors.js";
+import { LatencyFaultTolerance } from "./latency-fault.js";
+import { type Message, type OutgoingMessage, outgoingOf } from "./message.js";
+import { compareTexts, type MessageQueue } from "./message-queue.js";
+import { QueueRotation, queueByHash } from "./queue-choice.js";
+import { batchRequest, type SendRequest, type SendResult, sendRequest, sendResults } from "./send-request.js";
+import { publishQueues } from "./topic-route.js";
+import { UniqueIds } from "./unique-id.js";
+import { abortable } from "./waiting.js";
+
+/** DefaultMQProducer's retryResponseCodes, and a broker's plea for patience. */
+const RETRY_RESPONSE_CODES: ReadonlySet<number> = new Set([
+  ResponseCode.TOPIC_NOT_EXIST,
+  ResponseCode.SERVICE_NOT_AVAILABLE,
+  ResponseCode.SYSTEM_ERROR,
+  ResponseCode.SYSTEM_BUSY,
+  ResponseCode.NO_PERMISSION,
+  ResponseCode.NO_BUYER_ID,
+  ResponseCode.NOT_IN_CURRENT_UNIT,
+  ResponseCode.FLOW_CONTROL,
+]);
+
+const COMPRESSION_TYPES = {
+  lz4: CompressionType.LZ4,
+  zstd: CompressionType.ZSTD,
+  zlib: CompressionType.ZLIB,
+} as const;
+export type Compression = keyof typeof COMPRESSION_TYPES;
+
+export interface SenderSettings {
+  readonly producerGroup: string;
+  readonly sendMsgTimeout: number;
+  readonly sendMsgMaxTimeoutPerRequest: number | undefined;
+  readonly retryTimesWhenSendFailed: number;
+  readonly retryAnotherBrokerWhenNotStoreOK: boolean;
+  readonly compression: Compression;
+  readonly compressMsgBodyOverHowmuch: number;
+  readonly compressLevel: number | undefined;
+  readonly maxMessageSize: number;
+  readonly sendLatencyFaultEnable: boolean;
+}
+
+export interface SendOptions {
+  /** This queue and no other; there are no retries then. */
+  readonly queue?: MessageQueue;
+  /** Chooses the queue; there are no retries then. `queues` is sorted and not empty. */
+  readonly selectQueue?: (queues: readonly MessageQueue[], message: Message) => MessageQueue;
+  /** For everything, retries included. */
+  readonly timeoutMs?: number;
+  /** Ends the wait, with the signal's reason; the message may have been stored. */
+  readonly signal?: AbortSignal;
+}
+
+type RequestFor = (queue: MessageQueue) => SendRequest;
+
+export class MessageSender {
+  readonly #instance: ClientInstance;
+  readonly #settings: SenderSettings;
+  readonly #faults: LatencyFaultTolerance;
+  readonly #rotation: QueueRotation;
+  readonly #uniqueIds: UniqueIds;
+  readonly #inFlight = new Set<Promise<unknown>>();
+  #closed = false;
+
+  constructor(instance: ClientInstance, settings: SenderSettings) {
+    this.#instance = instance;
+    this.#settings = settings;
+    this.#faults = new LatencyFaultTolerance(instance.clock);
+    this.#rotation = new QueueRotation(this.#faults);
+    this.#uniqueIds = new UniqueIds(instance.clock);
+  }
+
+  /** Checked, with properties and unique id. */
+  outgoing(message: Message): OutgoingMessage {
+    if (this.#closed) throw new ClientClosedError("producer");
+    return outgoingOf(message, this.#uniqueIds.next(), this.#settings.maxMessageSize);
+  }
+
+  async queues(topic: string): Promise<MessageQueue[]> {
+    const queues = publishQueues(topic, await this.#instance.routes.getForPublish(topic));
+    if (queues.length === 0) throw new NoRouteError(topic, "it has no queue that can be written");
+    return queues;
+  }
+
+  /** `sysFlag` is what the message has besides compression. */
+  async send(message: Message, outgoing: OutgoingMessage, options: SendOptions, sysFlag = 0): Promise<SendResult> {
+    const bornTimestamp = this.#instance.clock.nowMs();
+    const { body, compressedFlag } = await this.#compressed(outgoing);
+    const { producerGroup } = this.#settings;
+    const parts = { producerGroup, sysFlag: sysFlag | compressedFlag, bornTimestamp, body };
+    const requestFor: RequestFor = (queue) => sendRequest(outgoing, { ...parts, queue });
+    const results = await this.#track(this.#deliver(message, requestFor, [outgoing.uniqueId], options));
+    return results[0]!;
+  }
+
+  /** Messages of one topic as one request. */
+  sendBatch(messages: readonly Message[], outgoing: readonly OutgoingMessage[], options: SendOptions) {
+    const bornTimestamp = this.#instance.clock.nowMs();
+    const { producerGroup } = this.#settings;
+    const requestFor: RequestFor = (queue) =>
+      batchRequest(outgoing, { producerGroup, queue, sysFlag: 0, bornTimestamp });
+    const uniqueIds = outgoing.map(({ uniqueId }) => uniqueId);
+    return this.#track(this.#deliver(messages[0]!, requestFor, uniqueIds, options));
+  }
+
+  /** Done when the request is on its way to a socket; nobody hears whether it was stored. */
+  async sendOneway(message: Message, outgoing: OutgoingMessage, options: SendOptions): Promise<void> {
+    const bornTimestamp = this.#instance.clock.nowMs();
+    const { body, compressedFlag } = await this.#compressed(outgoing);
+    const queues = await abortable(this.queues(outgoing.topic), options.signal);
+    const queue = chosenQueue(queues, message, options) ?? this.#rotation.next(queues, undefined);
+    const { producerGroup, sendMsgTimeout } = this.#settings;
+    const request = sendRequest(outgoing, { producerGroup, queue, sysFlag: compressedFlag, bornTimestamp, body });
+    const address = this.#instance.masterOf(queue.brokerName);
+    const { code, fields } = request;
+    const sent = this.#instance.brokers.oneway(address, code, fields, body, options.timeoutMs ?? sendMsgTimeout);
+    await this.#track(abortable(sent, options.signal));
+  }
+
+  /** No more is taken; resolves when everything on its way has its answer or error. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#inFlight);
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    this.#inFlight.add(work);
+    const done = () => void this.#inFlight.delete(work);
+    work.then(done, done);
+    return work;
+  }
+
+  async #deliver(
+    message: Message,
+    requestFor: RequestFor,
+    uniqueIds: readonly string[],
+    options: SendOptions,
+  ): Promise<SendResult[]> {
+    const { clock } = this.#instance;
+    const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
+    const deadline = clock.monotonicMs() + timeoutMs;
+    let queues = await abortable(this.queues(message.topic), options.signal);
+    const only = chosenQueue(queues, message, options);
+    const attemptsMax = only === undefined ? 1 + this.#settings.retryTimesWhenSendFailed : 1;
+    const attempts: { brokerName: string; error: unknown }[] = [];
+    for (let last: string | undefined; ; ) {
+      const queue = only ?? this.#rotation.next(queues, last);
+      last = queue.brokerName;
+      const leftMs = Math.ceil(deadline - clock.monotonicMs());
+      try {
+        if (leftMs <= 0) throw new CometError("COMETMQ_TIMEOUT", `Not sent within ${timeoutMs} ms.`);
+        const results = await this.#attempt(queue, requestFor(queue), uniqueIds, leftMs, options.signal);
+        const lastTry = attempts.length + 1 >= attemptsMax;
+        if (results[0]!.status === "SEND_OK" || !this.#settings.retryAnotherBrokerWhenNotStoreOK || lastTry)
+          return results;
+        attempts.push({ brokerName: last, error: undefined });
+      } catch (error) {
+        if (options.signal?.aborted) throw error;
+        attempts.push({ brokerName: last, error });
+        if (attempts.length >= attemptsMax || leftMs <= 0 || !isWorthRetrying(error))
+          throw sendError(message.topic, attempts);
+      }
+      queues = await abortable(this.#queuesAgain(message.topic, queues), options.signal);
+    }
+  }
+
+  async #attempt(
+    queue: MessageQueue,
+    { code, fields, body }: SendRequest,
+    uniqueIds: readonly string[],
+    leftMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<SendResult[]> {
+    const { clock } = this.#instance;
+    const begun = clock.monotonicMs();
+    const timeoutMs = Math.min(leftMs, this.#settings.sendMsgMaxTimeoutPerRequest ?? leftMs);
+    try {
+      const address = this.#instance.masterOf(queue.brokerName);
+      const answer = await this.#instance.callAddress(address, code, fields, body, { timeoutMs, signal });
+      this.#judge(queue, clock.monotonicMs() - begun, false);
+      return sendResults(answer, address, queue, uniqueIds);
+    } catch (error) {
+      if (!(error instanceof ResponseError) && !signal?.aborted) this.#judge(queue, clock.monotonicMs() - begun, true);
+      throw error;
+    }
+  }
+
+  #judge({ brokerName }: MessageQueue, latencyMs: number, failed: boolean): void {
+    if (this.#settings.sendLatencyFaultEnable) this.#faults.update(brokerName, latencyMs, failed);
+  }
+
+  /** After a failure the route may be another one; what is known serves where nobody answers. */
+  async #queuesAgain(topic: string, known: MessageQueue[]): Promise<MessageQueue[]> {
+    try {
+      await this.#instance.routes.refresh(topic);
+      return await this.queues(topic);
+    } catch {
+      return known;
+    }
+  }
+
+  async #compressed(outgoing: OutgoingMessage): Promise<{ body: Uint8Array; compressedFlag: number }> {
+    const { compressMsgBodyOverHowmuch, compression, compressLevel } = this.#settings;
+    const { body } = outgoing;
+    if (body.length < compressMsgBodyOverHowmuch) return { body, compressedFlag: 0 };
+    const type = COMPRESSION_TYPES[compression];
+    const compressed = await compressBody(body, type, compressLevel);
+    return { body: compressed, compressedFlag: withCompression(0, type) };
+  }
+}
+
+/** The queue that options or order demand; undefined where any will do. */
+function chosenQueue(queues: MessageQueue[], message: Message, options: SendOptions): MessageQueue | undefined {
+  if (options.queue !== undefined) return options.queue;
+  if (options.selectQueue !== undefined) return options.selectQueue(queues, message);
+  if (message.orderKey !== undefined) return queueByHash([...queues].sort(byBroker), message.orderKey);
+  return undefined;
+}
+
+function byBroker(a: MessageQueue, b: MessageQueue): number {
+  return compareTexts(a.brokerName, b.brokerName) || a.queueId - b.queueId;
+}
+
+function isWorthRetrying(error: unknown): boolean {
+  if (error instanceof ResponseError) return RETRY_RESPONSE_CODES.has(error.responseCode);
+  return error instanceof CometError && error.retryable;
+}
+
+/** The error itself when there was one attempt only. */
+function sendError(topic: string, attempts: readonly { brokerName: string; error: unknown }[]): unknown {
+  return attempts.length === 1 ? attempts[0]!.error : new SendError(topic, attempts);
+}

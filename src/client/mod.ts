@@ -1,0 +1,51 @@
+/**
+ * The client of CometMQ and of any Apache RocketMQ server, over the Remoting protocol.
+ *
+ *   await using producer = await Producer.start({ namesrvAddr: "127.0.0.1:9876", group: "shop" });
+ *   await producer.send({ topic: "orders", body: "hello" });
+ */
+export type { Clock, Timer } from "../base/clock.js";
+export { CometError, type ErrorCode } from "../base/errors.js";
+export type { Logger } from "../base/log.js";
+export { RequestCode, ResponseCode } from "../remoting/codes.js";
+export type { TlsClientOptions } from "../remoting/tls-options.js";
+export {
+  Admin,
+  type AdminCallOptions,
+  type GroupOptions,
+  type QueryOptions,
+  type QueueProgress,
+  type TopicOptions,
+} from "./admin.js";
+export {
+  type AllocateStrategy,
+  allocateAveragely,
+  allocateAveragelyByCircle,
+  allocateByConsistentHash,
+  allocateByMachineRoom,
+} from "./allocate.js";
+export {
+  ClientClosedError,
+  MessageError,
+  NoRouteError,
+  RequestTimeoutError,
+  ResponseError,
+  SendError,
+} from "./errors.js";
+export type { FilterExpression } from "./heartbeat.js";
+export type { Message } from "./message.js";
+export type { MessageQueue } from "./message-queue.js";
+export type { Compression, SendOptions } from "./message-sender.js";
+export type { ClientOptions } from "./options.js";
+export { Producer, type ProducerOptions, type RequestOptions } from "./producer.js";
+export { PushConsumer } from "./push-consumer.js";
+export type {
+  BatchHandler,
+  ConsumeContext,
+  ConsumeFrom,
+  MessageHandler,
+  PushConsumerOptions,
+} from "./push-options.js";
+export type { ReceivedMessage } from "./received-message.js";
+export type { Reply } from "./reply-waiters.js";
+export type { SendResult, SendStatus } from "./send-request.js";

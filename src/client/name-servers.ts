@@ -1,0 +1,74 @@
+/** The name servers: one is asked, the next when it does not answer (client/impl/MQClientAPIImpl's view of them). */
+import { CometError } from "../base/errors.js";
+import { RemotingClient } from "../remoting/client.js";
+import { RequestCode, ResponseCode } from "../remoting/codes.js";
+import type { Fields, RemoteAnswer } from "../remoting/types.js";
+import { expectSuccessFrom, NoRouteError } from "./errors.js";
+import { type ClientSettings, parseAddress } from "./options.js";
+import { readTopicRoute, type TopicRoute } from "./topic-route.js";
+
+export class NameServers {
+  readonly #settings: ClientSettings;
+  readonly #clients = new Map<string, RemotingClient>();
+  /** The one that answered last. */
+  #current = 0;
+
+  constructor(settings: ClientSettings) {
+    this.#settings = settings;
+    // A fleet of clients does not begin with the same server.
+    this.#current = process.pid % settings.namesrvAddrs.length;
+  }
+
+  get addresses(): readonly string[] {
+    return this.#settings.namesrvAddrs;
+  }
+
+  /** The answer of the first server that gives one. Rejects with the last one's error when none does. */
+  async call(code: number, fields: Fields, body?: Uint8Array): Promise<RemoteAnswer> {
+    const { namesrvAddrs } = this.#settings;
+    let failure: unknown;
+    for (let i = 0; i < namesrvAddrs.length; i++) {
+      const index = (this.#current + i) % namesrvAddrs.length;
+      try {
+        const answer = await this.callAt(namesrvAddrs[index]!, code, fields, body);
+        this.#current = index;
+        return answer;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  callAt(address: string, code: number, fields: Fields, body?: Uint8Array): Promise<RemoteAnswer> {
+    return this.#client(address).call(code, fields, body, this.#settings.requestTimeoutMs);
+  }
+
+  /** Undefined when the topic has none. */
+  async route(topic: string): Promise<TopicRoute | undefined> {
+    let answer: RemoteAnswer;
+    try {
+      answer = await this.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, { topic, acceptStandardJsonOnly: true });
+    } catch (cause) {
+      const why = cause instanceof CometError ? cause.message : String(cause);
+      throw new NoRouteError(topic, `no name server of ${this.addresses.join(", ")} answered (${why})`, { cause });
+    }
+    if (answer.code === ResponseCode.TOPIC_NOT_EXIST) return undefined;
+    return readTopicRoute(expectSuccessFrom(this.addresses[this.#current]!, answer).body);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  #client(address: string): RemotingClient {
+    let client = this.#clients.get(address);
+    if (client === undefined) {
+      const { host, port } = parseAddress(address);
+      const { clock, log, tls, connectTimeoutMs } = this.#settings;
+      client = new RemotingClient(host, port, { clock, log, tls, ...(connectTimeoutMs && { connectTimeoutMs }) });
+      this.#clients.set(address, client);
+    }
+    return client;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * How far a group is in its queues: at the brokers in clustering, in a file in broadcasting
+ * (client/consumer/store/RemoteBrokerOffsetStore.java, LocalFileOffsetStore.java).
+ */
+import { dirname, join } from "node:path";
+import { integerIn, mapIn, parseFastjson, toPrettyFastjson } from "../remoting/fastjson.js";
+import type { ClientInstance } from "./client-instance.js";
+import { type MessageQueue, queueKey } from "./message-queue.js";
+import { commitOffset, committedOffset } from "./queue-offsets.js";
+
+export interface OffsetStore {
+  /** What is kept outside of this process; undefined when there is nothing. */
+  load(queue: MessageQueue): Promise<number | undefined>;
+  /** In memory; goes out with `persist`. */
+  update(queue: MessageQueue, offset: number): void;
+  /** As in memory. */
+  peek(queue: MessageQueue): number | undefined;
+  forget(queue: MessageQueue): void;
+  /** Never rejects: what could not be saved is tried again with the next one. */
+  persist(): Promise<void>;
+}
+
+interface Progress {
+  readonly queue: MessageQueue;
+  offset: number;
+  saved: number | undefined;
+}
+
+export class BrokerOffsetStore implements OffsetStore {
+  readonly #instance: ClientInstance;
+  readonly #group: string;
+  readonly #progress = new Map<string, Progress>();
+
+  constructor(instance: ClientInstance, group: string) {
+    this.#instance = instance;
+    this.#group = group;
+  }
+
+  load(queue: MessageQueue): Promise<number | undefined> {
+    return committedOffset(this.#instance, this.#group, queue);
+  }
+
+  update(queue: MessageQueue, offset: number): void {
+    const known = this.#progress.get(queueKey(queue));
+    if (known === undefined) this.#progress.set(queueKey(queue), { queue, offset, saved: undefined });
+    else known.offset = offset;
+  }
+
+  peek(queue: MessageQueue): number | undefined {
+    return this.#progress.get(queueKey(queue))?.offset;
+  }
+
+  forget(queue: MessageQueue): void {
+    this.#progress.delete(queueKey(queue));
+  }
+
+  async persist(): Promise<void> {
+    await Promise.all([...this.#progress.values()].map((progress) => this.#save(progress)));
+  }
+
+  async #save(progress: Progress): Promise<void> {
+    const { queue, offset, saved } = progress;
+    if (offset === saved) return;
+    try {
+      await commitOffset(this.#instance, this.#group, queue, offset);
+      progress.saved = offset;
+    } catch (error) {
+      this.#instance.settings.log.warn({ err: error, ...queue, offset }, "an offset could not be saved");
+    }
+  }
+}
+
+/** Apache's file: `offsets.json` with `offsetTable`, a queue as the key of its offset. */
+export class FileOffsetStore implements OffsetStore {
+  readonly #path: string;
+  readonly #offsets = new Map<string, { queue: MessageQueue; offset: number }>();
+  readonly #instance: ClientInstance;
+  #read = false;
+  #changed = false;
+
+  constructor(instance: ClientInstance, directory: string, clientId: string, group: string) {
+    this.#instance = instance;
+    // Neither name may lead out of the directory.
+    const folder = (name: string) => encodeURIComponent(name).replaceAll(".", "%2E");
+    this.#path = join(directory, folder(clientId), folder(group), "offsets.json");
+  }
+
+  async load(queue: MessageQueue): Promise<number | undefined> {
+    if (!this.#read) await this.#readFile();
+    return this.peek(queue);
+  }
+
+  update(queue: MessageQueue, offset: number): void {
+    this.#offsets.set(queueKey(queue), { queue, offset });
+    this.#changed = true;
+  }
+
+  peek(queue: MessageQueue): number | undefined {
+    return this.#offsets.get(queueKey(queue))?.offset;
+  }
+
+  /** A queue that goes comes back in broadcasting, so what is known of it is kept. */
+  forget(): void {}
+
+  async persist(): Promise<void> {
+    if (!this.#changed) return;
+    this.#changed = false;
+    const offsetTable = new Map<object, number>();
+    for (const { queue, offset } of this.#offsets.values()) {
+      const { brokerName, queueId, topic } = queue;
+      offsetTable.set({ brokerName, queueId, topic }, offset);
+    }
+    try {
+      const disk = await fileDisk();
+      disk.makeDirectory(dirname(this.#path));
+      await disk.replace(this.#path, toPrettyFastjson({ offsetTable }));
+    } catch (error) {
+      this.#changed = true;
+      this.#instance.settings.log.warn({ err: error, path: this.#path }, "offsets could not be saved");
+    }
+  }
+
+  async #readFile(): Promise<void> {
+    this.#read = true;
+    const content = (await fileDisk()).readFile(this.#path);
+    if (content === undefined) return;
+    for (const [key, offset] of mapIn(parseFastjson(content), "offsetTable") ?? []) {
+      if (!(key instanceof Map) || typeof offset !== "number") continue;
+      const [topic, brokerName, queueId] = [key.get("topic"), key.get("brokerName"), integerIn(key, "queueId")];
+      if (typeof topic !== "string" || typeof brokerName !== "string" || queueId === undefined) continue;
+      const queue = { topic, brokerName, queueId };
+      this.#offsets.set(queueKey(queue), { queue, offset });
+    }
+  }
+}
+
+/** Only who consumes by broadcasting loads it. */
+async function fileDisk() {
+  const { FileDisk } = await import("../io/file-disk.js");
+  return new FileDisk("file");
+}

@@ -1,0 +1,101 @@
+/** What producers, consumers and the admin have in common: where the servers are, and what belongs to the process. */
+import type { Clock } from "../base/clock.js";
+import { systemClock } from "../base/clock.js";
+import { type Logger, silentLogger } from "../base/log.js";
+import type { TlsClientOptions } from "../remoting/tls-options.js";
+import { configError } from "./errors.js";
+
+export interface ClientOptions {
+  /** Name servers: `host:port`, several in a list or between semicolons. */
+  readonly namesrvAddr: string | readonly string[];
+  /** Unique among the clients of a group; made of address, process and a counter by default. */
+  readonly clientId?: string;
+  /** How often routes are asked for again (30 s). */
+  readonly pollNameServerIntervalMs?: number;
+  /** How often brokers hear of this client (30 s). */
+  readonly heartbeatBrokerIntervalMs?: number;
+  /** Time for an answer where a call has no limit of its own (3 s). */
+  readonly requestTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** Speaks TLS to name servers and brokers. */
+  readonly tls?: TlsClientOptions;
+  /** Says nothing by default. */
+  readonly log?: Logger;
+  readonly clock?: Clock;
+}
+
+/** The same with everything filled in but what has no default. */
+export interface ClientSettings {
+  readonly namesrvAddrs: readonly string[];
+  readonly clientId: string | undefined;
+  readonly pollNameServerIntervalMs: number;
+  readonly heartbeatBrokerIntervalMs: number;
+  readonly requestTimeoutMs: number;
+  readonly connectTimeoutMs: number | undefined;
+  readonly tls: TlsClientOptions | undefined;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Throws COMETMQ_CONFIG for what is no `host:port`. IPv6 addresses stand in brackets or without. */
+export function parseAddress(text: string): HostAndPort {
+  const colon = text.lastIndexOf(":");
+  const host = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(text.slice(colon + 1));
+  if (colon < 1 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
+    throw configError(`"${text}" is not host:port.`);
+  }
+  return { host, port };
+}
+
+export function settingsOf(options: ClientOptions): ClientSettings {
+  const { namesrvAddr } = options;
+  if (namesrvAddr === undefined) throw configError("namesrvAddr is missing.");
+  const listed = typeof namesrvAddr === "string" ? namesrvAddr.split(";") : namesrvAddr;
+  const namesrvAddrs = [...new Set(listed.map((address) => address.trim()).filter((address) => address !== ""))];
+  if (namesrvAddrs.length === 0) throw configError("namesrvAddr names no server.");
+  for (const address of namesrvAddrs) parseAddress(address);
+  return {
+    namesrvAddrs,
+    clientId: options.clientId,
+    pollNameServerIntervalMs: positive("pollNameServerIntervalMs", options.pollNameServerIntervalMs, 30_000),
+    heartbeatBrokerIntervalMs: positive("heartbeatBrokerIntervalMs", options.heartbeatBrokerIntervalMs, 30_000),
+    requestTimeoutMs: positive("requestTimeoutMs", options.requestTimeoutMs, 3_000),
+    connectTimeoutMs: options.connectTimeoutMs,
+    tls: options.tls,
+    log: options.log ?? silentLogger,
+    clock: options.clock ?? systemClock,
+  };
+}
+
+/** `value`, or `byDefault`; COMETMQ_CONFIG unless it is an integer of at least `min`. */
+export function positive(name: string, value: number | undefined, byDefault: number, min = 1): number {
+  const chosen = value ?? byDefault;
+  if (!Number.isSafeInteger(chosen) || chosen < min)
+    throw configError(`${name} is ${chosen}, not an integer from ${min} on.`);
+  return chosen;
+}
+
+const NAME = /^[%|a-zA-Z0-9_-]+$/;
+const GROUP_CHARS_MAX = 120;
+const TOPIC_CHARS_MAX = 127;
+
+/** A group's name as Apache's Validators take it. */
+export function checkGroup(group: string): string {
+  if (typeof group !== "string" || !NAME.test(group) || group.length > GROUP_CHARS_MAX) {
+    throw configError(`"${group}" is no group: letters, digits, %, |, _ and -, at most ${GROUP_CHARS_MAX}.`);
+  }
+  return group;
+}
+
+export function checkTopic(topic: string): string {
+  if (typeof topic !== "string" || !NAME.test(topic) || topic.length > TOPIC_CHARS_MAX) {
+    throw configError(`"${topic}" is no topic: letters, digits, %, |, _ and -, at most ${TOPIC_CHARS_MAX}.`);
+  }
+  return topic;
+}

@@ -1,0 +1,245 @@
+/** The producer (client/producer/DefaultMQProducer.java). */
+import { randomUUID } from "node:crypto";
+import { PropertyName } from "../record/property-names.js";
+import { RequestCode } from "../remoting/codes.js";
+import { brokerProcessor } from "./broker-requests.js";
+import { ClientInstance, type ClientRole } from "./client-instance.js";
+import { ClientClosedError, configError, expectSuccessFrom, MessageError } from "./errors.js";
+import type { Message, OutgoingMessage } from "./message.js";
+import type { MessageQueue } from "./message-queue.js";
+import { type Compression, MessageSender, type SenderSettings, type SendOptions } from "./message-sender.js";
+import { type ClientOptions, type ClientSettings, checkGroup, checkTopic, positive, settingsOf } from "./options.js";
+import type { ReceivedMessage } from "./received-message.js";
+import { type Reply, ReplyWaiters } from "./reply-waiters.js";
+import { REPLY_TYPE, type SendResult } from "./send-request.js";
+
+/** DefaultMQProducer's names and defaults. */
+export interface ProducerOptions extends ClientOptions {
+  /** By it a broker finds somebody to ask about a transaction. */
+  readonly group?: string;
+  /** For a send with all its retries (3 s). */
+  readonly sendMsgTimeout?: number;
+  /** For each attempt; as long as a send by default, so a broker that hangs is not followed by another. */
+  readonly sendMsgMaxTimeoutPerRequest?: number;
+  /** Further attempts, at other brokers where there are any (2). */
+  readonly retryTimesWhenSendFailed?: number;
+  /** Tries another broker also where one has stored a message, but not as safely as configured (false). */
+  readonly retryAnotherBrokerWhenNotStoreOK?: boolean;
+  /** Of bodies from `compressMsgBodyOverHowmuch` bytes on (zlib). */
+  readonly compression?: Compression;
+  /** 4096. Infinity: never. */
+  readonly compressMsgBodyOverHowmuch?: number;
+  readonly compressLevel?: number;
+  /** Larger bodies are refused (4 MiB). */
+  readonly maxMessageSize?: number;
+  /** Spares brokers that were slow or failed for a while (true). */
+  readonly sendLatencyFaultEnable?: boolean;
+}
+
+export interface RequestOptions extends SendOptions {
+  /** For the reply (3 s); the request has a part of it. */
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_GROUP = "DEFAULT_PRODUCER";
+const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
+/** A batch stays below a message's limit with its properties, too. */
+const BATCH_MESSAGE_OVERHEAD_BYTES = 256;
+const REPLY_TOPIC_POSTFIX = "REPLY_TOPIC";
+
+export class Producer implements AsyncDisposable {
+  readonly #instance: ClientInstance;
+  readonly #sender: MessageSender;
+  readonly #settings: SenderSettings;
+  readonly #replies: ReplyWaiters;
+  #closing: Promise<void> | undefined;
+
+  /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
+  static async start(options: ProducerOptions): Promise<Producer> {
+    return new Producer(settingsOf(options), senderSettings(options), new Map());
+  }
+
+  /** For `start`, and for producers that answer further requests of brokers. */
+  protected constructor(
+    settings: ClientSettings,
+    sender: SenderSettings,
+    processors: NonNullable<ClientRole["processors"]>,
+  ) {
+    this.#settings = sender;
+    this.#replies = new ReplyWaiters(settings.clock);
+    const reply = brokerProcessor((request) => this.#replies.take(request), settings.log);
+    this.#instance = new ClientInstance(settings, {
+      producerGroup: sender.producerGroup,
+      processors: new Map([...processors, [RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT, reply]]),
+    });
+    this.#sender = new MessageSender(this.#instance, sender);
+    this.#instance.start();
+  }
+
+  get group(): string {
+    return this.#settings.producerGroup;
+  }
+
+  get clientId(): string {
+    return this.#instance.clientId;
+  }
+
+  /**
+   * Resolves when a broker has the message, as safely as `status` says. Rejects with MessageError, NoRouteError,
+   * ResponseError, SendError when several attempts failed, or CometError with COMETMQ_TIMEOUT or COMETMQ_CONNECT.
+   */
+  async send(message: Message, options: SendOptions = {}): Promise<SendResult> {
+    const outgoing = this.#outgoing(message);
+    return this.#sender.send(message, outgoing, options);
+  }
+
+  /** Resolves when the message is on its way; whether a broker has stored it, nobody says. */
+  async sendOneway(message: Message, options: SendOptions = {}): Promise<void> {
+    await this.#sender.sendOneway(message, this.#outgoing(message), options);
+  }
+
+  /**
+   * Sends messages of one topic in as few requests as their sizes allow; a result for each, in order. Messages of a batch
+   * have no delays, and go to one queue: that of `orderKey` if all have the same.
+   */
+  async sendBatch(messages: readonly Message[], options: SendOptions = {}): Promise<SendResult[]> {
+    if (messages.length === 0) return [];
+    checkBatch(messages);
+    const outgoing = messages.map((message) => this.#outgoing(message));
+    const results: SendResult[] = [];
+    for (let from = 0; from < messages.length; ) {
+      const to = endOfBatch(outgoing, from, this.#settings.maxMessageSize);
+      results.push(...(await this.#sender.sendBatch(messages.slice(from, to), outgoing.slice(from, to), options)));
+      from = to;
+    }
+    return results;
+  }
+
+  /** Sends a message and waits for a consumer's `reply`. Rejects with RequestTimeoutError when none comes in time. */
+  async request(message: Message, options: RequestOptions = {}): Promise<Reply> {
+    const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
+    const outgoing = this.#outgoing(message);
+    const correlationId = randomUUID();
+    outgoing.properties.set(PropertyName.CORRELATION_ID, correlationId);
+    outgoing.properties.set(PropertyName.MESSAGE_REPLY_TO_CLIENT, this.clientId);
+    outgoing.properties.set(PropertyName.MESSAGE_TTL, String(timeoutMs));
+    const reply = this.#replies.wait(correlationId, timeoutMs, options.signal);
+    // A reply can come before the answer to the send does, and an error of the send is the one to tell.
+    reply.catch(() => undefined);
+    const sent = this.#sender.send(message, outgoing, { ...options, timeoutMs });
+    try {
+      await Promise.race([sent, reply]);
+      return await reply;
+    } finally {
+      sent.catch(() => undefined);
+    }
+  }
+
+  /** Answers a message that came by `request`. Throws MessageError for any other. */
+  async reply(request: ReceivedMessage, body: string | Uint8Array, options: SendOptions = {}): Promise<SendResult> {
+    const { properties } = request;
+    const cluster = properties.get(PropertyName.CLUSTER);
+    const correlationId = properties.get(PropertyName.CORRELATION_ID);
+    const client = properties.get(PropertyName.MESSAGE_REPLY_TO_CLIENT);
+    if (cluster === undefined || correlationId === undefined || client === undefined) {
+      throw new MessageError("This message asks for no reply.");
+    }
+    const message: Message = { topic: `${cluster}_${REPLY_TOPIC_POSTFIX}`, body };
+    const outgoing = this.#sender.outgoing(message);
+    outgoing.properties.set(PropertyName.MESSAGE_TYPE, REPLY_TYPE);
+    outgoing.properties.set(PropertyName.CORRELATION_ID, correlationId);
+    outgoing.properties.set(PropertyName.MESSAGE_REPLY_TO_CLIENT, client);
+    outgoing.properties.set(PropertyName.MESSAGE_TTL, properties.get(PropertyName.MESSAGE_TTL) ?? "3000");
+    return this.#sender.send(message, outgoing, options);
+  }
+
+  /** Takes a timed message back before it is delivered; the unique id of what was recalled. */
+  async recall(topic: string, recallHandle: string): Promise<string> {
+    const brokerName = Buffer.from(recallHandle, "base64url").toString("utf8").split(" ")[2];
+    if (brokerName === undefined) throw new MessageError("This is no recall handle.");
+    await this.#sender.queues(topic);
+    const fields = { producerGroup: this.group, topic, recallHandle, n: brokerName };
+    const address = this.#instance.masterOf(brokerName);
+    const answer = await this.#instance.callAddress(address, RequestCode.RECALL_MESSAGE, fields);
+    return expectSuccessFrom(address, answer).fields.msgId ?? "";
+  }
+
+  /** The queues that messages of `topic` can be sent to. */
+  publishQueues(topic: string): Promise<MessageQueue[]> {
+    return this.#sender.queues(topic);
+  }
+
+  /** Waits for what is on its way, says good-bye to the brokers, ends every connection and timer. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** For producers made of this one. */
+  protected get instance(): ClientInstance {
+    return this.#instance;
+  }
+
+  protected get sender(): MessageSender {
+    return this.#sender;
+  }
+
+  async #close(): Promise<void> {
+    await this.#sender.close();
+    this.#replies.failAll(new ClientClosedError("producer"));
+    await this.#instance.close();
+  }
+
+  #outgoing(message: Message): OutgoingMessage {
+    checkTopic(message.topic);
+    return this.#sender.outgoing(message);
+  }
+}
+
+export function senderSettings(options: ProducerOptions): SenderSettings {
+  const { compression = "zlib", compressMsgBodyOverHowmuch = 4096 } = options;
+  if (!["lz4", "zstd", "zlib"].includes(compression))
+    throw configError(`compression is ${compression}, not lz4, zstd or zlib.`);
+  const perRequest = options.sendMsgMaxTimeoutPerRequest;
+  return {
+    producerGroup: checkGroup(options.group ?? DEFAULT_GROUP),
+    sendMsgTimeout: positive("sendMsgTimeout", options.sendMsgTimeout, 3000),
+    sendMsgMaxTimeoutPerRequest: perRequest && positive("sendMsgMaxTimeoutPerRequest", perRequest, 1),
+    retryTimesWhenSendFailed: positive("retryTimesWhenSendFailed", options.retryTimesWhenSendFailed, 2, 0),
+    retryAnotherBrokerWhenNotStoreOK: options.retryAnotherBrokerWhenNotStoreOK ?? false,
+    compression,
+    compressMsgBodyOverHowmuch,
+    compressLevel: options.compressLevel,
+    maxMessageSize: positive("maxMessageSize", options.maxMessageSize, MAX_MESSAGE_SIZE),
+    sendLatencyFaultEnable: options.sendLatencyFaultEnable ?? true,
+  };
+}
+
+function checkBatch(messages: readonly Message[]): void {
+  const [first] = messages;
+  for (const { topic, orderKey, delayLevel, delayMs, deliverAt, waitStoreMsgOk } of messages) {
+    if (topic !== first!.topic) throw new MessageError("The messages of a batch have one topic.");
+    if (orderKey !== first!.orderKey) throw new MessageError("The messages of a batch have one orderKey.");
+    if (waitStoreMsgOk !== first!.waitStoreMsgOk)
+      throw new MessageError("The messages of a batch have one waitStoreMsgOk.");
+    if ((delayLevel ?? delayMs ?? deliverAt) !== undefined)
+      throw new MessageError("Messages of a batch have no delay.");
+  }
+}
+
+/** Where the request ends that begins with message `from`. */
+function endOfBatch(messages: readonly OutgoingMessage[], from: number, bytesMax: number): number {
+  let bytes = 0;
+  let to = from;
+  for (; to < messages.length; to++) {
+    const { body, properties } = messages[to]!;
+    bytes += body.length + BATCH_MESSAGE_OVERHEAD_BYTES;
+    for (const [name, value] of properties) bytes += 3 * (name.length + value.length);
+    if (bytes > bytesMax && to > from) break;
+  }
+  return to;
+}

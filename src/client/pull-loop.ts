@@ -1,0 +1,136 @@
+/** Pulls one queue as long as it belongs to this consumer and there is room (DefaultMQPushConsumerImpl.pullMessage). */
+import { ResponseCode } from "../remoting/codes.js";
+import type { ClientInstance } from "./client-instance.js";
+import { ClientClosedError, ResponseError } from "./errors.js";
+import type { SubscriptionData } from "./heartbeat.js";
+import type { OffsetStore } from "./offset-store.js";
+import type { ProcessQueue } from "./process-queue.js";
+import { pullMessages } from "./pull-request.js";
+import type { ReceivedMessage } from "./received-message.js";
+import { pause } from "./waiting.js";
+
+const BROKER_SUSPEND_MAX_MS = 15_000;
+const DELAY_WHEN_EXCEPTION_MS = 3000;
+const DELAY_WHEN_FLOW_CONTROL_MS = 20;
+/** The first failures are looked at sooner: a broker that was restarted is there again in a moment. */
+const DELAY_FIRST_MS = 200;
+/** Nothing came and nobody waited: the broker is full of waiting pulls. */
+const DELAY_WHEN_BUSY_MS = 50;
+
+export interface PullLoopSettings {
+  readonly group: string;
+  readonly pullBatchSize: number;
+  readonly pullThresholdForQueue: number;
+  readonly pullThresholdBytesForQueue: number;
+  /** Undefined where order keeps the span small by itself. */
+  readonly spanMax: number | undefined;
+  /** Pulls only while the queue is locked at its broker. */
+  readonly needsLock: boolean;
+  readonly commitsByPull: boolean;
+  readonly lite: boolean;
+}
+
+export interface PullLoopOwner {
+  /** Undefined once the topic is not subscribed any more. */
+  subscription(topic: string): SubscriptionData | undefined;
+  submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void;
+  isPaused(): boolean;
+}
+
+export class PullLoop {
+  readonly #instance: ClientInstance;
+  readonly #settings: PullLoopSettings;
+  readonly #offsets: OffsetStore;
+  readonly #owner: PullLoopOwner;
+
+  constructor(instance: ClientInstance, settings: PullLoopSettings, offsets: OffsetStore, owner: PullLoopOwner) {
+    this.#instance = instance;
+    this.#settings = settings;
+    this.#offsets = offsets;
+    this.#owner = owner;
+  }
+
+  /** Resolves when the queue is dropped. Never rejects. */
+  async follow(processQueue: ProcessQueue): Promise<void> {
+    const { clock, log } = this.#instance.settings;
+    const { queue, signal } = processQueue;
+    let failures = 0;
+    let brokerId = 0;
+    while (!processQueue.dropped) {
+      if (!this.#mayPull(processQueue)) {
+        await processQueue.changed.wait(clock, DELAY_WHEN_FLOW_CONTROL_MS * 10, signal);
+        continue;
+      }
+      const subscription = this.#owner.subscription(queue.topic);
+      if (subscription === undefined) return;
+      try {
+        brokerId = await this.#pull(processQueue, subscription, brokerId);
+        failures = 0;
+      } catch (error) {
+        if (processQueue.dropped || error instanceof ClientClosedError) return;
+        log.warn({ err: error, ...queue }, "a pull failed");
+        brokerId = 0;
+        await this.#recover(queue.topic, error);
+        await pause(clock, failures++ < 5 ? DELAY_FIRST_MS : DELAY_WHEN_EXCEPTION_MS, signal);
+      }
+    }
+  }
+
+  #mayPull(processQueue: ProcessQueue): boolean {
+    const { pullThresholdForQueue, pullThresholdBytesForQueue, spanMax, needsLock } = this.#settings;
+    if (this.#owner.isPaused()) return false;
+    if (processQueue.count >= pullThresholdForQueue || processQueue.bytes >= pullThresholdBytesForQueue) return false;
+    if (spanMax !== undefined && processQueue.span > spanMax) return false;
+    return !needsLock || processQueue.locked;
+  }
+
+  /** The broker to ask next time. */
+  async #pull(processQueue: ProcessQueue, subscription: SubscriptionData, brokerId: number): Promise<number> {
+    const { group, pullBatchSize, commitsByPull, lite } = this.#settings;
+    const { clock } = this.#instance;
+    const { queue, signal, nextOffset } = processQueue;
+    const begun = clock.monotonicMs();
+    processQueue.lastPullMs = clock.nowMs();
+    const result = await pullMessages(this.#instance, {
+      consumerGroup: group,
+      queue,
+      queueOffset: nextOffset,
+      maxMsgNums: pullBatchSize,
+      subscription,
+      commitOffset: commitsByPull ? this.#offsets.peek(queue) : undefined,
+      suspendTimeoutMs: BROKER_SUSPEND_MAX_MS,
+      brokerId,
+      withSubscription: lite,
+      lite,
+      signal,
+    });
+    // A reset has moved the queue meanwhile, or it went to somebody else: what came is not wanted.
+    if (processQueue.dropped || processQueue.nextOffset !== nextOffset) return brokerId;
+    processQueue.nextOffset = result.nextBeginOffset;
+    if (result.messages.length > 0) {
+      processQueue.put(result.messages);
+      this.#owner.submit(processQueue, result.messages);
+    } else {
+      if (processQueue.count === 0) this.#offsets.update(queue, result.nextBeginOffset);
+      const atOnce = result.status === "NO_NEW_MSG" && clock.monotonicMs() - begun < DELAY_WHEN_BUSY_MS;
+      if (atOnce) await pause(clock, DELAY_WHEN_BUSY_MS, signal);
+    }
+    if (result.status === "OFFSET_ILLEGAL") {
+      this.#instance.settings.log.warn(
+        { ...queue, offset: nextOffset, next: result.nextBeginOffset },
+        "offset out of range",
+      );
+    }
+    return result.suggestWhichBrokerId;
+  }
+
+  /** A broker that does not know this consumer hears of it; a queue that may be elsewhere is looked for. */
+  async #recover(topic: string, error: unknown): Promise<void> {
+    const code = error instanceof ResponseError ? error.responseCode : undefined;
+    if (code === ResponseCode.SUBSCRIPTION_NOT_EXIST || code === ResponseCode.SUBSCRIPTION_NOT_LATEST) {
+      await this.#instance.sendHeartbeats();
+    } else {
+      await this.#instance.routes.refresh(topic).catch(() => undefined);
+    }
+  }
+}

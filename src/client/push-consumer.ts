@@ -1,0 +1,301 @@
+/** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
+import { RequestCode } from "../remoting/codes.js";
+import { ClientInstance } from "./client-instance.js";
+import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
+import { ConcurrentDelivery, type Delivery, type DeliverySettings, OrderlyDelivery } from "./delivery.js";
+import { configError, expectSuccessFrom } from "./errors.js";
+import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
+import { type MessageQueue, queueKey } from "./message-queue.js";
+import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
+import { checkTopic, settingsOf } from "./options.js";
+import { ProcessQueue } from "./process-queue.js";
+import { PullLoop } from "./pull-loop.js";
+import {
+  checkedSubscriptions,
+  consumeFromWhere,
+  type PushConsumerOptions,
+  type PushSettings,
+  pushSettings,
+} from "./push-options.js";
+import { QueueLocks } from "./queue-locks.js";
+import { Rebalancer } from "./rebalancer.js";
+import type { ReceivedMessage } from "./received-message.js";
+import { type Outcome, runHandler } from "./run-handler.js";
+import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
+import { localAddress } from "./unique-id.js";
+import { Periodic } from "./waiting.js";
+
+const LOCK_INTERVAL_MS = 20_000;
+/** Messages that were being consumed when a queue went have so long to end before its lock goes. */
+const UNLOCK_WAIT_MS = 1000;
+const MAX_RECONSUME_TIMES = 16;
+
+export class PushConsumer implements AsyncDisposable, ConsumerState {
+  readonly settings: PushSettings;
+  readonly startedMs: number;
+  readonly #instance: ClientInstance;
+  readonly #offsets: OffsetStore;
+  readonly #subscriptions = new Map<string, SubscriptionData>();
+  readonly #queues = new Map<string, ProcessQueue>();
+  readonly #locks: QueueLocks;
+  readonly #rebalancer: Rebalancer;
+  readonly #delivery: Delivery;
+  readonly #pullLoop: PullLoop;
+  readonly #timers: Periodic[] = [];
+  #paused = false;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
+   * COMETMQ_CONFIG, or with NoRouteError when no name server answers.
+   */
+  static async start(options: PushConsumerOptions): Promise<PushConsumer> {
+    const consumer = new PushConsumer(options);
+    try {
+      await consumer.#start();
+    } catch (error) {
+      await consumer.close();
+      throw error;
+    }
+    return consumer;
+  }
+
+  private constructor(options: PushConsumerOptions) {
+    const settings = pushSettings(options);
+    this.settings = settings;
+    const shared = settings.broadcasting ? { clientId: `${localAddress()}@DEFAULT`, ...options } : options;
+    const clientSettings = settingsOf(shared);
+    for (const [topic, filter] of checkedSubscriptions(options.subscriptions))
+      this.#setSubscription(clientSettings.clock.nowMs(), topic, filter);
+    if (!settings.broadcasting) this.#setSubscription(clientSettings.clock.nowMs(), this.#retryTopic, "*");
+    this.#instance = new ClientInstance(clientSettings, {
+      consumerGroup: settings.group,
+      consumerData: () => this.consumerData(),
+      processors: consumerProcessors(this, clientSettings.log),
+      onRouteChange: (topic) => {
+        if (this.#subscriptions.has(topic)) void this.#rebalancer.rebalance();
+      },
+    });
+    this.startedMs = this.#instance.clock.nowMs();
+    const { broadcasting, group, strategy, orderly } = settings;
+    this.#offsets = broadcasting
+      ? new FileOffsetStore(this.#instance, settings.offsetsDirectory, this.#instance.clientId, group)
+      : new BrokerOffsetStore(this.#instance, group);
+    this.#locks = new QueueLocks(this.#instance, group);
+    const rebalance = { consumerGroup: group, strategy: broadcasting ? undefined : strategy };
+    this.#rebalancer = new Rebalancer(this.#instance, rebalance, {
+      topics: () => this.#subscriptions.keys(),
+      assign: (queue) => this.#assign(queue),
+      revoke: (queue) => this.#revoke(queue),
+    });
+    const delivery = this.#deliverySettings();
+    this.#delivery = orderly ? new OrderlyDelivery(delivery) : new ConcurrentDelivery(delivery);
+    const spanMax = orderly ? undefined : settings.spanMax;
+    const needsLock = orderly && !broadcasting;
+    const pull = { ...settings, spanMax, needsLock, commitsByPull: !broadcasting, lite: false };
+    this.#pullLoop = new PullLoop(this.#instance, pull, this.#offsets, {
+      subscription: (topic) => this.#subscriptions.get(topic),
+      submit: (processQueue, messages) => this.#delivery.submit(processQueue, messages),
+      isPaused: () => this.#paused,
+    });
+  }
+
+  get group(): string {
+    return this.settings.group;
+  }
+
+  get clientId(): string {
+    return this.#instance.clientId;
+  }
+
+  /** The queues that this consumer has now, retry topic included. */
+  get assignment(): MessageQueue[] {
+    return [...this.#queues.values()].map(({ queue }) => queue);
+  }
+
+  get processQueues(): Iterable<ProcessQueue> {
+    return this.#queues.values();
+  }
+
+  get offsets(): OffsetStore {
+    return this.#offsets;
+  }
+
+  /** Adds a topic, or changes what is wanted of it. */
+  async subscribe(topic: string, filter: FilterExpression = "*"): Promise<void> {
+    this.#setSubscription(this.#instance.clock.nowMs(), checkTopic(topic), filter);
+    await this.#instance.sendHeartbeats();
+    await this.#rebalancer.rebalance();
+  }
+
+  async unsubscribe(topic: string): Promise<void> {
+    if (topic === this.#retryTopic) throw configError("The retry topic stays.");
+    this.#subscriptions.delete(topic);
+    await this.#instance.sendHeartbeats();
+    await this.#rebalancer.rebalance();
+  }
+
+  /** Pulls nothing more until `resume`; what was pulled is still consumed. */
+  suspend(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    for (const { changed } of this.#queues.values()) changed.ring();
+  }
+
+  /**
+   * Begins no further handler, waits for those at work (`awaitTerminationMs`), saves offsets, gives locks back, says
+   * good-bye to the brokers, ends every connection and timer. Never rejects.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  consumerData(): ConsumerData {
+    return {
+      groupName: this.group,
+      consumeType: "CONSUME_PASSIVELY",
+      messageModel: this.settings.broadcasting ? "BROADCASTING" : "CLUSTERING",
+      consumeFromWhere: consumeFromWhere(this.settings.consumeFrom),
+      subscriptions: [...this.#subscriptions.values()],
+    };
+  }
+
+  /** NOTIFY_CONSUMER_IDS_CHANGED */
+  consumersChanged(): void {
+    void this.#rebalancer.rebalance();
+  }
+
+  /** RESET_CONSUMER_CLIENT_OFFSET: what is held of these queues is dropped, and they begin anew. */
+  async resetOffsets(offsets: ReadonlyMap<string, number>): Promise<void> {
+    for (const [key, offset] of offsets) {
+      const old = this.#queues.get(key);
+      if (old === undefined) continue;
+      old.drop();
+      this.#offsets.update(old.queue, offset);
+      const renewed = new ProcessQueue(old.queue, offset, this.#instance.clock);
+      renewed.setLocked(old.locked);
+      this.#begin(renewed);
+    }
+    await this.#offsets.persist();
+  }
+
+  /** CONSUME_MESSAGE_DIRECTLY */
+  consumeDirectly(message: ReceivedMessage): Promise<Outcome> {
+    const { clock, log } = this.#instance.settings;
+    const { handler, consumeTimeoutMs } = this.settings;
+    const aside = new ProcessQueue(message.queue, message.queueOffset, clock);
+    return runHandler({ handler, consumeTimeoutMs, clock, log }, aside, [message]);
+  }
+
+  get #retryTopic(): string {
+    return `${RETRY_GROUP_TOPIC_PREFIX}${this.settings.group}`;
+  }
+
+  #setSubscription(version: number, topic: string, filter: FilterExpression): void {
+    this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
+  }
+
+  #deliverySettings(): DeliverySettings {
+    const { clock, log } = this.#instance.settings;
+    return {
+      ...this.settings,
+      clock,
+      log,
+      offsets: this.#offsets,
+      sendBack: (message, delayLevel) => this.#sendBack(message, delayLevel),
+      onBefore: () => {},
+      onConsumed: () => {},
+    };
+  }
+
+  async #start(): Promise<void> {
+    this.#instance.start();
+    // Whether a topic exists may change; that a name server answers is asked for.
+    for (const topic of [...this.#subscriptions.keys()]) {
+      const route = await this.#instance.routes.get(topic);
+      if (route === undefined)
+        this.#instance.settings.log.info({ topic }, "a topic that does not exist yet is waited for");
+    }
+    await this.#instance.sendHeartbeats();
+    await this.#rebalancer.start();
+    const { clock } = this.#instance;
+    this.#timers.push(new Periodic(clock, this.settings.persistIntervalMs, () => this.#offsets.persist()));
+    if (this.settings.orderly && !this.settings.broadcasting) {
+      this.#timers.push(new Periodic(clock, LOCK_INTERVAL_MS, () => this.#renewLocks()));
+    }
+  }
+
+  async #close(): Promise<void> {
+    for (const timer of this.#timers) timer.stop();
+    this.#paused = true;
+    await this.#rebalancer.stop();
+    await this.#delivery.drain(this.settings.awaitTerminationMs);
+    for (const processQueue of this.#queues.values()) processQueue.drop();
+    await this.#offsets.persist();
+    if (this.settings.orderly && !this.settings.broadcasting) await this.#locks.unlock(this.assignment);
+    await this.#instance.close();
+  }
+
+  async #assign(queue: MessageQueue): Promise<boolean> {
+    try {
+      const needsLock = this.settings.orderly && !this.settings.broadcasting;
+      if (needsLock && !(await this.#locks.lock([queue])).has(queueKey(queue))) return false;
+      const offset = await startOffset(this.#instance, this.#offsets, queue, this.settings.consumeFrom);
+      const processQueue = new ProcessQueue(queue, offset, this.#instance.clock);
+      if (needsLock) processQueue.setLocked(true);
+      this.#begin(processQueue);
+      return true;
+    } catch (error) {
+      this.#instance.settings.log.warn({ err: error, ...queue }, "a queue could not be taken");
+      return false;
+    }
+  }
+
+  #begin(processQueue: ProcessQueue): void {
+    this.#queues.set(queueKey(processQueue.queue), processQueue);
+    this.#delivery.begin(processQueue);
+    void this.#pullLoop.follow(processQueue);
+  }
+
+  async #revoke(queue: MessageQueue): Promise<void> {
+    const processQueue = this.#queues.get(queueKey(queue));
+    this.#queues.delete(queueKey(queue));
+    if (processQueue === undefined) return;
+    processQueue.drop();
+    await this.#offsets.persist();
+    this.#offsets.forget(queue);
+    if (!this.settings.orderly || this.settings.broadcasting) return;
+    const { clock } = this.#instance;
+    if (processQueue.count > 0) await processQueue.changed.wait(clock, UNLOCK_WAIT_MS);
+    await this.#locks.unlock([queue]);
+  }
+
+  async #renewLocks(): Promise<void> {
+    const locked = await this.#locks.lock(this.assignment);
+    for (const [key, processQueue] of this.#queues) processQueue.setLocked(locked.has(key));
+  }
+
+  async #sendBack(message: ReceivedMessage, delayLevel: number): Promise<void> {
+    const { brokerName } = message.queue;
+    const address = this.#instance.masterOf(brokerName);
+    const fields = {
+      offset: message.phyOffset,
+      group: this.group,
+      delayLevel,
+      originMsgId: message.offsetMessageId,
+      originTopic: message.topic,
+      unitMode: false,
+      maxReconsumeTimes: this.settings.maxReconsumeTimes ?? MAX_RECONSUME_TIMES,
+      bname: brokerName,
+    };
+    expectSuccessFrom(address, await this.#instance.callAddress(address, RequestCode.CONSUMER_SEND_MSG_BACK, fields));
+  }
+}

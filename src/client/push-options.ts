@@ -1,0 +1,148 @@
+/** How a push consumer is set up: DefaultMQPushConsumer's names and defaults. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
+import { configError } from "./errors.js";
+import type { FilterExpression } from "./heartbeat.js";
+import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
+import type { MessageQueue } from "./message-queue.js";
+import type { ReceivedMessage } from "./received-message.js";
+
+/** Where a group begins in a queue for which it has no offset. */
+export type ConsumeFrom = "last" | "first" | { readonly timestamp: number | Date };
+
+export interface ConsumeContext {
+  readonly queue: MessageQueue;
+  /** Aborted when the time for these messages is over, their queue went to another consumer, or the consumer closes. */
+  readonly signal: AbortSignal;
+  /**
+   * The delay of the next attempt, should this one fail: 0 leaves it to the broker, 1 to 18 are its levels, -1 puts the
+   * messages into the dead letter topic. Unordered consumption only.
+   */
+  delayLevelWhenNextConsume: number;
+}
+
+/** Consumed when it returns or resolves; consumed again later when it throws or rejects. */
+export type MessageHandler = (message: ReceivedMessage, context: ConsumeContext) => unknown;
+/** The same for several messages of one queue, which are consumed or not consumed together. */
+export type BatchHandler = (messages: readonly ReceivedMessage[], context: ConsumeContext) => unknown;
+
+export interface PushConsumerOptions extends ClientOptions {
+  readonly group: string;
+  /** Topics, and what is wanted of each: `{ orders: "*", payments: "card || cash", bids: { sql: "price > 10" } }`. */
+  readonly subscriptions: Readonly<Record<string, FilterExpression>>;
+  /** Either this or `onBatch`. */
+  readonly onMessage?: MessageHandler;
+  readonly onBatch?: BatchHandler;
+  /** Messages of a queue one after the other, in order, with no other consumer of the group at the same queue (false). */
+  readonly orderly?: boolean;
+  /** Each message to one consumer of the group, or to all of them (clustering). */
+  readonly messageModel?: "clustering" | "broadcasting";
+  readonly consumeFrom?: ConsumeFrom;
+  readonly allocateStrategy?: AllocateStrategy;
+  /** Handlers at work at once (20). Orderly consumption has one for each queue. */
+  readonly concurrency?: number;
+  /** For `onBatch` (1). */
+  readonly consumeMessageBatchMaxSize?: number;
+  /** Attempts after the first before a message becomes a dead letter: 16, and without end where orderly. */
+  readonly maxReconsumeTimes?: number;
+  /** Time for a handler; then its messages count as not consumed (15 min). */
+  readonly consumeTimeoutMs?: number;
+  /** Before the next attempt at an ordered message (1 s). */
+  readonly suspendCurrentQueueTimeMs?: number;
+  readonly pullBatchSize?: number;
+  /** No pull while so many messages of a queue wait for a handler (1000). */
+  readonly pullThresholdForQueue?: number;
+  /** No pull while so many bytes of a queue wait for a handler (100 MiB). */
+  readonly pullThresholdBytesForQueue?: number;
+  /** No pull while the newest message is so far ahead of the oldest that is not consumed (2000). */
+  readonly consumeConcurrentlyMaxSpan?: number;
+  /** How often offsets are saved (5 s). */
+  readonly persistConsumerOffsetIntervalMs?: number;
+  /** How long `close` waits for handlers at work (10 s). */
+  readonly awaitTerminationMs?: number;
+  /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
+  readonly offsetsDirectory?: string;
+}
+
+export interface PushSettings {
+  readonly group: string;
+  readonly handler: BatchHandler;
+  readonly orderly: boolean;
+  readonly broadcasting: boolean;
+  readonly consumeFrom: ConsumeFrom;
+  readonly strategy: AllocateStrategy;
+  readonly concurrency: number;
+  readonly batchSizeMax: number;
+  /** Undefined where nobody set it. */
+  readonly maxReconsumeTimes: number | undefined;
+  readonly consumeTimeoutMs: number;
+  readonly suspendMs: number;
+  readonly pullBatchSize: number;
+  readonly pullThresholdForQueue: number;
+  readonly pullThresholdBytesForQueue: number;
+  readonly spanMax: number;
+  readonly persistIntervalMs: number;
+  readonly awaitTerminationMs: number;
+  readonly offsetsDirectory: string;
+}
+
+export function pushSettings(options: PushConsumerOptions): PushSettings {
+  const { onMessage, onBatch, maxReconsumeTimes, messageModel = "clustering" } = options;
+  if ((onMessage === undefined) === (onBatch === undefined))
+    throw configError("Give onMessage or onBatch, one of them.");
+  if (messageModel !== "clustering" && messageModel !== "broadcasting")
+    throw configError(`messageModel is ${messageModel}.`);
+  const handler: BatchHandler =
+    onBatch ??
+    (async (messages, context) => {
+      for (const message of messages) await onMessage!(message, context);
+    });
+  const batchSizeMax = onBatch === undefined ? 1 : options.consumeMessageBatchMaxSize;
+  return {
+    group: checkGroup(options.group),
+    handler,
+    orderly: options.orderly ?? false,
+    broadcasting: messageModel === "broadcasting",
+    consumeFrom: checkedFrom(options.consumeFrom ?? "last"),
+    strategy: options.allocateStrategy ?? allocateAveragely,
+    concurrency: positive("concurrency", options.concurrency, 20),
+    batchSizeMax: positive("consumeMessageBatchMaxSize", batchSizeMax, 1),
+    maxReconsumeTimes: maxReconsumeTimes && positive("maxReconsumeTimes", maxReconsumeTimes, 0, 0),
+    consumeTimeoutMs: positive("consumeTimeoutMs", options.consumeTimeoutMs, 900_000),
+    suspendMs: positive("suspendCurrentQueueTimeMs", options.suspendCurrentQueueTimeMs, 1000),
+    pullBatchSize: positive("pullBatchSize", options.pullBatchSize, 32),
+    pullThresholdForQueue: positive("pullThresholdForQueue", options.pullThresholdForQueue, 1000),
+    pullThresholdBytesForQueue: positive(
+      "pullThresholdBytesForQueue",
+      options.pullThresholdBytesForQueue,
+      100 * 1024 * 1024,
+    ),
+    spanMax: positive("consumeConcurrentlyMaxSpan", options.consumeConcurrentlyMaxSpan, 2000),
+    persistIntervalMs: positive("persistConsumerOffsetIntervalMs", options.persistConsumerOffsetIntervalMs, 5000),
+    awaitTerminationMs: positive("awaitTerminationMs", options.awaitTerminationMs, 10_000, 0),
+    offsetsDirectory: options.offsetsDirectory ?? join(homedir(), ".rocketmq_offsets"),
+  };
+}
+
+export function checkedSubscriptions(
+  subscriptions: Readonly<Record<string, FilterExpression>>,
+): Map<string, FilterExpression> {
+  const entries = Object.entries(subscriptions ?? {});
+  if (entries.length === 0) throw configError("subscriptions names no topic.");
+  for (const [topic] of entries) checkTopic(topic);
+  return new Map(entries);
+}
+
+export function checkedFrom(from: ConsumeFrom): ConsumeFrom {
+  if (from === "last" || from === "first") return from;
+  const timestamp = Number(from?.timestamp);
+  if (Number.isFinite(timestamp)) return { timestamp };
+  throw configError(`consumeFrom is ${String(from)}, not "last", "first" or { timestamp }.`);
+}
+
+/** As heartbeats say it. */
+export function consumeFromWhere(from: ConsumeFrom): string {
+  if (from === "last") return "CONSUME_FROM_LAST_OFFSET";
+  return from === "first" ? "CONSUME_FROM_FIRST_OFFSET" : "CONSUME_FROM_TIMESTAMP";
+}

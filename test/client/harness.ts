@@ -1,0 +1,60 @@
+/**
+ * A server for the client's tests: a broker with its name server in this process, or the one that
+ * COMETMQ_CLIENT_NAMESRV=host:port names, Apache's for instance. The suite is the same.
+ */
+import { randomUUID } from "node:crypto";
+import { expect } from "vitest";
+import { Admin } from "#src/client/admin.js";
+import type { ClientOptions } from "#src/client/options.js";
+import { Producer, type ProducerOptions } from "#src/client/producer.js";
+import { PushConsumer, type PushConsumerOptions } from "#src/client/push-consumer.js";
+import { onCloseAll, startBroker, startNameServer } from "../server/harness.js";
+
+/** Of a server that runs already; undefined for one of our own. */
+export const EXTERNAL: string | undefined = process.env.COMETMQ_CLIENT_NAMESRV || undefined;
+
+/** No test waits that long for what does not come. */
+export const PATIENCE_MS = 40_000;
+
+/** An address of a name server. */
+export async function startServer(): Promise<string> {
+  if (EXTERNAL !== undefined) return EXTERNAL;
+  const nameServer = await startNameServer();
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  await startBroker({ config: { namesrvAddr, brokerIP1: "127.0.0.1", enablePropertyFilter: true } });
+  return namesrvAddr;
+}
+
+/** Nobody has used it before, on whatever server. */
+export function freshName(prefix: string): string {
+  return `${prefix}-${randomUUID().slice(0, 8)}`;
+}
+
+export async function createTopic(options: ClientOptions, topic: string, queues = 4): Promise<string> {
+  await using admin = await Admin.start(options);
+  await admin.createTopic(topic, { readQueueNums: queues, writeQueueNums: queues });
+  await until(async () => (await admin.topicRoute(topic)) !== undefined);
+  return topic;
+}
+
+/** Closed with the rest. */
+export async function producerOf(options: ProducerOptions): Promise<Producer> {
+  const producer = await Producer.start(options);
+  onCloseAll(() => producer.close());
+  return producer;
+}
+
+export async function consumerOf(options: PushConsumerOptions): Promise<PushConsumer> {
+  const consumer = await PushConsumer.start(options);
+  onCloseAll(() => consumer.close());
+  return consumer;
+}
+
+/** Asks again and again until `condition` holds. */
+export async function until(condition: () => unknown, patienceMs = PATIENCE_MS): Promise<void> {
+  const deadline = performance.now() + patienceMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) expect.fail(`not within ${patienceMs} ms: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
