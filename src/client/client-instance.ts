@@ -3,7 +3,7 @@
  * (client/impl/factory/MQClientInstance.java). Each has one of its own.
  */
 import type { Clock } from "../base/clock.js";
-import { RemotingClient } from "../remoting/client.js";
+import type { RemotingClient } from "../remoting/client.js";
 import { RequestCode } from "../remoting/codes.js";
 import type { Fields, Processor, RemoteAnswer } from "../remoting/types.js";
 import { BrokerConnections, type CallOptions } from "./broker-connections.js";

@@ -101,7 +101,7 @@ function integerText(name: string, value: number | undefined): string | undefine
 function setProperty(properties: Map<string, string>, name: string, value: string): void {
   const bad = typeof name !== "string" || typeof value !== "string" || name === "" || value === "";
   if (bad) throw new MessageError(`The property "${name}" is no text, or empty.`);
-  if (/[\u0001\u0002]/.test(name) || value.includes("\u0002") || value.startsWith("\u0001")) {
+  if (name.includes("\u0001") || `${name}${value}`.includes("\u0002")) {
     throw new MessageError(`The property "${name}" holds a separator of properties (U+0001, U+0002).`);
   }
   properties.set(name, value);

@@ -33,6 +33,7 @@ export {
   SendError,
 } from "./errors.js";
 export type { FilterExpression } from "./heartbeat.js";
+export { LitePullConsumer, type LitePullConsumerOptions, type PollOptions } from "./lite-pull-consumer.js";
 export type { Message } from "./message.js";
 export type { MessageQueue } from "./message-queue.js";
 export type { Compression, SendOptions } from "./message-sender.js";
@@ -49,3 +50,17 @@ export type {
 export type { ReceivedMessage } from "./received-message.js";
 export type { Reply } from "./reply-waiters.js";
 export type { SendResult, SendStatus } from "./send-request.js";
+export {
+  type PoppedMessage,
+  type ReceiveOptions,
+  SimpleConsumer,
+  type SimpleConsumerOptions,
+} from "./simple-consumer.js";
+export {
+  type LocalTransaction,
+  type TransactionChecker,
+  TransactionProducer,
+  type TransactionProducerOptions,
+  type TransactionSendResult,
+  type TransactionState,
+} from "./transaction-producer.js";

@@ -35,6 +35,8 @@ export interface PullLoopOwner {
   subscription(topic: string): SubscriptionData | undefined;
   submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void;
   isPaused(): boolean;
+  /** Nothing that was pulled of the queue is still to be committed. */
+  isConsumed(processQueue: ProcessQueue): boolean;
 }
 
 export class PullLoop {
@@ -111,7 +113,7 @@ export class PullLoop {
       processQueue.put(result.messages);
       this.#owner.submit(processQueue, result.messages);
     } else {
-      if (processQueue.count === 0) this.#offsets.update(queue, result.nextBeginOffset);
+      if (this.#owner.isConsumed(processQueue)) this.#offsets.update(queue, result.nextBeginOffset);
       const atOnce = result.status === "NO_NEW_MSG" && clock.monotonicMs() - begun < DELAY_WHEN_BUSY_MS;
       if (atOnce) await pause(clock, DELAY_WHEN_BUSY_MS, signal);
     }

@@ -97,6 +97,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: (processQueue, messages) => this.#delivery.submit(processQueue, messages),
       isPaused: () => this.#paused,
+      isConsumed: ({ count }) => count === 0,
     });
   }
 

@@ -7,7 +7,8 @@ import { expect } from "vitest";
 import { Admin } from "#src/client/admin.js";
 import type { ClientOptions } from "#src/client/options.js";
 import { Producer, type ProducerOptions } from "#src/client/producer.js";
-import { PushConsumer, type PushConsumerOptions } from "#src/client/push-consumer.js";
+import { PushConsumer } from "#src/client/push-consumer.js";
+import type { PushConsumerOptions } from "#src/client/push-options.js";
 import { onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 
 /** Of a server that runs already; undefined for one of our own. */

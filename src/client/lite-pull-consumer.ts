@@ -1,0 +1,308 @@
+/** The consumer that is asked for messages (client/consumer/DefaultLitePullConsumer.java). */
+import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
+import { ClientInstance } from "./client-instance.js";
+import { consumerProcessors } from "./consumer-requests.js";
+import { ClientClosedError, configError } from "./errors.js";
+import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
+import { type MessageQueue, queueKey } from "./message-queue.js";
+import { BrokerOffsetStore } from "./offset-store.js";
+import { type ClientOptions, checkGroup, positive, settingsOf } from "./options.js";
+import { ProcessQueue } from "./process-queue.js";
+import { PullLoop } from "./pull-loop.js";
+import { type ConsumeFrom, checkedFrom, checkedSubscriptions, consumeFromWhere } from "./push-options.js";
+import { Rebalancer } from "./rebalancer.js";
+import type { ReceivedMessage } from "./received-message.js";
+import { startOffset } from "./start-offset.js";
+import { abortable, Bell, Periodic } from "./waiting.js";
+
+export interface LitePullConsumerOptions extends ClientOptions {
+  readonly group: string;
+  /** Topics whose queues are shared with the other consumers of the group. Either this or `queues`. */
+  readonly subscriptions?: Readonly<Record<string, FilterExpression>>;
+  /** These queues, whatever other consumers do. */
+  readonly queues?: readonly MessageQueue[];
+  readonly consumeFrom?: ConsumeFrom;
+  readonly allocateStrategy?: AllocateStrategy;
+  /** Commits what an earlier `poll` gave, or what the loop is done with (true). Otherwise only `commit` does. */
+  readonly autoCommit?: boolean;
+  readonly autoCommitIntervalMs?: number;
+  readonly pullBatchSize?: number;
+  readonly pullThresholdForQueue?: number;
+  readonly pullThresholdBytesForQueue?: number;
+}
+
+export interface PollOptions {
+  /** How long to wait for the first message (5 s). */
+  readonly timeoutMs?: number;
+  /** At most so many (32). */
+  readonly maxCount?: number;
+  readonly signal?: AbortSignal;
+}
+
+interface Given {
+  readonly processQueue: ProcessQueue;
+  readonly offset: number;
+}
+
+export class LitePullConsumer implements AsyncDisposable, AsyncIterable<ReceivedMessage> {
+  readonly group: string;
+  readonly settings = { orderly: false };
+  readonly startedMs: number;
+  readonly #instance: ClientInstance;
+  readonly #offsets: BrokerOffsetStore;
+  readonly #subscriptions = new Map<string, SubscriptionData>();
+  readonly #fixed: readonly MessageQueue[] | undefined;
+  readonly #from: ConsumeFrom;
+  readonly #autoCommit: boolean;
+  readonly #queues = new Map<string, ProcessQueue>();
+  readonly #pullLoop: PullLoop;
+  readonly #rebalancer: Rebalancer;
+  readonly #arrived = new Bell();
+  readonly #stop = new AbortController();
+  #timer: Periodic | undefined;
+  /** By queue: what the last polls gave and is not committed yet. */
+  readonly #given = new Map<string, Given>();
+  #turn = 0;
+  #closing: Promise<void> | undefined;
+
+  /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
+  static async start(options: LitePullConsumerOptions): Promise<LitePullConsumer> {
+    const consumer = new LitePullConsumer(options);
+    try {
+      await consumer.#start(positive("autoCommitIntervalMs", options.autoCommitIntervalMs, 5000));
+    } catch (error) {
+      await consumer.close();
+      throw error;
+    }
+    return consumer;
+  }
+
+  private constructor(options: LitePullConsumerOptions) {
+    const settings = settingsOf(options);
+    this.group = checkGroup(options.group);
+    this.#fixed = options.queues;
+    this.#from = checkedFrom(options.consumeFrom ?? "last");
+    this.#autoCommit = options.autoCommit ?? true;
+    if ((options.subscriptions === undefined) === (options.queues === undefined)) {
+      throw configError("Give subscriptions or queues, one of them.");
+    }
+    const wanted =
+      options.subscriptions ?? Object.fromEntries(options.queues!.map(({ topic }) => [topic, "*"] as const));
+    const version = settings.clock.nowMs();
+    for (const [topic, filter] of checkedSubscriptions(wanted))
+      this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
+    this.startedMs = version;
+    this.#instance = new ClientInstance(settings, {
+      consumerGroup: this.group,
+      consumerData: () => this.#consumerData(),
+      processors: consumerProcessors(this.#state(), settings.log),
+      onRouteChange: () => void this.#rebalancer.rebalance(),
+    });
+    this.#offsets = new BrokerOffsetStore(this.#instance, this.group);
+    const strategy = options.allocateStrategy ?? allocateAveragely;
+    this.#rebalancer = new Rebalancer(
+      this.#instance,
+      { consumerGroup: this.group, strategy },
+      {
+        topics: () => (this.#fixed === undefined ? this.#subscriptions.keys() : []),
+        assign: (queue) => this.#assign(queue),
+        revoke: (queue) => this.#revoke(queue),
+      },
+    );
+    const pull = {
+      group: this.group,
+      pullBatchSize: positive("pullBatchSize", options.pullBatchSize, 32),
+      pullThresholdForQueue: positive("pullThresholdForQueue", options.pullThresholdForQueue, 1000),
+      pullThresholdBytesForQueue: positive(
+        "pullThresholdBytesForQueue",
+        options.pullThresholdBytesForQueue,
+        104_857_600,
+      ),
+      spanMax: undefined,
+      needsLock: false,
+      commitsByPull: false,
+      lite: true,
+    };
+    this.#pullLoop = new PullLoop(this.#instance, pull, this.#offsets, {
+      subscription: (topic) => this.#subscriptions.get(topic),
+      submit: () => this.#arrived.ring(),
+      isPaused: () => false,
+      isConsumed: ({ count, queue }) => this.#autoCommit && count === 0 && !this.#given.has(queueKey(queue)),
+    });
+  }
+
+  get clientId(): string {
+    return this.#instance.clientId;
+  }
+
+  get assignment(): MessageQueue[] {
+    return [...this.#queues.values()].map(({ queue }) => queue);
+  }
+
+  /** Messages as soon as there are any; none after `timeoutMs`. Rejects with the signal's reason, or ClientClosedError. */
+  async poll(options: PollOptions = {}): Promise<ReceivedMessage[]> {
+    const { timeoutMs = 5000, maxCount = 32, signal } = options;
+    if (this.#autoCommit) this.#commitGiven();
+    const { clock } = this.#instance;
+    const deadline = clock.monotonicMs() + timeoutMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
+      const messages = this.#take(maxCount);
+      const leftMs = deadline - clock.monotonicMs();
+      if (messages.length > 0 || leftMs <= 0) return messages;
+      await abortable(this.#arrived.wait(clock, leftMs, this.#stop.signal), signal);
+    }
+  }
+
+  /**
+   * All messages, for ever, until the consumer is closed. With `autoCommit`, a message counts as consumed when the loop asks
+   * for the next one; one at which the loop was left does not.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedMessage, void, void> {
+    for (;;) {
+      let messages: ReceivedMessage[];
+      try {
+        messages = await this.poll({ maxCount: 1, timeoutMs: 60_000 });
+      } catch (error) {
+        if (error instanceof ClientClosedError) return;
+        throw error;
+      }
+      yield* messages;
+    }
+  }
+
+  /** Saves that everything given so far is consumed. */
+  async commit(): Promise<void> {
+    this.#commitGiven();
+    await this.#offsets.persist();
+  }
+
+  /** The next message of a queue that this consumer has comes from `offset` on. */
+  seek(queue: MessageQueue, offset: number): void {
+    const old = this.#queues.get(queueKey(queue));
+    if (old === undefined)
+      throw configError(`Queue ${queue.queueId} of ${queue.topic} at ${queue.brokerName} is not assigned.`);
+    old.drop();
+    this.#given.delete(queueKey(queue));
+    this.#offsets.update(queue, offset);
+    this.#begin(new ProcessQueue(old.queue, offset, this.#instance.clock));
+  }
+
+  /** Saves offsets (with `autoCommit`), says good-bye to the brokers, ends every connection and timer. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(autoCommitIntervalMs: number): Promise<void> {
+    this.#instance.start();
+    for (const topic of [...this.#subscriptions.keys()]) await this.#instance.routes.get(topic);
+    await this.#instance.sendHeartbeats();
+    if (this.#fixed === undefined) await this.#rebalancer.start();
+    for (const queue of this.#fixed ?? []) {
+      this.#begin(new ProcessQueue(queue, await this.#startOffset(queue), this.#instance.clock));
+    }
+    this.#timer = new Periodic(this.#instance.clock, autoCommitIntervalMs, () => this.#offsets.persist());
+  }
+
+  async #close(): Promise<void> {
+    this.#timer?.stop();
+    this.#stop.abort();
+    await this.#rebalancer.stop();
+    for (const processQueue of this.#queues.values()) processQueue.drop();
+    await this.#offsets.persist();
+    await this.#instance.close();
+  }
+
+  /** From each queue in turn, so that none is left behind. */
+  #take(maxCount: number): ReceivedMessage[] {
+    const queues = [...this.#queues.values()];
+    const messages: ReceivedMessage[] = [];
+    for (let i = 0; i < queues.length && messages.length < maxCount; i++) {
+      const processQueue = queues[(this.#turn + i) % queues.length]!;
+      const some = processQueue.head(maxCount - messages.length);
+      if (some.length === 0) continue;
+      processQueue.remove(some);
+      messages.push(...some);
+      const offset = some.at(-1)!.queueOffset + 1;
+      this.#given.set(queueKey(processQueue.queue), { processQueue, offset });
+    }
+    this.#turn++;
+    return messages;
+  }
+
+  #commitGiven(): void {
+    for (const { processQueue, offset } of this.#given.values()) {
+      if (!processQueue.dropped) this.#offsets.update(processQueue.queue, offset);
+    }
+    this.#given.clear();
+  }
+
+  #begin(processQueue: ProcessQueue): void {
+    this.#queues.set(queueKey(processQueue.queue), processQueue);
+    void this.#pullLoop.follow(processQueue);
+  }
+
+  async #assign(queue: MessageQueue): Promise<boolean> {
+    try {
+      this.#begin(new ProcessQueue(queue, await this.#startOffset(queue), this.#instance.clock));
+      return true;
+    } catch (error) {
+      this.#instance.settings.log.warn({ err: error, ...queue }, "a queue could not be taken");
+      return false;
+    }
+  }
+
+  async #revoke(queue: MessageQueue): Promise<void> {
+    this.#queues.get(queueKey(queue))?.drop();
+    this.#queues.delete(queueKey(queue));
+    this.#given.delete(queueKey(queue));
+    await this.#offsets.persist();
+    this.#offsets.forget(queue);
+  }
+
+  #startOffset(queue: MessageQueue): Promise<number> {
+    return startOffset(this.#instance, this.#offsets, queue, this.#from);
+  }
+
+  #consumerData(): ConsumerData {
+    return {
+      groupName: this.group,
+      consumeType: "CONSUME_ACTIVELY",
+      messageModel: "CLUSTERING",
+      consumeFromWhere: consumeFromWhere(this.#from),
+      subscriptions: this.#fixed === undefined ? [...this.#subscriptions.values()] : [],
+    };
+  }
+
+  /** What brokers may ask of it. */
+  #state() {
+    const consumer = this;
+    return {
+      group: this.group,
+      startedMs: this.startedMs,
+      settings: this.settings,
+      get processQueues() {
+        return consumer.#queues.values();
+      },
+      get offsets() {
+        return consumer.#offsets;
+      },
+      consumerData: () => this.#consumerData(),
+      consumersChanged: () => void this.#rebalancer.rebalance(),
+      resetOffsets: async (offsets: ReadonlyMap<string, number>) => {
+        for (const [key, offset] of offsets) {
+          const known = this.#queues.get(key);
+          if (known !== undefined) this.seek(known.queue, offset);
+        }
+        await this.#offsets.persist();
+      },
+      consumeDirectly: async () => ({ consumed: false, delayLevel: 0, error: "this consumer pulls" }),
+    };
+  }
+}

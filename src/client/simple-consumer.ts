@@ -1,0 +1,294 @@
+/**
+ * The consumer whose every message is acknowledged by itself: the broker keeps what was received out of sight for a time,
+ * and gives it to somebody else after that (pop; POP_MESSAGE, ACK_MESSAGE, CHANGE_MESSAGE_INVISIBLETIME).
+ */
+import { PropertyName } from "../record/property-names.js";
+import { RequestCode, ResponseCode } from "../remoting/codes.js";
+import { ClientInstance } from "./client-instance.js";
+import { ClientClosedError, configError, expectSuccessFrom, NoRouteError, ResponseError } from "./errors.js";
+import { type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
+import { type ClientOptions, checkGroup, positive, settingsOf } from "./options.js";
+import { type PopFields, popHandle, renewedHandle, topicOfHandle } from "./pop-handle.js";
+import { isWanted } from "./pull-request.js";
+import { checkedSubscriptions, consumeFromWhere } from "./push-options.js";
+import { type ReceivedMessage, receivedMessages } from "./received-message.js";
+import { subscribeQueues } from "./topic-route.js";
+import { abortable, Bell, pause } from "./waiting.js";
+
+const POP_COUNT_MAX = 32;
+/** Brokers hold a pop so long and a little longer. */
+const ANSWER_MARGIN_MS = 10_000;
+const DELAY_WHEN_EXCEPTION_MS = 500;
+const INIT_MODE_MIN = 0;
+const INIT_MODE_MAX = 1;
+
+export interface SimpleConsumerOptions extends ClientOptions {
+  readonly group: string;
+  readonly subscriptions: Readonly<Record<string, FilterExpression>>;
+  /** How long a received message stays out of sight (60 s). */
+  readonly invisibleMs?: number;
+  /** Where a group begins in a topic that is new to it ("last"). */
+  readonly consumeFrom?: "last" | "first";
+}
+
+export interface ReceiveOptions {
+  /** At most so many (16, no more than 32). */
+  readonly maxCount?: number;
+  /** How long to wait for the first message (15 s). */
+  readonly waitMs?: number;
+  readonly invisibleMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A message that waits for its acknowledgement. */
+export interface PoppedMessage {
+  readonly message: ReceivedMessage;
+  /** By when it is visible again, as this machine's clock has it. */
+  readonly visibleAgainMs: number;
+  /** It is consumed, and comes no more. Rejects with ResponseError where its time was over. */
+  ack(): Promise<void>;
+  /** It is visible again after `invisibleMs` from now. 0 gives it back at once. */
+  changeInvisible(invisibleMs: number): Promise<void>;
+}
+
+interface Place {
+  readonly topic: string;
+  readonly brokerName: string;
+}
+
+export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMessage> {
+  readonly group: string;
+  readonly #instance: ClientInstance;
+  readonly #subscriptions = new Map<string, SubscriptionData>();
+  readonly #invisibleMs: number;
+  readonly #initMode: number;
+  /** Received by a pop that had more, or that nobody waited for any more. */
+  readonly #ready: PoppedMessage[] = [];
+  readonly #arrived = new Bell();
+  /** Pops that a broker holds. */
+  readonly #waiting = new Set<string>();
+  readonly #stop = new AbortController();
+  #closing: Promise<void> | undefined;
+
+  /** Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
+  static async start(options: SimpleConsumerOptions): Promise<SimpleConsumer> {
+    const consumer = new SimpleConsumer(options);
+    try {
+      await consumer.#start();
+    } catch (error) {
+      await consumer.close();
+      throw error;
+    }
+    return consumer;
+  }
+
+  private constructor(options: SimpleConsumerOptions) {
+    const settings = settingsOf(options);
+    const { consumeFrom = "last" } = options;
+    if (consumeFrom !== "last" && consumeFrom !== "first") throw configError(`consumeFrom is ${String(consumeFrom)}.`);
+    this.group = checkGroup(options.group);
+    this.#invisibleMs = positive("invisibleMs", options.invisibleMs, 60_000);
+    this.#initMode = consumeFrom === "first" ? INIT_MODE_MIN : INIT_MODE_MAX;
+    const version = settings.clock.nowMs();
+    for (const [topic, filter] of checkedSubscriptions(options.subscriptions)) {
+      this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
+    }
+    this.#instance = new ClientInstance(settings, {
+      consumerGroup: this.group,
+      consumerData: () => ({
+        groupName: this.group,
+        consumeType: "CONSUME_POP",
+        messageModel: "CLUSTERING",
+        consumeFromWhere: consumeFromWhere(consumeFrom),
+        subscriptions: [...this.#subscriptions.values()],
+      }),
+    });
+  }
+
+  get clientId(): string {
+    return this.#instance.clientId;
+  }
+
+  /** Messages as soon as there are any; none after `waitMs`. Rejects with the signal's reason, or ClientClosedError. */
+  async receive(options: ReceiveOptions = {}): Promise<PoppedMessage[]> {
+    const { waitMs = 15_000, signal } = options;
+    const maxCount = Math.min(positive("maxCount", options.maxCount, 16), POP_COUNT_MAX);
+    const invisibleMs = positive("invisibleMs", options.invisibleMs, this.#invisibleMs);
+    const { clock } = this.#instance;
+    const deadline = clock.monotonicMs() + waitMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
+      const messages = this.#takeReady(maxCount);
+      const leftMs = Math.ceil(deadline - clock.monotonicMs());
+      if (messages.length > 0 || leftMs <= 0) return messages;
+      const arrived = this.#arrived.wait(clock, leftMs, this.#stop.signal);
+      for (const place of await this.#places()) this.#popFrom(place, maxCount, leftMs, invisibleMs);
+      await abortable(arrived, signal);
+    }
+  }
+
+  /** All messages, for ever, until the consumer is closed. Each has to be acknowledged. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<PoppedMessage, void, void> {
+    for (;;) {
+      let messages: PoppedMessage[];
+      try {
+        messages = await this.receive({ maxCount: 1 });
+      } catch (error) {
+        if (error instanceof ClientClosedError) return;
+        throw error;
+      }
+      yield* messages;
+    }
+  }
+
+  /** Gives back what nobody took, says good-bye to the brokers, ends every connection. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #start(): Promise<void> {
+    this.#instance.start();
+    for (const topic of this.#subscriptions.keys()) await this.#instance.routes.get(topic);
+    await this.#instance.sendHeartbeats();
+  }
+
+  async #close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.allSettled(this.#ready.splice(0).map((popped) => popped.changeInvisible(0)));
+    await this.#instance.close();
+  }
+
+  #takeReady(maxCount: number): PoppedMessage[] {
+    const now = this.#instance.clock.nowMs();
+    const messages: PoppedMessage[] = [];
+    while (messages.length < maxCount && this.#ready.length > 0) {
+      const popped = this.#ready.shift()!;
+      // Somebody else has it by now.
+      if (popped.visibleAgainMs > now) messages.push(popped);
+    }
+    return messages;
+  }
+
+  async #places(): Promise<Place[]> {
+    const places: Place[] = [];
+    for (const topic of this.#subscriptions.keys()) {
+      const route = await this.#instance.routes.get(topic);
+      const queues = route === undefined ? [] : subscribeQueues(topic, route);
+      for (const brokerName of new Set(queues.map((queue) => queue.brokerName))) places.push({ topic, brokerName });
+    }
+    if (places.length === 0)
+      throw new NoRouteError([...this.#subscriptions.keys()].join(), "no topic has a queue to read");
+    return places;
+  }
+
+  /** One pop at a time from each place; what it brings is kept for whoever receives next. */
+  #popFrom(place: Place, maxCount: number, waitMs: number, invisibleMs: number): void {
+    const key = `${place.topic}\n${place.brokerName}`;
+    if (this.#waiting.has(key)) return;
+    this.#waiting.add(key);
+    const { clock, log } = this.#instance.settings;
+    void this.#pop(place, maxCount, waitMs, invisibleMs)
+      .then((messages) => {
+        this.#ready.push(...messages);
+      })
+      .catch(async (error: unknown) => {
+        if (this.#stop.signal.aborted) return;
+        log.warn({ err: error, ...place }, "a pop failed");
+        await this.#instance.routes.refresh(place.topic).catch(() => undefined);
+        await pause(clock, DELAY_WHEN_EXCEPTION_MS, this.#stop.signal);
+      })
+      .finally(() => {
+        this.#waiting.delete(key);
+        this.#arrived.ring();
+      });
+  }
+
+  async #pop({ topic, brokerName }: Place, maxMsgNums: number, waitMs: number, invisibleMs: number) {
+    const { clock } = this.#instance;
+    const subscription = this.#subscriptions.get(topic)!;
+    const address = this.#instance.masterOf(brokerName);
+    const fields = {
+      consumerGroup: this.group,
+      topic,
+      queueId: -1,
+      maxMsgNums,
+      invisibleTime: invisibleMs,
+      pollTime: waitMs,
+      bornTime: clock.nowMs(),
+      initMode: this.#initMode,
+      expType: subscription.expressionType,
+      exp: subscription.subString,
+      order: false,
+      bname: brokerName,
+    };
+    const timeoutMs = waitMs + ANSWER_MARGIN_MS;
+    const call = { timeoutMs, signal: this.#stop.signal };
+    const answer = await this.#instance.callAddress(address, RequestCode.POP_MESSAGE, fields, undefined, call);
+    if (answer.code === ResponseCode.POLLING_TIMEOUT || answer.code === ResponseCode.PULL_NOT_FOUND) return [];
+    if (answer.code !== ResponseCode.SUCCESS) throw new ResponseError(address, answer.code, answer.remark);
+    const pop = answer.fields as unknown as PopFields;
+    const visibleAgainMs = Number(pop.popTime) + invisibleMs;
+    const popped: PoppedMessage[] = [];
+    for (const message of await receivedMessages(answer.body, brokerName)) {
+      const handle = message.properties.get(PropertyName.POP_CK) ?? popHandle(message, this.group, pop);
+      const own = new Popped(this.#instance, this.group, message, handle, visibleAgainMs);
+      if (isWanted(message, subscription)) popped.push(own);
+      else void own.ack().catch(() => undefined);
+    }
+    return popped;
+  }
+}
+
+class Popped implements PoppedMessage {
+  readonly message: ReceivedMessage;
+  visibleAgainMs: number;
+  readonly #instance: ClientInstance;
+  readonly #group: string;
+  #handle: string;
+
+  constructor(
+    instance: ClientInstance,
+    group: string,
+    message: ReceivedMessage,
+    handle: string,
+    visibleAgainMs: number,
+  ) {
+    this.message = message;
+    this.visibleAgainMs = visibleAgainMs;
+    this.#instance = instance;
+    this.#group = group;
+    this.#handle = handle;
+  }
+
+  async ack(): Promise<void> {
+    await this.#call(RequestCode.ACK_MESSAGE, {});
+  }
+
+  async changeInvisible(invisibleMs: number): Promise<void> {
+    const invisibleTime = positive("invisibleMs", invisibleMs, 0, 0);
+    const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime });
+    this.visibleAgainMs = Number(fields.popTime) + invisibleMs;
+    this.#handle = renewedHandle(this.#handle, fields as unknown as PopFields);
+  }
+
+  async #call(code: number, more: { invisibleTime?: number }) {
+    const { queue, queueOffset, topic } = this.message;
+    const address = this.#instance.masterOf(queue.brokerName);
+    const fields = {
+      consumerGroup: this.#group,
+      topic: topicOfHandle(this.#handle, topic, this.#group),
+      queueId: queue.queueId,
+      extraInfo: this.#handle,
+      offset: queueOffset,
+      bname: queue.brokerName,
+      ...more,
+    };
+    return expectSuccessFrom(address, await this.#instance.callAddress(address, code, fields));
+  }
+}

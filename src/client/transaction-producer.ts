@@ -1,0 +1,143 @@
+/**
+ * Messages that consumers see only when a local transaction was committed (client/producer/TransactionMQProducer.java).
+ * Should this producer go before it says how the transaction ended, the broker asks any producer of the group.
+ */
+import { decodeRecord } from "../record/decode.js";
+import { parseMessageId } from "../record/message-id.js";
+import { PropertyName } from "../record/property-names.js";
+import {
+  TRANSACTION_COMMIT_TYPE,
+  TRANSACTION_NOT_TYPE,
+  TRANSACTION_PREPARED_TYPE,
+  TRANSACTION_ROLLBACK_TYPE,
+} from "../record/sys-flag.js";
+import { RequestCode } from "../remoting/codes.js";
+import type { Fields } from "../remoting/types.js";
+import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
+import { configError, expectSuccessFrom, MessageError } from "./errors.js";
+import type { Message } from "./message.js";
+import type { SendOptions } from "./message-sender.js";
+import { checkTopic, settingsOf } from "./options.js";
+import { Producer, type ProducerOptions, senderSettings } from "./producer.js";
+import { type ReceivedMessage, receivedOf } from "./received-message.js";
+import type { SendResult } from "./send-request.js";
+
+/** How a transaction ended; of an unknown one the broker asks again later. */
+export type TransactionState = "commit" | "rollback" | "unknown";
+
+/** Says how the transaction of a message ended that the broker has heard nothing of. A throw is "unknown". */
+export type TransactionChecker = (message: ReceivedMessage) => TransactionState | Promise<TransactionState>;
+
+/** The local transaction; it runs once the broker has the message. */
+export type LocalTransaction = (result: SendResult) => TransactionState | Promise<TransactionState>;
+
+export interface TransactionProducerOptions extends ProducerOptions {
+  /** All producers of a group can answer for each other. */
+  readonly group: string;
+  readonly checkTransaction: TransactionChecker;
+}
+
+export interface TransactionSendResult extends SendResult {
+  readonly state: TransactionState;
+}
+
+const TYPES: Readonly<Record<TransactionState, number>> = {
+  commit: TRANSACTION_COMMIT_TYPE,
+  rollback: TRANSACTION_ROLLBACK_TYPE,
+  unknown: TRANSACTION_NOT_TYPE,
+};
+
+export class TransactionProducer extends Producer {
+  static override async start(options: TransactionProducerOptions): Promise<TransactionProducer> {
+    const { checkTransaction } = options;
+    if (typeof checkTransaction !== "function") throw configError("checkTransaction is no function.");
+    const settings = settingsOf(options);
+    const started: { producer?: TransactionProducer } = {};
+    const check = brokerProcessor(async (request) => started.producer?.check(request, checkTransaction), settings.log);
+    const processors = new Map([[RequestCode.CHECK_TRANSACTION_STATE, check]]);
+    started.producer = new TransactionProducer(settings, senderSettings(options), processors);
+    return started.producer;
+  }
+
+  /**
+   * Sends a message that nobody sees yet, runs `transaction`, and tells the broker how it ended. Rejects with what
+   * `transaction` throws; how that one ended, the broker asks `checkTransaction` then. Where the broker could not be told,
+   * it asks as well.
+   */
+  async sendInTransaction(
+    message: Message,
+    transaction: LocalTransaction,
+    options: SendOptions = {},
+  ): Promise<TransactionSendResult> {
+    checkTopic(message.topic);
+    if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
+      throw new MessageError("A message of a transaction has no delay.");
+    }
+    const outgoing = this.sender.outgoing(message);
+    outgoing.properties.set(PropertyName.TRANSACTION_PREPARED, "true");
+    outgoing.properties.set(PropertyName.PRODUCER_GROUP, this.group);
+    const result = await this.sender.send(message, outgoing, options, TRANSACTION_PREPARED_TYPE);
+    let state: TransactionState = "unknown";
+    try {
+      // A half message that is not safe is not built upon.
+      state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
+    } finally {
+      await this.#end(this.instance.masterOf(result.queue.brokerName), state, {
+        topic: message.topic,
+        commitLogOffset: parseMessageId(result.offsetMessageId)?.phyOffset,
+        tranStateTableOffset: result.queueOffset,
+        fromTransactionCheck: false,
+        msgId: result.messageId,
+        transactionId: result.transactionId,
+        bname: result.queue.brokerName,
+      });
+    }
+    return { ...result, state };
+  }
+
+  /** CHECK_TRANSACTION_STATE: the broker is answered at once, and told the state when it is known. */
+  protected async check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
+    const brokerName = fields.get("bname") ?? fields.get("brokerName") ?? "";
+    const [message] = await receivedOf(decodeRecord(body), brokerName);
+    if (message === undefined) return;
+    let state: TransactionState = "unknown";
+    try {
+      state = checkedState(await checker(message));
+    } catch (error) {
+      this.instance.settings.log.warn(
+        { err: error, messageId: message.messageId },
+        "a transaction could not be checked",
+      );
+    }
+    await this.#end(address, state, {
+      topic: message.topic,
+      commitLogOffset: fields.get("commitLogOffset"),
+      tranStateTableOffset: fields.get("tranStateTableOffset"),
+      fromTransactionCheck: true,
+      msgId: message.messageId,
+      transactionId: fields.get("transactionId"),
+      bname: brokerName === "" ? undefined : brokerName,
+    });
+  }
+
+  /** Never rejects: a broker that does not hear of it asks. */
+  async #end(address: string, state: TransactionState, fields: Fields): Promise<void> {
+    const all = { ...fields, producerGroup: this.group, commitOrRollback: TYPES[state] };
+    const { settings, brokers } = this.instance;
+    try {
+      if (state === "unknown") {
+        // No answer comes to this one.
+        await brokers.oneway(address, RequestCode.END_TRANSACTION, all, undefined, settings.requestTimeoutMs);
+      } else {
+        expectSuccessFrom(address, await this.instance.callAddress(address, RequestCode.END_TRANSACTION, all));
+      }
+    } catch (error) {
+      settings.log.warn({ err: error, address, state }, "the end of a transaction did not reach the broker");
+    }
+  }
+}
+
+function checkedState(state: TransactionState): TransactionState {
+  if (TYPES[state] === undefined) throw configError(`A transaction ended with ${String(state)}.`);
+  return state;
+}

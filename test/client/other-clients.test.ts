@@ -1,0 +1,185 @@
+/** Transactions, lite pull and simple consumers, administration. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Admin } from "#src/client/admin.js";
+import { ResponseError } from "#src/client/errors.js";
+import { LitePullConsumer, type LitePullConsumerOptions } from "#src/client/lite-pull-consumer.js";
+import { SimpleConsumer, type SimpleConsumerOptions } from "#src/client/simple-consumer.js";
+import { TransactionProducer, type TransactionState } from "#src/client/transaction-producer.js";
+import { ResponseCode } from "#src/remoting/codes.js";
+import { closeAll, onCloseAll } from "../server/harness.js";
+import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, startServer, until } from "./harness.js";
+
+let namesrvAddr: string;
+
+beforeAll(async () => {
+  namesrvAddr = await startServer();
+});
+afterAll(closeAll);
+
+async function litePullOf(options: Omit<LitePullConsumerOptions, "namesrvAddr">): Promise<LitePullConsumer> {
+  const consumer = await LitePullConsumer.start({ namesrvAddr, ...options });
+  onCloseAll(() => consumer.close());
+  return consumer;
+}
+
+async function simpleOf(options: Omit<SimpleConsumerOptions, "namesrvAddr">): Promise<SimpleConsumer> {
+  const consumer = await SimpleConsumer.start({ namesrvAddr, ...options });
+  onCloseAll(() => consumer.close());
+  return consumer;
+}
+
+async function adminOf(): Promise<Admin> {
+  const admin = await Admin.start({ namesrvAddr });
+  onCloseAll(() => admin.close());
+  return admin;
+}
+
+test("transactions: committed ones are seen, others not; what the application throws comes through", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const got: string[] = [];
+  await consumerOf({
+    namesrvAddr,
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.push(message.text()),
+  });
+  await using producer = await TransactionProducer.start({
+    namesrvAddr,
+    group: freshName("P"),
+    checkTransaction: () => "unknown",
+  });
+  const sendAs = (body: string, state: TransactionState) => producer.sendInTransaction({ topic, body }, () => state);
+  expect(await sendAs("kept", "commit")).toMatchObject({ status: "SEND_OK", state: "commit" });
+  expect(await sendAs("dropped", "rollback")).toMatchObject({ state: "rollback" });
+  const failing = producer.sendInTransaction({ topic, body: "failed" }, () => {
+    throw new Error("on purpose");
+  });
+  await expect(failing).rejects.toThrow("on purpose");
+  await sendAs("last", "commit");
+  await until(() => got.includes("last"));
+  expect(got.sort()).toEqual(["kept", "last"]);
+});
+
+test("lite pull: a loop over everything, where another consumer of the group left it", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 3);
+  const group = freshName("G");
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const bodies = Array.from({ length: 30 }, (_, i) => String(i).padStart(2, "0"));
+  await Promise.all(bodies.map((body) => producer.send({ topic, body })));
+  const options = { group, subscriptions: { [topic]: "*" }, consumeFrom: "first" } as const;
+  const first = await litePullOf(options);
+  const got: string[] = [];
+  for await (const message of first) {
+    got.push(message.text());
+    if (got.length === 10) break;
+  }
+  await first.close();
+  const second = await litePullOf({ ...options, autoCommit: false });
+  // The one at which the loop was left counts as not consumed.
+  const again = got.pop()!;
+  while (got.length < 30) got.push(...(await second.poll({ timeoutMs: PATIENCE_MS })).map((message) => message.text()));
+  expect(got.slice(9)).toContain(again);
+  expect(got.sort()).toEqual(bodies);
+  const admin = await adminOf();
+  expect(await admin.lag(group, topic)).toBe(21);
+  await second.commit();
+  expect(await admin.lag(group, topic)).toBe(0);
+  const queue = second.assignment[0]!;
+  second.seek(queue, 0);
+  const [message] = await second.poll({ maxCount: 1, timeoutMs: PATIENCE_MS });
+  expect(message).toMatchObject({ queue, queueOffset: 0 });
+  expect(await second.poll({ timeoutMs: 0, maxCount: 100 })).toBeDefined();
+});
+
+test("lite pull: given queues, and a wait that a signal ends", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const queues = await producer.publishQueues(topic);
+  for (const queue of queues) await producer.send({ topic, body: `in ${queue.queueId}` }, { queue });
+  const consumer = await litePullOf({ group: freshName("G"), queues: [queues[1]!], consumeFrom: "first" });
+  const messages = await consumer.poll({ timeoutMs: PATIENCE_MS });
+  expect(messages.map((message) => message.text())).toEqual(["in 1"]);
+  const reason = new Error("enough");
+  const stop = new AbortController();
+  const waiting = consumer.poll({ timeoutMs: PATIENCE_MS, signal: stop.signal });
+  stop.abort(reason);
+  await expect(waiting).rejects.toBe(reason);
+});
+
+test("simple: acknowledged messages are gone, others come again; a time can be changed", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const consumer = await simpleOf({ group: freshName("G"), subscriptions: { [topic]: "*" }, consumeFrom: "first" });
+  const bodies = ["a", "b", "c", "d"];
+  for (const body of bodies) await producer.send({ topic, body });
+  const seen: string[] = [];
+  while (seen.length < 4) {
+    for (const popped of await consumer.receive({ waitMs: PATIENCE_MS, invisibleMs: 60_000 })) {
+      seen.push(popped.message.text());
+      if (popped.message.text() === "b") await popped.changeInvisible(1000);
+      else await popped.ack();
+    }
+  }
+  expect(seen.sort()).toEqual(bodies);
+  for await (const popped of consumer) {
+    expect(popped.message.text()).toBe("b");
+    expect(popped.message.topic).toBe(topic);
+    await popped.ack();
+    break;
+  }
+  expect(await consumer.receive({ waitMs: 200 })).toEqual([]);
+});
+
+test("admin: topics, groups, messages by id, key and unique id, offsets by time", async () => {
+  const admin = await adminOf();
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const group = freshName("G");
+  expect(await admin.topics()).toContain(topic);
+  expect(await admin.queues(topic)).toHaveLength(2);
+  await admin.createGroup(group, { retryMaxTimes: 3 });
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const [queue] = await producer.publishQueues(topic);
+  const results = [];
+  for (let i = 0; i < 5; i++)
+    results.push(await producer.send({ topic, body: `${i}`, keys: `k${i % 2}` }, { queue: queue! }));
+  const third = results[2]!;
+  expect((await admin.viewMessage(third.offsetMessageId))?.text()).toBe("2");
+  await until(async () => (await admin.queryByKey(topic, "k0")).length === 3);
+  expect((await admin.queryByKey(topic, "k0")).map((message) => message.text()).sort()).toEqual(["0", "2", "4"]);
+  expect((await admin.queryByUniqueId(topic, third.messageId))?.queueOffset).toBe(2);
+  expect(await admin.queryByUniqueId(topic, "0".repeat(32))).toBeUndefined();
+  expect([await admin.minOffset(queue!), await admin.maxOffset(queue!)]).toEqual([0, 5]);
+  await admin.commitOffset(group, queue!, 4);
+  expect(await admin.lag(group, topic)).toBe(1);
+  await admin.resetOffset(group, topic, 0);
+  expect(await admin.lag(group, topic)).toBe(5);
+  await admin.deleteGroup(group, { removeOffsets: true });
+  await admin.deleteTopic(topic);
+  await until(async () => !(await admin.topics()).includes(topic));
+});
+
+test("admin: a reset moves consumers that run; what a server refuses has Apache's code", async () => {
+  const admin = await adminOf();
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const group = freshName("G");
+  const got: string[] = [];
+  const consumer = await consumerOf({
+    namesrvAddr,
+    group,
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.push(message.text()),
+  });
+  expect(await admin.consumers(group)).toEqual([consumer.clientId]);
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  for (const body of ["a", "b", "c"]) await producer.send({ topic, body });
+  await until(() => got.length >= 3);
+  await admin.resetOffset(group, topic, 0);
+  await until(() => got.length >= 6);
+  expect(got.sort()).toEqual(["a", "a", "b", "b", "c", "c"]);
+  const refused = admin.createTopic("TBW102", {});
+  await expect(refused).rejects.toThrow(ResponseError);
+  const codes: number[] = [ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR];
+  await refused.catch((error: ResponseError) => expect(codes).toContain(error.responseCode));
+});
