@@ -21,9 +21,10 @@ export interface DeliverySettings extends HandlerSettings {
   readonly suspendMs: number;
   /** Gives a message back to its broker; rejects when that failed. */
   readonly sendBack: (message: ReceivedMessage, delayLevel: number) => Promise<void>;
-  /** After each batch, for statistics and traces. */
-  readonly onConsumed: (messages: readonly ReceivedMessage[], outcome: Outcome, elapsedMs: number) => void;
-  readonly onBefore: (messages: readonly ReceivedMessage[]) => void;
+  /** Told before a batch, and by what it returns afterwards. */
+  readonly observe:
+    | ((messages: readonly ReceivedMessage[]) => (outcome: Outcome, elapsedMs: number) => void)
+    | undefined;
 }
 
 export interface Delivery {
@@ -57,11 +58,11 @@ abstract class Handlers {
   }
 
   protected async handle(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): Promise<Outcome> {
-    const { clock, onBefore, onConsumed } = this.settings;
+    const { clock, observe } = this.settings;
     const begun = clock.monotonicMs();
-    onBefore(messages);
+    const observed = observe?.(messages);
     const outcome = await runHandler(this.settings, processQueue, messages);
-    onConsumed(messages, outcome, clock.monotonicMs() - begun);
+    observed?.(outcome, clock.monotonicMs() - begun);
     return outcome;
   }
 

@@ -47,6 +47,16 @@ export interface SenderSettings {
   readonly compressLevel: number | undefined;
   readonly maxMessageSize: number;
   readonly sendLatencyFaultEnable: boolean;
+  /** Told of every message once it is known whether a broker has it. */
+  readonly onSent?: (report: SendReport) => void;
+}
+
+export interface SendReport {
+  readonly message: OutgoingMessage;
+  /** Undefined when the send failed. */
+  readonly result: SendResult | undefined;
+  readonly bornTimestamp: number;
+  readonly costMs: number;
 }
 
 export interface SendOptions {
@@ -98,7 +108,8 @@ export class MessageSender {
     const { producerGroup } = this.#settings;
     const parts = { producerGroup, sysFlag: sysFlag | compressedFlag, bornTimestamp, body };
     const requestFor: RequestFor = (queue) => sendRequest(outgoing, { ...parts, queue });
-    const results = await this.#track(this.#deliver(message, requestFor, [outgoing.uniqueId], options));
+    const sending = this.#deliver(message, requestFor, [outgoing.uniqueId], options);
+    const results = await this.#track(this.#reported(sending, [outgoing], bornTimestamp));
     return results[0]!;
   }
 
@@ -109,7 +120,8 @@ export class MessageSender {
     const requestFor: RequestFor = (queue) =>
       batchRequest(outgoing, { producerGroup, queue, sysFlag: 0, bornTimestamp });
     const uniqueIds = outgoing.map(({ uniqueId }) => uniqueId);
-    return this.#track(this.#deliver(messages[0]!, requestFor, uniqueIds, options));
+    const sending = this.#deliver(messages[0]!, requestFor, uniqueIds, options);
+    return this.#track(this.#reported(sending, outgoing, bornTimestamp));
   }
 
   /** Done when the request is on its way to a socket; nobody hears whether it was stored. */
@@ -130,6 +142,21 @@ export class MessageSender {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#inFlight);
+  }
+
+  async #reported(sending: Promise<SendResult[]>, messages: readonly OutgoingMessage[], bornTimestamp: number) {
+    const { onSent } = this.#settings;
+    if (onSent === undefined) return sending;
+    const { clock } = this.#instance;
+    const begun = clock.monotonicMs();
+    let results: SendResult[] | undefined;
+    try {
+      results = await sending;
+      return results;
+    } finally {
+      const costMs = clock.monotonicMs() - begun;
+      for (const [i, message] of messages.entries()) onSent({ message, result: results?.[i], bornTimestamp, costMs });
+    }
   }
 
   #track<T>(work: Promise<T>): Promise<T> {

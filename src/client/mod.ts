@@ -38,7 +38,7 @@ export type { Message } from "./message.js";
 export type { MessageQueue } from "./message-queue.js";
 export type { Compression, SendOptions } from "./message-sender.js";
 export type { ClientOptions } from "./options.js";
-export { Producer, type ProducerOptions, type RequestOptions } from "./producer.js";
+export { Producer, type RequestOptions } from "./producer.js";
 export { PushConsumer } from "./push-consumer.js";
 export type {
   BatchHandler,
@@ -49,6 +49,7 @@ export type {
 } from "./push-options.js";
 export type { ReceivedMessage } from "./received-message.js";
 export type { Reply } from "./reply-waiters.js";
+export type { ProducerOptions } from "./sender-settings.js";
 export type { SendResult, SendStatus } from "./send-request.js";
 export {
   type PoppedMessage,

@@ -4,45 +4,22 @@ import { PropertyName } from "../record/property-names.js";
 import { RequestCode } from "../remoting/codes.js";
 import { brokerProcessor } from "./broker-requests.js";
 import { ClientInstance, type ClientRole } from "./client-instance.js";
-import { ClientClosedError, configError, expectSuccessFrom, MessageError } from "./errors.js";
+import { ClientClosedError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message, OutgoingMessage } from "./message.js";
 import type { MessageQueue } from "./message-queue.js";
-import { type Compression, MessageSender, type SenderSettings, type SendOptions } from "./message-sender.js";
-import { type ClientOptions, type ClientSettings, checkGroup, checkTopic, positive, settingsOf } from "./options.js";
+import { MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
+import { type ClientSettings, checkTopic, settingsOf } from "./options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { type Reply, ReplyWaiters } from "./reply-waiters.js";
+import { type ProducerOptions, type ProducerSettings, senderSettings } from "./sender-settings.js";
+import { type TraceDispatcher, traceDispatcherOf, traceOfSend } from "./trace-dispatcher.js";
 import { REPLY_TYPE, type SendResult } from "./send-request.js";
-
-/** DefaultMQProducer's names and defaults. */
-export interface ProducerOptions extends ClientOptions {
-  /** By it a broker finds somebody to ask about a transaction. */
-  readonly group?: string;
-  /** For a send with all its retries (3 s). */
-  readonly sendMsgTimeout?: number;
-  /** For each attempt; as long as a send by default, so a broker that hangs is not followed by another. */
-  readonly sendMsgMaxTimeoutPerRequest?: number;
-  /** Further attempts, at other brokers where there are any (2). */
-  readonly retryTimesWhenSendFailed?: number;
-  /** Tries another broker also where one has stored a message, but not as safely as configured (false). */
-  readonly retryAnotherBrokerWhenNotStoreOK?: boolean;
-  /** Of bodies from `compressMsgBodyOverHowmuch` bytes on (zlib). */
-  readonly compression?: Compression;
-  /** 4096. Infinity: never. */
-  readonly compressMsgBodyOverHowmuch?: number;
-  readonly compressLevel?: number;
-  /** Larger bodies are refused (4 MiB). */
-  readonly maxMessageSize?: number;
-  /** Spares brokers that were slow or failed for a while (true). */
-  readonly sendLatencyFaultEnable?: boolean;
-}
 
 export interface RequestOptions extends SendOptions {
   /** For the reply (3 s); the request has a part of it. */
   readonly timeoutMs?: number;
 }
 
-const DEFAULT_GROUP = "DEFAULT_PRODUCER";
-const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
 /** A batch stays below a message's limit with its properties, too. */
 const BATCH_MESSAGE_OVERHEAD_BYTES = 256;
 const REPLY_TOPIC_POSTFIX = "REPLY_TOPIC";
@@ -52,6 +29,7 @@ export class Producer implements AsyncDisposable {
   readonly #sender: MessageSender;
   readonly #settings: SenderSettings;
   readonly #replies: ReplyWaiters;
+  readonly #trace: TraceDispatcher | undefined;
   #closing: Promise<void> | undefined;
 
   /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
@@ -62,7 +40,7 @@ export class Producer implements AsyncDisposable {
   /** For `start`, and for producers that answer further requests of brokers. */
   protected constructor(
     settings: ClientSettings,
-    sender: SenderSettings,
+    sender: ProducerSettings,
     processors: NonNullable<ClientRole["processors"]>,
   ) {
     this.#settings = sender;
@@ -72,7 +50,11 @@ export class Producer implements AsyncDisposable {
       producerGroup: sender.producerGroup,
       processors: new Map([...processors, [RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT, reply]]),
     });
-    this.#sender = new MessageSender(this.#instance, sender);
+    const { enableMsgTrace, ...senderOnly } = sender;
+    this.#trace = enableMsgTrace ? traceDispatcherOf(this.#instance, senderOnly) : undefined;
+    const onSent =
+      this.#trace && ((report: SendReport) => this.#trace?.add(traceOfSend(report, this.#instance, this.group)));
+    this.#sender = new MessageSender(this.#instance, { ...senderOnly, ...(onSent && { onSent }) });
     this.#instance.start();
   }
 
@@ -190,6 +172,7 @@ export class Producer implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#sender.close();
+    await this.#trace?.close();
     this.#replies.failAll(new ClientClosedError("producer"));
     await this.#instance.close();
   }
@@ -198,25 +181,6 @@ export class Producer implements AsyncDisposable {
     checkTopic(message.topic);
     return this.#sender.outgoing(message);
   }
-}
-
-export function senderSettings(options: ProducerOptions): SenderSettings {
-  const { compression = "zlib", compressMsgBodyOverHowmuch = 4096 } = options;
-  if (!["lz4", "zstd", "zlib"].includes(compression))
-    throw configError(`compression is ${compression}, not lz4, zstd or zlib.`);
-  const perRequest = options.sendMsgMaxTimeoutPerRequest;
-  return {
-    producerGroup: checkGroup(options.group ?? DEFAULT_GROUP),
-    sendMsgTimeout: positive("sendMsgTimeout", options.sendMsgTimeout, 3000),
-    sendMsgMaxTimeoutPerRequest: perRequest && positive("sendMsgMaxTimeoutPerRequest", perRequest, 1),
-    retryTimesWhenSendFailed: positive("retryTimesWhenSendFailed", options.retryTimesWhenSendFailed, 2, 0),
-    retryAnotherBrokerWhenNotStoreOK: options.retryAnotherBrokerWhenNotStoreOK ?? false,
-    compression,
-    compressMsgBodyOverHowmuch,
-    compressLevel: options.compressLevel,
-    maxMessageSize: positive("maxMessageSize", options.maxMessageSize, MAX_MESSAGE_SIZE),
-    sendLatencyFaultEnable: options.sendLatencyFaultEnable ?? true,
-  };
 }
 
 function checkBatch(messages: readonly Message[]): void {

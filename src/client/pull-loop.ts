@@ -35,6 +35,8 @@ export interface PullLoopOwner {
   subscription(topic: string): SubscriptionData | undefined;
   submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void;
   isPaused(): boolean;
+  /** Drops the queue and begins it anew at `offset`: the one asked for is out of range, or an operator reset it. */
+  restart(processQueue: ProcessQueue, offset: number): Promise<void>;
   /** Nothing that was pulled of the queue is still to be committed. */
   isConsumed(processQueue: ProcessQueue): boolean;
 }
@@ -108,6 +110,12 @@ export class PullLoop {
     });
     // A reset has moved the queue meanwhile, or it went to somebody else: what came is not wanted.
     if (processQueue.dropped || processQueue.nextOffset !== nextOffset) return brokerId;
+    if (result.status === "OFFSET_ILLEGAL") {
+      const moved = { ...queue, offset: nextOffset, next: result.nextBeginOffset };
+      this.#instance.settings.log.warn(moved, "the broker moved a queue's offset");
+      await this.#owner.restart(processQueue, result.nextBeginOffset);
+      return result.suggestWhichBrokerId;
+    }
     processQueue.nextOffset = result.nextBeginOffset;
     if (result.messages.length > 0) {
       processQueue.put(result.messages);
@@ -116,12 +124,6 @@ export class PullLoop {
       if (this.#owner.isConsumed(processQueue)) this.#offsets.update(queue, result.nextBeginOffset);
       const atOnce = result.status === "NO_NEW_MSG" && clock.monotonicMs() - begun < DELAY_WHEN_BUSY_MS;
       if (atOnce) await pause(clock, DELAY_WHEN_BUSY_MS, signal);
-    }
-    if (result.status === "OFFSET_ILLEGAL") {
-      this.#instance.settings.log.warn(
-        { ...queue, offset: nextOffset, next: result.nextBeginOffset },
-        "offset out of range",
-      );
     }
     return result.suggestWhichBrokerId;
   }

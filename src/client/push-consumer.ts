@@ -1,4 +1,6 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
+import { randomUUID } from "node:crypto";
+import { PropertyName } from "../record/property-names.js";
 import { RequestCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
 import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
@@ -8,6 +10,7 @@ import { type ConsumerData, type FilterExpression, type SubscriptionData, subscr
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
 import { checkTopic, settingsOf } from "./options.js";
+import { senderSettings } from "./sender-settings.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
 import {
@@ -22,6 +25,8 @@ import { Rebalancer } from "./rebalancer.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
+import { consumeBeginTrace, consumeEndTrace } from "./trace.js";
+import { type TraceDispatcher, traceDispatcherOf } from "./trace-dispatcher.js";
 import { localAddress } from "./unique-id.js";
 import { Periodic } from "./waiting.js";
 
@@ -42,6 +47,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #delivery: Delivery;
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
+  readonly #trace: TraceDispatcher | undefined;
   #paused = false;
   #closing: Promise<void> | undefined;
 
@@ -88,6 +94,8 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       assign: (queue) => this.#assign(queue),
       revoke: (queue) => this.#revoke(queue),
     });
+    const traceSettings = senderSettings({ ...options, group });
+    this.#trace = options.enableMsgTrace ? traceDispatcherOf(this.#instance, traceSettings) : undefined;
     const delivery = this.#deliverySettings();
     this.#delivery = orderly ? new OrderlyDelivery(delivery) : new ConcurrentDelivery(delivery);
     const spanMax = orderly ? undefined : settings.spanMax;
@@ -97,6 +105,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: (processQueue, messages) => this.#delivery.submit(processQueue, messages),
       isPaused: () => this.#paused,
+      restart: ({ queue }, offset) => this.resetOffsets(new Map([[queueKey(queue), offset]])),
       isConsumed: ({ count }) => count === 0,
     });
   }
@@ -212,8 +221,24 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       log,
       offsets: this.#offsets,
       sendBack: (message, delayLevel) => this.#sendBack(message, delayLevel),
-      onBefore: () => {},
-      onConsumed: () => {},
+      observe: this.#trace && ((messages) => this.#observe(messages)),
+    };
+  }
+
+  #observe(messages: readonly ReceivedMessage[]): (outcome: Outcome, elapsedMs: number) => void {
+    const { group, clock } = { group: this.group, clock: this.#instance.clock };
+    const requestId = randomUUID();
+    const wanted = messages.filter(({ properties }) => properties.get(PropertyName.TRACE_SWITCH) !== "false");
+    for (const message of wanted) this.#trace?.add(consumeBeginTrace(message, group, requestId, clock.nowMs()));
+    return ({ consumed }, elapsedMs) => {
+      const end = {
+        group,
+        requestId,
+        timestamp: clock.nowMs(),
+        costMs: elapsedMs / messages.length,
+        success: consumed,
+      };
+      for (const message of wanted) this.#trace?.add(consumeEndTrace(message, end));
     };
   }
 
@@ -241,6 +266,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#delivery.drain(this.settings.awaitTerminationMs);
     for (const processQueue of this.#queues.values()) processQueue.drop();
     await this.#offsets.persist();
+    await this.#trace?.close();
     if (this.settings.orderly && !this.settings.broadcasting) await this.#locks.unlock(this.assignment);
     await this.#instance.close();
   }

@@ -61,6 +61,8 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly persistConsumerOffsetIntervalMs?: number;
   /** How long `close` waits for handlers at work (10 s). */
   readonly awaitTerminationMs?: number;
+  /** Writes what is consumed into the trace topic (false). */
+  readonly enableMsgTrace?: boolean;
   /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
   readonly offsetsDirectory?: string;
 }

@@ -18,7 +18,8 @@ import { configError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
 import { checkTopic, settingsOf } from "./options.js";
-import { Producer, type ProducerOptions, senderSettings } from "./producer.js";
+import { Producer } from "./producer.js";
+import { type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
 

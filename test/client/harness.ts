@@ -6,7 +6,8 @@ import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import { Admin } from "#src/client/admin.js";
 import type { ClientOptions } from "#src/client/options.js";
-import { Producer, type ProducerOptions } from "#src/client/producer.js";
+import { Producer } from "#src/client/producer.js";
+import type { ProducerOptions } from "#src/client/sender-settings.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
 import type { PushConsumerOptions } from "#src/client/push-options.js";
 import { onCloseAll, startBroker, startNameServer } from "../server/harness.js";
@@ -22,7 +23,9 @@ export async function startServer(): Promise<string> {
   if (EXTERNAL !== undefined) return EXTERNAL;
   const nameServer = await startNameServer();
   const namesrvAddr = `127.0.0.1:${nameServer.port}`;
-  await startBroker({ config: { namesrvAddr, brokerIP1: "127.0.0.1", enablePropertyFilter: true } });
+  await startBroker({
+    config: { namesrvAddr, brokerIP1: "127.0.0.1", enablePropertyFilter: true, traceTopicEnable: true },
+  });
   return namesrvAddr;
 }
 

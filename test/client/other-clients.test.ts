@@ -176,10 +176,76 @@ test("admin: a reset moves consumers that run; what a server refuses has Apache'
   for (const body of ["a", "b", "c"]) await producer.send({ topic, body });
   await until(() => got.length >= 3);
   await admin.resetOffset(group, topic, 0);
-  await until(() => got.length >= 6);
-  expect(got.sort()).toEqual(["a", "a", "b", "b", "c", "c"]);
+  // A pull that waits hears of it when it ends: a message in each queue ends them.
+  for (const queue of await producer.publishQueues(topic))
+    await producer.send({ topic, body: `d${queue.queueId}` }, { queue });
+  const times = (body: string) => got.filter((one) => one === body).length;
+  await until(() => ["a", "b", "c"].every((body) => times(body) === 2) && times("d0") > 0 && times("d1") > 0);
+  await consumer.close();
+  expect(await admin.lag(group, topic)).toBe(0);
   const refused = admin.createTopic("TBW102", {});
   await expect(refused).rejects.toThrow(ResponseError);
   const codes: number[] = [ResponseCode.INVALID_PARAMETER, ResponseCode.SYSTEM_ERROR];
   await refused.catch((error: ResponseError) => expect(codes).toContain(error.responseCode));
+});
+
+test("a transaction that nobody ended is asked for, and any producer of the group answers", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const group = freshName("P");
+  const got: string[] = [];
+  await consumerOf({
+    namesrvAddr,
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.push(message.text()),
+  });
+  const first = await TransactionProducer.start({ namesrvAddr, group, checkTransaction: () => "unknown" });
+  for (const body of ["yes", "no"]) await first.sendInTransaction({ topic, body }, () => "unknown");
+  await first.close();
+  const asked: string[] = [];
+  await using second = await TransactionProducer.start({
+    namesrvAddr,
+    group,
+    checkTransaction: (message) => {
+      asked.push(message.text());
+      return message.text() === "yes" ? "commit" : "rollback";
+    },
+  });
+  await second.sendInTransaction({ topic, body: "third" }, () => "commit");
+  await until(() => asked.includes("yes") && asked.includes("no") && got.includes("yes"), 90_000);
+  expect(got.sort()).toEqual(["third", "yes"]);
+}, 120_000);
+
+test("trace: what was sent and consumed is in the trace topic", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const group = freshName("G");
+  const enableMsgTrace = true;
+  const seen: string[] = [];
+  const consumer = await consumerOf({
+    namesrvAddr,
+    group,
+    enableMsgTrace,
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void seen.push(message.messageId),
+  });
+  const producer = await producerOf({ namesrvAddr, group: freshName("P"), enableMsgTrace });
+  const { messageId } = await producer.send({ topic, body: "x", tags: "A", keys: ["k1", "k2"] });
+  await until(() => seen.includes(messageId));
+  await producer.close();
+  await consumer.close();
+  const admin = await adminOf();
+  const lines = async () => {
+    const traces = await admin.queryByKey("RMQ_SYS_TRACE_TOPIC", messageId);
+    return traces.flatMap((trace) => trace.text().split("\u0002")).map((line) => line.split("\u0001"));
+  };
+  await until(async () => (await lines()).filter((line) => line.includes(messageId)).length === 3);
+  const byType = new Map((await lines()).filter((line) => line.includes(messageId)).map((line) => [line[0], line]));
+  const pub = byType.get("Pub")!;
+  expect(pub).toHaveLength(14);
+  expect([pub[4], pub[5], pub[6], pub[7], pub[13]]).toEqual([topic, messageId, "A", "k1 k2", "true"]);
+  const [before, after] = [byType.get("SubBefore")!, byType.get("SubAfter")!];
+  expect([before[3], before[5], before[6]]).toEqual([group, messageId, "0"]);
+  expect([after[1], after[4], after[6], after[8]]).toEqual([before[4], "true", "0", group]);
 });

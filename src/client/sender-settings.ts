@@ -1,0 +1,56 @@
+/** How a producer is set up. */
+import { configError } from "./errors.js";
+import type { Compression, SenderSettings } from "./message-sender.js";
+import { type ClientOptions, checkGroup, positive } from "./options.js";
+
+/** DefaultMQProducer's names and defaults. */
+export interface ProducerOptions extends ClientOptions {
+  /** By it a broker finds somebody to ask about a transaction. */
+  readonly group?: string;
+  /** For a send with all its retries (3 s). */
+  readonly sendMsgTimeout?: number;
+  /** For each attempt; as long as a send by default, so a broker that hangs is not followed by another. */
+  readonly sendMsgMaxTimeoutPerRequest?: number;
+  /** Further attempts, at other brokers where there are any (2). */
+  readonly retryTimesWhenSendFailed?: number;
+  /** Tries another broker also where one has stored a message, but not as safely as configured (false). */
+  readonly retryAnotherBrokerWhenNotStoreOK?: boolean;
+  /** Of bodies from `compressMsgBodyOverHowmuch` bytes on (zlib). */
+  readonly compression?: Compression;
+  /** 4096. Infinity: never. */
+  readonly compressMsgBodyOverHowmuch?: number;
+  readonly compressLevel?: number;
+  /** Larger bodies are refused (4 MiB). */
+  readonly maxMessageSize?: number;
+  /** Spares brokers that were slow or failed for a while (true). */
+  readonly sendLatencyFaultEnable?: boolean;
+  /** Writes what was sent into the trace topic (false). */
+  readonly enableMsgTrace?: boolean;
+}
+
+const DEFAULT_GROUP = "DEFAULT_PRODUCER";
+const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
+
+export interface ProducerSettings extends SenderSettings {
+  readonly enableMsgTrace: boolean;
+}
+
+export function senderSettings(options: ProducerOptions): ProducerSettings {
+  const { compression = "zlib", compressMsgBodyOverHowmuch = 4096 } = options;
+  if (!["lz4", "zstd", "zlib"].includes(compression))
+    throw configError(`compression is ${compression}, not lz4, zstd or zlib.`);
+  const perRequest = options.sendMsgMaxTimeoutPerRequest;
+  return {
+    producerGroup: checkGroup(options.group ?? DEFAULT_GROUP),
+    sendMsgTimeout: positive("sendMsgTimeout", options.sendMsgTimeout, 3000),
+    sendMsgMaxTimeoutPerRequest: perRequest && positive("sendMsgMaxTimeoutPerRequest", perRequest, 1),
+    retryTimesWhenSendFailed: positive("retryTimesWhenSendFailed", options.retryTimesWhenSendFailed, 2, 0),
+    retryAnotherBrokerWhenNotStoreOK: options.retryAnotherBrokerWhenNotStoreOK ?? false,
+    compression,
+    compressMsgBodyOverHowmuch,
+    compressLevel: options.compressLevel,
+    maxMessageSize: positive("maxMessageSize", options.maxMessageSize, MAX_MESSAGE_SIZE),
+    sendLatencyFaultEnable: options.sendLatencyFaultEnable ?? true,
+    enableMsgTrace: options.enableMsgTrace ?? false,
+  };
+}

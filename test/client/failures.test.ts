@@ -1,0 +1,135 @@
+/** Brokers and name servers that go and come again: on servers of our own, which a test may kill. */
+import { afterEach, expect, test } from "vitest";
+import { ResponseError, SendError } from "#src/client/errors.js";
+import { Producer } from "#src/client/producer.js";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { RemotingServer } from "#src/remoting/server.js";
+import { closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
+import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, until } from "./harness.js";
+
+afterEach(closeAll);
+
+const BROKER = { brokerIP1: "127.0.0.1" } as const;
+
+async function startPair() {
+  const nameServer = await startNameServer();
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  const a = await startBroker({ config: { ...BROKER, namesrvAddr, brokerName: "broker-a" } });
+  const b = await startBroker({ config: { ...BROKER, namesrvAddr, brokerName: "broker-b" } });
+  return { namesrvAddr, a, b };
+}
+
+test("a broker dies: sends go to the other one, and what was there is consumed", async () => {
+  const { namesrvAddr, a } = await startPair();
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const got = new Set<string>();
+  const producer = await producerOf({ namesrvAddr, group: "P", sendMsgTimeout: PATIENCE_MS });
+  await consumerOf({
+    namesrvAddr,
+    group: "G",
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.add(message.text()),
+  });
+  const brokers = new Set<string>();
+  for (let i = 0; i < 8; i++) brokers.add((await producer.send({ topic, body: `before ${i}` })).queue.brokerName);
+  expect([...brokers].sort()).toEqual(["broker-a", "broker-b"]);
+  await until(() => got.size === 8);
+  await a.broker.close();
+  for (let i = 0; i < 20; i++) {
+    const { queue } = await producer.send({ topic, body: `after ${i}` });
+    expect(queue.brokerName).toBe("broker-b");
+  }
+  await until(() => got.size === 28);
+});
+
+test("a broker is started again at its port: producer and consumer go on", async () => {
+  const nameServer = await startNameServer();
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  const directory = `${temporaryDirectory()}/store`;
+  const first = await startBroker({ directory, config: { ...BROKER, namesrvAddr } });
+  const listenPort = first.broker.port;
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 2);
+  const got = new Set<string>();
+  const producer = await producerOf({ namesrvAddr, group: "P", retryTimesWhenSendFailed: 0 });
+  const consumer = await consumerOf({
+    namesrvAddr,
+    group: "G",
+    subscriptions: { [topic]: "A" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.add(message.text()),
+  });
+  await producer.send({ topic, body: "one", tags: "A" });
+  await until(() => got.has("one"));
+  await first.broker.close();
+  await expect(producer.send({ topic, body: "lost", tags: "A" })).rejects.toMatchObject({ retryable: true });
+  const second = await startBroker({ directory, config: { ...BROKER, namesrvAddr, listenPort } });
+  await until(async () => {
+    try {
+      return (await producer.send({ topic, body: "two", tags: "A" })).status === "SEND_OK";
+    } catch {
+      return false;
+    }
+  });
+  await until(() => got.has("two"));
+  // The new broker knows the consumer by the heartbeat of its new connection.
+  expect(second.broker.context.consumers.get("G")).toBeDefined();
+  expect(consumer.assignment.length).toBe(3);
+});
+
+test("one name server of two is dead", async () => {
+  const nameServer = await startNameServer();
+  const alive = `127.0.0.1:${nameServer.port}`;
+  await startBroker({ config: { ...BROKER, namesrvAddr: alive } });
+  const topic = await createTopic({ namesrvAddr: alive }, freshName("T"));
+  for (const namesrvAddr of [`127.0.0.1:1;${alive}`, [alive, "127.0.0.1:1"]]) {
+    const producer = await producerOf({ namesrvAddr, group: "P" });
+    expect((await producer.send({ topic, body: "x" })).status).toBe("SEND_OK");
+  }
+});
+
+/** A name server and broker that answer as they are told to, and count. */
+async function scriptedServer(answers: readonly number[]) {
+  const sends: string[] = [];
+  const processors = new Map();
+  const server = await RemotingServer.listen({ name: "scripted", host: "127.0.0.1", port: 0, processors });
+  onCloseAll(() => server.close());
+  const address = `127.0.0.1:${server.port}`;
+  const route = {
+    brokerDatas: [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }],
+    queueDatas: [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }],
+  };
+  const answerWith = (code: number, body?: Buffer) => (request: any, connection: any) => {
+    connection.writer.response(request.header.opaque, request.header.serializeType, code, "scripted", {}, body);
+  };
+  processors.set(RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(0, Buffer.from(JSON.stringify(route))));
+  processors.set(RequestCode.HEART_BEAT, answerWith(0));
+  processors.set(RequestCode.UNREGISTER_CLIENT, answerWith(0));
+  processors.set(RequestCode.SEND_MESSAGE_V2, (request: any, connection: any) => {
+    sends.push(request.header.text("i"));
+    answerWith(answers[Math.min(sends.length, answers.length) - 1]!)(request, connection);
+  });
+  return { address, sends };
+}
+
+test("answers worth it are tried again, as the same message; others are not", async () => {
+  const busy = await scriptedServer([ResponseCode.SYSTEM_BUSY, ResponseCode.SYSTEM_BUSY, ResponseCode.SUCCESS]);
+  const producer = await producerOf({ namesrvAddr: busy.address, group: "P" });
+  expect((await producer.send({ topic: "T", body: "x" })).status).toBe("SEND_OK");
+  expect(busy.sends).toHaveLength(3);
+  expect(new Set(busy.sends).size).toBe(1);
+
+  const ever = await scriptedServer([ResponseCode.SYSTEM_BUSY]);
+  const patient = await producerOf({ namesrvAddr: ever.address, group: "P", retryTimesWhenSendFailed: 1 });
+  const failed = await patient.send({ topic: "T", body: "x" }).catch((error: unknown) => error);
+  expect(failed).toBeInstanceOf(SendError);
+  expect(failed).toMatchObject({ responseCode: ResponseCode.SYSTEM_BUSY, retryable: true });
+  expect(ever.sends).toHaveLength(2);
+
+  const illegal = await scriptedServer([ResponseCode.MESSAGE_ILLEGAL]);
+  await using third = await Producer.start({ namesrvAddr: illegal.address });
+  const refused = await third.send({ topic: "T", body: "x" }).catch((error: unknown) => error);
+  expect(refused).toBeInstanceOf(ResponseError);
+  expect(refused).toMatchObject({ responseCode: 13, responseName: "MESSAGE_ILLEGAL", address: illegal.address });
+  expect(illegal.sends).toHaveLength(1);
+});
