@@ -2,13 +2,11 @@
  * Connections to brokers, one for each address. Whenever one is made, first of all a heartbeat goes over it: so a broker
  * that was started again knows this client before it gets its next request.
  */
-import type { Clock } from "../base/clock.js";
-import { CometError } from "../base/errors.js";
 import { RemotingClient } from "../remoting/client.js";
 import type { Fields, Processor, RemoteAnswer } from "../remoting/types.js";
 import { ClientClosedError } from "./errors.js";
 import { type ClientSettings, parseAddress } from "./options.js";
-import { abortable } from "./waiting.js";
+import { abortable, within } from "./waiting.js";
 
 interface Entry {
   readonly client: RemotingClient;
@@ -88,7 +86,7 @@ export class BrokerConnections {
         entry.opening = undefined;
       });
     }
-    await within(this.#settings.clock, timeoutMs, entry.opening, address);
+    await within(this.#settings.clock, timeoutMs, entry.opening, `No connection to ${address}`);
     return entry.client;
   }
 
@@ -109,13 +107,4 @@ export class BrokerConnections {
     }
     return entry;
   }
-}
-
-function within<T>(clock: Clock, timeoutMs: number, promise: Promise<T>, address: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.schedule(timeoutMs, () =>
-      reject(new CometError("COMETMQ_TIMEOUT", `No connection to ${address} within ${timeoutMs} ms.`)),
-    );
-    promise.then(resolve, reject).finally(() => timer.cancel());
-  });
 }

@@ -15,7 +15,7 @@ import { QueueRotation, queueByHash } from "./queue-choice.js";
 import { batchRequest, type SendRequest, type SendResult, sendRequest, sendResults } from "./send-request.js";
 import { publishQueues } from "./topic-route.js";
 import { UniqueIds } from "./unique-id.js";
-import { abortable } from "./waiting.js";
+import { abortable, within } from "./waiting.js";
 
 /** DefaultMQProducer's retryResponseCodes, and a broker's plea for patience. */
 const RETRY_RESPONSE_CODES: ReadonlySet<number> = new Set([
@@ -128,13 +128,14 @@ export class MessageSender {
   async sendOneway(message: Message, outgoing: OutgoingMessage, options: SendOptions): Promise<void> {
     const bornTimestamp = this.#instance.clock.nowMs();
     const { body, compressedFlag } = await this.#compressed(outgoing);
-    const queues = await abortable(this.queues(outgoing.topic), options.signal);
+    const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
+    const queues = await abortable(this.#queuesWithin(outgoing.topic, timeoutMs), options.signal);
     const queue = chosenQueue(queues, message, options) ?? this.#rotation.next(queues, undefined);
-    const { producerGroup, sendMsgTimeout } = this.#settings;
+    const { producerGroup } = this.#settings;
     const request = sendRequest(outgoing, { producerGroup, queue, sysFlag: compressedFlag, bornTimestamp, body });
     const address = this.#instance.masterOf(queue.brokerName);
     const { code, fields } = request;
-    const sent = this.#instance.brokers.oneway(address, code, fields, body, options.timeoutMs ?? sendMsgTimeout);
+    const sent = this.#instance.brokers.oneway(address, code, fields, body, timeoutMs);
     await this.#track(abortable(sent, options.signal));
   }
 
@@ -175,7 +176,7 @@ export class MessageSender {
     const { clock } = this.#instance;
     const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
     const deadline = clock.monotonicMs() + timeoutMs;
-    let queues = await abortable(this.queues(message.topic), options.signal);
+    let queues = await abortable(this.#queuesWithin(message.topic, timeoutMs), options.signal);
     const only = chosenQueue(queues, message, options);
     const attemptsMax = only === undefined ? 1 + this.#settings.retryTimesWhenSendFailed : 1;
     const attempts: { brokerName: string; error: unknown }[] = [];
@@ -223,6 +224,10 @@ export class MessageSender {
 
   #judge({ brokerName }: MessageQueue, latencyMs: number, failed: boolean): void {
     if (this.#settings.sendLatencyFaultEnable) this.#faults.update(brokerName, latencyMs, failed);
+  }
+
+  #queuesWithin(topic: string, timeoutMs: number): Promise<MessageQueue[]> {
+    return within(this.#instance.clock, timeoutMs, this.queues(topic), `No route to topic ${topic} came`);
   }
 
   /** After a failure the route may be another one; what is known serves where nobody answers. */

@@ -11,7 +11,8 @@ import { pause } from "./waiting.js";
 
 const BROKER_SUSPEND_MAX_MS = 15_000;
 const DELAY_WHEN_EXCEPTION_MS = 3000;
-const DELAY_WHEN_FLOW_CONTROL_MS = 20;
+/** A change of the queue wakes it sooner. */
+const DELAY_WHEN_FLOW_CONTROL_MS = 200;
 /** The first failures are looked at sooner: a broker that was restarted is there again in a moment. */
 const DELAY_FIRST_MS = 200;
 /** Nothing came and nobody waited: the broker is full of waiting pulls. */
@@ -62,7 +63,7 @@ export class PullLoop {
     let brokerId = 0;
     while (!processQueue.dropped) {
       if (!this.#mayPull(processQueue)) {
-        await processQueue.changed.wait(clock, DELAY_WHEN_FLOW_CONTROL_MS * 10, signal);
+        await processQueue.changed.wait(clock, DELAY_WHEN_FLOW_CONTROL_MS, signal);
         continue;
       }
       const subscription = this.#owner.subscription(queue.topic);

@@ -1,6 +1,7 @@
 /** Waiting that a signal ends: all that the client waits for goes through here. */
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../base/clock.js";
+import { CometError } from "../base/errors.js";
 
 /** Many wait for one signal, and that is no leak: so Node does not warn of it. */
 export function sharedSignal(signal: AbortSignal): AbortSignal {
@@ -16,6 +17,16 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
     if (signal.aborted) aborted();
     else sharedSignal(signal).addEventListener("abort", aborted, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
+  });
+}
+
+/** `promise`, or COMETMQ_TIMEOUT, which begins with `what`, after `timeoutMs`. */
+export function within<T>(clock: Clock, timeoutMs: number, promise: Promise<T>, what: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.schedule(timeoutMs, () =>
+      reject(new CometError("COMETMQ_TIMEOUT", `${what} within ${timeoutMs} ms.`)),
+    );
+    promise.then(resolve, reject).finally(() => timer.cancel());
   });
 }
 

@@ -4,6 +4,7 @@ import { ResponseError, SendError } from "#src/client/errors.js";
 import { Producer } from "#src/client/producer.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { RemotingServer } from "#src/remoting/server.js";
+import type { Processor } from "#src/remoting/types.js";
 import { closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, until } from "./harness.js";
 
@@ -88,27 +89,32 @@ test("one name server of two is dead", async () => {
   }
 });
 
-/** A name server and broker that answer as they are told to, and count. */
+/** A name server and broker that answers sends with the given codes, the last one for ever. */
 async function scriptedServer(answers: readonly number[]) {
   const sends: string[] = [];
-  const processors = new Map();
-  const server = await RemotingServer.listen({ name: "scripted", host: "127.0.0.1", port: 0, processors });
+  let route = Buffer.alloc(0);
+  const answerWith =
+    (code: number, body: () => Buffer): Processor =>
+    ({ header }, { writer }) =>
+      writer.response(header.opaque, header.serializeType, code, "scripted", {}, body());
+  const empty = () => Buffer.alloc(0);
+  const send: Processor = (request, connection) => {
+    sends.push(request.header.text("i")!);
+    answerWith(answers[Math.min(sends.length, answers.length) - 1]!, empty)(request, connection);
+  };
+  const processors = new Map<number, Processor>([
+    [RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(ResponseCode.SUCCESS, () => route)],
+    [RequestCode.HEART_BEAT, answerWith(ResponseCode.SUCCESS, empty)],
+    [RequestCode.UNREGISTER_CLIENT, answerWith(ResponseCode.SUCCESS, empty)],
+    [RequestCode.SEND_MESSAGE_V2, send],
+  ]);
+  const server = new RemotingServer({ name: "scripted", processors });
+  await server.listen();
   onCloseAll(() => server.close());
   const address = `127.0.0.1:${server.port}`;
-  const route = {
-    brokerDatas: [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }],
-    queueDatas: [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }],
-  };
-  const answerWith = (code: number, body?: Buffer) => (request: any, connection: any) => {
-    connection.writer.response(request.header.opaque, request.header.serializeType, code, "scripted", {}, body);
-  };
-  processors.set(RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(0, Buffer.from(JSON.stringify(route))));
-  processors.set(RequestCode.HEART_BEAT, answerWith(0));
-  processors.set(RequestCode.UNREGISTER_CLIENT, answerWith(0));
-  processors.set(RequestCode.SEND_MESSAGE_V2, (request: any, connection: any) => {
-    sends.push(request.header.text("i"));
-    answerWith(answers[Math.min(sends.length, answers.length) - 1]!)(request, connection);
-  });
+  const brokerDatas = [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }];
+  const queueDatas = [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }];
+  route = Buffer.from(JSON.stringify({ brokerDatas, queueDatas }));
   return { address, sends };
 }
 
