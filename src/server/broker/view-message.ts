@@ -10,10 +10,17 @@ export function registerViewMessage(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.VIEW_MESSAGE_BY_ID, viewMessage);
 }
 
-function viewMessage({ store }: BrokerContext, { header }: Request): Answer {
+function viewMessage({ store, access }: BrokerContext, { header }: Request): Answer {
   const offset = requiredInteger(header, "offset");
   const inLog = Number.isSafeInteger(offset) && offset >= store.minPhyOffset() && offset < store.maxPhyOffset();
   const record = inLog ? store.lookAt(offset) : undefined;
-  if (record !== undefined && isRecordAt(record, offset)) return { code: ResponseCode.SUCCESS, body: record };
+  if (record !== undefined && isRecordAt(record, offset)) {
+    const named = access?.enforced === true ? (header.text("topic") ?? "") : "";
+    // Who may read one topic is not to read another's messages under its name.
+    if (named !== "" && named !== new RecordView(record, 0).topic) {
+      return failure(ResponseCode.NO_PERMISSION, `the message at the offset, ${offset}, is of another topic`);
+    }
+    return { code: ResponseCode.SUCCESS, body: record };
+  }
   return failure(ResponseCode.SYSTEM_ERROR, `can not find message by the offset, ${offset}`);
 }
