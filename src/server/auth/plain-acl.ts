@@ -3,12 +3,15 @@
  * (auth/migration/AuthMigrator.java, migration/v1/PlainPermissionManager.java). Where a permission is none that 4.x knows,
  * it denies, as it did there.
  */
-import { parse } from "yaml";
+import { createRequire } from "node:module";
 import { CometError } from "../../base/errors.js";
 import { type HostPattern, hostPattern } from "./host-pattern.js";
 import type { Acl, PolicyEntry } from "./policy.js";
 import type { Action, Resource } from "./resource.js";
 import { passwordProblem, User, usernameProblem } from "./user.js";
+
+/** Loaded where there is such a file, which is seldom. */
+const requireYaml = createRequire(import.meta.url);
 
 const ACCOUNTS_MAX = 10_000;
 const FILE_BYTES_MAX = 16_777_216;
@@ -30,6 +33,7 @@ export interface PlainAcl {
 export function readPlainAcl(content: Buffer, path: string): PlainAcl {
   const wrong = (what: string, cause?: unknown) => new CometError("COMETMQ_CONFIG", `${path}: ${what}.`, { cause });
   if (content.length > FILE_BYTES_MAX) throw wrong("it is too long");
+  const { parse } = requireYaml("yaml") as typeof import("yaml");
   let file: unknown;
   try {
     file = parse(content.toString("utf8"), { maxAliasCount: 100, prettyErrors: false });

@@ -230,7 +230,7 @@ test("users and policies are there after a restart, readable by their owner only
   const disk = new MemoryDisk();
   const modes: (number | undefined)[] = [];
   const { replace } = disk;
-  disk.replace = (path, content, keepAs, mode) => {
+  disk.replace = (path: string, content: Uint8Array | string, keepAs?: string, mode?: number) => {
     if (/users|acls/.test(path)) modes.push(mode);
     return replace.call(disk, path, content, keepAs);
   };

@@ -5,7 +5,7 @@ import { hostPattern } from "#src/server/auth/host-pattern.js";
 import { type Acl, objection, readPolicies, updatedAcl, withoutResource } from "#src/server/auth/policy.js";
 import { parseResource, resourceKey } from "#src/server/auth/resource.js";
 
-type Line = [resource: string, actions: string, decision: string, sourceIps?: string, policyType?: string];
+type Line = [resource: string, actions: string, decision: string, sourceIps?: string | undefined, policyType?: string];
 
 function info(lines: Line[]): FastjsonMap {
   const policies = lines.map(([resource, actions, decision, sourceIps, policyType]) => ({
