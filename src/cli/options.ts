@@ -60,6 +60,15 @@ export function brokerReading(flags: BrokerFlags): ConfigReading {
   return flags.tlsConfig === undefined ? reading : withTls(reading, readTlsFile(flags.tlsConfig));
 }
 
+/** Of a name server alone: users and policies, which are kept where its other files are. */
+export function namesrvReading(file: string | undefined, data: string | undefined): ConfigReading {
+  const reading = readBrokerConfig(file === undefined ? "" : readConfigFile(file));
+  for (const name of reading.unknownNames) printError(`cometmq: warning: ${file}: unknown property ${name}`);
+  const config = reading.config as { -readonly [Name in keyof BrokerConfig]: BrokerConfig[Name] };
+  if (data !== undefined && config.authConfigPath === "") config.authConfigPath = data;
+  return file === undefined ? reading : { ...reading, path: file };
+}
+
 export function readTlsFile(path: string): ConfigReading {
   return readTlsProperties(readConfigFile(path));
 }

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
+import { whitelist } from "../server/auth/access-options.js";
+import { openAccess } from "../server/auth/open-access.js";
 import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
 import { tlsServerOptions } from "../server/broker/tls-config.js";
@@ -49,7 +51,10 @@ async function start(flags: StartFlags): Promise<void> {
   };
   const starting = (async () => {
     const disk = new FileDisk("file");
+    const access = openAccess({ reading, disk, log });
     nameServer = await NameServer.start({
+      access,
+      openCodes: whitelist(config.namesrvAuthenticationWhitelist),
       host: config.bindAddress,
       port: flags.namesrvPort,
       tls: tlsServerOptions(config, disk),
@@ -63,6 +68,7 @@ async function start(flags: StartFlags): Promise<void> {
     });
     broker = await Broker.start({
       reading,
+      access,
       log,
       routeTable: nameServer.routeTable,
       onFailure: reportFailure,

@@ -25,9 +25,10 @@ export interface Disk {
   writeAtomically(path: string, content: Uint8Array | string): void;
   /**
    * The same with the syncs on pool threads; what was under `path` is kept as `keepAs`. At every moment the old content or
-   * the new one lies whole under one of the two names. Nobody may write `path` meanwhile.
+   * the new one lies whole under one of the two names. Nobody may write `path` meanwhile. Whoever could read the file
+   * can read the new one, unless `mode` says who may.
    */
-  replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void>;
+  replace(path: string, content: Uint8Array | string, keepAs?: string, mode?: number): Promise<void>;
   /** Removes a file or an empty directory; does nothing when it is not there. */
   remove(path: string): void;
   /**

@@ -107,11 +107,14 @@ export class FileDisk implements Disk {
     }
   }
 
-  async replace(path: string, content: Uint8Array | string, keepAs?: string): Promise<void> {
+  async replace(path: string, content: Uint8Array | string, keepAs?: string, mode?: number): Promise<void> {
     const temporary = `${path}.tmp`;
     try {
-      const file = await fs.promises.open(temporary, "w");
+      const permissions = mode ?? fs.statSync(path, { throwIfNoEntry: false })?.mode;
+      const file = await fs.promises.open(temporary, "w", permissions ?? 0o666);
       try {
+        // What was left there, or the process's mask, does not decide who may read this.
+        if (permissions !== undefined) await file.chmod(permissions & 0o777);
         await file.writeFile(content);
         await file.sync();
       } finally {

@@ -30,6 +30,8 @@ export interface RemotingClientOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly frameBytesMax?: number;
+  /** Adds to the fields of each request who sends it. */
+  readonly signer?: ((fields: Fields, body?: Uint8Array) => Fields) | undefined;
   /** Speaks TLS; plain text without it. */
   readonly tls?: TlsClientOptions | undefined;
 }
@@ -40,6 +42,7 @@ export class RemotingClient {
   readonly #clock: Clock;
   readonly #connectTimeoutMs: number;
   readonly #tls: TlsClientOptions | undefined;
+  readonly #signer: RemotingClientOptions["signer"];
   readonly #settings: ConnectionSettings;
   #connection: RemotingConnection | undefined;
   #connecting: Promise<RemotingConnection> | undefined;
@@ -51,6 +54,7 @@ export class RemotingClient {
     this.#clock = options.clock ?? systemClock;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     this.#tls = options.tls;
+    this.#signer = options.signer;
     this.#settings = {
       name: "client",
       processors: options.processors ?? NO_PROCESSORS,
@@ -89,13 +93,17 @@ export class RemotingClient {
    */
   async call(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer> {
     const connection = this.connected ? this.#connection! : await this.#open();
-    return connection.call(code, fields, body, timeoutMs);
+    return connection.call(code, this.#signed(fields, body), body, timeoutMs);
   }
 
   /** Done when the request is on its way to the socket. Rejects with COMETMQ_CONNECT. */
   async oneway(code: number, fields: Fields, body?: Uint8Array): Promise<void> {
     const connection = this.connected ? this.#connection! : await this.#open();
-    connection.pushOneway(code, fields, body);
+    connection.pushOneway(code, this.#signed(fields, body), body);
+  }
+
+  #signed(fields: Fields, body: Uint8Array | undefined): Fields {
+    return this.#signer === undefined ? fields : this.#signer(fields, body);
   }
 
   /** Ends the connection after what was written, once and for all. */

@@ -1,7 +1,7 @@
 /**
  * The TLS end of a listening port: takes accepted sockets and gives back those whose handshake is done and whose
- * certificate will do. Loaded when the first of them comes, or when a certificate is configured, whose files are read
- * anew every minute.
+ * certificate will do. Loaded when the first of them comes, or when a certificate is configured, whose files are looked
+ * at twice a second, as Apache does (srvutil/FileWatchService.java).
  */
 import type { Socket } from "node:net";
 import { createServer, type SecureContextOptions, type Server, type TLSSocket } from "node:tls";
@@ -11,7 +11,7 @@ import { makeLoopbackCertificate } from "./tls-certificate.js";
 import { readTlsFiles, sameFiles, secureContextOptions, type TlsFiles } from "./tls-context.js";
 import { hasCertificate, type TlsServerOptions } from "./tls-options.js";
 
-const RELOAD_MS = 60_000;
+const RELOAD_MS = 500;
 
 export interface TlsAcceptorOptions {
   readonly tls: TlsServerOptions;
@@ -32,8 +32,8 @@ export class TlsAcceptor {
   readonly #options: TlsAcceptorOptions;
   readonly #server: Server;
   #files: TlsFiles | undefined;
-  /** The content of changed files that cannot be used and was complained about. */
-  #refused: TlsFiles | undefined;
+  /** Changed files that cannot be used: what they hold, if they can be read, and whether the log has it. */
+  #refused: { readonly files: TlsFiles | undefined; told: boolean } | undefined;
   #reload: Timer | undefined;
 
   /** Throws COMETMQ_CONFIG. */
@@ -108,7 +108,10 @@ export class TlsAcceptor {
     });
   }
 
-  /** New connections get the new certificate. Files that do not fit together yet are looked at again next time. */
+  /**
+   * New connections get the new certificate. Files that do not fit together are looked at again next time, and complained
+   * about when they are the same then: who changes them writes one after the other.
+   */
   #reloadFiles(): void {
     const { tls, log } = this.#options;
     let files: TlsFiles | undefined;
@@ -123,9 +126,17 @@ export class TlsAcceptor {
       this.#refused = undefined;
       log.info({ certPath: tls.certPath }, "the TLS certificate was read anew");
     } catch (err) {
-      if (files !== undefined && this.#refused !== undefined && sameFiles(files, this.#refused)) return;
-      this.#refused = files;
-      log.warn({ err }, "changed TLS files can not be used; the certificate from before stays");
+      const refused = this.#refused;
+      if (refused === undefined || !sameOutcome(files, refused.files)) {
+        this.#refused = { files, told: false };
+      } else if (!refused.told) {
+        refused.told = true;
+        log.warn({ err }, "changed TLS files can not be used; the certificate from before stays");
+      }
     }
   }
+}
+
+function sameOutcome(a: TlsFiles | undefined, b: TlsFiles | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : sameFiles(a, b);
 }

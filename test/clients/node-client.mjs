@@ -32,7 +32,7 @@ export async function installNodeProgram(directory) {
   const cached = path.join(CACHE, `node-grpc-${hash}`);
   if (!existsSync(cached)) await withLock(path.join(CACHE, "lock"), () => fetchOnce(manifest, cached));
   mkdirSync(directory, { recursive: true });
-  for (const file of ["main.mjs", "h.mjs", "package.json"]) {
+  for (const file of ["main.mjs", "secured.mjs", "h.mjs", "package.json"]) {
     copyFileSync(path.join(NODE_PROGRAM, file), path.join(directory, file));
   }
   symlinkSync(path.join(cached, "node_modules"), path.join(directory, "node_modules"));

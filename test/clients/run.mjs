@@ -9,10 +9,19 @@
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
+ *   --secured                                     instead of all these: a server that asks who clients are
  *   --keep                                        leaves the store and the logs, and says where
  */
 import { spawn } from "node:child_process";
-import { createReadStream, createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  createReadStream,
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -42,9 +51,21 @@ const { values: options } = parseArgs({
     bulk: { type: "string" },
     limit: { type: "string", default: "300" },
     client: { type: "string", default: "5.4.0" },
+    secured: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
 });
+
+/** Of the first user of a server with access control, and of the one that brokers are to name servers. */
+const ROOT_PASSWORD = "root-secret-1";
+const SECURED_CONF = [
+  "brokerName=broker-a",
+  "authenticationEnabled=true",
+  "authorizationEnabled=true",
+  `initAuthenticationUser={"username":"root","password":"${ROOT_PASSWORD}"}`,
+  'innerClientAuthenticationCredentials={"accessKey":"inner","secretKey":"inner-secret"}',
+  "",
+];
 
 const old = options.client === "4.9.7";
 if (!old && options.client !== "5.4.0") throw new Error(`--client ${options.client}: 5.4.0 and 4.9.7 are known`);
@@ -63,6 +84,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 await main();
 
 async function main() {
+  if (options.secured) return securedRun();
   const cases = options.only === undefined ? listedCases() : [];
   const bulkCount = Number(options.bulk ?? (options.only === undefined ? BULK_COUNT : 0));
   const all = [...cases, ...(bulkCount > 0 ? [`bulk/push-${bulkCount}`] : [])];
@@ -78,6 +100,10 @@ async function main() {
       await server.stop();
     }
   }
+  finishRun();
+}
+
+function finishRun() {
   if (options.keep) say(`# store and logs: ${scratch}`);
   say(`${counts.ok} passed, ${counts.FAIL} failed${counts.skip > 0 ? `, ${counts.skip} skipped` : ""}`);
   process.exitCode = counts.FAIL > 0 || counts.ok + counts.skip === 0 ? 1 : 0;
@@ -163,6 +189,11 @@ async function startServer() {
   });
   const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort()), "--grpc-port", "0"];
   const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), ...ports];
+  if (options.secured) {
+    const file = path.join(scratch, "broker.conf");
+    writeFileSync(file, SECURED_CONF.join("\n"));
+    args.push("--config", file);
+  }
   const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
     if (line.startsWith("ready")) ready(line);
   });
@@ -291,6 +322,44 @@ async function runNodeClient(listed, server, classPath) {
   const home = { ...env, HOME: scratch };
   const program = start(NODE_CLIENT, process.execPath, [file], home, verdicts(missing));
   await judge(NODE_CLIENT, program, missing);
+}
+
+/** The cases of the programs for a server with access control, whose topic for gRPC the first of them makes. */
+async function securedRun() {
+  const built = await build();
+  if (built.reason !== undefined) {
+    report("skip", "secured", built.reason);
+    return finishRun();
+  }
+  const server = await startServer();
+  if (server === undefined) return finishRun();
+  const prefix = `s${Date.now()}`;
+  const env = { ROOT_PASSWORD, ONLY: options.only ?? "", PREFIX: prefix, GRPC_TOPIC: `${prefix}-secured` };
+  const verdict = verdicts(new Set());
+  const java = startJava("secured-java", server, built.classPath, ["Secured"], env, verdict);
+  await judge("secured-java", java, new Set());
+  await runSecuredNode(server, env, verdict);
+  await server.stop();
+  if (counts.ok < 2) report("FAIL", "secured", "no case was run");
+  finishRun();
+}
+
+async function runSecuredNode(server, env, verdict) {
+  let file;
+  try {
+    file = await installNodeProgram(path.join(scratch, NODE_CLIENT));
+  } catch (error) {
+    if (error instanceof ClientUnavailable) return report("skip", "secured-node", error.message);
+    throw error;
+  }
+  const program = start(
+    "secured-node",
+    process.execPath,
+    [path.join(path.dirname(file), "secured.mjs")],
+    { ...env, GRPC_ENDPOINT: server.grpc, OUT: "", HOME: scratch },
+    verdict,
+  );
+  await judge("secured-node", program, new Set());
 }
 
 async function runBulk(count, server, classPath) {

@@ -14,9 +14,9 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
   [
     "flag",
     names(`
-    accountStatsEnable accountStatsPrintZeroValues aclEnable allAckInSyncStateSet
+    accountStatsEnable accountStatsPrintZeroValues allAckInSyncStateSet
     appendAckAsync appendCkAsync asyncLearner
-    asyncSendEnable authenticationEnabled authorizationEnabled autoDeleteUnusedStats
+    asyncSendEnable autoDeleteUnusedStats
     autoMessageVersionOnTopicLen brokerFastFailureEnable checkCRCOnRecover clientCloseSocketIfTimeout
     clientPooledByteBufAllocatorEnable coldCtrStrategyEnable coldDataFlowControlEnable coldDataScanEnable
     combineCQEnableCheckSelf compatibleWithOldNameSrv dataReadAheadEnable debugLockEnable
@@ -37,8 +37,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     fetchNameSrvAddrByDnsLookup filterSupportRetry flushCommitLogTimed forceRegister forceVerifyPropCRC
     haFlowControlEnable highSpeedMode indexFileReadEnable indexFileWriteEnable indexRocksDBEnable
     isBrokerContainer isInBrokerContainer isolateLogEnable isScanAvailableNameSrv
-    lockInStrictMode mappedFileSwapEnable messageIndexSafe metricsInDelta migrateAuthFromV1Enabled
-    offsetCheckInSlave popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
+    lockInStrictMode mappedFileSwapEnable messageIndexSafe metricsInDelta offsetCheckInSlave popConsumerFSServiceInit popConsumerKVServiceEnable popConsumerKVServiceInit
     popConsumerKVServiceLog printChannelGroups
     putConsumeQueueDataByFileChannel readUnCommitted realTimeNotifyConsumerChange realTimePersistRocksDBConfig
     recheckReputOffsetFromCq recoverConcurrently
@@ -126,12 +125,12 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
   [
     "text",
     names(`
-    authConfigPath authenticationMetadataProvider authenticationProvider authenticationStrategy
-    authenticationWhitelist authorizationMetadataProvider authorizationProvider authorizationStrategy
-    authorizationWhitelist bottomMostCompressionTypeForConsumeQueueStore brokerConfigPath brokerRole clusterName
+    authenticationProvider authenticationStrategy
+    authorizationProvider authorizationStrategy
+    bottomMostCompressionTypeForConsumeQueueStore brokerConfigPath brokerRole clusterName
     combineAssignOffsetCQType combineCQLoadingCQTypes combineCQPreferCQType configManagerVersion configName
     controllerAddr dLegerGroup dLegerPeers dLegerSelfId haMasterAddress
-    initAuthenticationUser innerClientAuthenticationCredentials messageStorePlugIn metricsExporterType
+    messageStorePlugIn metricsExporterType
     metricsGrpcExporterHeader metricsGrpcExporterTarget metricsLabel metricsPromExporterHost preferredLeaderId
     readOnlyCommitLogStorePaths rocketmqHome rocksdbCompressionType socksProxyConfig storePathBrokerIdentity
     storePathDLedgerCommitLog storePathEpochFile storeType timerCheckMetricsWhen
@@ -148,9 +147,6 @@ export const INERT_OPTIONS: ReadonlyMap<string, InertKind> = new Map(
  * open, or its data in one place only, against what the file says. Any other value is refused.
  */
 export const UNBUILT_PROMISES: ReadonlyMap<string, string> = new Map([
-  ["aclEnable", "false"],
-  ["authenticationEnabled", "false"],
-  ["authorizationEnabled", "false"],
   ["brokerRole", "ASYNC_MASTER"],
   ["autoMessageVersionOnTopicLen", "true"],
   ["enableDLegerCommitLog", "false"],

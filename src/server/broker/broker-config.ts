@@ -54,7 +54,9 @@ function judge(name: string, text: string): Verdict {
   const option = optionNamed(name);
   const value = option?.parse(given);
   const expects = option === undefined ? inertProblem(name, given) : value === undefined ? option.expects : undefined;
-  if (expects !== undefined) return { problem: `${name}=${shorten(given)}: expected ${expects}.` };
+  if (expects !== undefined) {
+    return { problem: `${name}${option?.secret === true ? "" : `=${shorten(given)}`}: expected ${expects}.` };
+  }
   const promise = UNBUILT_PROMISES.get(name);
   if (promise !== undefined && given.toLowerCase() !== promise.toLowerCase()) {
     return { problem: `${name}=${shorten(given)}: CometMQ can only do ${promise}.` };

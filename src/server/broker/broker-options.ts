@@ -211,6 +211,26 @@ export const OPTIONS = {
   "tls.client.trustCertPath": text(""),
   "tls.client.authServer": flag(false),
 
+  // Access control, by the names of Apache's AuthConfig, and 4.x's aclEnable
+  authenticationEnabled: flag(false),
+  authorizationEnabled: flag(false),
+  /** Accounts and permissions are those of plain_acl.yml, which lies beside the configuration file. */
+  aclEnable: flag(false),
+  migrateAuthFromV1Enabled: flag(false),
+  /** Empty: `config` under storePathRootDir. */
+  authConfigPath: text(""),
+  /** {"username":"…","password":"…"}: a super user from the start. */
+  initAuthenticationUser: secret(),
+  /** {"accessKey":"…","secretKey":"…"}: who this broker is to name servers. */
+  innerClientAuthenticationCredentials: secret(),
+  /** Request codes, or full names of gRPC messages, between commas. */
+  authenticationWhitelist: text(""),
+  authorizationWhitelist: text(""),
+  authenticationMetadataProvider: text(""),
+  authorizationMetadataProvider: text(""),
+  /** Codes that a name server with access control answers to anybody: routes, which Apache's tells everybody too. */
+  namesrvAuthenticationWhitelist: text("105,106"),
+
   // Store
   mappedFileSizeCommitLog: integer(1073741824, 4096, INT_MAX),
   mappedFileSizeConsumeQueue: integer(6000000, 20, INT_MAX),

@@ -9,8 +9,12 @@ import type { Backend, Disk } from "../../io/disk.js";
 import { parseDelayLevels } from "../../record/tags-code.js";
 import type { RecoveryProgress } from "../../recovery/recover.js";
 import { RemotingServer } from "../../remoting/server.js";
+import { isLoopback } from "../../remoting/tls-options.js";
 import type { Processor } from "../../remoting/types.js";
 import { MessageStore } from "../../store/message-store.js";
+import { isAccessControlled } from "../auth/access-options.js";
+import { guarded } from "../auth/guard.js";
+import { type Access, openAccess } from "../auth/open-access.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import type { ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
@@ -45,6 +49,8 @@ export interface BrokerOptions {
   readonly log?: Logger | undefined;
   /** The name server of the same process: the broker registers with it without a connection. */
   readonly routeTable?: RouteTable | undefined;
+  /** Of the same process's name server; the broker opens its own without. */
+  readonly access?: Access | undefined;
   /** The store can take no more messages; the broker goes on answering reads. */
   readonly onFailure?: ((error: CometError) => void) | undefined;
   readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
@@ -98,12 +104,16 @@ export class Broker {
   static async start(options: BrokerOptions): Promise<Broker> {
     const { reading, clock = systemClock, log = silentLogger } = options;
     const { config } = reading;
+    warnIfOpen(config, log);
     const store = await openBrokerStore(options, config, clock, log);
     try {
+      const access = options.access ?? openAccess({ reading, disk: store.disk, clock, log });
+      await access?.save();
       let port = config.listenPort;
       const { context } = openBrokerContext({
         reading,
         store: new BrokerStore(store, config),
+        access,
         disk: store.disk,
         clock,
         log,
@@ -142,7 +152,7 @@ export class Broker {
         alsoPort: fastListenPort(port),
         tls: tlsServerOptions(config, store.disk),
         name: "broker",
-        processors,
+        processors: access?.enforced === true ? guarded(processors, access.control) : processors,
         clock,
         log,
         idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
@@ -191,6 +201,13 @@ export class Broker {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Whoever reaches the port may read and change everything: that is said once. */
+function warnIfOpen(config: BrokerConfig, log: Logger): void {
+  if (isLoopback(config.bindAddress) || isAccessControlled(config)) return;
+  const text = "others than this machine can reach the broker, and access control is off: see authenticationEnabled";
+  log.warn({ bindAddress: config.bindAddress }, text);
 }
 
 /** Apache's second port. Nobody looks for it below a port that was chosen freely. */

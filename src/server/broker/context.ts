@@ -5,6 +5,7 @@ import { CometError } from "../../base/errors.js";
 import { type Logger, silentLogger } from "../../base/log.js";
 import { FilterCache } from "../../filter/filter-cache.js";
 import type { Disk } from "../../io/disk.js";
+import type { Access } from "../auth/open-access.js";
 import { BrokerSettings, type ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
@@ -36,6 +37,8 @@ export interface BrokerContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly store: StorePort;
+  /** Users and what they may do; undefined where the configuration knows none. */
+  readonly access: Access | undefined;
   readonly topics: TopicTable;
   readonly staticTopics: StaticTopicTable;
   readonly groups: SubscriptionGroupTable;
@@ -59,6 +62,7 @@ export interface BrokerContext {
 export interface BrokerContextOptions {
   readonly reading: Pick<ConfigReading, "config"> & Partial<ConfigReading>;
   readonly store: StorePort;
+  readonly access?: Access | undefined;
   /** Where `config/*.json` is kept, under `storePathRootDir`; without one the tables live in memory only. */
   readonly disk?: Disk | undefined;
   readonly clock?: Clock | undefined;
@@ -117,6 +121,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
     clock,
     log,
     store,
+    access: options.access,
     topics,
     staticTopics,
     groups,

@@ -48,11 +48,14 @@ export class Omissions {
 export class JsonConfigFile {
   readonly path: string;
   readonly #disk: Disk;
+  readonly #mode: number | undefined;
   /** Whether what lies under `path` is a whole generation. */
   #whole = false;
 
-  constructor(disk: Disk, path: string) {
+  /** `mode` is for files that not everybody may read. */
+  constructor(disk: Disk, path: string, mode?: number) {
     this.#disk = disk;
+    this.#mode = mode;
     this.path = path;
   }
 
@@ -103,7 +106,7 @@ export class JsonConfigFile {
     const text = formatConfigJson(content);
     this.#disk.makeDirectory(dirname(this.path));
     const keepAs = this.#whole ? `${this.path}.bak` : `${this.path}.damaged`;
-    await this.#disk.replace(this.path, text, keepAs);
+    await this.#disk.replace(this.path, text, keepAs, this.#mode);
     this.#whole = true;
   }
 }

@@ -1,5 +1,7 @@
 /** Every request that the tables of a broker answer. What is not registered is answered by the server with code 3. */
 import type { Processor } from "../../remoting/types.js";
+import { registerAclRequests } from "../auth/acl-requests.js";
+import { registerUserRequests } from "../auth/user-requests.js";
 import { registerAllConsumerOffset } from "./all-consumer-offset.js";
 import { registerAllDelayOffset } from "./all-delay-offset.js";
 import { registerBrokerConfigRequests } from "./broker-config-requests.js";
@@ -72,4 +74,6 @@ export function registerTableProcessors(processors: Map<number, Processor>, cont
   registerColdDataControl(processors, context);
   registerHaStatus(processors, context);
   registerTimerRequests(processors, context);
+  registerUserRequests(processors, context);
+  registerAclRequests(processors, context);
 }

@@ -10,6 +10,8 @@ import { CometError } from "../../base/errors.js";
 import { RemotingClient } from "../../remoting/client.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
+import { innerClient } from "../auth/access-options.js";
+import { requestSigner } from "../auth/signature.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import { parseBody } from "../protocol/members.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";
@@ -71,7 +73,9 @@ export class Registration {
     this.#routeTable = routeTable;
     const { clock, log } = context;
     const addresses = parseAddresses(context.config.namesrvAddr);
-    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log, tls }));
+    const credentials = innerClient(context.config);
+    const signer = credentials && requestSigner(credentials);
+    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log, tls, signer }));
   }
 
   /** Registers everywhere; resolves when every name server has answered or could not be reached. */

@@ -19,6 +19,11 @@ export function isRecordAt(record: Buffer, phyOffset: number): boolean {
   return readWhole(record) && view.phyOffset === phyOffset;
 }
 
+/** The topic of `record`, which is whole. */
+export function topicOf(record: Buffer): string {
+  return readWhole(record) ? record.toString("utf8", view.topicStart, view.topicStart + view.topicLength) : "";
+}
+
 /** Where `record`, which is whole, was written. */
 export function phyOffsetOf(record: Buffer): number {
   return readWhole(record) ? view.phyOffset : -1;

@@ -11,6 +11,8 @@ import { RemotingServer } from "../../remoting/server.js";
 import type { TlsServerOptions } from "../../remoting/tls-options.js";
 import type { Connection, Processor } from "../../remoting/types.js";
 import { processorOf } from "../answer.js";
+import { guarded } from "../auth/guard.js";
+import type { Access } from "../auth/open-access.js";
 import { brokerHandlers } from "./broker-requests.js";
 import { configHandlers } from "./config-requests.js";
 import { KvConfig } from "./kv-config.js";
@@ -34,6 +36,10 @@ export interface NameServerOptions {
   readonly disk?: Disk | undefined;
   readonly settings?: Partial<NamesrvSettings> | undefined;
   readonly addressFor?: AddressFor | undefined;
+  /** Who may do what; everybody everything without it. */
+  readonly access?: Access | undefined;
+  /** Codes that are answered to anybody all the same. */
+  readonly openCodes?: ReadonlySet<string> | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
 }
@@ -83,8 +89,9 @@ export class NameServer {
       logger,
       startedMs: clock.monotonicMs(),
     };
-    const processors = namesrvProcessors(state);
-    const { tls = {} } = options;
+    const { access, openCodes, tls = {} } = options;
+    const handlers = namesrvProcessors(state);
+    const processors = access?.enforced === true ? guarded(handlers, access.control, openCodes) : handlers;
     const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger, tls });
     await server.listen();
     config.fixed.set("bindAddress", host).set("listenPort", server.port);

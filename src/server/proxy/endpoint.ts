@@ -13,6 +13,7 @@ import { LocalConnection, LocalPeering } from "../../remoting/local-connection.j
 import type { Processor } from "../../remoting/types.js";
 import type { BrokerContext } from "../broker/context.js";
 import { ackMessage } from "./ack-message.js";
+import { checkCall } from "./call-access.js";
 import { changeInvisibleDuration } from "./change-invisible.js";
 import { ClientTable } from "./client-table.js";
 import { endTransaction } from "./end-transaction.js";
@@ -139,13 +140,14 @@ export class GrpcEndpoint {
     const proxy = (): ProxyServices => this.#proxy;
     const unary = Object.entries(UNARY).map(
       ([name, rpc]) =>
-        [name, (call: GrpcCall<ProxyPeer>, request: object) => answer(proxy(), rpc, call, request)] as const,
+        [name, (call: GrpcCall<ProxyPeer>, request: object) => answer(proxy(), name, rpc, call, request)] as const,
     );
     return {
       unary: Object.fromEntries(unary),
       streaming: {
-        ReceiveMessage: (call, request, write) => receiveMessage(proxy(), contextOf(call), request as never, write),
-        PullMessage: (call, request, write) => pullMessage(proxy(), contextOf(call), request as never, write),
+        ReceiveMessage: (call, request, write) =>
+          stream(proxy(), "ReceiveMessage", receiveMessage, call, request, write),
+        PullMessage: (call, request, write) => stream(proxy(), "PullMessage", pullMessage, call, request, write),
       },
       bidi: { Telemetry: (stream) => telemetry(proxy(), contextOf(stream.call), stream) },
     };
@@ -156,10 +158,37 @@ function contextOf(call: GrpcCall<ProxyPeer>): RpcContext {
   return { call, peer: call.peer, clientId: call.header("x-mq-client-id").trim() };
 }
 
-async function answer(proxy: ProxyServices, rpc: Rpc, call: GrpcCall<ProxyPeer>, request: object): Promise<object> {
+type Write = (message: object) => boolean;
+type StreamRpc = (proxy: ProxyServices, context: RpcContext, request: never, write: Write) => Promise<void>;
+
+async function stream(
+  proxy: ProxyServices,
+  name: string,
+  rpc: StreamRpc,
+  call: GrpcCall<ProxyPeer>,
+  request: object,
+  write: Write,
+): Promise<void> {
+  try {
+    checkCall(proxy.broker.access, name, call, request);
+  } catch (error) {
+    write({ status: statusOfError(error, proxy.log) });
+    return;
+  }
+  await rpc(proxy, contextOf(call), request as never, write);
+}
+
+async function answer(
+  proxy: ProxyServices,
+  name: string,
+  rpc: Rpc,
+  call: GrpcCall<ProxyPeer>,
+  request: object,
+): Promise<object> {
   const context = contextOf(call);
   if (context.clientId === "") return { status: statusOf(Code.CLIENT_ID_REQUIRED, "client id cannot be empty") };
   try {
+    checkCall(proxy.broker.access, name, call, request);
     return await rpc(proxy, context, request as never);
   } catch (error) {
     return { status: statusOfError(error, proxy.log) };

@@ -11,6 +11,7 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { toFastjson } from "../../remoting/fastjson.js";
 import type { Fields } from "../../remoting/types.js";
 import { quoted } from "../answer.js";
+import { checkCall } from "./call-access.js";
 import { checkBack } from "./check-back.js";
 import type { ClientRequests, ProxyClient } from "./client-table.js";
 import { mergedSettings } from "./client-settings.js";
@@ -34,6 +35,7 @@ export function telemetry(proxy: ProxyServices, context: RpcContext, stream: Grp
         return;
       }
       try {
+        checkCall(proxy.broker.access, "Telemetry", context.call, message);
         if (message.settings != null) {
           client = takeSettingsOf(proxy, context, message.settings);
           client.attach(stream);
@@ -77,6 +79,10 @@ function checkClientProperties(properties: Record<string, string>): void {
 
 function refuse(proxy: ProxyServices, stream: GrpcStream<ProxyPeer>, error: unknown): void {
   const text = error instanceof Error ? error.message : String(error);
+  if (error instanceof ProxyError && error.code === Code.UNAUTHORIZED) {
+    stream.write({ status: statusOf(error.code, quoted(error.message)) });
+    return;
+  }
   const details = `process client telemetryCommand failed. ${quoted(text)}`;
   if (error instanceof ProxyError && error.code >= Code.BAD_REQUEST && error.code < Code.INTERNAL_ERROR) {
     stream.fail("INVALID_ARGUMENT", details);

@@ -43,7 +43,6 @@ test.each([
   ["maxMessageSize=999999999999999999", "maxMessageSize="],
   ["storePathRootDir=a\\u0000b", "storePathRootDir="],
   ["waitTimeMillsInSendQueue=soon", "waitTimeMillsInSendQueue=soon: expected an integer."],
-  ["authenticationEnabled=true", "authenticationEnabled=true: CometMQ can only do false."],
   ["brokerRole=SLAVE", "brokerRole=SLAVE: CometMQ can only do ASYNC_MASTER."],
   ["autoMessageVersionOnTopicLen=false", "autoMessageVersionOnTopicLen=false: CometMQ can only do true."],
 ])("%s is refused by name", (line, message) => {

@@ -1,0 +1,68 @@
+/**
+ * The signature of a request: HMAC-SHA1 with the user's password over the values of its ext fields in the order of their
+ * names, then its body (acl/common/AclUtils.java#combineRequestContent, AclSigner.java). Over gRPC it is made of the date
+ * alone (DefaultAuthenticationContextBuilder.java).
+ */
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import type { HeaderView } from "../../remoting/header-view.js";
+import { versionOrdinal } from "../../remoting/mq-version.js";
+import type { Fields, Request } from "../../remoting/types.js";
+
+export const ACCESS_KEY = "AccessKey";
+export const SECURITY_TOKEN = "SecurityToken";
+export const SIGNATURE = "Signature";
+/** 4.x clients add this field after they have signed. */
+const UNIQUE_MSG_QUERY_FLAG = "_UNIQUE_KEY_QUERY";
+const V4_9_3 = versionOrdinal("V4_9_3")!;
+
+export interface Credentials {
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+/** The signature in Base64, as it stands in the header. */
+export function signatureOf(request: Request, key: KeyObject): string {
+  const { header, bytes, bodyStart, bodyEnd } = request;
+  const hmac = createHmac("sha1", key).update(signedText(header), "utf8");
+  if (bodyEnd > bodyStart) hmac.update(bytes.subarray(bodyStart, bodyEnd));
+  return hmac.digest("base64");
+}
+
+/** By the UTF-16 units of the names, as Java sorts them. The last of equal names counts. */
+function signedText(header: HeaderView): string {
+  const values = new Map<string, string>();
+  for (let i = 0; i < header.fieldCount; i++) values.set(header.keyText(i), header.valueText(i));
+  values.delete(SIGNATURE);
+  if (header.version <= V4_9_3) values.delete(UNIQUE_MSG_QUERY_FLAG);
+  let text = "";
+  for (const name of [...values.keys()].sort()) text += values.get(name)!;
+  return text;
+}
+
+/** In a time that does not tell how far they agree. */
+export function sameSignature(expected: string, given: string): boolean {
+  const a = Buffer.from(expected, "utf8");
+  const b = Buffer.from(given, "utf8");
+  return a.length === b.length && timingSafeEqual(a, b);
+}
+
+/** `x-mq-date-time` signed, in hexadecimal, as clients of gRPC send it. */
+export function dateSignature(dateTime: string, key: KeyObject): string {
+  return createHmac("sha1", key).update(dateTime, "utf8").digest("hex");
+}
+
+/** Signs requests of our own (acl/common/AclClientRPCHook.java): their fields with who we are. */
+export function requestSigner({ accessKey, secretKey }: Credentials): (fields: Fields, body?: Uint8Array) => Fields {
+  const key = createSecretKey(Buffer.from(secretKey, "utf8"));
+  return (fields, body) => {
+    const all: Record<string, string> = Object.create(null);
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) all[name] = String(value);
+    all[ACCESS_KEY] = accessKey;
+    let text = "";
+    for (const name of Object.keys(all).sort()) text += all[name]!;
+    const hmac = createHmac("sha1", key).update(text, "utf8");
+    if (body !== undefined) hmac.update(body);
+    all[SIGNATURE] = hmac.digest("base64");
+    return all;
+  };
+}
