@@ -450,3 +450,25 @@ test("who has gone from a long poll gets nothing, and what a gone client had com
   const { got: second } = await receive(session);
   expect(second[0].systemProperties).toMatchObject({ deliveryAttempt: 2 });
 });
+
+test("what a client does not read is given to others, and nothing is kept for it when it goes", async () => {
+  const { session, endpoint } = await consumer();
+  const body = Buffer.alloc(600_000, "x");
+  const sent = Array.from({ length: 6 }, () => message({ body }));
+  for (const one of sent) await call(session, "SendMessage", { messages: [one] });
+  const idle = connectTo(endpoint);
+  const stream = open(idle, "ReceiveMessage");
+  stream.end(encoded("ReceiveMessage", receiveRequest()));
+  await new Promise<void>((resolve) => stream.once("response", () => resolve()));
+  const ids = new Set<string>();
+  for (;;) {
+    const { got } = await receive(session);
+    for (const { systemProperties } of got) ids.add(systemProperties.messageId);
+    // Two are on their way to the client that does not read: more than that is not held for one stream.
+    if (ids.size >= 4) break;
+  }
+  expect(ids.size).toBe(4);
+  idle.destroy();
+  await eventually(() => endpoint.counts.connections === 1);
+  expect(endpoint.counts).toMatchObject({ clients: 1, receipts: 0 });
+});
