@@ -75,8 +75,9 @@ async function start(flags: StartFlags): Promise<void> {
       onRecoveryProgress: recoveryReporter(),
     });
     const { context, processors } = broker;
+    const topicRoute = (topic: string) => broker!.topicRoute(topic);
     const { GrpcEndpoint } = await import("../server/proxy/endpoint.js");
-    const grpcOptions = { broker: context, processors, files: disk, port: flags.grpcPort };
+    const grpcOptions = { broker: context, processors, files: disk, port: flags.grpcPort, topicRoute };
     grpc = await GrpcEndpoint.start(grpcOptions).catch((error: unknown) => {
       // Who did not ask for the port may have another use for it, a second broker say.
       const isTaken = error instanceof CometError && error.code === "COMETMQ_LISTEN";

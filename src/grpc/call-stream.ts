@@ -143,7 +143,7 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
       this.#begin();
       stream.end();
     } else {
-      stream.respond({ ...HEADERS, ...trailersOf(status, details) }, { endStream: true });
+      stream.respond({ ...HEADERS, ...statusHeaders(status, details) }, { endStream: true });
       this.#leave();
     }
   }
@@ -160,7 +160,7 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
     stream.respond(HEADERS, { waitForTrailers: true });
     stream.once("wantTrailers", () => {
       if (stream.destroyed) return;
-      stream.sendTrailers(this.#status === RpcStatus.OK ? OK_TRAILERS : trailersOf(this.#status, this.#details));
+      stream.sendTrailers(this.#status === RpcStatus.OK ? OK_TRAILERS : statusHeaders(this.#status, this.#details));
       setImmediate(() => this.#leave());
     });
   }
@@ -175,7 +175,8 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
   }
 }
 
-function trailersOf(status: RpcStatus, details: string): Record<string, string> {
+/** As trailers, or as headers when there is nothing else. */
+export function statusHeaders(status: RpcStatus, details: string): Record<string, string> {
   return { "grpc-status": String(status), "grpc-message": percentEncoded(details.slice(0, DETAILS_CHARS_MAX)) };
 }
 

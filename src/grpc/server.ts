@@ -11,7 +11,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
-import { CallStream, type Unread } from "./call-stream.js";
+import { CallStream, statusHeaders, type Unread } from "./call-stream.js";
 import type { ReadBudget } from "./message-reader.js";
 import { type Codec, loadMethods, type Method } from "./proto.js";
 import { type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
@@ -27,6 +27,8 @@ const CONNECTION_WINDOW_BYTES = 8_388_608;
 const SESSION_MEMORY_MB = 64;
 const HALF_RECEIVED_BYTES_MAX = 536_870_912;
 const UNREAD_BYTES_MAX = 67_108_864;
+const METHOD_CHARS_MAX = 200;
+const ENCODINGS = ["identity", "gzip", "deflate"];
 
 export interface GrpcServerOptions<P extends GrpcPeer> {
   readonly methods: GrpcMethods<P>;
@@ -54,6 +56,8 @@ export class GrpcServer<P extends GrpcPeer> {
   readonly #server: Http2Server;
   readonly #connections = new Map<ServerHttp2Session, Connected<P>>();
   readonly #methods = new Map<string, { readonly response: Codec<object>; readonly serve: Serve<P> }>();
+  /** Paths of the API's methods that nobody serves. */
+  readonly #unserved: ReadonlySet<string>;
   readonly #budget: ReadBudget = { bytes: 0, bytesMax: HALF_RECEIVED_BYTES_MAX };
   #accepting: P | undefined;
   #sweep: Timer | undefined;
@@ -87,6 +91,7 @@ export class GrpcServer<P extends GrpcPeer> {
         });
       });
     }
+    this.#unserved = new Set([...methods.values()].map(({ path }) => path).filter((path) => !this.#methods.has(path)));
     this.#server = createServer({
       settings: { maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX, initialWindowSize: STREAM_WINDOW_BYTES },
       maxSessionMemory: SESSION_MEMORY_MB,
@@ -158,7 +163,7 @@ export class GrpcServer<P extends GrpcPeer> {
     const contentType = headers["content-type"] ?? "";
     if (headers[":method"] !== "POST" || !contentType.startsWith("application/grpc")) {
       stream.on("error", () => {});
-      stream.respond({ ":status": headers[":method"] === "POST" ? 415 : 405 }, { endStream: true });
+      refuse(stream, headers);
       return;
     }
     const { clock, messageBytesMax } = this.#options;
@@ -168,8 +173,13 @@ export class GrpcServer<P extends GrpcPeer> {
     const response = method?.response ?? NOTHING;
     const budget = this.#budget;
     const call = new CallStream({ stream, headers, peer, clock, response, messageBytesMax, budget, unread });
+    const encoding = call.header("grpc-encoding");
     if (method === undefined) {
-      call.endWith(RpcStatus.UNIMPLEMENTED, `Method not found: ${path.slice(1, 200)}`);
+      const name = path.slice(1, METHOD_CHARS_MAX);
+      const reason = this.#unserved.has(path) ? `Method ${name} is unimplemented` : `Method not found: ${name}`;
+      call.endWith(RpcStatus.UNIMPLEMENTED, reason);
+    } else if (encoding !== "" && !ENCODINGS.includes(encoding)) {
+      call.endWith(RpcStatus.UNIMPLEMENTED, `Can't find decompressor for ${encoding.slice(0, METHOD_CHARS_MAX)}`);
     } else if (unread.bytes > UNREAD_BYTES_MAX) {
       this.#options.log.warn(
         { remote: peer.remoteAddress },
@@ -243,6 +253,16 @@ export class GrpcServer<P extends GrpcPeer> {
       connected.pinged = false;
     });
   }
+}
+
+/** For what is no call of gRPC's (io.grpc.netty.NettyServerHandler#onHeadersRead). */
+function refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  const method = String(headers[":method"]);
+  const isPost = method === "POST";
+  const reason = isPost ? `Content-Type '${headers["content-type"] ?? ""}'` : `Method '${method}'`;
+  stream.on("error", () => {});
+  const trailers = statusHeaders(RpcStatus.INTERNAL, `${reason.slice(0, METHOD_CHARS_MAX)} is not supported`);
+  stream.respond({ ":status": isPost ? 415 : 405, ...trailers }, { endStream: true });
 }
 
 const NOTHING: Codec<object> = { decode: () => ({}), encode: () => Buffer.alloc(0) };

@@ -6,6 +6,7 @@
  *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
  *   --grpc HOST:PORT                              its gRPC endpoint; without one the gRPC cases are skipped
  *   --only REGEX                                  other cases than the listed ones, by name without the client
+ *   --clients REGEX                               only these clients, by their names in cases.txt
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
@@ -38,6 +39,8 @@ const PROGRAMS_4 = { "java-remoting-4.9.7": "Conformance" };
 /** What the 4.x client cannot say: times other than levels, recall, POP by configuration, the choice of a compression. */
 const ONLY_5 = /^(delay-ms|delay-sec|deliver-at|recall.*|pop-.*|compress-.*)$/;
 const NODE_CLIENT = "node-grpc";
+const JAVA_GRPC_CLIENT = "java-grpc";
+const JAVA_GRPC_PROGRAM = path.join(HERE, "programs-grpc");
 const BULK_COUNT = 10_000;
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 15_000;
@@ -48,6 +51,7 @@ const { values: options } = parseArgs({
     broker: { type: "string" },
     grpc: { type: "string" },
     only: { type: "string" },
+    clients: { type: "string", default: "" },
     bulk: { type: "string" },
     limit: { type: "string", default: "300" },
     client: { type: "string", default: "5.4.0" },
@@ -71,6 +75,7 @@ const old = options.client === "4.9.7";
 if (!old && options.client !== "5.4.0") throw new Error(`--client ${options.client}: 5.4.0 and 4.9.7 are known`);
 const programs = old ? PROGRAMS_4 : PROGRAMS;
 
+const wantedClients = new RegExp(options.clients);
 const scratch = mkdtempSync(path.join(tmpdir(), "cometmq-clients-"));
 const children = new Set();
 const counts = { ok: 0, FAIL: 0, skip: 0 };
@@ -95,7 +100,10 @@ async function main() {
     const server = await startServer();
     if (server !== undefined) {
       for (const client of Object.keys(programs)) await runClient(client, cases, server, built.classPath);
-      if (programs === PROGRAMS) await runNodeClient(cases, server, built.classPath);
+      if (programs === PROGRAMS) {
+        await runNodeClient(cases, server, built.classPath);
+        await runJavaGrpcClient(cases, server, built.classPath);
+      }
       if (bulkCount > 0) await runBulk(bulkCount, server, built.classPath);
       await server.stop();
     }
@@ -124,7 +132,8 @@ function listedCases() {
     .split("\n")
     .map((line) => line.replace(/#.*/, "").trim())
     .filter((line) => line !== "")
-    .flatMap((line) => (old ? oldName(line) : [line]));
+    .flatMap((line) => (old ? oldName(line) : [line]))
+    .filter((line) => wantedClients.test(line.split("/")[0]));
 }
 
 /** The same case of the 4.x client, if it has it. */
@@ -273,9 +282,15 @@ async function finish(program) {
   return status === 0 || status === 1 ? undefined : `the program ended with ${status}: ${program.lastErrors()}`;
 }
 
+/** As a regular expression; empty for none. */
+function casesToRun(client, missing) {
+  if (!wantedClients.test(client)) return "";
+  return options.only ?? [...missing].map((name) => name.slice(client.length + 1)).join("|");
+}
+
 async function runClient(client, listed, server, classPath) {
   const missing = new Set(listed.filter((name) => name.startsWith(`${client}/`)));
-  const only = options.only ?? [...missing].map((name) => name.slice(client.length + 1)).join("|");
+  const only = casesToRun(client, missing);
   if (only === "") return;
   const program = startJava(client, server, classPath, [programs[client]], { ONLY: only }, verdicts(missing));
   await judge(client, program, missing);
@@ -297,15 +312,35 @@ async function judge(client, program, missing) {
   if (bad !== undefined && missing.size === 0) report("FAIL", `${client}/finish`, bad);
 }
 
-/** Its topics and groups are made by Apache's admin client, with the types and policies that gRPC clients are told. */
-async function runNodeClient(listed, server, classPath) {
-  const missing = new Set(listed.filter((name) => name.startsWith(`${NODE_CLIENT}/`)));
-  const only = options.only ?? [...missing].map((name) => name.slice(NODE_CLIENT.length + 1)).join("|");
-  if (only === "") return;
+/** The listed cases of a gRPC client and what to run of it; undefined when nothing, or when there is no endpoint. */
+function casesOf(client, listed, server) {
+  const missing = new Set(listed.filter((name) => name.startsWith(`${client}/`)));
+  const only = casesToRun(client, missing);
+  if (only === "") return undefined;
   const skip = (reason) => {
     for (const name of missing) report("skip", name, reason);
   };
-  if (server.grpc === undefined) return skip("no --grpc was given");
+  if (server.grpc !== undefined) return { missing, only, skip };
+  skip("no --grpc was given");
+  return undefined;
+}
+
+/**
+ * Makes the topics and groups of `topics.txt` with Apache's admin client, with the types and policies that gRPC clients
+ * are told. Returns what the client's program is to know.
+ */
+async function prepare(client, folder, only, server, classPath) {
+  const env = { PREFIX: `${client[0]}${Date.now()}`, GRPC_ENDPOINT: server.grpc, ONLY: only, OUT: "" };
+  const prepared = startJava(`prepare-${client}`, server, classPath, ["Prep"], env, () => {});
+  createReadStream(path.join(folder, "topics.txt")).pipe(prepared.child.stdin);
+  const bad = (await finish(prepared)) ?? ((await prepared.ended) === 0 ? undefined : prepared.lastErrors());
+  if (bad !== undefined) report("FAIL", `${client}/prepare`, bad);
+  return env;
+}
+
+async function runNodeClient(listed, server, classPath) {
+  const { missing, only, skip } = casesOf(NODE_CLIENT, listed, server) ?? {};
+  if (missing === undefined) return;
   let file;
   try {
     file = await installNodeProgram(path.join(scratch, NODE_CLIENT));
@@ -313,11 +348,7 @@ async function runNodeClient(listed, server, classPath) {
     if (error instanceof ClientUnavailable) return skip(error.message);
     throw error;
   }
-  const env = { PREFIX: `g${Date.now()}`, GRPC_ENDPOINT: server.grpc, ONLY: only, OUT: "" };
-  const prepared = startJava("prep", server, classPath, ["Prep"], env, () => {});
-  createReadStream(path.join(NODE_PROGRAM, "topics.txt")).pipe(prepared.child.stdin);
-  const unprepared = await finish(prepared);
-  if (unprepared !== undefined) report("FAIL", `${NODE_CLIENT}/prepare`, unprepared);
+  const env = await prepare(NODE_CLIENT, NODE_PROGRAM, only, server, classPath);
   // The client writes a log where its home is.
   const home = { ...env, HOME: scratch };
   const program = start(NODE_CLIENT, process.execPath, [file], home, verdicts(missing));
@@ -360,6 +391,21 @@ async function runSecuredNode(server, env, verdict) {
     verdict,
   );
   await judge("secured-node", program, new Set());
+}
+
+async function runJavaGrpcClient(listed, server, adminClassPath) {
+  const { missing, only, skip } = casesOf(JAVA_GRPC_CLIENT, listed, server) ?? {};
+  if (missing === undefined) return;
+  let classPath;
+  try {
+    classPath = await buildJava("clients-grpc");
+  } catch (error) {
+    if (error instanceof JarsUnavailable) return skip(error.message);
+    throw error;
+  }
+  const env = await prepare(JAVA_GRPC_CLIENT, JAVA_GRPC_PROGRAM, only, server, adminClassPath);
+  const program = startJava(JAVA_GRPC_CLIENT, server, classPath, ["GrpcClient"], env, verdicts(missing));
+  await judge(JAVA_GRPC_CLIENT, program, missing);
 }
 
 async function runBulk(count, server, classPath) {

@@ -28,6 +28,7 @@ const PROGRAMS = {
     path.join(CLIENTS, "remoting"),
     path.join(TESTS, "clients", "programs-4.9.7"),
   ],
+  "clients-grpc": [path.join(CLIENTS, "common"), path.join(TESTS, "clients", "programs-grpc")],
 };
 
 /** The jars could not be had: no network, or no Maven Central. A reason to skip, while a compiler's error is not. */

@@ -25,6 +25,7 @@ import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { PopService } from "./pop/pop-service.js";
 import { registerTableProcessors } from "./processors.js";
 import { PullMessage } from "./pull-message.js";
+import type { TopicRouteData } from "../protocol/topic-route-data.js";
 import { advertisedHost, hostPort, Registration } from "./registration.js";
 import { ReplyMessage } from "./reply-message.js";
 import { registerResetOffset } from "./reset-offset.js";
@@ -178,6 +179,11 @@ export class Broker {
   /** `host:port` as it is registered with name servers. */
   get address(): string {
     return this.context.brokerAddress();
+  }
+
+  /** Where a topic is, also on other brokers; undefined where no name server knows it. */
+  topicRoute(topic: string): Promise<TopicRouteData | undefined> {
+    return this.#registration.topicRoute(topic);
   }
 
   close(): Promise<void> {

@@ -27,8 +27,8 @@ import { queryAssignment, queryRoute } from "./query-route.js";
 import { recallMessage } from "./recall-message.js";
 import { ReceiptHandleTable } from "./receipt-handle-table.js";
 import { receiveMessage } from "./receive-message.js";
+import { RouteCache, type TopicRoute } from "./route-cache.js";
 import { sendMessage } from "./send-message.js";
-import { syncLiteSubscription } from "./sync-lite-subscription.js";
 import { clientRequests, telemetry } from "./telemetry.js";
 import { TransactionTable } from "./transaction-table.js";
 
@@ -41,9 +41,11 @@ export interface GrpcEndpointOptions {
   readonly files: FileSource;
   /** `grpcServerPort` without it. */
   readonly port?: number | undefined;
+  /** What name servers tell of a topic; without it there are only this broker's. */
+  readonly topicRoute?: TopicRoute | undefined;
 }
 
-/** Each takes the request of its own method. */
+/** Each takes the request of its own method. SyncLiteSubscription is unimplemented, as in Apache's 5.4. */
 type Rpc = (proxy: ProxyServices, context: RpcContext, request: never) => Promise<object>;
 
 const UNARY: Readonly<Record<string, Rpc>> = {
@@ -60,7 +62,6 @@ const UNARY: Readonly<Record<string, Rpc>> = {
   UpdateOffset: updateOffset,
   GetOffset: getOffset,
   QueryOffset: queryOffset,
-  SyncLiteSubscription: syncLiteSubscription,
 };
 
 export class GrpcEndpoint {
@@ -69,7 +70,8 @@ export class GrpcEndpoint {
   readonly #listener: GrpcListener;
   #closing: Promise<void> | undefined;
 
-  private constructor({ broker, processors, files, port }: GrpcEndpointOptions) {
+  private constructor(options: GrpcEndpointOptions) {
+    const { broker, processors, files, port, topicRoute = async () => undefined } = options;
     const { config, clock, log } = broker;
     const peering = new LocalPeering(processors, clock, log);
     const proxy = (): ProxyServices => this.#proxy;
@@ -78,7 +80,8 @@ export class GrpcEndpoint {
     const transactions = new TransactionTable(config, clock);
     const own = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
     const ownConnection = new LocalConnection(peering, own);
-    this.#proxy = { broker, clock, log, peering, clients, receipts, transactions, ownConnection };
+    const routes = new RouteCache(clock, topicRoute);
+    this.#proxy = { broker, clock, log, peering, clients, receipts, transactions, routes, ownConnection };
     clients.onGone = (client) => receipts.release(client);
     clients.start();
     this.#server = new GrpcServer({

@@ -6,6 +6,7 @@ import type { LocalConnection, LocalPeering } from "../../remoting/local-connect
 import type { BrokerContext } from "../broker/context.js";
 import type { ClientTable } from "./client-table.js";
 import type { ReceiptHandleTable } from "./receipt-handle-table.js";
+import type { RouteCache } from "./route-cache.js";
 import type { TransactionTable } from "./transaction-table.js";
 
 export interface ProxyServices {
@@ -16,6 +17,7 @@ export interface ProxyServices {
   readonly clients: ClientTable;
   readonly receipts: ReceiptHandleTable;
   readonly transactions: TransactionTable;
+  readonly routes: RouteCache;
   /** For what the endpoint does by itself. */
   readonly ownConnection: LocalConnection;
 }

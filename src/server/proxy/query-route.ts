@@ -12,6 +12,7 @@ import type {
   Resource,
 } from "../../grpc/messages.js";
 import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
+import { MASTER_ID } from "../protocol/topic-route-data.js";
 import { messageTypeOf } from "../broker/attributes.js";
 import type { Topic } from "../broker/topic-config.js";
 import type { ProxyServices, RpcContext } from "./proxy.js";
@@ -21,6 +22,8 @@ import { checkGroup, checkTopic } from "./validation.js";
 const ADDRESSES_MAX = 128;
 const IPV4 = 1;
 const IPV6 = 2;
+const DOMAIN_NAME = 3;
+const IPV4_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
 const ACCEPTED: Readonly<Record<string, readonly number[]>> = {
   NORMAL: [MessageType.NORMAL],
@@ -36,9 +39,41 @@ export async function queryRoute(
   context: RpcContext,
   request: QueryRouteRequest,
 ): Promise<object> {
-  const topic = findTopic(proxy, checkTopic(proxy.broker, request.topic));
-  const broker = brokerOf(proxy, context, request.endpoints);
-  return { status: OK, messageQueues: queuesOf(topic, request.topic!, broker) };
+  const name = checkTopic(proxy.broker, request.topic);
+  const elsewhere = await placesElsewhere(proxy, context, name);
+  const topic = elsewhere.length > 0 ? proxy.broker.topics.get(name) : findTopic(proxy, name);
+  const types = topic === undefined ? ACCEPTED.MIXED! : acceptedTypes(topic);
+  const resource = request.topic!;
+  const messageQueues: MessageQueue[] = [];
+  if (topic !== undefined) {
+    messageQueues.push(...queuesOf(topic, resource, brokerOf(proxy, context, request.endpoints), types));
+  }
+  for (const { queues, broker } of elsewhere) messageQueues.push(...queuesOf(queues, resource, broker, types));
+  return { status: OK, messageQueues };
+}
+
+interface Place {
+  readonly queues: Queues;
+  readonly broker: Broker;
+}
+
+type Queues = Pick<Topic, "perm" | "readQueueNums" | "writeQueueNums">;
+
+/** On other brokers, whose endpoints are taken to be on the same port as this one (LocalTopicRouteService.java). */
+async function placesElsewhere({ broker, routes }: ProxyServices, context: RpcContext, name: string): Promise<Place[]> {
+  const route = await routes.get(name);
+  const places: Place[] = [];
+  for (const queues of route?.queueDatas ?? []) {
+    const { brokerName } = queues;
+    if (brokerName === broker.config.brokerName) continue;
+    const data = route!.brokerDatas.find((candidate) => candidate.brokerName === brokerName);
+    for (const [id, address] of data?.brokerAddrs ?? []) {
+      const host = address.slice(0, Math.max(0, address.lastIndexOf(":"))).replace(/^\[|\]$/g, "");
+      if (host === "") continue;
+      places.push({ queues, broker: { name: brokerName, id, endpoints: endpointsOf(host, context.peer.localPort) } });
+    }
+  }
+  return places;
 }
 
 export async function queryAssignment(
@@ -48,14 +83,18 @@ export async function queryAssignment(
 ): Promise<object> {
   const name = checkTopic(proxy.broker, request.topic);
   const group = checkGroup(request.group);
-  const topic = findTopic(proxy, name);
-  const { perm, readQueueNums } = topic;
-  if ((perm & PERM_READ) === 0 || readQueueNums <= 0) return { status: statusOf(Code.FORBIDDEN, "no readable queue") };
-  const broker = brokerOf(proxy, context, request.endpoints);
-  const permission = permissionOf(perm);
+  const elsewhere = await placesElsewhere(proxy, context, name);
+  const topic = elsewhere.length > 0 ? proxy.broker.topics.get(name) : findTopic(proxy, name);
   const fifo = proxy.broker.groups.get(group)?.consumeMessageOrderly === true;
-  const ids = fifo ? Array.from({ length: readQueueNums }, (_, id) => id) : [-1];
-  const assignments = ids.map((id) => ({ messageQueue: { topic: request.topic, id, permission, broker } }));
+  const places = elsewhere.filter(({ broker: { id } }) => id === MASTER_ID);
+  if (topic !== undefined) places.unshift({ queues: topic, broker: brokerOf(proxy, context, request.endpoints) });
+  const assignments = places.flatMap(({ queues: { perm, readQueueNums }, broker }) => {
+    if ((perm & PERM_READ) === 0 || readQueueNums <= 0) return [];
+    const ids = fifo ? Array.from({ length: readQueueNums }, (_, id) => id) : [-1];
+    const permission = permissionOf(perm);
+    return ids.map((id) => ({ messageQueue: { topic: request.topic, id, permission, broker } }));
+  });
+  if (assignments.length === 0) return { status: statusOf(Code.FORBIDDEN, "no readable queue") };
   return { status: OK, assignments };
 }
 
@@ -72,12 +111,20 @@ function brokerOf({ broker }: ProxyServices, context: RpcContext, asked: Endpoin
     if (asked.addresses.length > ADDRESSES_MAX) {
       throw new ProxyError(Code.ILLEGAL_ACCESS_POINT, `endpoints of more than ${ADDRESSES_MAX} addresses`);
     }
-    return { name: brokerName, id: 0, endpoints: { scheme: asked.scheme, addresses: asked.addresses } };
+    return { name: brokerName, id: MASTER_ID, endpoints: { scheme: asked.scheme, addresses: asked.addresses } };
   }
   const { localAddress, localPort } = context.peer;
   const host = localAddress.replace(/^::ffff:(?=\d+\.)/i, "");
-  const scheme = host.includes(":") ? IPV6 : IPV4;
-  return { name: brokerName, id: 0, endpoints: { scheme, addresses: [{ host, port: localPort }] } };
+  return { name: brokerName, id: MASTER_ID, endpoints: endpointsOf(host, localPort) };
+}
+
+function endpointsOf(host: string, port: number): Endpoints {
+  const scheme = host.includes(":") ? IPV6 : IPV4_ADDRESS.test(host) ? IPV4 : DOMAIN_NAME;
+  return { scheme, addresses: [{ host, port }] };
+}
+
+function acceptedTypes({ attributes }: Topic): readonly number[] {
+  return ACCEPTED[messageTypeOf(attributes)] ?? [MessageType.MESSAGE_TYPE_UNSPECIFIED];
 }
 
 function permissionOf(perm: number): number {
@@ -88,8 +135,12 @@ function permissionOf(perm: number): number {
 }
 
 /** One entry for each queue: those that can only be read, then those only written, then those for both. */
-function queuesOf(topic: Topic, resource: Resource, broker: Broker): MessageQueue[] {
-  const { perm, readQueueNums, writeQueueNums } = topic;
+function queuesOf(
+  { perm, readQueueNums, writeQueueNums }: Queues,
+  topic: Resource,
+  broker: Broker,
+  acceptMessageTypes: readonly number[],
+): MessageQueue[] {
   const readable = (perm & PERM_READ) !== 0 ? readQueueNums : 0;
   const writable = (perm & PERM_WRITE) !== 0 ? writeQueueNums : 0;
   const both = Math.min(readable, writable);
@@ -101,11 +152,10 @@ function queuesOf(topic: Topic, resource: Resource, broker: Broker): MessageQueu
   if ((perm & (PERM_READ | PERM_WRITE)) === 0) {
     counts.push([Math.max(1, readQueueNums, writeQueueNums), Permission.NONE]);
   }
-  const acceptMessageTypes = ACCEPTED[messageTypeOf(topic.attributes)] ?? [MessageType.MESSAGE_TYPE_UNSPECIFIED];
   const queues: MessageQueue[] = [];
   for (const [count, permission] of counts) {
     for (let i = 0; i < count; i++) {
-      queues.push({ topic: resource, id: queues.length, permission, broker, acceptMessageTypes });
+      queues.push({ topic, id: queues.length, permission, broker, acceptMessageTypes });
     }
   }
   return queues;

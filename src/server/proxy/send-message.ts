@@ -47,8 +47,8 @@ export async function sendMessage(
   if (messages.length > MESSAGES_MAX) throw new ProxyError(Code.BAD_REQUEST, `more than ${MESSAGES_MAX} messages`);
   const name = checkTopic(proxy.broker, first.topic);
   const sendables = messages.map((message) => sendableOf(proxy, context, message, name));
+  checkTypes(proxy, name, sendables);
   const topic = findTopic(proxy, name);
-  checkTypes(proxy, topic, sendables);
   const entries = fitsOneBatch(proxy, sendables)
     ? await sendBatch(context, topic, sendables)
     : await sendEach(proxy, context, topic, sendables);
@@ -88,14 +88,17 @@ function typeOf({ systemProperties }: Message): string {
   return systemProperties?.priority != null ? "PRIORITY" : "NORMAL";
 }
 
-function checkTypes({ broker }: ProxyServices, topic: Topic, sendables: readonly Sendable[]): void {
+/** A topic that is not there takes no type: as by Apache's proxy it is this that its sender is told. */
+function checkTypes({ broker }: ProxyServices, name: string, sendables: readonly Sendable[]): void {
   if (!broker.config.enableTopicMessageTypeCheck) return;
-  if (topic.name.startsWith(RETRY_TOPIC_PREFIX) || topic.name.startsWith(DLQ_TOPIC_PREFIX)) return;
-  const expected = messageTypeOf(topic.attributes);
+  if (name.startsWith(RETRY_TOPIC_PREFIX) || name.startsWith(DLQ_TOPIC_PREFIX)) return;
+  const topic = broker.topics.get(name);
+  const expected = topic === undefined ? "UNSPECIFIED" : messageTypeOf(topic.attributes);
   for (const { type } of sendables) {
     if (type === expected || expected === "MIXED") continue;
     const text = `TopicMessageType validate failed, the expected type is ${expected}, but actual type is ${type}`;
-    throw new ProxyError(Code.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, text);
+    const why = topic === undefined ? `${text}: there is no topic ${name}` : text;
+    throw new ProxyError(Code.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, why);
   }
 }
 

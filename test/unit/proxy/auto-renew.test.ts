@@ -1,0 +1,95 @@
+/** Leases that the server prolongs for a client's sake, over hours on a clock that the test moves, on a real store. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { LocalConnection, LocalPeering } from "#src/remoting/local-connection.js";
+import type { ProxyClient } from "#src/server/proxy/client-table.js";
+import type { ProxyServices } from "#src/server/proxy/proxy.js";
+import { ReceiptHandleTable } from "#src/server/proxy/receipt-handle-table.js";
+import { GROUP, type Held, PopLife, TOPIC } from "../../property/pop-fixture.js";
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const CLIENT = { clientId: "client-1" } as ProxyClient;
+
+let life: PopLife;
+let table: ReceiptHandleTable;
+
+beforeEach(async () => {
+  life = await new PopLife(1).open();
+  const { context, processors } = life.base.broker;
+  const { clock, log } = life.base;
+  const origin = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
+  const ownConnection = new LocalConnection(new LocalPeering(processors, clock, log), origin);
+  const services = { broker: context, clock, log, ownConnection } as unknown as ProxyServices;
+  table = new ReceiptHandleTable(() => services);
+});
+
+afterEach(async () => {
+  table.close();
+  await life.close();
+});
+
+/** A message as a client has it that received it with `auto_renew`. */
+async function held(): Promise<Held> {
+  await life.send("a", 0);
+  const [found] = life.pop();
+  table.add(CLIENT, {
+    group: GROUP,
+    topic: TOPIC,
+    messageId: found!.message.msgId,
+    reconsumeTimes: 0,
+    handle: `${found!.handle} ${found!.message.phyOffset}`,
+  });
+  return found!;
+}
+
+async function pass(ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 5000) await life.advance(Math.min(5000, ms - passed));
+}
+
+function newestHandle(found: Held): string | undefined {
+  const handle = `${found.handle} ${found.message.phyOffset}`;
+  return table.remove(CLIENT.clientId, GROUP, found.message.msgId, handle);
+}
+
+test("what is held stays with its client, and the newest handle ends it", async () => {
+  const found = await held();
+  for (let i = 0; i < 6; i++) {
+    await pass(5 * MINUTE_MS);
+    expect(life.pop()).toEqual([]);
+  }
+  const newest = newestHandle(found)!;
+  expect(newest).not.toBe(`${found.handle} ${found.message.phyOffset}`);
+  expect(table.size).toBe(0);
+  expect(life.ack({ ...found, handle: newest })).toBe(0);
+  await pass(2 * HOUR_MS);
+  expect(life.pop()).toEqual([]);
+});
+
+test("what a gone client held comes to others a second later", async () => {
+  await held();
+  await pass(10 * MINUTE_MS);
+  expect(life.pop()).toEqual([]);
+  table.release(CLIENT);
+  expect(table.size).toBe(0);
+  await life.advance(999);
+  expect(life.pop()).toEqual([]);
+  await pass(5000);
+  expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
+});
+
+test("after three hours nobody prolongs it any more", async () => {
+  await held();
+  await pass(3 * HOUR_MS - MINUTE_MS);
+  expect(life.pop()).toEqual([]);
+  expect(table.size).toBe(1);
+  await pass(2 * HOUR_MS);
+  expect(table.size).toBe(0);
+  expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
+});
+
+test("a lease that is lost is not held on to", async () => {
+  const found = await held();
+  expect(life.ack(found)).toBe(0);
+  await pass(10 * MINUTE_MS);
+  expect(table.size).toBe(0);
+});
