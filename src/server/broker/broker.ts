@@ -12,6 +12,7 @@ import { RemotingServer } from "../../remoting/server.js";
 import type { Processor } from "../../remoting/types.js";
 import { MessageStore } from "../../store/message-store.js";
 import type { RouteTable } from "../namesrv/route-table.js";
+import { adoptTopics } from "./adopt-topics.js";
 import type { ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
@@ -101,7 +102,7 @@ export class Broker {
     const store = await openBrokerStore(options, config, clock, log);
     try {
       let port = config.listenPort;
-      const { context } = openBrokerContext({
+      const { context, reports } = openBrokerContext({
         reading,
         store: new BrokerStore(store, config),
         disk: store.disk,
@@ -109,6 +110,7 @@ export class Broker {
         log,
         brokerAddress: () => hostPort(config.brokerIP1 || advertisedHost(config.bindAddress), port),
       });
+      adoptTopics(context, store, reports);
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);
