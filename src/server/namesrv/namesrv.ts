@@ -109,5 +109,6 @@ export class NameServer {
   async close(): Promise<void> {
     this.#scan?.cancel();
     await this.#server.close();
+    await this.kvConfig.settled();
   }
 }
