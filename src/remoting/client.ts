@@ -12,6 +12,7 @@ import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
 import type { TlsClientOptions } from "./tls-options.js";
+import { Turns } from "./turns.js";
 import { type Connection, type Fields, type Processor, type RemoteAnswer, SerializeType } from "./types.js";
 
 /** Apache's connectTimeoutMillis. */
@@ -66,6 +67,7 @@ export class RemotingClient {
       serializeType: options.serializeType ?? SerializeType.JSON,
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER },
+      turns: new Turns(),
       receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),

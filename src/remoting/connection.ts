@@ -2,8 +2,8 @@
  * One TCP connection that speaks Remoting, at either end: reads frames, has requests handled, hands answers to their
  * callers and sends what was written.
  *
- * All frames of a received chunk are handled before anything is sent, so a batch of requests costs one system call for
- * its answers. Two rules bound the memory of a peer that sends faster than it reads: past `outputPauseBytes` of unsent
+ * The frames of a received chunk are handled before anything is sent, so a batch of requests costs one system call for
+ * its answers; a connection that has had its share of a turn goes on in the next one (see turns.ts). Two rules bound the memory of a peer that sends faster than it reads: past `outputPauseBytes` of unsent
  * output it is not read any more, past `outputBytesMax` it is cut off. While a write waits for the kernel, later output
  * gathers in the writer, so at most two buffers belong to a connection.
  */
@@ -23,6 +23,7 @@ import { PendingCalls } from "./pending-calls.js";
 import type { ReceiveBuffer } from "./receive-buffer.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
 import type { TlsEntrance } from "./tls-entrance.js";
+import { type Turns, workOf } from "./turns.js";
 import type { Connection, Fields, Processor, RemoteAnswer, SerializeType } from "./types.js";
 
 /** A batch of answers that grows past this is sent before the rest of the chunk is handled. */
@@ -49,6 +50,7 @@ export interface ConnectionSettings {
   /** Shared by plain connections; undefined for those that read into buffers of their own. */
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly budget: AssemblyBudget;
+  readonly turns: Turns;
   /** Headers are handled one at a time, so one view does for all. */
   readonly header: HeaderView;
   /** Request codes that the log has named. */
@@ -110,6 +112,10 @@ export class RemotingConnection implements Connection {
   #doneWrites = 0;
   /** Not read until output drains. */
   #paused = false;
+  /** Not read until its turn comes. */
+  #waits = false;
+  /** Done since its last turn. */
+  #work = 0;
   /** Not read any more. */
   #quiet = false;
   /** Reads into the server's receive buffer, or would if it could. */
@@ -228,6 +234,8 @@ export class RemotingConnection implements Connection {
       this.#received(chunk);
       if (this.#decoder.hasBytes) this.#decoder.keep();
     });
+    // Only now would a pause stop the socket, not its queue alone; after this tick, in which the queue asks for more.
+    if (this.#waits) queueMicrotask(() => this.#socket.pause());
   }
 
   readonly #flushNow = (): void => {
@@ -246,13 +254,22 @@ export class RemotingConnection implements Connection {
     if (error || this.#closed || buffer === undefined) return;
     this.#settings.pool.give(buffer);
     this.#send();
-    if (this.#paused && this.unsentBytes <= this.#settings.outputPauseBytes) this.#resume();
+    if (!this.#paused || this.unsentBytes > this.#settings.outputPauseBytes) return;
+    this.#paused = false;
+    this.#resume();
   };
 
+  readonly #myTurn = (): void => {
+    this.#waits = false;
+    this.#work = 0;
+    this.#resume();
+  };
+
+  /** Goes on with what lies here, then with what comes, unless it has to wait for something else too. */
   #resume(): void {
-    this.#paused = false;
+    if (this.#paused || this.#waits) return;
     if (this.#decoder.hasBytes) this.#handleFrames();
-    if (!this.#paused && !this.#quiet && !this.#closed) this.#socket.resume();
+    if (!this.#paused && !this.#waits && !this.#quiet && !this.#closed) this.#socket.resume();
   }
 
   #handleFrames(): void {
@@ -267,6 +284,12 @@ export class RemotingConnection implements Connection {
         this.#socket.pause();
         break;
       }
+      if (this.#work >= this.#settings.turns.share) {
+        this.#waits = true;
+        this.#socket.pause();
+        this.#settings.turns.wait(this.#myTurn);
+        break;
+      }
       const verdict = this.#decoder.next();
       if (verdict === FrameVerdict.FRAME) this.#handleFrame();
       else if (verdict === FrameVerdict.MORE) break;
@@ -279,6 +302,7 @@ export class RemotingConnection implements Connection {
   #handleFrame(): void {
     const decoder = this.#decoder;
     const { header } = this.#settings;
+    this.#work += workOf(decoder.bodyEnd - decoder.headerStart);
     if (!header.parse(decoder.bytes, decoder.headerStart, decoder.headerEnd, decoder.serializeType)) {
       this.#refuse(FrameVerdict.BAD_HEADER);
       return;

@@ -14,6 +14,7 @@ import { HeaderView } from "./header-view.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
+import { Turns } from "./turns.js";
 import { type Connection, type Processor, SerializeType } from "./types.js";
 
 const HOST = "127.0.0.1";
@@ -95,6 +96,7 @@ export class RemotingServer {
       serializeType: SerializeType.JSON,
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
+      turns: new Turns(),
       receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),

@@ -22,6 +22,7 @@ const CLIENTS = path.join(TESTS, "clients", "programs");
 const PROGRAMS = {
   golden: [path.join(TESTS, "java", "golden")],
   filter: [path.join(TESTS, "java", "filter")],
+  servers: [path.join(TESTS, "java", "servers")],
   clients: [CLIENTS],
   "clients-4.9.7": [
     path.join(CLIENTS, "common"),
@@ -61,7 +62,7 @@ export async function buildJava(name) {
   if (!existsSync(jars) || !existsSync(classes)) {
     await withLock(path.join(CACHE, "lock"), async () => {
       await makeOnce(jars, (target) => copyJars(pom, target));
-      await makeOnce(classes, (target) => compile(sources, jars, target));
+      await makeOnce(classes, (target) => (sources.length > 0 ? compile(sources, jars, target) : undefined));
     });
   }
   return [classes, path.join(jars, "*")].join(path.delimiter);

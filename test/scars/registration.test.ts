@@ -1,7 +1,8 @@
 /**
  * Registrations that broke brokers: 60,000 topics in one frame of more than 16 MiB, which no name server takes
  * (apache/rocketmq#5296); and, once they were split, changes of topics that the name server passed over, because it
- * knew the version already from the part before.
+ * knew the version already from the part before. Brokers that registered all their topics anew for each group that
+ * joined, for each has a retry topic (#3407).
  */
 import { afterEach, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -9,7 +10,7 @@ import { FRAME_BYTES_MAX } from "#src/remoting/frame-decoder.js";
 import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
 import { readRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
-import { FakeClock } from "../unit/broker/harness.js";
+import { FakeClock, heartbeatBody } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
 import { ANSWER_MS, clientOf, closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 
@@ -101,4 +102,23 @@ test("a broker that is closed to writers says so of every topic", async () => {
     for (let tries = 0; (await permOf()) !== perm && tries < 1000; tries++) await new Promise((r) => setTimeout(r, 5));
     expect(await permOf()).toBe(perm);
   }
+});
+
+test("#3407: 500 groups that join together cost one registration", async () => {
+  const clock = new FakeClock();
+  const { told, port } = await listener();
+  const { broker, client } = await startBroker({ clock, config: { namesrvAddr: `127.0.0.1:${port}` } });
+  const consumer = client();
+  const before = told.length;
+  for (let i = 0; i < 500; i++) {
+    const body = Buffer.from(heartbeatBody("c", `Group-${i}`, [["TBW102", "*"]]));
+    await consumer.call(RequestCode.HEART_BEAT, {}, body, ANSWER_MS);
+  }
+  expect(told.length).toBe(before);
+  clock.advance(100);
+  await until(() => told.length > before, "the registration");
+  expect(told.at(-1)!.topics).toEqual(expect.arrayContaining(["%RETRY%Group-0", "%RETRY%Group-499"]));
+  expect(told.at(-1)!.counter).toBe(broker.context.topics.dataVersion.counter);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told.length).toBe(before + 1);
 });

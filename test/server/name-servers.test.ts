@@ -88,10 +88,21 @@ test("a broker starts without its name servers, and registers when they come", a
   await startNameServer({ port });
   const namesrv = clientOf(port);
   expect(await routeOf(namesrv, "TBW102")).toBe(ResponseCode.TOPIC_NOT_EXIST);
-  clock.advance(30_000);
+  clock.advance(500);
   await untilRoute(namesrv, "TBW102", [started.broker.address]);
+  expect(started.log.at("warn", /registration with a name server failed/)).toHaveLength(1);
   await started.broker.close();
   expect(await routeOf(namesrv, "TBW102")).toBe(ResponseCode.TOPIC_NOT_EXIST);
+});
+
+test("a name server that comes back without its routes has them again at once", async () => {
+  const first = await startNameServer();
+  const { port } = first;
+  const { broker } = await startBroker({ config: { namesrvAddr: `127.0.0.1:${port}` } });
+  await first.close();
+  await startNameServer({ port });
+  const namesrv = clientOf(port);
+  await untilRoute(namesrv, "TBW102", [broker.address]);
 });
 
 async function register(client: RemotingClient, brokerName: string, brokerAddr: string): Promise<void> {

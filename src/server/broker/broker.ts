@@ -16,6 +16,7 @@ import { isAccessControlled } from "../auth/access-options.js";
 import { guarded } from "../auth/guard.js";
 import { type Access, openAccess } from "../auth/open-access.js";
 import type { RouteTable } from "../namesrv/route-table.js";
+import { adoptTopics } from "./adopt-topics.js";
 import type { ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
@@ -111,7 +112,7 @@ export class Broker {
       const access = options.access ?? openAccess({ reading, disk: store.disk, clock, log });
       await access?.save();
       let port = config.listenPort;
-      const { context } = openBrokerContext({
+      const { context, reports } = openBrokerContext({
         reading,
         store: new BrokerStore(store, config),
         access,
@@ -120,6 +121,7 @@ export class Broker {
         log,
         brokerAddress: () => hostPort(config.brokerIP1 || advertisedHost(config.bindAddress), port),
       });
+      adoptTopics(context, store, reports);
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);

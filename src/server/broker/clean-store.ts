@@ -6,10 +6,8 @@ import { RequestCode } from "../../remoting/codes.js";
 import type { Processor } from "../../remoting/types.js";
 import { type Answer, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
+import { LIGHT_QUEUE_PREFIX } from "./names.js";
 import { serve } from "./serve.js";
-
-/** Queues of their own, which no topic stands for (MixAll.LMQ_PREFIX). */
-const LIGHT_QUEUE_PREFIX = "%LMQ%";
 
 export function registerCleanStore(processors: Map<number, Processor>, context: BrokerContext): void {
   serve(processors, context, RequestCode.CLEAN_UNUSED_TOPIC, cleanUnusedTopics);

@@ -208,11 +208,16 @@ export class ConsumerOffsetTable {
 
   /**
    * The smallest committed offset of any group in each queue of `topic`, groups behind the queue's minimum left out
-   * (they have lost messages already). `minOffset` tells a queue's minimum.
+   * (they have lost messages already), as those in `leftOut`. `minOffset` tells a queue's minimum.
    */
-  minOffsetInAllGroups(topic: string, minOffset: (queueId: number) => number): Map<number, number> {
+  minOffsetInAllGroups(
+    topic: string,
+    minOffset: (queueId: number) => number,
+    leftOut: ReadonlySet<string>,
+  ): Map<number, number> {
     const smallest = new Map<number, number>();
-    for (const topics of this.#groups.values()) {
+    for (const [group, topics] of this.#groups) {
+      if (leftOut.has(group)) continue;
       for (const [queueId, offset] of topics.get(topic)?.committed ?? []) {
         if (offset < minOffset(queueId)) continue;
         smallest.set(queueId, Math.min(offset, smallest.get(queueId) ?? offset));

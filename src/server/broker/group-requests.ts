@@ -1,4 +1,4 @@
-/** Codes 200, 225, 207, 201 and 352: consumer groups as administrators see them (AdminBrokerProcessor.java). */
+/** Codes 200, 225, 207, 201, 352 and 353: consumer groups as administrators see them (AdminBrokerProcessor.java). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
 import { type Answer, failure, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
@@ -20,6 +20,7 @@ export function registerGroupRequests(processors: Map<number, Processor>, contex
   serve(processors, context, RequestCode.DELETE_SUBSCRIPTIONGROUP, deleteGroup);
   serve(processors, context, RequestCode.GET_ALL_SUBSCRIPTIONGROUP_CONFIG, allGroupConfig);
   serve(processors, context, RequestCode.GET_SUBSCRIPTIONGROUP_CONFIG, groupConfig);
+  serve(processors, context, RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN, groupForbidden);
 }
 
 function createGroup(context: BrokerContext, { body }: Request): Answer | Promise<Answer> {
@@ -68,4 +69,22 @@ function groupConfig({ groups }: BrokerContext, { header }: Request): Answer {
   const group = groups.find(requiredText(header, "group"));
   if (group !== undefined) return jsonAnswer(subscriptionGroupConfigJson(group));
   return failure(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, "No group in this broker");
+}
+
+/** Says whether the group may read the topic, and changes that first where asked to. */
+function groupForbidden({ groups, topics }: BrokerContext, { header }: Request): Answer | Promise<Answer> {
+  const group = requiredText(header, "group");
+  const topic = requiredText(header, "topic");
+  const readable = header.boolean("readable");
+  if (readable === false) {
+    if (topics.get(topic) === undefined) {
+      return failure(ResponseCode.TOPIC_NOT_EXIST, `topic[${quoted(topic)}] not exist`);
+    }
+    if (groups.find(group) === undefined) {
+      return failure(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, `subscription group [${quoted(group)}] does not exist`);
+    }
+  }
+  if (readable !== undefined) groups.setReadForbidden(group, topic, !readable);
+  const now = jsonAnswer({ group, readable: !groups.isReadForbidden(group, topic), topic });
+  return savedAnswer(groups.saver, now);
 }

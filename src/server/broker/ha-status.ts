@@ -1,7 +1,10 @@
-/** Code 907: who copies this broker's log (store/ha/DefaultHAService.java#getRuntimeInfo). Nobody does: there is no HA. */
-import { RequestCode } from "../../remoting/codes.js";
+/**
+ * Codes 907, 908 and 1007: who copies this broker's log (store/ha/DefaultHAService.java#getRuntimeInfo). Nobody does:
+ * there is no HA, and a master passes over 908; without a controller there are no epochs.
+ */
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor } from "../../remoting/types.js";
-import { jsonAnswer } from "../answer.js";
+import { failure, jsonAnswer, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 
@@ -22,5 +25,9 @@ export function registerHaStatus(processors: Map<number, Processor>, context: Br
       master: true,
       masterCommitLogMaxOffset: store.maxPhyOffset(),
     }),
+  );
+  serve(processors, context, RequestCode.RESET_MASTER_FLUSH_OFFSET, () => SUCCESS);
+  serve(processors, context, RequestCode.GET_BROKER_EPOCH_CACHE, () =>
+    failure(ResponseCode.SYSTEM_ERROR, "this request only for controllerMode"),
   );
 }

@@ -4,6 +4,8 @@
  */
 export const RETRY_TOPIC_PREFIX = "%RETRY%";
 export const DLQ_TOPIC_PREFIX = "%DLQ%";
+/** Queues of their own, which no topic stands for (MixAll.LMQ_PREFIX). */
+export const LIGHT_QUEUE_PREFIX = "%LMQ%";
 export const SYSTEM_TOPIC_PREFIX = "rmq_sys_";
 export const SYSTEM_GROUP_PREFIX = "CID_RMQ_SYS_";
 export const AUTO_CREATE_TOPIC = "TBW102";

@@ -17,6 +17,7 @@ import { registerConsumeTimeSpan } from "./consume-time-span.js";
 import { registerConsumerList } from "./consumer-list.js";
 import { registerConsumerStatus } from "./consumer-status.js";
 import type { BrokerContext } from "./context.js";
+import { registerCorrectionOffset } from "./correction-offset.js";
 import { registerCreateStaticTopic } from "./create-static-topic.js";
 import { registerCreateTopic } from "./create-topic.js";
 import { registerDeleteTopic } from "./delete-topic.js";
@@ -47,6 +48,7 @@ export function registerTableProcessors(processors: Map<number, Processor>, cont
   registerQueryOffset(processors, context);
   registerUpdateOffset(processors, context);
   registerQueueOffsets(processors, context);
+  registerCorrectionOffset(processors, context);
   registerLockQueues(processors, context);
   registerQueryMessage(processors, context);
   registerViewMessage(processors, context);

@@ -245,6 +245,11 @@ export class PullMessage {
       this.#refuse(ResponseCode.NO_PERMISSION, `the consumer group[${group.name}] can not consume by broadcast way`);
       return NO_FILTER;
     }
+    if (this.#context.groups.isReadForbidden(group.name, topic.name)) {
+      const remark = `the consumer group[${group.name}] is forbidden for topic[${topic.name}]`;
+      this.#refuse(ResponseCode.NO_PERMISSION, remark);
+      return NO_FILTER;
+    }
     const subscription = members.subscriptions.get(topic.name);
     if (subscription === undefined) {
       const remark = "the consumer's subscription not exist: members of one group must subscribe to the same topics";

@@ -1,7 +1,8 @@
 /**
  * Tells name servers of this broker (broker/out/BrokerOuterAPI.java): the one in this process directly, others by
  * request 103, each of them on its own: one that does not answer costs the others nothing. At the start, every
- * `registerNameServerPeriod`, and soon after topics have changed.
+ * `registerNameServerPeriod`, and soon after topics have changed; again and again, ever more slowly, with one that could
+ * not be reached, or that was lost and may come back without its routes.
  */
 import { networkInterfaces } from "node:os";
 import { crc32 } from "node:zlib";
@@ -21,6 +22,8 @@ import type { BrokerContext } from "./context.js";
 
 /** Changes of topics within this time make one registration, which carries all topics. */
 const CHANGE_DELAY_MS = 100;
+/** Until the first attempt after a failed one; doubled for each further one. */
+const RETRY_MS = 500;
 /** A name server that takes longer is not waited for by those who ask for a route. */
 const ROUTE_MS_MAX = 3000;
 /** Told at once: with names and attributes of the usual length a quarter of what a frame holds. */
@@ -65,6 +68,10 @@ export class Registration {
   readonly #clients: RemotingClient[];
   #timer: Timer | undefined;
   #soon: Timer | undefined;
+  #retry: Timer | undefined;
+  #retryMs = RETRY_MS;
+  /** Name servers that have not taken the last registration, or are gone since. */
+  readonly #behind = new Set<RemotingClient>();
   #closed = false;
 
   /** `routeTable` is the name server's of this process, if there is one; `tls` is for the others. */
@@ -75,7 +82,11 @@ export class Registration {
     const addresses = parseAddresses(context.config.namesrvAddr);
     const credentials = innerClient(context.config);
     const signer = credentials && requestSigner(credentials);
-    this.#clients = addresses.map(({ host, port }) => new RemotingClient(host, port, { clock, log, tls, signer }));
+    this.#clients = addresses.map(({ host, port }) => {
+      const onDisconnect = () => this.#fellBehind(client);
+      const client = new RemotingClient(host, port, { clock, log, tls, signer, onDisconnect });
+      return client;
+    });
   }
 
   /** Registers everywhere; resolves when every name server has answered or could not be reached. */
@@ -90,6 +101,19 @@ export class Registration {
     this.#timer = clock.schedule(config.registerNameServerPeriod, () => {
       void this.#registerAll();
       this.#repeat();
+    });
+  }
+
+  #fellBehind(client: RemotingClient): void {
+    this.#behind.add(client);
+    if (this.#closed || this.#retry !== undefined) return;
+    const { clock, config } = this.#context;
+    this.#retry = clock.schedule(Math.min(this.#retryMs, config.registerNameServerPeriod), () => {
+      this.#retry = undefined;
+      this.#retryMs = Math.min(2 * this.#retryMs, config.registerNameServerPeriod);
+      if (this.#closed) return;
+      const bodies = this.#bodies();
+      for (const each of this.#behind) void this.#registerWith(each, bodies);
     });
   }
 
@@ -177,11 +201,18 @@ export class Registration {
   }
 
   async #registerWith(client: RemotingClient, bodies: readonly Buffer[]): Promise<void> {
-    for (const body of bodies) if (!(await this.#tell(client, body))) return;
+    const known = this.#behind.has(client);
+    for (const body of bodies) {
+      if (await this.#tell(client, body, known)) continue;
+      this.#fellBehind(client);
+      return;
+    }
+    this.#behind.delete(client);
+    if (this.#behind.size === 0) this.#retryMs = RETRY_MS;
   }
 
-  /** True when the name server has taken it. */
-  async #tell(client: RemotingClient, body: Buffer): Promise<boolean> {
+  /** True when the name server has taken it. That it does not is said once, not with each attempt. */
+  async #tell(client: RemotingClient, body: Buffer, known: boolean): Promise<boolean> {
     const { config, log, topics } = this.#context;
     const namesrv = `${client.host}:${client.port}`;
     const fields = {
@@ -199,7 +230,7 @@ export class Registration {
       }
       return answer.code === ResponseCode.SUCCESS;
     } catch (error) {
-      log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
+      if (!known) log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
       return false;
     }
   }
@@ -225,6 +256,7 @@ export class Registration {
     this.#closed = true;
     this.#timer?.cancel();
     this.#soon?.cancel();
+    this.#retry?.cancel();
     this.#context.topics.onChange = () => {};
     const { clusterName, brokerName, brokerId, brokerAddr } = this.#identity();
     this.#routeTable?.unregister(clusterName, brokerAddr, brokerName);

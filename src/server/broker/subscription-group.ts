@@ -11,6 +11,7 @@ import { asInt, asKey, asMap, mapMember } from "../protocol/members.js";
 import { alterAttributes, GROUP_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
+import { entryOf } from "./entry-of.js";
 import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
 import { NameTable } from "./name-table.js";
 import { isSafeName, SYSTEM_GROUP_PREFIX, validateGroup } from "./names.js";
@@ -34,6 +35,11 @@ const PREDEFINED_GROUPS = [
   TRANSACTION_GROUP,
 ];
 
+/** 1 << PermName.INDEX_PERM_READ. */
+const READ_FORBIDDEN = 4;
+/** Topics of one group, of which only those that exist can be forbidden; but topics come and go. */
+const FORBIDDEN_TOPICS_MAX = 4096;
+
 export interface SubscriptionGroupTableOptions {
   readonly config: BrokerConfig;
   readonly clock: Clock;
@@ -45,7 +51,7 @@ export class SubscriptionGroupTable {
   readonly saver: ConfigSaver;
   dataVersion: DataVersion;
   readonly #groups = new NameTable<SubscriptionGroup>();
-  /** Group to topic to a mask of what is forbidden. Kept for Apache's sake; nothing here sets it. */
+  /** Group to topic to a mask of what is forbidden; of its bits only READ_FORBIDDEN is known. */
   readonly #forbidden = new Map<string, Map<string, number>>();
   readonly #config: BrokerConfig;
   readonly #clock: Clock;
@@ -163,6 +169,27 @@ export class SubscriptionGroupTable {
     this.#changed();
     this.saver.markDirty();
     return true;
+  }
+
+  isReadForbidden(group: string, topic: string): boolean {
+    return ((this.#forbidden.get(group)?.get(topic) ?? 0) & READ_FORBIDDEN) !== 0;
+  }
+
+  /** Of this topic only; Apache, allowing one, allows all of the group's. Throws COMETMQ_BAD_REQUEST past the bound. */
+  setReadForbidden(group: string, topic: string, forbidden: boolean): void {
+    if (this.isReadForbidden(group, topic) === forbidden) return;
+    const masks = entryOf(this.#forbidden, group, () => new Map<string, number>());
+    if (forbidden && !masks.has(topic) && masks.size >= FORBIDDEN_TOPICS_MAX) {
+      const message = `Group ${group} is forbidden ${FORBIDDEN_TOPICS_MAX} topics already.`;
+      throw new CometError("COMETMQ_BAD_REQUEST", message);
+    }
+    const mask = (masks.get(topic) ?? 0) ^ READ_FORBIDDEN;
+    if (mask > 0) masks.set(topic, mask);
+    else masks.delete(topic);
+    if (masks.size === 0) this.#forbidden.delete(group);
+    this.#log.info({ group, topic, forbidden }, "reading changed for a group and topic");
+    this.#changed();
+    this.saver.markDirty();
   }
 
   toJson(): FastjsonInput {

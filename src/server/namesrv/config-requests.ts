@@ -9,9 +9,9 @@ import type { NameServerState } from "./state.js";
 const CONFIG_BYTES_MAX = 65_536;
 
 /** A change that did not reach the disk has not happened, and the client is told so. */
-function changeKvConfig(state: NameServerState, change: () => void): Answer {
+async function changedKvConfig(state: NameServerState, change: Promise<void>): Promise<Answer> {
   try {
-    change();
+    await change;
     return SUCCESS;
   } catch (error) {
     if (!(error instanceof CometError) || error.code === "COMETMQ_BAD_REQUEST") throw error;
@@ -20,11 +20,12 @@ function changeKvConfig(state: NameServerState, change: () => void): Answer {
   }
 }
 
-function putKvConfig(state: NameServerState, { header }: Request): Answer {
+function putKvConfig(state: NameServerState, { header }: Request): Answer | Promise<Answer> {
   const namespace = requiredText(header, "namespace");
   const key = requiredText(header, "key");
   const value = requiredText(header, "value");
-  return changeKvConfig(state, () => state.kvConfig.put(namespace, key, value));
+  const change = state.kvConfig.put(namespace, key, value);
+  return change === undefined ? SUCCESS : changedKvConfig(state, change);
 }
 
 function getKvConfig(state: NameServerState, { header }: Request): Answer {
@@ -36,10 +37,11 @@ function getKvConfig(state: NameServerState, { header }: Request): Answer {
   return failure(ResponseCode.QUERY_NOT_FOUND, remark);
 }
 
-function deleteKvConfig(state: NameServerState, { header }: Request): Answer {
+function deleteKvConfig(state: NameServerState, { header }: Request): Answer | Promise<Answer> {
   const namespace = requiredText(header, "namespace");
   const key = requiredText(header, "key");
-  return changeKvConfig(state, () => state.kvConfig.delete(namespace, key));
+  const change = state.kvConfig.delete(namespace, key);
+  return change === undefined ? SUCCESS : changedKvConfig(state, change);
 }
 
 function kvListByNamespace(state: NameServerState, { header }: Request): Answer {

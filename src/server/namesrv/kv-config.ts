@@ -1,7 +1,8 @@
 /**
  * Settings that administrators keep at the name server, by namespace and key; the one Apache itself reads is the
  * namespace ORDER_TOPIC_CONFIG. Shape of the file: namesrv/kvconfig/KVConfigSerializeWrapper.java. With a file, a change
- * is on the disk before it counts: where the disk refuses it, nothing has changed.
+ * is on the disk before it counts: where the disk refuses it, nothing has changed. Nobody but who changes something waits
+ * for the disk; changes are made one after the other, in the order they were asked for.
  */
 import { dirname } from "node:path";
 import { CometError } from "../../base/errors.js";
@@ -21,12 +22,16 @@ export interface KvLimits {
 
 export const KV_LIMITS: KvLimits = { namespacesMax: 1024, keysMax: 65_536, nameCharsMax: 1024, valueCharsMax: 65_536 };
 
+type KvValues = Map<string, string>;
+
 export class KvConfig {
-  readonly #table = new Map<string, Map<string, string>>();
+  readonly #table = new Map<string, KvValues>();
   readonly #limits: KvLimits;
   readonly #disk: Disk | undefined;
   readonly #path: string;
   #keyCount = 0;
+  /** Done when the last change that was asked for is; never rejects. */
+  #last: Promise<void> = Promise.resolve();
 
   private constructor(limits: KvLimits, disk: Disk | undefined, path: string) {
     this.#limits = limits;
@@ -69,41 +74,66 @@ export class KvConfig {
     return this.#table.get(namespace);
   }
 
-  /** Throws COMETMQ_BAD_REQUEST past a bound, and what the disk throws. */
-  put(namespace: string, key: string, value: string): void {
-    const { namespacesMax, keysMax, nameCharsMax, valueCharsMax } = this.#limits;
-    const values = this.#table.get(namespace);
-    const previous = values?.get(key);
+  /**
+   * Throws or rejects with COMETMQ_BAD_REQUEST past a bound, and rejects with what the disk says; undefined when it counts
+   * at once, without a file.
+   */
+  put(namespace: string, key: string, value: string): Promise<void> | undefined {
+    const { nameCharsMax, valueCharsMax } = this.#limits;
     if (namespace.length > nameCharsMax || key.length > nameCharsMax || value.length > valueCharsMax) {
       throw new CometError("COMETMQ_BAD_REQUEST", "The namespace, key or value is too long.");
     }
-    if (previous === undefined && this.#keyCount >= keysMax) {
+    return this.#change(namespace, (values) => {
+      if (values?.get(key) === undefined) this.#refuseWhenFull(values === undefined);
+      return new Map(values).set(key, value);
+    });
+  }
+
+  /** Rejects as `put` does. */
+  delete(namespace: string, key: string): Promise<void> | undefined {
+    return this.#change(namespace, (values) => {
+      if (values === undefined || !values.has(key)) return undefined;
+      const next = new Map(values);
+      next.delete(key);
+      return next;
+    });
+  }
+
+  /** Every change that was asked for has been made or refused. */
+  async settled(): Promise<void> {
+    await this.#last;
+  }
+
+  #refuseWhenFull(newNamespace: boolean): void {
+    const { namespacesMax, keysMax } = this.#limits;
+    if (this.#keyCount >= keysMax) {
       throw new CometError("COMETMQ_BAD_REQUEST", `There are ${keysMax} keys already.`);
     }
-    if (values === undefined && this.#table.size >= namespacesMax) {
+    if (newNamespace && this.#table.size >= namespacesMax) {
       throw new CometError("COMETMQ_BAD_REQUEST", `There are ${namespacesMax} namespaces already.`);
     }
-    const next = new Map(values).set(key, value);
-    this.#replace(namespace, values, next);
   }
 
-  delete(namespace: string, key: string): void {
-    const values = this.#table.get(namespace);
-    if (values === undefined || !values.has(key)) return;
-    const next = new Map(values);
-    next.delete(key);
-    this.#replace(namespace, values, next);
-  }
-
-  #replace(namespace: string, previous: Map<string, string> | undefined, next: Map<string, string>): void {
-    this.#table.set(namespace, next);
-    try {
-      this.#disk?.writeAtomically(this.#path, toFastjson({ configTable: this.#table }));
-    } catch (error) {
-      if (previous === undefined) this.#table.delete(namespace);
-      else this.#table.set(namespace, previous);
-      throw error;
+  /** `edit` makes the new values of the namespace from those it has by then; undefined for no change. */
+  #change(namespace: string, edit: (values: KvValues | undefined) => KvValues | undefined): Promise<void> | undefined {
+    const disk = this.#disk;
+    if (disk === undefined) {
+      const next = edit(this.#table.get(namespace));
+      if (next !== undefined) this.#replace(namespace, next);
+      return undefined;
     }
-    this.#keyCount += next.size - (previous?.size ?? 0);
+    const change = this.#last.then(async () => {
+      const next = edit(this.#table.get(namespace));
+      if (next === undefined) return;
+      await disk.replace(this.#path, toFastjson({ configTable: new Map(this.#table).set(namespace, next) }));
+      this.#replace(namespace, next);
+    });
+    this.#last = change.catch(() => {});
+    return change;
+  }
+
+  #replace(namespace: string, next: KvValues): void {
+    this.#keyCount += next.size - (this.#table.get(namespace)?.size ?? 0);
+    this.#table.set(namespace, next);
   }
 }

@@ -116,5 +116,6 @@ export class NameServer {
   async close(): Promise<void> {
     this.#scan?.cancel();
     await this.#server.close();
+    await this.kvConfig.settled();
   }
 }

@@ -11,19 +11,20 @@ function diskWith(content: string): MemoryDisk {
   return disk;
 }
 
-test("the file is Apache's, and what was put is there after opening again", () => {
+test("the file is Apache's, and what was put is there after opening again", async () => {
   const disk = new MemoryDisk();
   const config = KvConfig.open(disk, PATH);
   expect(disk.sizeOf(PATH)).toBe(-1);
-  config.put("ORDER_TOPIC_CONFIG", "T", "a:4;b:4");
-  config.put("__proto__", "1", "../x");
+  void config.put("ORDER_TOPIC_CONFIG", "T", "a:4;b:4");
+  expect(config.get("ORDER_TOPIC_CONFIG", "T")).toBeUndefined();
+  await config.put("__proto__", "1", "../x");
   expect(disk.readFile(PATH)!.toString()).toBe(
     '{"configTable":{"ORDER_TOPIC_CONFIG":{"T":"a:4;b:4"},"__proto__":{"1":"../x"}}}',
   );
   const again = KvConfig.open(disk, PATH);
   expect(again.get("ORDER_TOPIC_CONFIG", "T")).toBe("a:4;b:4");
   expect(again.get("__proto__", "1")).toBe("../x");
-  again.delete("ORDER_TOPIC_CONFIG", "T");
+  await again.delete("ORDER_TOPIC_CONFIG", "T");
   expect(KvConfig.open(disk, PATH).list("ORDER_TOPIC_CONFIG")).toEqual(new Map());
   expect(disk.list("/ns")).toEqual(["kvConfig.json"]);
 });
@@ -46,25 +47,25 @@ test.each(["[]", "{", '{"configTable":[]}', '{"configTable":{"a":1}}', '{"config
   },
 );
 
-test("counts and lengths are bounded, across a restart too", () => {
+test("counts and lengths are bounded, across a restart too", async () => {
   const limits = { namespacesMax: 2, keysMax: 3, nameCharsMax: 4, valueCharsMax: 5 };
   const disk = new MemoryDisk();
   let config = KvConfig.open(disk, PATH, limits);
   const refused = (namespace: string, key: string, value = "v") =>
-    expect(() => config.put(namespace, key, value)).toThrow(expect.objectContaining({ code: "COMETMQ_BAD_REQUEST" }));
-  refused("long.", "k");
-  refused("n", "long.");
-  refused("n", "k", "longer");
-  config.put("n", "k", "12345");
-  config.put("m", "k", "v");
-  refused("o", "k");
-  config.put("m", "l", "v");
-  refused("m", "m");
-  config.put("m", "l", "w");
+    expect((async () => config.put(namespace, key, value))()).rejects.toMatchObject({ code: "COMETMQ_BAD_REQUEST" });
+  await refused("long.", "k");
+  await refused("n", "long.");
+  await refused("n", "k", "longer");
+  await config.put("n", "k", "12345");
+  await config.put("m", "k", "v");
+  await refused("o", "k");
+  await config.put("m", "l", "v");
+  await refused("m", "m");
+  await config.put("m", "l", "w");
   config = KvConfig.open(disk, PATH, limits);
-  refused("m", "m");
-  config.delete("m", "l");
-  config.delete("m", "l");
-  config.put("m", "m", "v");
-  refused("m", "n");
+  await refused("m", "m");
+  await config.delete("m", "l");
+  await config.delete("m", "l");
+  await config.put("m", "m", "v");
+  await refused("m", "n");
 });

@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { CometError } from "#src/base/errors.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -118,6 +119,35 @@ test("key-value settings survive a restart", async () => {
   const second = await start(options);
   const answer = await clientOf(second).call(RequestCode.GET_KV_CONFIG, put, undefined, 5000);
   expect(answer.fields["value"]).toBe("x");
+});
+
+test("a disk that refuses makes a put fail, and nothing has changed; one that is slow holds up nobody else", async () => {
+  const disk = new MemoryDisk();
+  const server = await start({ disk, kvConfigPath: "/ns/kvConfig.json" });
+  const client = clientOf(server);
+  const fieldsOf = (value: string) => ({ namespace: "N", key: "k", value });
+  const put = (value: string) => client.call(RequestCode.PUT_KV_CONFIG, fieldsOf(value), undefined, 5000);
+  const get = () => client.call(RequestCode.GET_KV_CONFIG, fieldsOf(""), undefined, 5000);
+  expect((await put("v")).code).toBe(ResponseCode.SUCCESS);
+  const { replace } = disk;
+  disk.replace = () => Promise.reject(new CometError("COMETMQ_IO", "There is no room."));
+  const remark = "The key-value file could not be written; nothing was changed.";
+  expect(await put("w")).toMatchObject({ code: ResponseCode.SYSTEM_ERROR, remark });
+  expect((await client.call(RequestCode.DELETE_KV_CONFIG, fieldsOf(""), undefined, 5000)).remark).toBe(remark);
+  expect((await get()).fields["value"]).toBe("v");
+  let letGo = () => {};
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  disk.replace = async (...args) => {
+    await held;
+    return replace.apply(disk, args);
+  };
+  const waiting = put("x");
+  expect((await get()).fields["value"]).toBe("v");
+  letGo();
+  expect((await waiting).code).toBe(ResponseCode.SUCCESS);
+  expect((await get()).fields["value"]).toBe("x");
 });
 
 test("what cannot be started says why", async () => {

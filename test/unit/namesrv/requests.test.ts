@@ -1,9 +1,7 @@
 import { deflateSync, crc32 } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import { MemoryDisk } from "#src/io/memory-disk.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { type Fields, SerializeType } from "#src/remoting/types.js";
-import { KvConfig } from "#src/server/namesrv/kv-config.js";
 import { addressOfConnection } from "#src/server/namesrv/namesrv.js";
 import { writeRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
 import type { TopicConfig } from "#src/server/protocol/topic-config.js";
@@ -406,23 +404,6 @@ describe("key-value settings", () => {
     expect(bench.ask(RequestCode.DELETE_KV_CONFIG, { namespace: "?", key: "k" }).code).toBe(0);
     expect(get("k").code).toBe(ResponseCode.QUERY_NOT_FOUND);
     expect(bench.ask(RequestCode.PUT_KV_CONFIG, { namespace: "N", key: "k" }).code).toBe(ResponseCode.SYSTEM_ERROR);
-  });
-
-  test("a disk that refuses makes the put fail, and nothing has changed", () => {
-    const disk = new MemoryDisk();
-    const kvConfig = KvConfig.open(disk, "/ns/kvConfig.json");
-    const bench = new Bench({ kvConfig });
-    expect(put(bench, "k", "v").code).toBe(0);
-    const write = disk.writeAtomically;
-    disk.writeAtomically = () => disk.openFile("/nowhere", false) && undefined;
-    const answer = put(bench, "k", "w");
-    expect(answer.code).toBe(ResponseCode.SYSTEM_ERROR);
-    expect(answer.remark).toBe("The key-value file could not be written; nothing was changed.");
-    expect(bench.ask(RequestCode.DELETE_KV_CONFIG, { namespace: "N", key: "k" }).code).toBe(ResponseCode.SYSTEM_ERROR);
-    expect(kvConfig.get("N", "k")).toBe("v");
-    disk.writeAtomically = write;
-    expect(put(bench, "k", "w").code).toBe(0);
-    expect(KvConfig.open(disk, "/ns/kvConfig.json").get("N", "k")).toBe("w");
   });
 });
 
