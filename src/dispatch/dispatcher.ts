@@ -155,23 +155,26 @@ export class Dispatcher {
     return count;
   }
 
-  /** Dispatches the record that `cursor` has just read. */
-  put(): void {
-    const { record, bytes } = this.cursor;
+  /** Dispatches the record that `cursor` has just read; `scanned` has been through its properties, if anybody has. */
+  put(scanned?: IndexedProperties): void {
+    const { record, bytes, view } = this.cursor;
     this.#lastStoreTimestamp = record.storeTimestamp;
     if (this.cursor.recordOffset - this.#tailCandidate >= TAIL_BYTES) {
       this.#tailFrom = this.#tailCandidate;
       this.#tailCandidate = this.cursor.recordOffset;
     }
     const { propertiesStart, propertiesLength } = record;
-    this.#properties.scan(bytes, propertiesStart, propertiesStart + propertiesLength);
-    if (isQueued(record.sysFlag)) this.#enqueue(record, bytes);
-    this.#index.putRecord(record, bytes, this.cursor.recordOffset, this.#properties);
+    const properties = scanned ?? this.#properties;
+    if (scanned === undefined) {
+      properties.scanWords(bytes, view, propertiesStart, propertiesStart + propertiesLength);
+    }
+    if (isQueued(record.sysFlag)) this.#enqueue(record, bytes, properties);
+    this.#index.putRecord(record, bytes, this.cursor.recordOffset, properties);
     this.#indexDirty = true;
   }
 
-  #enqueue(record: RecordView, bytes: Buffer): void {
-    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, this.#properties);
+  #enqueue(record: RecordView, bytes: Buffer, properties: IndexedProperties): void {
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, properties);
     const phyOffset = this.cursor.recordOffset;
     const batchTopic = this.#batch?.topicOf(record, bytes);
     if (batchTopic !== undefined) {

@@ -307,9 +307,10 @@ async function walked(
   fromOffset: number,
   { durableEnd }: Start,
 ): Promise<Walk> {
-  const { segments, delayLevels, clock, onLoss, onProgress } = options;
+  const { disk, segments, delayLevels, clock, onLoss, onProgress } = options;
   index?.truncateAfter(fromOffset);
   const walk = new Walk({
+    disk,
     segments,
     queues,
     batch: batch.dispatch,
