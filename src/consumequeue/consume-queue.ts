@@ -246,6 +246,11 @@ export class ConsumeQueue {
     return this.#files.sync();
   }
 
+  /** For a caller that syncs the files of many queues together: those of this one, which then count as synced. */
+  takeUnsynced(): string[] {
+    return this.#files.takeUnsynced();
+  }
+
   syncNow(): void {
     this.#files.syncNow();
   }

@@ -297,12 +297,7 @@ export class Dispatcher {
   /** Makes all that was dispatched durable. */
   async sync(): Promise<void> {
     this.flushIndex();
-    const syncing: Promise<void>[] = [this.#index.sync()];
-    for (const entry of this.#queues.all) {
-      if (!entry.unsynced) continue;
-      entry.unsynced = false;
-      syncing.push(entry.queue.sync());
-    }
+    const syncing = [this.#index.sync(), this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced))];
     if (this.#batch !== undefined) syncing.push(...this.#batch.sync());
     await Promise.all(syncing);
   }
