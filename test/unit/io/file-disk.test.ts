@@ -71,7 +71,7 @@ test("without koffi a backend is found all the same, and one that does not load 
 
 const probedDevice = new FileDisk("file").openDeviceSync(root);
 probedDevice?.close();
-if (probedDevice === undefined) skipAloud("no device sync here: no koffi, another file system, or an old kernel");
+skipAloud("a device synced as a whole", probedDevice ? undefined : "no koffi, another file system, or an old kernel");
 
 test.skipIf(probedDevice === undefined)("a device is synced as a whole, and once closed it says no", async () => {
   const device = new FileDisk("file").openDeviceSync(root)!;
