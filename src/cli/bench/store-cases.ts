@@ -114,6 +114,10 @@ async function measuredPuts(options: CaseOptions): Promise<CaseResult> {
 const QUEUE_COUNTS = [8, 1000, 10_000, 50_000] as const;
 const QUEUE_COUNT_ROUNDS = 3;
 
+function shareOf(value = 0, whole = 1): number {
+  return rounded(value / whole, 2);
+}
+
 /** `put` over few and many queues in turn, a new store each time, so that the figures stand in one run. */
 export async function queueCountsCase(options: CaseOptions): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
@@ -125,8 +129,8 @@ export async function queueCountsCase(options: CaseOptions): Promise<CaseResult[
       const result = await measuredPuts({ ...options, dir, queues, name });
       removeTree(new FileDisk("file"), dir);
       fewest ??= result;
-      const share = rounded(result.opsPerSec! / fewest.opsPerSec!, 2);
-      const settledShare = rounded(result.settledOpsPerSec! / fewest.settledOpsPerSec!, 2);
+      const share = shareOf(result.opsPerSec, fewest.opsPerSec);
+      const settledShare = shareOf(result.settledOpsPerSec, fewest.settledOpsPerSec);
       results.push({ ...result, queues, share, settledShare });
     }
   }
