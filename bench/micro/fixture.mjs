@@ -64,20 +64,24 @@ export class Messages {
 
 /** A commit log over files whose pages are all in memory and mapped; it begins anew at their start when they are full. */
 export class WarmLog {
-  constructor(directory, segmentCount, bodyBytes) {
+  constructor(directory, segmentCount) {
     const disk = new FileDisk();
     this.backend = disk.backend;
     this.limit = segmentCount * GIB;
     this.segments = new SegmentQueue({ disk, directory, segmentBytes: GIB, writable: true });
     const maker = new SegmentMaker(disk, directory, GIB, 0);
-    this.source = new InlineSegmentSource(maker);
+    this.source = new InlineSegmentSource(maker, systemClock);
     this.source.request(this.limit);
     this.segments.load();
-    const handles = Array.from({ length: QUEUES }, (_, queueId) => {
+    this.#rewind();
+  }
+
+  /** Messages for so many queues of one topic. */
+  messages(bodyBytes, queueCount) {
+    const handles = Array.from({ length: queueCount }, (_, queueId) => {
       return { topic: "TopicTest", topicBytes: Buffer.from("TopicTest"), queueId, slot: queueId };
     });
-    this.messages = new Messages(handles, bodyBytes);
-    this.#rewind();
+    return new Messages(handles, bodyBytes);
   }
 
   /** Writes through every page once. */
@@ -99,9 +103,9 @@ export class WarmLog {
     });
   }
 
-  append() {
-    const message = this.messages.next();
-    if (this.log.append(message, 0, this.messages.result) !== 0) throw new Error("the append failed");
+  append(messages) {
+    const message = messages.next();
+    if (this.log.append(message, 0, messages.result) !== 0) throw new Error("the append failed");
     if (this.log.appendPosition > this.limit - GIB / 2) this.#rewind();
   }
 
@@ -111,8 +115,8 @@ export class WarmLog {
 }
 
 /** An open store with `count` settled messages in one topic of eight queues. */
-export async function filledStore(directory, count, bodyBytes) {
-  const store = await MessageStore.open({ directory });
+export async function filledStore(directory, count, bodyBytes, options = {}) {
+  const store = await MessageStore.open({ directory, ...options });
   const queues = Array.from({ length: QUEUES }, (_, queueId) => store.queue("TopicTest", queueId));
   const messages = new Messages(queues, bodyBytes);
   for (let i = 0; i < count; i++) {

@@ -1,82 +1,55 @@
 /**
- * Micro-benchmarks of the storage engine, on one thread and on a real disk: `npm run bench`. Figures are operations per
- * second of this process on this machine; bench/results/ gets them as JSON and as charts.
- *
- *   append   CommitLog.append of 128 B, 1 KB and 4 KB bodies with properties built for each, pages warm
- *   put      MessageStore.put of 1 KB bodies, dispatch running on the other thread
- *   get      MessageStore.get of 32 messages of 1 KB in queue order: without a copy, and copied as a broker sends them
+ * Micro-benchmarks of the storage engine on a real disk, with benny: `npm run bench`, or some suites by name. What they
+ * measure is in bench/README.md. Results go to bench/results/micro.json, and as a page that needs nothing else to
+ * micro.html; suites that did not run keep what they had there.
  */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, totalmem } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import benny from "benny";
-import { filledStore, WarmLog, workDirectory } from "./fixture.mjs";
+import { workDirectory } from "./fixture.mjs";
+import { resultsPage } from "./page.mjs";
+import { SUITES } from "./suites.mjs";
 
 const RESULTS = path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "results");
-const only = process.argv[2];
-const directory = workDirectory();
+const JSON_FILE = path.join(RESULTS, "micro.json");
+const wanted = process.argv.slice(2);
 
-function suite(name, ...cases) {
-  if (only !== undefined && only !== name) return undefined;
-  const save = ["json", "chart.html"].map((format) => benny.save({ file: `micro-${name}`, folder: RESULTS, format }));
-  return benny.suite(name, ...cases, benny.cycle(), benny.complete(), ...save);
+for (const name of wanted) {
+  if (!Object.hasOwn(SUITES, name)) {
+    process.stderr.write(`${name} is none of ${Object.keys(SUITES).join(", ")}.\n`);
+    process.exit(2);
+  }
 }
 
-function appendCase(bodyBytes) {
-  return benny.add(`append ${bodyBytes} B`, () => {
-    const log = new WarmLog(`${directory}`, 1, bodyBytes);
-    log.warm();
-    return () => log.append();
+function machine() {
+  const [cpu] = cpus();
+  const memoryGiB = Math.round(totalmem() / 1024 ** 3);
+  return { cpu: cpu.model.trim(), cores: cpus().length, memoryGiB, node: process.version, load: loadavg()[0] };
+}
+
+async function run(name) {
+  const directory = workDirectory();
+  const { cases, close } = await SUITES[name](directory);
+  const before = machine();
+  const added = cases.map(({ title, setUp, minSamples }) => benny.add(title, setUp, { minSamples: minSamples ?? 5 }));
+  const summary = await benny.suite(name, ...added, benny.cycle(), benny.complete());
+  await close?.();
+  const results = summary.results.map(({ name: title, details, margin }) => {
+    const { count, unit } = cases.find((one) => one.title === title);
+    const value = unit.startsWith("s/") ? details.mean / count : count / details.mean;
+    return { title, value: Number(value.toPrecision(4)), unit, marginPercent: margin };
   });
+  return { name, date: new Date().toISOString(), machine: before, results };
 }
 
-function* inTurn(queues) {
-  for (;;) yield* queues;
-}
-
-/** Reads queue after queue from its first message to its last, round and round. */
-function reader(store, queues, use) {
-  const result = { records: [], queueOffsets: [] };
-  const limits = { maxCount: 32, maxBytes: 262144 };
-  const turn = inTurn(queues);
-  let queue = turn.next().value;
-  let offset = 0;
-  return () => {
-    if (store.get(queue, offset, limits, undefined, result) !== 0) {
-      queue = turn.next().value;
-      offset = 0;
-      store.get(queue, offset, limits, undefined, result);
-    }
-    offset = result.nextBeginOffset;
-    use(result);
-  };
-}
-
-await suite("append", appendCase(128), appendCase(1024), appendCase(4096));
-
-if (only === undefined || only === "put" || only === "get") {
-  const { store, queues, messages } = await filledStore(`${directory}/store`, 400_000, 1024);
-  await suite(
-    "put",
-    benny.add("put 1024 B", async () => {
-      await store.settled();
-      return () => {
-        if (store.put(messages.next(), messages.result) !== 0) throw new Error("the put failed");
-      };
-    }),
-  );
-  await store.settled();
-  const target = Buffer.alloc(512 * 1024);
-  const copy = ({ records }) => {
-    let at = 0;
-    for (const record of records) {
-      target.set(record, at);
-      at += record.length;
-    }
-  };
-  await suite(
-    "get",
-    benny.add("get 32 x 1024 B, no copy", () => reader(store, queues, () => {})),
-    benny.add("get 32 x 1024 B, copied", () => reader(store, queues, copy)),
-  );
-  await store.close();
+mkdirSync(RESULTS, { recursive: true });
+const kept = existsSync(JSON_FILE) ? JSON.parse(readFileSync(JSON_FILE, "utf8")) : [];
+const byName = new Map(kept.map((suite) => [suite.name, suite]));
+for (const name of wanted.length > 0 ? wanted : Object.keys(SUITES)) {
+  byName.set(name, await run(name));
+  const suites = Object.keys(SUITES).flatMap((one) => byName.get(one) ?? []);
+  writeFileSync(JSON_FILE, `${JSON.stringify(suites, undefined, 2)}\n`);
+  writeFileSync(path.join(RESULTS, "micro.html"), resultsPage(suites));
 }

@@ -7,6 +7,7 @@ import {
   getCase,
   putCase,
   putSyncCase,
+  queueCountsCase,
   rebuildCase,
   recoverCase,
 } from "./bench/store-cases.js";
@@ -20,6 +21,7 @@ const CASES: Record<string, (options: CaseOptions) => Promise<CaseResult[]>> = {
   rebuild: rebuildCase,
   "put-sync": putSyncCase,
   "many-queues": putCase,
+  "queue-counts": queueCountsCase,
 };
 
 function positive(text: string): number {

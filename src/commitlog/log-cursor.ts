@@ -27,7 +27,8 @@ export class LogCursor {
   offset = 0;
   /** The bytes that the record's positions point into. */
   bytes: Buffer = Buffer.alloc(0);
-  #view: DataView = new DataView(new ArrayBuffer(0));
+  /** The same bytes at the same positions. */
+  view: DataView = new DataView(new ArrayBuffer(0));
   /** Log offsets of the bytes at hand. */
   #from = 0;
   #to = 0;
@@ -44,7 +45,7 @@ export class LogCursor {
   forgetBefore(firstOffset: number): void {
     if (this.#to > firstOffset || this.#to === this.#from) return;
     this.bytes = Buffer.alloc(0);
-    this.#view = new DataView(new ArrayBuffer(0));
+    this.view = new DataView(new ArrayBuffer(0));
     this.#from = 0;
     this.#to = 0;
   }
@@ -59,7 +60,7 @@ export class LogCursor {
     for (;;) {
       if (this.offset >= limit || !this.#reach(this.offset, BLANK_BYTES_MIN, limit)) return CursorStep.END;
       const end = Math.min(this.#to, limit) - this.#from;
-      const verdict = this.record.read(this.#view, this.offset - this.#from, end);
+      const verdict = this.record.read(this.view, this.offset - this.#from, end);
       if (verdict === RecordVerdict.RECORD) {
         this.offset += this.record.totalSize;
         return CursorStep.RECORD;
@@ -102,7 +103,7 @@ export class LogCursor {
 
   #adopt(segment: Segment, position: number, length: number): void {
     this.bytes = segment.read(position, length);
-    this.#view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.length);
     this.#from = segment.baseOffset + position;
     this.#to = this.#from + length;
   }

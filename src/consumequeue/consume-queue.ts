@@ -5,6 +5,7 @@
  * Everything here is derived from the commit log. Appending is idempotent, so that a dispatcher may start anywhere
  * before the last unit; what it cannot derive is reported and left to the caller.
  */
+import { assert } from "../base/assert.js";
 import { readInt64 } from "../base/int64.js";
 import { correctedMinBytes } from "./min-offset.js";
 import { type QueueContext, QueueFiles, type RecoveryMode } from "./queue-files.js";
@@ -20,6 +21,7 @@ import {
   unitSizeBytes,
   writeUnit,
 } from "./unit.js";
+import { UnitWindow } from "./unit-window.js";
 
 /** Default length of a file: 300,000 units (mappedFileSizeConsumeQueue). */
 export const CONSUME_QUEUE_FILE_BYTES = 300_000 * UNIT_BYTES;
@@ -55,6 +57,8 @@ export class ConsumeQueue {
   /** Log offsets of the unit at `#minBytes` and of the last one, where known, else -1: they save reading them again. */
   #minPhyOffset = -1;
   #lastPhyOffset = -1;
+  /** For `mend`; forgotten whenever a unit before the end changes. */
+  #window: UnitWindow | undefined;
 
   /** `directory` comes from `queueDirectory`, which has judged the topic. */
   constructor(context: QueueContext, directory: string, topic: string, queueId: number) {
@@ -185,13 +189,17 @@ export class ConsumeQueue {
     if (position >= files.endBytes) files.flush();
     if (position < 0 || position >= files.endBytes) return "taken";
     files.extendFront(BLANK_UNIT, position);
-    const unit = files.unitAt(position)!;
-    const isBlank = isBlankUnit(unit, 0) || !unitCounts(unit, 0);
-    if (!isBlank && readInt64(unit, 0) !== phyOffset) return "taken";
-    const high = unit.getInt32(TAGS_CODE_AT);
-    const low = unit.getInt32(TAGS_CODE_AT + 4);
+    this.#window ??= new UnitWindow(files);
+    const { view } = this.#window;
+    const at = this.#window.reach(position);
+    assert(at >= 0, "a unit before the end can be read");
+    const isBlank = isBlankUnit(view, at) || !unitCounts(view, at);
+    if (!isBlank && readInt64(view, at) !== phyOffset) return "taken";
+    const high = view.getInt32(at + TAGS_CODE_AT);
+    const low = view.getInt32(at + TAGS_CODE_AT + 4);
     const tagsFit = isExtAddress(high, low) || tagsCodeOf(high, low) === tagsCode;
-    if (!isBlank && unitSizeBytes(unit, 0) === sizeBytes && tagsFit) return "sound";
+    if (!isBlank && unitSizeBytes(view, at) === sizeBytes && tagsFit) return "sound";
+    this.#window.forget();
     const bytes = Buffer.alloc(UNIT_BYTES);
     writeUnit(new DataView(bytes.buffer, bytes.byteOffset, UNIT_BYTES), 0, phyOffset, sizeBytes, tagsCode);
     files.overwrite(bytes, position);
@@ -205,6 +213,7 @@ export class ConsumeQueue {
     const files = this.#files;
     if (files.isEmpty || this.#maxPhyOffset <= fromOffset) return 0;
     files.flush();
+    this.#window = undefined;
     const pointsThere = (view: DataView, at: number): boolean => {
       const phyOffset = readInt64(view, at);
       return phyOffset >= fromOffset && phyOffset < toOffset && unitCounts(view, at) && !isBlankUnit(view, at);
@@ -246,6 +255,11 @@ export class ConsumeQueue {
     return this.#files.sync();
   }
 
+  /** For a caller that syncs the files of many queues together: those of this one, which then count as synced. */
+  takeUnsynced(): string[] {
+    return this.#files.takeUnsynced();
+  }
+
   syncNow(): void {
     this.#files.syncNow();
   }
@@ -255,6 +269,7 @@ export class ConsumeQueue {
     if (this.#maxPhyOffset <= phyOffset) return;
     const files = this.#files;
     files.flush();
+    this.#window = undefined;
     let base = files.lastBase;
     while (base >= files.firstBase && files.int64At(base) >= phyOffset) base -= files.fileBytes;
     if (base < files.firstBase) {

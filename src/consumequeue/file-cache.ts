@@ -2,11 +2,13 @@
  * Open files of one thread, shared by all its queues: at most `limit` handles, the longest unused is closed first.
  * A DiskFile taken from here is used at once and not kept: the next call may close it.
  */
-import type { Disk, DiskFile } from "../io/disk.js";
+import type { DeviceSync, Disk, DiskFile } from "../io/disk.js";
 
 export const OPEN_FILES_MAX = 512;
 /** Syncs in flight at once: the thread pool does no more, and each holds a handle. */
 const SYNCS_MAX = 8;
+/** From so many files on the whole device is synced: that may be much that is not ours. */
+const DEVICE_SYNC_FILES_MIN = 128;
 
 interface OpenFile {
   readonly file: DiskFile;
@@ -23,6 +25,9 @@ export class FileCache {
   #latest = "";
   #syncing = 0;
   readonly #waiting: (() => void)[] = [];
+  /** Opened before the first file: it vouches for what is written later. */
+  #device: DeviceSync | undefined;
+  #deviceAsked = false;
 
   constructor(disk: Disk, limit: number = OPEN_FILES_MAX) {
     this.#disk = disk;
@@ -75,6 +80,12 @@ export class FileCache {
     }
   }
 
+  /** The same for many, all together where that can be done. */
+  async syncAll(paths: readonly string[]): Promise<void> {
+    if (paths.length >= DEVICE_SYNC_FILES_MIN && (await this.#device?.sync()) === true) return;
+    await Promise.all(paths.map((path) => this.sync(path)));
+  }
+
   async #syncPinned(entry: OpenFile): Promise<void> {
     entry.pins++;
     try {
@@ -109,6 +120,9 @@ export class FileCache {
 
   close(): void {
     for (const path of [...this.#open.keys()]) this.forget(path);
+    this.#device?.close();
+    this.#device = undefined;
+    this.#deviceAsked = false;
   }
 
   #entry(path: string): OpenFile {
@@ -123,6 +137,8 @@ export class FileCache {
   }
 
   #admit(path: string, file: DiskFile): OpenFile {
+    if (!this.#deviceAsked) this.#device = this.#disk.openDeviceSync?.(path);
+    this.#deviceAsked = true;
     const entry = { file, pins: 0, forgotten: false };
     if (this.#open.size >= this.#limit) this.#closeOldest();
     this.#open.set(path, entry);

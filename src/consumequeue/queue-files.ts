@@ -415,14 +415,15 @@ export class QueueFiles {
 
   /** Makes what was flushed durable. A failure is final for the store: the same pages must not be synced again. */
   async sync(): Promise<void> {
-    for (const path of this.#takeUnsynced()) await this.#context.cache.sync(path);
+    await this.#context.cache.syncAll(this.takeUnsynced());
   }
 
   syncNow(): void {
-    for (const path of this.#takeUnsynced()) this.#context.cache.syncNow(path);
+    for (const path of this.takeUnsynced()) this.#context.cache.syncNow(path);
   }
 
-  #takeUnsynced(): string[] {
+  /** The files that `sync` would make durable; the caller does that now. */
+  takeUnsynced(): string[] {
     if (this.#unsyncedFrom < 0) return [];
     const from = Math.max(this.#firstBase, this.#unsyncedFrom - (this.#unsyncedFrom % this.fileBytes));
     this.#unsyncedFrom = -1;

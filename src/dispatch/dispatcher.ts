@@ -155,23 +155,26 @@ export class Dispatcher {
     return count;
   }
 
-  /** Dispatches the record that `cursor` has just read. */
-  put(): void {
-    const { record, bytes } = this.cursor;
+  /** Dispatches the record that `cursor` has just read; `scanned` has been through its properties, if anybody has. */
+  put(scanned?: IndexedProperties): void {
+    const { record, bytes, view } = this.cursor;
     this.#lastStoreTimestamp = record.storeTimestamp;
     if (this.cursor.recordOffset - this.#tailCandidate >= TAIL_BYTES) {
       this.#tailFrom = this.#tailCandidate;
       this.#tailCandidate = this.cursor.recordOffset;
     }
     const { propertiesStart, propertiesLength } = record;
-    this.#properties.scan(bytes, propertiesStart, propertiesStart + propertiesLength);
-    if (isQueued(record.sysFlag)) this.#enqueue(record, bytes);
-    this.#index.putRecord(record, bytes, this.cursor.recordOffset, this.#properties);
+    const properties = scanned ?? this.#properties;
+    if (scanned === undefined) {
+      properties.scanWords(bytes, view, propertiesStart, propertiesStart + propertiesLength);
+    }
+    if (isQueued(record.sysFlag)) this.#enqueue(record, bytes, properties);
+    this.#index.putRecord(record, bytes, this.cursor.recordOffset, properties);
     this.#indexDirty = true;
   }
 
-  #enqueue(record: RecordView, bytes: Buffer): void {
-    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, this.#properties);
+  #enqueue(record: RecordView, bytes: Buffer, properties: IndexedProperties): void {
+    const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, properties);
     const phyOffset = this.cursor.recordOffset;
     const batchTopic = this.#batch?.topicOf(record, bytes);
     if (batchTopic !== undefined) {
@@ -294,12 +297,7 @@ export class Dispatcher {
   /** Makes all that was dispatched durable. */
   async sync(): Promise<void> {
     this.flushIndex();
-    const syncing: Promise<void>[] = [this.#index.sync()];
-    for (const entry of this.#queues.all) {
-      if (!entry.unsynced) continue;
-      entry.unsynced = false;
-      syncing.push(entry.queue.sync());
-    }
+    const syncing = [this.#index.sync(), this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced))];
     if (this.#batch !== undefined) syncing.push(...this.#batch.sync());
     await Promise.all(syncing);
   }

@@ -147,6 +147,12 @@ export class QueueTable {
     return entry;
   }
 
+  /** Makes what was flushed to these queues durable. */
+  sync(entries: readonly DispatchQueue[]): Promise<void> {
+    for (const entry of entries) entry.unsynced = false;
+    return this.#context.cache.syncAll(entries.flatMap(({ queue }) => queue.takeUnsynced()));
+  }
+
   /** Deletes the queues of a topic with their files. Those that were open are returned, not to be used any more. */
   forget(topic: string): { gone: DispatchQueue[]; before: QueueCounts } {
     const { disk } = this.#context;

@@ -48,6 +48,8 @@ export interface Disk {
   createSegment(path: string, sizeBytes: number): void;
   /** Opens an existing segment file of exactly `sizeBytes`. */
   openSegment(path: string, baseOffset: number, sizeBytes: number, writable: boolean): Segment;
+  /** For many files at once; undefined, or not there, where each is to be synced by itself. */
+  openDeviceSync?(path: string): DeviceSync | undefined;
   /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */
   lock(path: string): DirectoryLock;
   space(path: string): DiskSpace;
@@ -62,6 +64,16 @@ export interface DiskSpace {
   readonly reservedBytes?: number;
   /** Still used by files that were discarded, and free soon. */
   readonly lingeringBytes?: number;
+}
+
+/** All files of a device made durable together. */
+export interface DeviceSync {
+  /**
+   * False when it failed, for whichever file: those that matter are then to be synced one by one, and tell. Only what was
+   * written after this was opened is vouched for.
+   */
+  sync(): Promise<boolean>;
+  close(): void;
 }
 
 export interface DirectoryLock {

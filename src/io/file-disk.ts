@@ -4,8 +4,9 @@ import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CometError, systemCode } from "../base/errors.js";
 import { loadOptional } from "../base/optional-package.js";
+import { openDeviceSync } from "./device-sync.js";
 import { collectMaps, discardFile, lingeringBytes } from "./discard.js";
-import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
+import type { Backend, DirectoryLock, DeviceSync, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
 import { FileHandle } from "./file-handle.js";
 import { lockDirectoryFile } from "./lock-file.js";
 import { native } from "./native.js";
@@ -211,6 +212,10 @@ export class FileDisk implements Disk {
       throw new CometError("COMETMQ_BACKEND", `mmap-io cannot map ${sizeBytes} bytes, and koffi is not there.`);
     }
     return Buffer.from(calls.map(fd, sizeBytes, writable));
+  }
+
+  openDeviceSync(path: string): DeviceSync | undefined {
+    return openDeviceSync(path);
   }
 
   lock(path: string): DirectoryLock {

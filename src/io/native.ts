@@ -16,6 +16,8 @@ export interface Native {
    * several calls under way (a caller that never returns to its event loop) further ones are passed over.
    */
   populateWrite(address: bigint, lengthBytes: number): void;
+  /** syncfs on a pool thread; false when it failed. */
+  syncfs(fd: number): Promise<boolean>;
   /** mmap(MAP_SHARED); the map is undone when the last view on it is collected. */
   map(fd: number, sizeBytes: number, writable: boolean): ArrayBuffer;
   /** Takes flock and, on Linux, the POSIX lock of byte 0 that Java's FileChannel.tryLock takes. False when held. */
@@ -66,6 +68,7 @@ function bindTo(koffi: Koffi): Native {
   const fallocate = libc.func("int posix_fallocate(int, int64_t, int64_t)");
   const madvise = libc.func("int madvise(void *, size_t, int)");
   const mmap = libc.func("void *mmap(void *, size_t, int, int, int, int64_t)");
+  const syncfs = libc.func("int syncfs(int)");
   const munmap = libc.func("int munmap(void *, size_t)");
   const flock = libc.func("int flock(int, int)");
   const fcntl = libc.func("int fcntl(int, int, ...)");
@@ -80,6 +83,13 @@ function bindTo(koffi: Koffi): Native {
       if (populating >= POPULATING_MAX) return;
       populating++;
       madvise.async(address, lengthBytes, MADV_POPULATE_WRITE, () => populating--);
+    },
+    syncfs(fd) {
+      return new Promise((resolve) => {
+        syncfs.async(fd, (error: unknown, result: number) =>
+          resolve((error ?? undefined) === undefined && result === 0),
+        );
+      });
     },
     map(fd, sizeBytes, writable) {
       const pointer = mmap(null, sizeBytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);

@@ -158,6 +158,30 @@ export class PropertyScan {
     }
   }
 
+  /** The same, four bytes at a time; `view` shows the same bytes at the same positions. */
+  scanWords(bytes: Buffer, view: DataView, start: number, end: number): void {
+    for (let i = 0; i < this.starts.length; i++) this.starts[i] = -1;
+    let at = start;
+    let nameEnd = -1;
+    for (let i = start; i < end; i += 4) {
+      // The top bit of each byte below 4, and at times of one that is 4; at the end of all that are left.
+      const word = i + 4 <= end ? view.getInt32(i, true) : 0;
+      for (let hits = (word - LANES_OF_4) & ~word & LANE_TOPS; hits !== 0; hits &= hits - 1) {
+        const position = i + ((31 - Math.clz32(hits & -hits)) >> 3);
+        if (position >= end) break;
+        const byte = bytes[position];
+        if (byte === NAME_VALUE_SEPARATOR) {
+          if (nameEnd < 0) nameEnd = position;
+        } else if (byte === PROPERTY_SEPARATOR) {
+          if (nameEnd >= 0 && position > nameEnd + 1) this.#take(bytes, at, nameEnd, position);
+          at = position + 1;
+          nameEnd = -1;
+        }
+      }
+    }
+    if (nameEnd >= 0 && end > nameEnd + 1) this.#take(bytes, at, nameEnd, end);
+  }
+
   has(index: number): boolean {
     return this.starts[index]! >= 0;
   }
@@ -183,6 +207,8 @@ export class PropertyScan {
 }
 
 const SCAN_BUCKETS = 256;
+const LANE_TOPS = 0x80808080 | 0;
+const LANES_OF_4 = 0x04040404;
 
 /** Of the name in `bytes[start, end)`, which is not empty. */
 function bucketOf(bytes: Buffer, start: number, end: number): number {

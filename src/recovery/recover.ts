@@ -144,7 +144,7 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   batch.finish(segments.firstOffset, endOffset);
   walk.noteIn(options.checkpoint);
   if (aborted) await syncLog(segments, walk.fromOffset, endOffset);
-  for (const { queue } of table.all) await queue.sync();
+  await table.sync(table.all);
   const counts = { ...countQueues(table.all.map(({ queue }) => queue)), indexEntryCount: walk.indexEntryCount };
   const { noted } = options;
   return {
@@ -307,9 +307,10 @@ async function walked(
   fromOffset: number,
   { durableEnd }: Start,
 ): Promise<Walk> {
-  const { segments, delayLevels, clock, onLoss, onProgress } = options;
+  const { disk, segments, delayLevels, clock, onLoss, onProgress } = options;
   index?.truncateAfter(fromOffset);
   const walk = new Walk({
+    disk,
     segments,
     queues,
     batch: batch.dispatch,

@@ -11,9 +11,12 @@ import { Dispatcher, type DispatchFinding } from "../dispatch/dispatcher.js";
 import type { IndexSink } from "../dispatch/index-sink.js";
 import type { LmqDispatch } from "../dispatch/lmq-dispatch.js";
 import type { QueueTable } from "../dispatch/queue-table.js";
+import type { Disk } from "../io/disk.js";
 import { checkBody } from "../record/record-view.js";
+import type { IndexedProperties } from "../record/indexed-properties.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { DelayLevels } from "../record/tags-code.js";
+import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
 import { RecordSearch } from "./next-record.js";
 
@@ -31,6 +34,7 @@ export interface LogDamage {
 }
 
 export interface WalkOptions {
+  disk: Disk;
   segments: SegmentQueue;
   queues: QueueTable;
   batch: BatchDispatch | undefined;
@@ -48,7 +52,11 @@ export interface WalkOptions {
 
 /** How long the event loop is kept busy at a stretch. */
 const SLICE_MS = 50;
-const SLICE_RECORDS = 2000;
+const SLICE_RECORDS = 2048;
+/** Queues get what waits for them after so many: one write for many units. */
+const FLUSH_RECORDS = 8 * SLICE_RECORDS;
+/** How often the check thread is told where the walk is. */
+const TOLD_MASK = 63;
 /** Findings kept of each kind. */
 const FINDINGS_MAX = 1000;
 
@@ -66,6 +74,7 @@ export class Walk {
   readonly #search: RecordSearch;
   readonly #peek: LogCursor;
   #durableEnd = -1;
+  #checks: ChecksAhead | undefined;
 
   constructor(options: WalkOptions) {
     const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
@@ -115,11 +124,22 @@ export class Walk {
   }
 
   async run(): Promise<void> {
+    const { disk, segments, fromOffset } = this.#options;
+    this.#checks = checksAhead(disk, segments, fromOffset);
+    try {
+      await this.#walk();
+    } finally {
+      await this.#checks?.stop();
+    }
+    await this.#dispatcher.close();
+  }
+
+  async #walk(): Promise<void> {
     const { clock, segments, fromOffset, onProgress } = this.#options;
     const toOffset = segments.endOffset;
     let sliceStart = clock.monotonicMs();
-    while (this.#slice(toOffset)) {
-      this.#dispatcher.flushQueues(() => {});
+    for (let count = SLICE_RECORDS; this.#slice(toOffset); count += SLICE_RECORDS) {
+      if (count % FLUSH_RECORDS === 0) this.#dispatcher.flushQueues(() => {});
       const now = clock.monotonicMs();
       if (now - sliceStart < SLICE_MS) continue;
       onProgress?.({ phyOffset: this.endOffset, fromOffset, toOffset });
@@ -127,17 +147,19 @@ export class Walk {
       sliceStart = clock.monotonicMs();
     }
     this.#dispatcher.flushQueues(() => {});
-    await this.#dispatcher.close();
   }
 
   /** False at the log's end. */
   #slice(toOffset: number): boolean {
     const { cursor } = this.#dispatcher;
+    const checks = this.#checks;
     for (let i = 0; i < SLICE_RECORDS; i++) {
       const before = cursor.offset;
+      if ((i & TOLD_MASK) === 0) checks?.at(before);
       if (cursor.next(toOffset) === CursorStep.RECORD) {
-        if (this.#isSound(toOffset)) {
-          this.#take(cursor);
+        const isChecked = checks?.knows(cursor.recordOffset, cursor.record.position) ?? false;
+        if (this.#isSound(toOffset, isChecked)) {
+          this.#take(cursor, isChecked ? checks?.properties : undefined);
           continue;
         }
         // Before it, but behind the blank if there was one.
@@ -149,8 +171,8 @@ export class Walk {
     return true;
   }
 
-  #take({ record, recordOffset }: LogCursor): void {
-    this.#dispatcher.put();
+  #take({ record, recordOffset }: LogCursor, scanned: IndexedProperties | undefined): void {
+    this.#dispatcher.put(scanned);
     this.recordCount++;
     this.lastStoreTimestamp = record.storeTimestamp;
     this.#lastRecordOffset = recordOffset;
@@ -165,10 +187,11 @@ export class Walk {
   }
 
   /** No stale bytes, and no record that was not written whole. */
-  #isSound(toOffset: number): boolean {
+  #isSound(toOffset: number, bodyChecked: boolean): boolean {
     const { cursor } = this.#dispatcher;
     const { record, bytes } = cursor;
-    if (record.phyOffset !== cursor.recordOffset || record.hasNegativeLength || !checkBody(record, bytes)) return false;
+    if (record.phyOffset !== cursor.recordOffset || record.hasNegativeLength) return false;
+    if (!bodyChecked && !checkBody(record, bytes)) return false;
     // No CRC covers properties. Their last byte is never zero (see CommitLog), unless it did not reach the disk.
     if (record.propertiesLength === 0 || bytes[record.position + record.totalSize - 1] !== 0) return true;
     this.#peek.seek(cursor.offset);

@@ -416,10 +416,7 @@ export class MessageStore {
     for (const queue of deleteTopics(this.#parts, topics)) this.#grown(queue);
   }
 
-  /**
-   * Deletes expired segments now, whatever deleteWhen says; resolves with their count when the queues have followed. By
-   * itself the store does this at the hours of deleteWhen, and when the disk becomes full.
-   */
+  /** Deletes expired segments now, whatever deleteWhen says; resolves with their count when the queues have followed. */
   async deleteExpired(): Promise<number> {
     await this.whenFlushed(this.#log.segments.baseOf(this.#log.appendPosition));
     this.#hold(1);

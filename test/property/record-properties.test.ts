@@ -52,12 +52,15 @@ test("names and values without separators survive", () => {
 
 test("the bytes are searched as the text is parsed, for any bytes", () => {
   const scan = new PropertyScan(NAMES);
+  const words = new PropertyScan(NAMES);
   fc.assert(
     fc.property(soup, (bytes) => {
       const { around, start, end } = embed(bytes);
       const properties = decodeProperties(around, start, end);
       const range = new ValueRange();
       scan.scan(around, start, end);
+      words.scanWords(around, new DataView(around.buffer, around.byteOffset, around.length), start, end);
+      expect(words.starts).toEqual(scan.starts);
       for (const [index, name] of NAMES.entries()) {
         const expected = properties.get(name);
         expect(findProperty(around, start, end, asciiName(name), range)).toBe(expected !== undefined);
@@ -66,6 +69,7 @@ test("the bytes are searched as the text is parsed, for any bytes", () => {
         if (expected === undefined) continue;
         expect(around.toString("utf8", range.start, range.end)).toBe(expected);
         expect([scan.starts[index], scan.ends[index]]).toEqual([range.start, range.end]);
+        expect(words.ends[index]).toBe(range.end);
         expect(range.start).toBeGreaterThanOrEqual(start);
         expect(range.end).toBeLessThanOrEqual(end);
       }

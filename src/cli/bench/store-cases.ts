@@ -32,6 +32,10 @@ export interface CaseResult {
   secs?: number;
   loadSecs?: number;
   waiters?: number;
+  queues?: number;
+  /** Of the puts, of the settled puts: over those of the fewest queues in the same round. */
+  share?: number;
+  settledShare?: number;
 }
 
 const GIB = 1024 ** 3;
@@ -76,10 +80,14 @@ export async function putCase(options: CaseOptions): Promise<CaseResult[]> {
   if (options.threads !== 1) {
     throw new CometError("COMETMQ_CONFIG", "The store has one appending thread: --threads is 1.");
   }
+  return [await measuredPuts(options)];
+}
+
+async function measuredPuts(options: CaseOptions): Promise<CaseResult> {
   const store = await newStore(options);
   const messages = new StoreMessages(store, options.size, options.queues);
   const warmUntil = now() + options.warmup;
-  await putWhile(messages, () => now() < warmUntil);
+  await putWhile(messages, () => now() < warmUntil || messages.count < 2 * options.queues);
   await store.settled();
   const first = messages.count;
   const startBytes = store.maxPhyOffset;
@@ -93,16 +101,40 @@ export async function putCase(options: CaseOptions): Promise<CaseResult[]> {
   const settledSecs = now() - started;
   const cpuSec = cpuSeconds() - cpuStarted;
   await store.close();
-  return [
-    {
-      name: options.name,
-      opsPerSec: rounded(count / secs),
-      settledOpsPerSec: rounded(count / settledSecs),
-      MBps: rounded(bytes / settledSecs / MB, 1),
-      cpuSec: rounded(cpuSec, 2),
-      secs: rounded(secs, 2),
-    },
-  ];
+  return {
+    name: options.name,
+    opsPerSec: rounded(count / secs),
+    settledOpsPerSec: rounded(count / settledSecs),
+    MBps: rounded(bytes / settledSecs / MB, 1),
+    cpuSec: rounded(cpuSec, 2),
+    secs: rounded(secs, 2),
+  };
+}
+
+const QUEUE_COUNTS = [8, 1000, 10_000, 50_000] as const;
+const QUEUE_COUNT_ROUNDS = 3;
+
+function shareOf(value = 0, whole = 1): number {
+  return rounded(value / whole, 2);
+}
+
+/** `put` over few and many queues in turn, a new store each time, so that the figures stand in one run. */
+export async function queueCountsCase(options: CaseOptions): Promise<CaseResult[]> {
+  const results: CaseResult[] = [];
+  for (let round = 0; round < QUEUE_COUNT_ROUNDS; round++) {
+    let fewest: CaseResult | undefined;
+    for (const queues of QUEUE_COUNTS) {
+      const dir = `${options.dir}/${queues}`;
+      const name = `${options.name}-${queues}`;
+      const result = await measuredPuts({ ...options, dir, queues, name });
+      removeTree(new FileDisk("file"), dir);
+      fewest ??= result;
+      const share = shareOf(result.opsPerSec, fewest.opsPerSec);
+      const settledShare = shareOf(result.settledOpsPerSec, fewest.settledOpsPerSec);
+      results.push({ ...result, queues, share, settledShare });
+    }
+  }
+  return results;
 }
 
 /** Puts of one caller, then of many at a time, each waiting until its message is on the disk. */

@@ -51,6 +51,34 @@ describe("FileCache", () => {
     expect(watched.syncs).toHaveLength(100);
   });
 
+  it("syncs the device once for many files, and each file where that is not to be had, fails, or is not worth it", async () => {
+    const paths = Array.from({ length: 200 }, (_, i) => `/${i}`);
+    for (const [answer, count] of [
+      [true, 200],
+      [false, 200],
+      [undefined, 200],
+      [true, 20],
+    ] as const) {
+      const watched = new WatchedDisk();
+      const disk = watched.asDisk();
+      const calls: string[] = [];
+      disk.openDeviceSync = (path) => {
+        calls.push(`open ${path}`);
+        if (answer === undefined) return undefined;
+        return { sync: async () => calls.push("sync") > 0 && answer, close: () => calls.push("close") };
+      };
+      const cache = new FileCache(disk, 20);
+      for (const path of paths) cache.create(path, 10);
+      expect(calls).toEqual(["open /0"]);
+      const asked = paths.slice(0, count);
+      await cache.syncAll(asked);
+      cache.close();
+      const isDevice = answer !== undefined && count === 200;
+      expect(calls.slice(1)).toEqual([isDevice ? "sync" : [], answer === undefined ? [] : "close"].flat());
+      expect(watched.syncs.sort()).toEqual(answer === true && count === 200 ? [] : asked.sort());
+    }
+  });
+
   it("makes files of the whole length, over the remains of an attempt", () => {
     const watched = new WatchedDisk();
     const disk = watched.asDisk();

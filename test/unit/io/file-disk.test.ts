@@ -69,6 +69,21 @@ test("without koffi a backend is found all the same, and one that does not load 
   expect(() => chooseBackend("memory")).toThrow(expect.objectContaining({ code: "COMETMQ_BACKEND" }));
 });
 
+const probedDevice = new FileDisk("file").openDeviceSync(root);
+probedDevice?.close();
+skipAloud("a device synced as a whole", probedDevice ? undefined : "no koffi, another file system, or an old kernel");
+
+test.skipIf(probedDevice === undefined)("a device is synced as a whole, and once closed it says no", async () => {
+  const device = new FileDisk("file").openDeviceSync(root)!;
+  expect(await device.sync()).toBe(true);
+  const last = device.sync();
+  device.close();
+  device.close();
+  expect(await last).toBe(true);
+  expect(await device.sync()).toBe(false);
+  expect(new FileDisk("file").openDeviceSync("/proc")).toBeUndefined();
+});
+
 test("what the system refuses is an error with its name and cause", () => {
   writeFileSync(join(root, "plain"), "x");
   const disk = new FileDisk("file");
