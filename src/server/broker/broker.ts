@@ -17,6 +17,7 @@ import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
 import { type BrokerContext, openBrokerContext } from "./context.js";
 import { FlushWaiters } from "./flush-waiters.js";
+import { type BrokerHooks, hookProcessors } from "./hooks.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { PopService } from "./pop/pop-service.js";
 import { registerTableProcessors } from "./processors.js";
@@ -45,6 +46,8 @@ export interface BrokerOptions {
   readonly log?: Logger | undefined;
   /** The name server of the same process: the broker registers with it without a connection. */
   readonly routeTable?: RouteTable | undefined;
+  /** What the embedding program does before and after requests. */
+  readonly hooks?: BrokerHooks | undefined;
   /** The store can take no more messages; the broker goes on answering reads. */
   readonly onFailure?: ((error: CometError) => void) | undefined;
   readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
@@ -136,6 +139,7 @@ export class Broker {
       let registration: Registration | undefined;
       pop.register(processors, async (topic) => registration?.topicRoute(topic));
       pop.recover();
+      if (options.hooks !== undefined) hookProcessors(processors, options.hooks, context);
       const server = new RemotingServer({
         host: config.bindAddress,
         port,

@@ -36,6 +36,8 @@ export interface NameServerOptions {
   readonly addressFor?: AddressFor | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
+  /** Connections that are silent for so long are closed; 120 s by default, never for 0. */
+  readonly idleMsMax?: number | undefined;
 }
 
 /** An `AddressFor` that answers with the host the client came by: it has just reached the process under that name. */
@@ -84,8 +86,17 @@ export class NameServer {
       startedMs: clock.monotonicMs(),
     };
     const processors = namesrvProcessors(state);
-    const { tls = {} } = options;
-    const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger, tls });
+    const { tls = {}, idleMsMax } = options;
+    const server = new RemotingServer({
+      host,
+      port,
+      name: "name server",
+      processors,
+      clock,
+      log: logger,
+      tls,
+      ...(idleMsMax === undefined ? {} : { idleMsMax }),
+    });
     await server.listen();
     config.fixed.set("bindAddress", host).set("listenPort", server.port);
     if (kvConfigPath !== undefined) config.fixed.set("kvConfigPath", kvConfigPath);
