@@ -24,7 +24,11 @@ export function addStartCommand(program: Command): void {
     .option("--namesrv-port <port>", "port of the name server, 0 for a free one", parsePort, NAMESRV_PORT)
     .option("--broker-port <port>", "port of the broker, 0 for a free one (default: 10911)", parsePort)
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
-    .option("--grpc-port <port>", "port of the gRPC endpoint, 0 for a free one (default: 8081, or a free one as the broker's)", parsePort)
+    .option(
+      "--grpc-port <port>",
+      "port of the gRPC endpoint, 0 for a free one (default: 8081, or a free one as the broker's)",
+      parsePort,
+    )
     .option("--http-port <port>", "port of the console, which is not there yet", parsePort, 8080)
     .action((flags: StartFlags) => start(flags));
 }
@@ -49,7 +53,6 @@ async function start(flags: StartFlags): Promise<void> {
     ),
   );
   const { broker, nameServer, grpcPort: grpc } = await starting;
-  const at = (port: number | undefined) =>
-    port === undefined ? "absent" : hostPort(reading.config.bindAddress, port);
+  const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(reading.config.bindAddress, port));
   printLine(`ready namesrv=${at(nameServer!.port)} broker=${at(broker.port)} grpc=${at(grpc)} http=absent`);
 }
