@@ -6,6 +6,11 @@ import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { MemoryDisk } from "../io/memory-disk.js";
 import { decodeRecords, type MessageExt } from "../record/decode.js";
+import { formatProperties } from "../record/properties.js";
+import { PropertyName } from "../record/property-names.js";
+import { expectSuccess } from "../remoting/client.js";
+import { RequestCode } from "../remoting/codes.js";
+import { LocalConnection, LocalPeering } from "../remoting/local-connection.js";
 import { MESSAGE_TYPE_ATTRIBUTE } from "../server/broker/attributes.js";
 import type { BrokerConfig } from "../server/broker/broker-options.js";
 import { problemOf } from "../server/broker/create-topic.js";
@@ -22,6 +27,7 @@ import { TestClock } from "./test-clock.js";
 const DIRECTORY = "/cometmq-test";
 const MIB = 1024 * 1024;
 const READ_MAX = 1024;
+const SEND_MS = 10_000;
 
 /** Small files, no idle limits (time jumps), nothing expires; everything else is as users have it. */
 const CONFIG: Partial<BrokerConfig> = {
@@ -58,14 +64,30 @@ export interface TestBrokerOptions {
   readonly log?: Logger | undefined;
 }
 
+export interface TestMessage {
+  readonly tags?: string;
+  /** Several between blanks. */
+  readonly keys?: string;
+  readonly delayMs?: number;
+  readonly properties?: Readonly<Record<string, string>>;
+  /** One after the other by default. */
+  readonly queueId?: number;
+}
+
 export class TestBroker {
   readonly clock: TestClock;
   /** The same as in production, for what is not here. */
   readonly server: Standalone;
 
+  readonly #connection: LocalConnection;
+
   private constructor(clock: TestClock, server: Standalone) {
     this.clock = clock;
     this.server = server;
+    const { processors, context } = server.broker;
+    const peering = new LocalPeering(processors, clock, context.log);
+    const origin = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: server.port };
+    this.#connection = new LocalConnection(peering, origin);
   }
 
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
@@ -124,6 +146,33 @@ export class TestBroker {
     context.topics.update(settings, attributes);
   }
 
+  /** A message to the topic, as from a producer. Rejects with COMETMQ_REMOTE and the broker's remark. */
+  async send(topic: string, body: string | Uint8Array, message: TestMessage = {}): Promise<void> {
+    const { tags, keys, delayMs, properties, queueId = -1 } = message;
+    const given = {
+      ...(keys === undefined ? {} : { [PropertyName.KEYS]: keys }),
+      ...(tags === undefined ? {} : { [PropertyName.TAGS]: tags }),
+      ...(delayMs === undefined ? {} : { [PropertyName.TIMER_DELAY_MS]: String(delayMs) }),
+      ...properties,
+    };
+    const fields = {
+      producerGroup: "TEST_PRODUCER",
+      topic,
+      defaultTopic: "TBW102",
+      defaultTopicQueueNums: 4,
+      queueId,
+      sysFlag: 0,
+      bornTimestamp: this.clock.nowMs(),
+      flag: 0,
+      properties: formatProperties(Object.entries(given)),
+      reconsumeTimes: 0,
+      unitMode: false,
+      batch: false,
+    };
+    const bytes = typeof body === "string" ? Buffer.from(body) : Buffer.from(body);
+    expectSuccess(await this.#connection.request(RequestCode.SEND_MESSAGE, fields, bytes, SEND_MS));
+  }
+
   /**
    * What lies in a topic, consumed or not, in the order in which it was stored; nothing where there is no such topic. A
    * group's retries lie in `%RETRY%group`, its dead letters in `%DLQ%group`. Bodies are as sent, compressed perhaps.
@@ -148,6 +197,7 @@ export class TestBroker {
   }
 
   close(): Promise<void> {
+    this.#connection.close();
     return this.server.close();
   }
 
