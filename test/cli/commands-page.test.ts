@@ -13,7 +13,7 @@ test("the page is what `node scripts/commands-page.mjs` prints", () => {
 });
 
 test("every example of the page names verbs and flags that there are", () => {
-  const [, block] = /```sh\n([^]*?)```/.exec(readFileSync(PAGE, "utf8"))!;
+  const [, block] = /```sh\n([\s\S]*?)```/.exec(readFileSync(PAGE, "utf8"))!;
   const examples = block!.split("\n").flatMap((line) => /cometmq ([^#|]*)/.exec(line)?.[1] ?? []);
   expect(examples.length).toBeGreaterThan(5);
   for (const example of examples) {

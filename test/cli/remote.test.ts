@@ -47,7 +47,7 @@ test("topics: made, seen, changed, deleted", async () => {
   const [about] = await json("topic", "describe", "orders");
   expect(about).toMatchObject({ topic: "orders", perm: "r", type: "FIFO", messages: 0, groups: [] });
   expect((about!["queues"] as unknown[]).length).toBe(5);
-  expect(await succeeds("topic", "describe", "orders")).toMatch(/perm +r\n[^]*BROKER +QUEUE/);
+  expect(await succeeds("topic", "describe", "orders")).toMatch(/perm +r\n[\s\S]*BROKER +QUEUE/);
   await succeeds("topic", "delete", "orders");
   expect((await json("topic", "list")).map(({ topic }) => topic)).toEqual(["T"]);
 });
