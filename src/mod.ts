@@ -1,11 +1,23 @@
 /**
- * CometMQ as a library: a broker and a name server that run in this process. The storage engine alone is `cometmq/store`,
- * which loads neither of them.
+ * CometMQ as a library: brokers that run in this process. The storage engine alone is `cometmq/store`, which loads none of
+ * this; brokers for tests are in `cometmq/testing`.
  */
 export type { Clock, Timer } from "./base/clock.js";
 export { CometError, type ErrorCode } from "./base/errors.js";
 export type { Logger } from "./base/log.js";
-export { Broker, type BrokerOptions } from "./server/broker/broker.js";
+export type { Backend, Disk } from "./io/disk.js";
+export type { MessageExt } from "./record/decode.js";
+export { RequestCode, ResponseCode } from "./remoting/codes.js";
 export { type ConfigReading, defaultBrokerConfig, readBrokerConfig } from "./server/broker/broker-config.js";
 export type { BrokerConfig } from "./server/broker/broker-options.js";
+export type {
+  BrokerHooks,
+  ConsumeDone,
+  ConsumeSeen,
+  Refusal,
+  RequestSeen,
+  SendDone,
+  SendSeen,
+} from "./server/broker/hooks.js";
 export { addressOfConnection, NameServer, type NameServerOptions } from "./server/namesrv/namesrv.js";
+export { Standalone as Broker, type StandaloneOptions as BrokerOptions } from "./server/standalone.js";

@@ -30,6 +30,7 @@ export const ERRORS = {
   },
   COMETMQ_LISTEN: { retryable: false, remedy: "Choose another port or host, or stop what uses it." },
   COMETMQ_REMOTE: { retryable: true, remedy: "See the remark of the remote side." },
+  COMETMQ_NOT_FOUND: { retryable: false, remedy: "Check the name, or create what it names." },
   COMETMQ_TIMEOUT: { retryable: true, remedy: "The remote side did not answer in time." },
   COMETMQ_CONNECT: { retryable: true, remedy: "Check the address, and that the server runs." },
   COMETMQ_NO_ROUTE: { retryable: true, remedy: "Create the topic, or check that its brokers run and are registered." },

@@ -1,10 +1,8 @@
 /** `cometmq broker`: a broker alone, registered with the name servers given. */
 import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
-import { FileDisk } from "../io/file-disk.js";
-import { Broker } from "../server/broker/broker.js";
 import { hostPort } from "../server/broker/registration.js";
-import type { GrpcEndpoint } from "../server/proxy/endpoint.js";
+import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
@@ -33,38 +31,17 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   if (config.namesrvAddr === "") {
     throw new CometError("COMETMQ_CONFIG", "A broker alone needs --namesrv host:port, or namesrvAddr in its file.");
   }
-  const log = processLogger();
-  let grpc: GrpcEndpoint | undefined;
-  const starting = (async () => {
-    const broker = await Broker.start({
-      reading,
-      log,
-      onFailure: reportFailure,
-      onRecoveryProgress: recoveryReporter(),
-    });
-    try {
-      grpc = await startGrpc(broker, flags.grpcPort);
-    } catch (error) {
-      await broker.close();
-      throw error;
-    }
-    return broker;
-  })();
-  closeOnSignals(async () => {
-    const broker = await starting;
-    await grpc?.close();
-    await broker.close();
+  const starting = Standalone.start({
+    dataDir: config.storePathRootDir,
+    reading,
+    namesrvPort: false,
+    grpcPort: flags.grpcPort ?? false,
+    log: processLogger(),
+    onFailure: reportFailure,
+    onRecoveryProgress: recoveryReporter(),
   });
-  const broker = await starting;
-  const at = (port: number) => hostPort(config.bindAddress, port);
-  const grpcText = grpc === undefined ? "absent" : at(grpc.port);
-  printLine(`ready namesrv=${config.namesrvAddr} broker=${at(broker.port)} grpc=${grpcText} http=absent`);
-}
-
-async function startGrpc(broker: Broker, port: number | undefined): Promise<GrpcEndpoint | undefined> {
-  if (port === undefined) return undefined;
-  const { context, processors } = broker;
-  const topicRoute = (topic: string) => broker.topicRoute(topic);
-  const { GrpcEndpoint } = await import("../server/proxy/endpoint.js");
-  return GrpcEndpoint.start({ broker: context, processors, files: new FileDisk("file"), port, topicRoute });
+  closeOnSignals(() => starting.then((server) => server.close()));
+  const { broker, grpcPort } = await starting;
+  const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(config.bindAddress, port));
+  printLine(`ready namesrv=${config.namesrvAddr} broker=${at(broker.port)} grpc=${at(grpcPort)} http=absent`);
 }

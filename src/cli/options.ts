@@ -3,7 +3,12 @@ import { join } from "node:path";
 import { InvalidArgumentError } from "commander";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
-import { type ConfigReading, defaultBrokerConfig, readBrokerConfig } from "../server/broker/broker-config.js";
+import {
+  BROKER_NAME,
+  type ConfigReading,
+  defaultBrokerConfig,
+  readBrokerConfig,
+} from "../server/broker/broker-config.js";
 import type { BrokerConfig } from "../server/broker/broker-options.js";
 import { readTlsProperties } from "../server/broker/tls-config.js";
 import { printError } from "./output.js";
@@ -27,9 +32,6 @@ export interface BrokerFlags {
 
 export const TLS_CONFIG_FLAG = "--tls-config <file>";
 export const TLS_CONFIG_TEXT = "certificates and modes, with the names of Apache's tls.properties";
-
-/** Default of a broker that no file and no flag gives a name. */
-const BROKER_NAME = "broker-a";
 
 export function readConfigFile(path: string): string {
   const content = new FileDisk("file").readFile(path);

@@ -33,10 +33,15 @@ export async function runVerb(verb: () => Promise<ExitCode>): Promise<void> {
   try {
     process.exitCode = await verb();
   } catch (error) {
-    if (error instanceof CometError) printError(`cometmq: ${error.message} (${error.code})`);
-    else printError(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    reportError(error);
     process.exitCode = ExitCode.COULD_NOT_RUN;
   }
+}
+
+/** What a person can act on is one line; anything else is a fault of ours and keeps its stack. */
+export function reportError(error: unknown): void {
+  if (error instanceof CometError) printError(`cometmq: ${error.message} (${error.code})`);
+  else printError(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
 
 /** `cometmq store export … | head`: nobody reads any more, and that is no failure. */

@@ -52,6 +52,15 @@ function jsonConstants(language: number, version: number): JsonConstants {
   return made;
 }
 
+/** Sees a response as it goes out; the bytes are good until it returns. It must not throw, nor write. */
+export type AnswerWatcher = (
+  bytes: Buffer,
+  headerStart: number,
+  headerEnd: number,
+  bodyEnd: number,
+  serializeType: SerializeType,
+) => void;
+
 export interface FrameWriterOptions {
   readonly pool?: BufferPool;
   /** Numeric LanguageCode that frames carry; JAVA, as every client expects of a broker. */
@@ -78,6 +87,8 @@ export class FrameWriter {
   #fieldsAt = 0;
   #mutedOpaque = Number.NaN;
   #lastOpaque = Number.NaN;
+  /** By opaque. Undefined as long as nobody watches: most brokers have no hooks. */
+  #watchers: Map<number, AnswerWatcher> | undefined;
 
   constructor(options: FrameWriterOptions = {}) {
     this.#pool = options.pool ?? new BufferPool();
@@ -238,12 +249,28 @@ export class FrameWriter {
     this.#headerEnd = -1;
     if (this.#flag === FLAG_RESPONSE) {
       this.#lastOpaque = this.#opaque;
+      if (this.#watchers !== undefined) this.#tellWatcher(start);
       if (this.#opaque === this.#mutedOpaque) {
         this.length = start;
         return;
       }
     }
     this.#int32(start, this.length - start - 4);
+  }
+
+  /** Tells of the next response to `opaque` when it is ended, also where it is dropped because nobody waits for it. */
+  watch(opaque: number, watcher: AnswerWatcher): void {
+    this.#watchers ??= new Map();
+    this.#watchers.set(opaque, watcher);
+  }
+
+  #tellWatcher(start: number): void {
+    const watcher = this.#watchers?.get(this.#opaque);
+    if (watcher === undefined) return;
+    this.#watchers?.delete(this.#opaque);
+    const headerStart = start + PREFIX_BYTES;
+    const headerEnd = headerStart + (this.buffer.readInt32BE(start + 4) & 0xffffff);
+    watcher(this.buffer, headerStart, headerEnd, this.length, this.#serializeType);
   }
 
   /** A whole response in one call. */

@@ -31,7 +31,7 @@ export async function startEndpoint(settings: BrokerSettings = {}): Promise<Star
   return { ...started, endpoint };
 }
 
-export function connectTo(endpoint: GrpcEndpoint, scheme = "http"): ClientHttp2Session {
+export function connectTo(endpoint: Pick<GrpcEndpoint, "port">, scheme = "http"): ClientHttp2Session {
   const session = connect(`${scheme}://127.0.0.1:${endpoint.port}`, { rejectUnauthorized: false });
   session.on("error", () => {});
   onCloseAll(() => session.destroy());

@@ -25,7 +25,7 @@ const tests = sourcesIn("test");
 const everything = [
   ...programs,
   ...tests,
-  ...["bench", "docs", ".ci"].flatMap((folder) => sourcesIn(folder)),
+  ...["bench", "docs", "examples", ".ci"].flatMap((folder) => sourcesIn(folder)),
   ...sourcesIn(".", false),
 ];
 const isScript = (source: rules.Source) => /\.m?[jt]s$/.test(source.path);

@@ -21,6 +21,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   client: ["base", "io", "record", "remoting"],
   grpc: ["base", "remoting"],
   server: [...STORE, "filter", "store", "remoting", "grpc"],
+  testing: [...STORE, "store", "remoting", "server"],
   cli: [...STORE, "store", "remoting", "grpc", "server"],
   ".": [...STORE, "filter", "store", "remoting", "grpc", "server"],
 };
@@ -33,7 +34,13 @@ export const RESTRICTED: readonly { modules: RegExp; folders: readonly string[] 
 ];
 
 /** Where the program begins. What a chain of imports, or of `new URL("./worker.js", import.meta.url)`, does not reach is dead. */
-export const ENTRIES: readonly string[] = ["src/mod.ts", "src/store/mod.ts", "src/client/mod.ts", "src/cli/main.ts"];
+export const ENTRIES: readonly string[] = [
+  "src/mod.ts",
+  "src/store/mod.ts",
+  "src/client/mod.ts",
+  "src/testing/mod.ts",
+  "src/cli/main.ts",
+];
 
 /** One line for each place that may break a rule, and why. A line that nothing needs any more fails too. */
 export const EXCEPTIONS: readonly { rule: string; path: string; reason: string }[] = [

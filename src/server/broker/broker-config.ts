@@ -21,10 +21,28 @@ export interface ConfigReading {
   readonly path?: string;
 }
 
+/** Of a broker that no file and no flag gives a name, where the host's would be no help. */
+export const BROKER_NAME = "broker-a";
+
 export function defaultBrokerConfig(overrides: Partial<BrokerConfig> = {}): BrokerConfig {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(OPTIONS)) values[name] = option.initial;
   return Object.assign(values, overrides) as BrokerConfig;
+}
+
+/** A configuration from values by name, checked like those of a file. Throws COMETMQ_CONFIG for the first wrong one. */
+export function brokerConfigOf(values: Partial<BrokerConfig>): ConfigReading {
+  const config = defaultBrokerConfig() as Record<string, unknown>;
+  const given = new Set<string>();
+  for (const [name, value] of Object.entries(values)) {
+    if (value === undefined) continue;
+    if (optionNamed(name) === undefined) throw new CometError("COMETMQ_CONFIG", `${name} is no property of a broker.`);
+    const verdict = judge(name, String(value));
+    if (verdict.problem !== undefined) throw new CometError("COMETMQ_CONFIG", verdict.problem);
+    config[name] = verdict.value;
+    given.add(name);
+  }
+  return { config: config as BrokerConfig, unknownNames: [], inert: new Map(), given };
 }
 
 /** Reads the text of a broker.conf. Throws COMETMQ_CONFIG that names the first wrong property. */

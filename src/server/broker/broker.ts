@@ -22,6 +22,7 @@ import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
 import { type BrokerContext, openBrokerContext } from "./context.js";
 import { FlushWaiters } from "./flush-waiters.js";
+import { type BrokerHooks, hookProcessors } from "./hooks.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { PopService } from "./pop/pop-service.js";
 import { registerTableProcessors } from "./processors.js";
@@ -51,6 +52,8 @@ export interface BrokerOptions {
   readonly log?: Logger | undefined;
   /** The name server of the same process: the broker registers with it without a connection. */
   readonly routeTable?: RouteTable | undefined;
+  /** What the embedding program does before and after requests. */
+  readonly hooks?: BrokerHooks | undefined;
   /** Of the same process's name server; the broker opens its own without. */
   readonly access?: Access | undefined;
   /** The store can take no more messages; the broker goes on answering reads. */
@@ -125,12 +128,7 @@ export class Broker {
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);
-      const waiters = new FlushWaiters(clock);
-      store.onFlushed((position) => waiters.flushed(position));
-      store.onFailure((error) => {
-        waiters.failed();
-        options.onFailure?.(error);
-      });
+      const waiters = waitersOf(store, clock, options.onFailure);
       const hosts = new StoreHosts(() => port, config.brokerIP1);
       const schedule = new ScheduleMessageService(context, store);
       const timers = config.timerWheelEnable ? new TimerMessageStore(context, store) : undefined;
@@ -149,6 +147,7 @@ export class Broker {
       let registration: Registration | undefined;
       pop.register(processors, async (topic) => registration?.topicRoute(topic));
       pop.recover();
+      if (options.hooks !== undefined) hookProcessors(processors, options.hooks, context);
       const server = new RemotingServer({
         host: config.bindAddress,
         port,
@@ -209,6 +208,17 @@ export class Broker {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** Those who wait for the store's disk. */
+function waitersOf(store: MessageStore, clock: Clock, onFailure: BrokerOptions["onFailure"]): FlushWaiters {
+  const waiters = new FlushWaiters(clock);
+  store.onFlushed((position) => waiters.flushed(position));
+  store.onFailure((error) => {
+    waiters.failed();
+    onFailure?.(error);
+  });
+  return waiters;
 }
 
 /** Whoever reaches the port may read and change everything: that is said once. */

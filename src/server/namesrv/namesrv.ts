@@ -42,6 +42,8 @@ export interface NameServerOptions {
   readonly openCodes?: ReadonlySet<string> | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
+  /** Connections that are silent for so long are closed; 120 s by default, never for 0. */
+  readonly idleMsMax?: number | undefined;
 }
 
 /** An `AddressFor` that answers with the host the client came by: it has just reached the process under that name. */
@@ -89,10 +91,19 @@ export class NameServer {
       logger,
       startedMs: clock.monotonicMs(),
     };
-    const { access, openCodes, tls = {} } = options;
+    const { access, openCodes, tls = {}, idleMsMax } = options;
     const handlers = namesrvProcessors(state);
     const processors = access?.enforced === true ? guarded(handlers, access.control, openCodes) : handlers;
-    const server = new RemotingServer({ host, port, name: "name server", processors, clock, log: logger, tls });
+    const server = new RemotingServer({
+      host,
+      port,
+      name: "name server",
+      processors,
+      clock,
+      log: logger,
+      tls,
+      ...(idleMsMax === undefined ? {} : { idleMsMax }),
+    });
     await server.listen();
     config.fixed.set("bindAddress", host).set("listenPort", server.port);
     if (kvConfigPath !== undefined) config.fixed.set("kvConfigPath", kvConfigPath);

@@ -1,0 +1,3 @@
+import type { Command } from "commander";
+
+export function commandsPage(program: Command): string;

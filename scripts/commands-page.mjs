@@ -1,0 +1,46 @@
+/**
+ * The text of docs/reference/commands.md, from the commands themselves: `node scripts/commands-page.mjs` prints it after a
+ * build, and a test compares.
+ */
+const WIDTH = 110;
+
+const HEAD = `# Commands
+
+\`cometmq --help\` and \`cometmq VERB --help\` say the same as this page, which is made of them.
+
+Verbs that talk to a cluster (\`topic\`, \`group\`, \`produce\`, \`consume\`, \`message\`, \`lag\`, \`offset\`, \`dlq\`, \`timer\`, \`config\`)
+ask its name servers where its brokers are, CometMQ's or Apache's: \`--namesrv\`, or NAMESRV_ADDR in the environment. They
+print tables on a terminal, plain columns into a pipe, a JSON object a line with \`--json\`. Their exit status is 0 when all
+is done, 1 when a server refuses or there is no such thing, 2 when it could not be asked or a flag is wrong; what went
+wrong is one line on stderr. Times are given in UTC.
+
+\`\`\`sh
+cometmq topic create orders --queues 4
+cometmq produce orders '{"id":1}' --key 1 --tag new
+seq 1000 | cometmq produce orders
+cometmq consume orders --tags new --json
+cometmq consume orders -f --group billing        # from where the group is; Ctrl-C commits and ends
+cometmq lag billing --max 100 || echo behind
+cometmq offset reset billing orders --to 2026-01-31T12:00Z
+cometmq dlq redrive billing                      # each dead letter once, to this group alone
+\`\`\`
+
+A group that \`consume\` reads for should have no other members at that time: it takes all queues, and waits for nobody.
+`;
+
+/** @param {import("commander").Command} program */
+export function commandsPage(program) {
+  const sections = [HEAD];
+  const add = (command, path) => {
+    command.configureHelp({ helpWidth: WIDTH });
+    sections.push(`## ${path}\n\n\`\`\`\n${command.helpInformation().trimEnd()}\n\`\`\`\n`);
+    for (const child of command.commands) add(child, `${path} ${child.name()}`);
+  };
+  add(program, program.name());
+  return sections.join("\n");
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { cometmqProgram } = await import("../dist/cli/program.js");
+  process.stdout.write(commandsPage(cometmqProgram()));
+}

@@ -1,0 +1,114 @@
+/** `cometmq produce`: messages from arguments, from lines of stdin, from files. */
+import { type Command, InvalidArgumentError } from "commander";
+import { CometError } from "../base/errors.js";
+import { FileDisk } from "../io/file-disk.js";
+import { PropertyName } from "../record/property-names.js";
+import { linesFrom } from "./lines.js";
+import { onCluster, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
+import { type OutgoingMessage, Sender, type SentMessage } from "./remote/sender.js";
+
+/** Under way at a time. */
+const WINDOW = 256;
+
+interface ProduceFlags {
+  readonly file?: readonly string[];
+  readonly lines?: string;
+  readonly tag?: string;
+  readonly key?: string;
+  readonly property?: Readonly<Record<string, string>>;
+  readonly delay?: number;
+  readonly delayLevel?: number;
+  readonly orderKey?: string;
+  readonly queue?: number;
+}
+
+export function addProduceCommand(program: Command): void {
+  const verb = remoteVerb(program, "produce <topic> [body...]", "send messages: each body, else each line of stdin")
+    .option("--lines <file>", "each line of a file; - is stdin")
+    .option("--file <file...>", "each file, whole")
+    .option("--tag <tag>", "their tag")
+    .option("--key <key>", "their key, or several between blanks")
+    .option("--property <name=value>", "a property of theirs; as often as needed", property)
+    .option("--delay <time>", "deliver after 500ms, 10s, 5m, 2h or 1d", delay)
+    .option("--delay-level <n>", "deliver after the time of a delay level", wholeNumber)
+    .option("--order-key <key>", "all to the queue of this key")
+    .option("--queue <id>", "all to this queue", wholeNumber);
+  onCluster(verb, produce);
+}
+
+function property(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  const at = text.indexOf("=");
+  if (at < 1) throw new InvalidArgumentError("A property is name=value.");
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+const DELAY_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+function delay(text: string): number {
+  const [, count, unit] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
+  if (count === undefined) throw new InvalidArgumentError("A time is 500ms, 10s, 5m, 2h or 1d.");
+  return Number(count) * DELAY_MS[unit!]!;
+}
+
+async function* bodiesOf(bodies: readonly string[], { file = [], lines }: ProduceFlags): AsyncGenerator<Buffer> {
+  const disk = new FileDisk("file");
+  for (const body of bodies) yield Buffer.from(body);
+  for (const path of file) {
+    const content = disk.readFile(path);
+    if (content === undefined) throw new CometError("COMETMQ_CONFIG", `There is no file ${path}.`);
+    yield content;
+  }
+  const source = lines ?? (bodies.length === 0 && file.length === 0 ? "-" : undefined);
+  if (source === undefined) return;
+  for await (const line of linesFrom(disk, source)) if (line !== "") yield Buffer.from(line);
+}
+
+function propertiesOf({
+  tag,
+  key,
+  property: given = {},
+  delay: delayMs,
+  delayLevel,
+}: ProduceFlags): Record<string, string> {
+  return {
+    ...(key === undefined ? {} : { [PropertyName.KEYS]: key }),
+    ...(tag === undefined ? {} : { [PropertyName.TAGS]: tag }),
+    ...(delayMs === undefined ? {} : { [PropertyName.TIMER_DELAY_MS]: String(delayMs) }),
+    ...(delayLevel === undefined ? {} : { [PropertyName.DELAY_TIME_LEVEL]: String(delayLevel) }),
+    ...given,
+  };
+}
+
+async function produce(remote: Remote<ProduceFlags>, topic: string, bodies: readonly string[]): Promise<undefined> {
+  const { cluster, flags } = remote;
+  const sender = await Sender.open(cluster, topic);
+  const message: Omit<OutgoingMessage, "body"> = {
+    properties: propertiesOf(flags),
+    orderKey: flags.orderKey,
+    queueId: flags.queue,
+  };
+  let sentCount = 0;
+  const show = async (sent: SentMessage): Promise<void> => {
+    sentCount++;
+    if (flags.json) await remote.line(sent);
+    else if (bodies.length > 0)
+      await remote.say(`${sent.msgId}  ${sent.brokerName} queue ${sent.queueId} offset ${sent.queueOffset}`);
+  };
+  const window: Promise<SentMessage>[] = [];
+  try {
+    for await (const body of bodiesOf(bodies, flags)) {
+      const sending = sender.send({ ...message, body });
+      // Who fails is heard of in turn; until then it is nobody's unhandled rejection.
+      sending.catch(() => {});
+      window.push(sending);
+      if (window.length >= WINDOW) await show(await window.shift()!);
+    }
+    for (const sending of window) await show(await sending);
+  } catch (error) {
+    if (error instanceof CometError && sentCount > 0) error.message = `After ${sentCount} messages: ${error.message}`;
+    throw error;
+  }
+  if (bodies.length === 0)
+    await remote.say(`${sentCount} ${sentCount === 1 ? "message" : "messages"} sent to ${topic}`);
+  return undefined;
+}

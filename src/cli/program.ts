@@ -1,0 +1,28 @@
+/** The table of verbs: each is in a file of its own. */
+import { Command } from "commander";
+import { addBenchCommand } from "./bench-command.js";
+import { addBrokerCommand } from "./broker-command.js";
+import { addConfigCommand } from "./config-command.js";
+import { addConsumeCommand } from "./consume-command.js";
+import { addDlqCommand } from "./dlq-command.js";
+import { addGroupCommand } from "./group-command.js";
+import { addLagCommand } from "./lag-command.js";
+import { addMessageCommand } from "./message-command.js";
+import { addNamesrvCommand } from "./namesrv-command.js";
+import { addOffsetCommand } from "./offset-command.js";
+import { addProduceCommand } from "./produce-command.js";
+import { addStartCommand } from "./start-command.js";
+import { addStoreCommand } from "./store-command.js";
+import { addTimerCommand } from "./timer-command.js";
+import { addTopicCommand } from "./topic-command.js";
+
+export function cometmqProgram(): Command {
+  const program = new Command("cometmq")
+    .description("RocketMQ for TypeScript: name server, broker and storage engine in one process")
+    .showHelpAfterError("(see --help)");
+  for (const add of [addStartCommand, addNamesrvCommand, addBrokerCommand]) add(program);
+  for (const add of [addTopicCommand, addGroupCommand, addProduceCommand, addConsumeCommand]) add(program);
+  for (const add of [addMessageCommand, addLagCommand, addOffsetCommand, addDlqCommand, addTimerCommand]) add(program);
+  for (const add of [addConfigCommand, addStoreCommand, addBenchCommand]) add(program);
+  return program;
+}

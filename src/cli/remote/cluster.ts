@@ -1,0 +1,186 @@
+/**
+ * A cluster as an administrator sees it: its name servers, the brokers that they know, requests to either. Apache's
+ * servers are asked with the same codes as its mqadmin uses (tools/command, client/impl/MQClientAPIImpl.java).
+ */
+import { CometError } from "../../base/errors.js";
+import { RemotingClient } from "../../remoting/client.js";
+import { RequestCode, ResponseCode, responseCodeName } from "../../remoting/codes.js";
+import type { FastjsonMap } from "../../remoting/fastjson.js";
+import type { TlsClientOptions } from "../../remoting/tls-options.js";
+import type { Fields, RemoteAnswer } from "../../remoting/types.js";
+import { parseAddresses } from "../../server/broker/registration.js";
+import { readClusterInfo } from "../../server/protocol/cluster-info.js";
+import { parseBody } from "../../server/protocol/members.js";
+import { PERM_READ, PERM_WRITE } from "../../server/protocol/topic-config.js";
+import { MASTER_ID, readTopicRouteData, type TopicRouteData } from "../../server/protocol/topic-route-data.js";
+
+const NO_BODY = Buffer.alloc(0);
+
+export interface ClusterOptions {
+  /** `host:port`, several between semicolons. */
+  readonly namesrv: string;
+  readonly timeoutMs: number;
+  readonly tls?: TlsClientOptions | undefined;
+}
+
+export interface BrokerEntry {
+  readonly cluster: string;
+  readonly brokerName: string;
+  /** Of the master, or of who stands in for it. */
+  readonly address: string;
+}
+
+export interface QueueEntry {
+  readonly topic: string;
+  readonly brokerName: string;
+  readonly address: string;
+  readonly queueId: number;
+}
+
+/** Only answers whose code is in the request's list come back; others are errors. */
+export class Cluster {
+  readonly timeoutMs: number;
+  readonly #namesrvs: readonly string[];
+  readonly #tls: TlsClientOptions | undefined;
+  readonly #clients = new Map<string, RemotingClient>();
+
+  constructor({ namesrv, timeoutMs, tls }: ClusterOptions) {
+    this.#namesrvs = parseAddresses(namesrv).map(({ host, port }) =>
+      host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
+    );
+    if (this.#namesrvs.length === 0) throw new CometError("COMETMQ_CONFIG", "--namesrv names no server.");
+    this.timeoutMs = timeoutMs;
+    this.#tls = tls;
+  }
+
+  /** The answer, whatever its code. */
+  call(
+    address: string,
+    code: number,
+    fields: Fields = {},
+    body?: Buffer,
+    timeoutMs = this.timeoutMs,
+  ): Promise<RemoteAnswer> {
+    return this.#client(address).call(code, fields, body ?? NO_BODY, timeoutMs);
+  }
+
+  /** The answer of success; COMETMQ_REMOTE otherwise, with who said no and why. */
+  async ask(address: string, code: number, fields: Fields = {}, body?: Buffer): Promise<RemoteAnswer> {
+    const answer = await this.call(address, code, fields, body);
+    if (answer.code !== ResponseCode.SUCCESS) throw refusedBy(address, answer);
+    return answer;
+  }
+
+  async askJson(address: string, code: number, fields: Fields = {}, body?: Buffer): Promise<FastjsonMap> {
+    return parseBody((await this.ask(address, code, fields, body)).body, `of ${address}`);
+  }
+
+  /** The first name server that answers: they all know the same. */
+  async askNamesrv(code: number, fields: Fields = {}): Promise<RemoteAnswer> {
+    let failure: unknown;
+    for (const address of this.#namesrvs) {
+      try {
+        return await this.call(address, code, fields);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  /** Every name server: what they keep they keep each for itself. */
+  async tellNamesrvs(code: number, fields: Fields, body?: Buffer): Promise<void> {
+    for (const address of this.#namesrvs) await this.ask(address, code, fields, body);
+  }
+
+  get namesrvs(): readonly string[] {
+    return this.#namesrvs;
+  }
+
+  /** Masters, by name; only that of `cluster`, or at the address or of the name `broker`. */
+  async brokers(only: { cluster?: string | undefined; broker?: string | undefined } = {}): Promise<BrokerEntry[]> {
+    if (only.broker?.includes(":")) return [{ cluster: "", brokerName: only.broker, address: only.broker }];
+    const answer = await this.askNamesrv(RequestCode.GET_BROKER_CLUSTER_INFO);
+    if (answer.code !== ResponseCode.SUCCESS) throw refusedBy(this.#namesrvs[0]!, answer);
+    const { brokerAddrTable } = readClusterInfo(parseBody(answer.body, "ClusterInfo"));
+    const brokers = [...brokerAddrTable.values()]
+      .map(({ cluster, brokerName, brokerAddrs }) => ({ cluster, brokerName, address: masterOf(brokerAddrs) }))
+      .filter((entry): entry is BrokerEntry => entry.address !== undefined)
+      .filter(({ cluster }) => only.cluster === undefined || cluster === only.cluster)
+      .filter(({ brokerName }) => only.broker === undefined || brokerName === only.broker)
+      .sort((a, b) => (a.brokerName < b.brokerName ? -1 : 1));
+    if (brokers.length > 0) return brokers;
+    const what = only.broker ?? only.cluster;
+    const who = what === undefined ? "no broker" : `no broker of ${what}`;
+    throw new CometError("COMETMQ_NOT_FOUND", `${this.#namesrvs.join(";")} knows ${who}.`);
+  }
+
+  /** Undefined where no broker has the topic. */
+  async findRoute(topic: string): Promise<TopicRouteData | undefined> {
+    const fields = { topic, acceptStandardJsonOnly: true };
+    const answer = await this.askNamesrv(RequestCode.GET_ROUTEINFO_BY_TOPIC, fields);
+    if (answer.code === ResponseCode.TOPIC_NOT_EXIST) return undefined;
+    if (answer.code !== ResponseCode.SUCCESS) throw refusedBy(this.#namesrvs[0]!, answer);
+    return readTopicRouteData(parseBody(answer.body, "TopicRouteData"));
+  }
+
+  async route(topic: string): Promise<TopicRouteData> {
+    const route = await this.findRoute(topic);
+    if (route !== undefined) return route;
+    const hint = `No route to ${topic}: no broker that ${this.#namesrvs.join(";")} knows has this topic (cometmq topic create ${topic} makes it).`;
+    throw new CometError("COMETMQ_NOT_FOUND", hint);
+  }
+
+  readQueues(topic: string): Promise<QueueEntry[]> {
+    return this.#queues(topic, PERM_READ);
+  }
+
+  writeQueues(topic: string): Promise<QueueEntry[]> {
+    return this.#queues(topic, PERM_WRITE);
+  }
+
+  async #queues(topic: string, perm: number): Promise<QueueEntry[]> {
+    const { queueDatas, brokerDatas } = await this.route(topic);
+    const addresses = new Map(brokerDatas.map(({ brokerName, brokerAddrs }) => [brokerName, masterOf(brokerAddrs)]));
+    const queues: QueueEntry[] = [];
+    for (const data of queueDatas) {
+      const address = addresses.get(data.brokerName);
+      if ((data.perm & perm) === 0 || address === undefined) continue;
+      const count = perm === PERM_READ ? data.readQueueNums : data.writeQueueNums;
+      for (let queueId = 0; queueId < count; queueId++) {
+        queues.push({ topic, brokerName: data.brokerName, address, queueId });
+      }
+    }
+    if (queues.length > 0) return queues;
+    const deed = perm === PERM_READ ? "read" : "written";
+    throw new CometError("COMETMQ_NOT_FOUND", `${topic} has no queue that may be ${deed}.`);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #client(address: string): RemotingClient {
+    const known = this.#clients.get(address);
+    if (known !== undefined) return known;
+    const { host, port } = parseAddresses(address)[0] ?? { host: "", port: 0 };
+    const client = new RemotingClient(host, port, { tls: this.#tls, connectTimeoutMs: this.timeoutMs });
+    this.#clients.set(address, client);
+    return client;
+  }
+}
+
+export function refusedBy(address: string, { code, remark }: RemoteAnswer): CometError {
+  return new CometError(
+    "COMETMQ_REMOTE",
+    `${address} answers ${responseCodeName(code)}: ${remark.replace(/\.$/, "")}.`,
+  );
+}
+
+function masterOf(brokerAddrs: ReadonlyMap<number, string>): string | undefined {
+  return brokerAddrs.get(MASTER_ID) ?? [...brokerAddrs].sort(([a], [b]) => a - b)[0]?.[1];
+}

@@ -1,0 +1,94 @@
+/** Messages to queues: in turn, by a key that keeps its order, or to one. Many are under way at a time, in their order. */
+
+import { systemClock } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
+import { javaHash } from "../../base/java-hash.js";
+import { formatProperties } from "../../record/properties.js";
+import { PropertyName } from "../../record/property-names.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import { type Cluster, type QueueEntry, refusedBy } from "./cluster.js";
+import { uniqueKey } from "./unique-key.js";
+
+const PRODUCER_GROUP = "TOOLS_PRODUCER";
+
+export interface OutgoingMessage {
+  readonly body: Buffer;
+  readonly properties: Readonly<Record<string, string>>;
+  /** Messages of one key go to one queue. */
+  readonly orderKey?: string | undefined;
+  readonly queueId?: number | undefined;
+}
+
+export interface SentMessage {
+  readonly topic: string;
+  readonly msgId: string;
+  readonly offsetMsgId: string;
+  readonly brokerName: string;
+  readonly queueId: number;
+  readonly queueOffset: number;
+  /** Of a message that waits for its time: takes it back. */
+  readonly recallHandle?: string;
+}
+
+export class Sender {
+  readonly #cluster: Cluster;
+  readonly #topic: string;
+  readonly #queues: readonly QueueEntry[];
+  #turn = 0;
+
+  private constructor(cluster: Cluster, topic: string, queues: readonly QueueEntry[]) {
+    this.#cluster = cluster;
+    this.#topic = topic;
+    this.#queues = queues;
+  }
+
+  /** Rejects with COMETMQ_NOT_FOUND where the topic has no queue to write to. */
+  static async open(cluster: Cluster, topic: string): Promise<Sender> {
+    return new Sender(cluster, topic, await cluster.writeQueues(topic));
+  }
+
+  async send(message: OutgoingMessage): Promise<SentMessage> {
+    const { address, brokerName, queueId } = this.#queueFor(message);
+    const msgId = uniqueKey();
+    const properties = {
+      [PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX]: msgId,
+      [PropertyName.WAIT_STORE_MSG_OK]: "true",
+      ...message.properties,
+    };
+    const fields = {
+      a: PRODUCER_GROUP,
+      b: this.#topic,
+      c: "TBW102",
+      d: 4,
+      e: queueId,
+      f: 0,
+      g: systemClock.nowMs(),
+      h: 0,
+      i: formatProperties(Object.entries(properties)),
+      j: 0,
+      k: false,
+      m: false,
+    };
+    const answer = await this.#cluster.call(address, RequestCode.SEND_MESSAGE_V2, fields, message.body);
+    // The message is there then, though not on so many disks as was wished.
+    const isStored =
+      answer.code === ResponseCode.SUCCESS ||
+      answer.code === ResponseCode.FLUSH_DISK_TIMEOUT ||
+      answer.code === ResponseCode.SLAVE_NOT_AVAILABLE ||
+      answer.code === ResponseCode.FLUSH_SLAVE_TIMEOUT;
+    if (!isStored) throw refusedBy(address, answer);
+    const { msgId: offsetMsgId = "", queueOffset, recallHandle } = answer.fields;
+    const place = { topic: this.#topic, msgId, offsetMsgId, brokerName, queueId, queueOffset: Number(queueOffset) };
+    return recallHandle === undefined ? place : { ...place, recallHandle };
+  }
+
+  #queueFor({ orderKey, queueId }: OutgoingMessage): QueueEntry {
+    if (queueId !== undefined) {
+      const queue = this.#queues.find((entry) => entry.queueId === queueId);
+      if (queue !== undefined) return queue;
+      throw new CometError("COMETMQ_NOT_FOUND", `${this.#topic} has no queue ${queueId} to write to.`);
+    }
+    const index = orderKey === undefined ? this.#turn++ : Math.abs(javaHash(orderKey));
+    return this.#queues[index % this.#queues.length]!;
+  }
+}

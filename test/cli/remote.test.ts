@@ -1,0 +1,197 @@
+/** The verbs that talk to a cluster, as processes against a broker of this one: output, exit codes, errors. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { RequestCode } from "#src/remoting/codes.js";
+import { TestBroker } from "#src/testing/mod.js";
+import { COMMAND } from "../server/command.js";
+import { ANSWER_MS, clientOf, closeAll, onCloseAll } from "../server/harness.js";
+import { cometmq, jsonLines, type Outcome } from "./store-process.js";
+
+let broker: TestBroker;
+
+beforeEach(async () => {
+  broker = await TestBroker.start({ topics: { T: { queues: 2 } }, config: { recallMessageEnable: true } });
+  onCloseAll(() => broker.close());
+});
+
+afterEach(closeAll);
+
+const run = (args: readonly string[], input?: string): Promise<Outcome> =>
+  cometmq([...args, "--namesrv", broker.namesrvAddr], input);
+
+/** All of the lines, of a verb that succeeds. */
+async function json<T = Record<string, unknown>>(...args: string[]): Promise<T[]> {
+  const { status, out, err } = await run([...args, "--json"]);
+  expect([status, err]).toEqual([0, ""]);
+  return jsonLines<T>(out);
+}
+
+async function succeeds(...args: string[]): Promise<string> {
+  const { status, out, err } = await run(args);
+  expect([status, err]).toEqual([0, ""]);
+  return out;
+}
+
+test("topics: made, seen, changed, deleted", async () => {
+  expect(await succeeds("topic", "create", "orders", "--queues", "3", "--type", "FIFO")).toContain("orders created");
+  const again = await run(["topic", "create", "orders"]);
+  expect([again.status, again.err]).toEqual([1, expect.stringContaining("orders exists already on broker-test")]);
+  const rows = await json("topic", "list");
+  expect(rows).toEqual([
+    { topic: "T", readQueueNums: 2, writeQueueNums: 2, brokers: ["broker-test"], perm: "rw", type: "NORMAL" },
+    { topic: "orders", readQueueNums: 3, writeQueueNums: 3, brokers: ["broker-test"], perm: "rw", type: "FIFO" },
+  ]);
+  expect((await json("topic", "list", "--all")).length).toBeGreaterThan(10);
+  await succeeds("topic", "update", "orders", "--read-queues", "5", "--perm", "r");
+  const [about] = await json("topic", "describe", "orders");
+  expect(about).toMatchObject({ topic: "orders", perm: "r", type: "FIFO", messages: 0, groups: [] });
+  expect((about!["queues"] as unknown[]).length).toBe(5);
+  expect(await succeeds("topic", "describe", "orders")).toMatch(/perm +r\n[\s\S]*BROKER +QUEUE/);
+  await succeeds("topic", "delete", "orders");
+  expect((await json("topic", "list")).map(({ topic }) => topic)).toEqual(["T"]);
+});
+
+test("messages: from arguments, stdin and files; shown as text and as JSON, by tag, place and count", async () => {
+  const sent = await json("produce", "T", "one", "two", "--tag", "a", "--key", "k1 k2", "--property", "colour=blue");
+  expect(sent.map(({ queueId, queueOffset }) => [queueId, queueOffset])).toEqual([
+    [0, 0],
+    [1, 0],
+  ]);
+  const lines = Array.from({ length: 1000 }, (_, i) => `line ${i}`).join("\n");
+  const piped = await run(["produce", "T", "--order-key", "k"], lines);
+  expect([piped.status, piped.out]).toEqual([0, "1000 messages sent to T\n"]);
+  expect(broker.messages("T").map(({ body }) => body.toString())).toEqual(["one", "two", ...lines.split("\n")]);
+  await succeeds("produce", "T", "--file", COMMAND, "--tag", "file", "--queue", "1");
+  expect(broker.messages("T").at(-1)!.body.toString()).toContain("#!/usr/bin/env node");
+
+  expect(await succeeds("consume", "T", "--tags", "a")).toBe("one\ntwo\n");
+  const [first, ...others] = await json("consume", "T", "--sql", "colour = 'blue'", "--count", "1");
+  expect(first).toMatchObject({ topic: "T", body: "one", tags: "a", keys: "k1 k2", msgId: sent[0]!["msgId"] });
+  expect(others).toEqual([]);
+  expect((await succeeds("consume", "T")).split("\n").length).toBeGreaterThan(1003);
+  expect(await succeeds("consume", "T", "--from", "end")).toBe("");
+  const [byKey, byId, byPlace] = await Promise.all([
+    json("message", "key", "T", "k2"),
+    json("message", "id", String(sent[1]!["msgId"]), "--topic", "T"),
+    json("message", "id", String(sent[1]!["offsetMsgId"])),
+  ]);
+  expect(byKey.map(({ body }) => body)).toEqual(["one", "two"]);
+  expect([byId[0]!["body"], byPlace[0]!["body"]]).toEqual(["two", "two"]);
+  const byTime = await json("message", "time", "T", "--from", "2026-01-01", "--count", "3");
+  expect(byTime.map(({ body }) => body)).toEqual(expect.arrayContaining(["one", "two"]));
+  expect((await run(["message", "time", "T", "--from", "2030-01-01"])).status).toBe(1);
+});
+
+test("a group: consumes, lags, is set back", async () => {
+  await succeeds("produce", "T", "a", "b", "c");
+  expect((await succeeds("consume", "T", "--group", "G", "--count", "2")).split("\n").length).toBe(3);
+  expect(await json("lag")).toEqual([{ group: "G", members: 0, lag: 1 }]);
+  expect((await run(["lag", "G", "--max", "0"])).status).toBe(1);
+  expect((await succeeds("consume", "T", "--group", "G")).split("\n").length).toBe(2);
+  expect((await run(["lag", "G", "--max", "0"])).status).toBe(0);
+  const rows = await json("offset", "reset", "G", "T", "--to", "first", "--queue", "0", "--dry-run");
+  expect(rows).toEqual([{ topic: "T", brokerName: "broker-test", queueId: 0, from: 2, to: 0 }]);
+  await succeeds("offset", "reset", "G", "T", "--to", "first", "--queue", "0");
+  expect((await json("lag", "G")).map(({ queueId, lag }) => [queueId, lag])).toEqual([
+    [0, 2],
+    [1, 0],
+  ]);
+  await succeeds("group", "create", "H", "--retries", "3", "--ordered");
+  await succeeds("group", "update", "H", "--no-consume");
+  expect(await json("group", "list")).toMatchObject([
+    { group: "G", retryMaxTimes: 16, ordered: false, consume: true },
+    { group: "H", retryMaxTimes: 3, ordered: true, consume: false },
+  ]);
+  expect((await json("group", "describe", "G"))[0]).toMatchObject({ group: "G", lag: 2, members: [] });
+  await succeeds("group", "delete", "H");
+  expect((await run(["group", "describe", "H"])).status).toBe(1);
+});
+
+test("consume follows what comes and ends in order at Ctrl-C", async () => {
+  const args = ["consume", "T", "-f", "--group", "F", "--body-only", "--namesrv", broker.namesrvAddr];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  const exit = once(child, "exit");
+  for (let i = 0; i < 40 && !out.includes("9\n"); i++) await succeeds("produce", "T", `${i}`);
+  expect(out).toMatch(/^0\n1\n2\n/);
+  child.kill("SIGINT");
+  expect((await exit)[0]).toBe(0);
+  const { offsets } = broker.server.broker.context;
+  const committed = offsets.queryOffset("F", "T", 0) + Math.max(0, offsets.queryOffset("F", "T", 1));
+  expect(committed).toBe(out.trim().split("\n").length);
+});
+
+test("dead letters are shown, and sent again once each", async () => {
+  const [sent] = await json("produce", "T", "hard", "--property", "colour=blue");
+  const client = clientOf(broker.server.port);
+  const offset = broker.messages("T")[0]!.phyOffset;
+  const back = { group: "G", originTopic: "T", offset, delayLevel: -1, originMsgId: String(sent!["msgId"]) };
+  const answer = await client.call(RequestCode.CONSUMER_SEND_MSG_BACK, back, undefined, ANSWER_MS);
+  expect(answer.code).toBe(0);
+  expect(await json("dlq", "list", "G")).toMatchObject([{ originTopic: "T", body: "hard" }]);
+  await json("dlq", "redrive", "G");
+  const [again] = broker.messages("%RETRY%G");
+  expect(again).toMatchObject({ reconsumeTimes: 0 });
+  expect(again!.properties.get("RETRY_TOPIC")).toBe("T");
+  expect(again!.properties.get("colour")).toBe("blue");
+  expect(await succeeds("dlq", "redrive", "G")).toBe("0 messages sent again to the group G\n");
+  expect(await json("dlq", "list", "G")).toEqual([]);
+  await succeeds("dlq", "redrive", "G", "--all", "--to", "T");
+  expect(broker.messages("T").map(({ body }) => body.toString())).toEqual(["hard", "hard"]);
+});
+
+test("timers: counted, and one taken back", async () => {
+  const [sent] = await json("produce", "T", "later", "--delay", "1h");
+  expect(await json("timer", "list")).toMatchObject([{ topic: "T", count: 1 }]);
+  const handle = String(sent!["recallHandle"]);
+  expect(await succeeds("timer", "cancel", "T", handle)).toBe(`${sent!["msgId"]} will not be delivered\n`);
+  await broker.advance("2h");
+  expect(broker.messages("T")).toEqual([]);
+  expect((await run(["timer", "cancel", "T", "nonsense"])).status).toBe(1);
+});
+
+test("properties of servers are shown and changed", async () => {
+  await succeeds("config", "set", "fileReservedTime=48", "--broker", broker.server.brokerAddr);
+  expect(await json("config", "get", "fileReservedTime", "brokerName")).toEqual([
+    { server: "broker-test", name: "fileReservedTime", value: "48" },
+    { server: "broker-test", name: "brokerName", value: "broker-test" },
+  ]);
+  expect((await json("config", "get", "--name-server")).length).toBeGreaterThan(5);
+  const refused = await run(["config", "set", "listenPort=1"]);
+  expect([refused.status, refused.err]).toEqual([1, expect.stringContaining("listenPort can not be changed")]);
+});
+
+test("what can not be done is told in one line, with a status that says of what kind it is", async () => {
+  await succeeds("produce", "T", "there");
+  const cases: [args: string[], status: number, text: RegExp][] = [
+    [["topic", "list", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127\.0\.0\.1:1 \(ECONNREFUSED\)/],
+    [["topic", "list", "--namesrv", "nowhere"], 2, /"nowhere" is not host:port/],
+    [["produce", "absent", "x"], 1, /No route to absent: .*cometmq topic create absent/],
+    [["consume", "absent"], 1, /No route to absent/],
+    [["consume", "T", "--sql", "a = ="], 1, /SUBSCRIPTION_PARSE_FAILED/],
+    [["produce", "T", "--file", "/no/such/file"], 2, /There is no file/],
+    [["produce", "T", "x", "--queue", "7"], 1, /T has no queue 7/],
+    [["topic", "describe", "absent"], 1, /No route to absent/],
+    [["topic", "create", "no/name"], 1, /INVALID_PARAMETER/],
+    [["topic", "list", "--timeout", "0"], 2, /whole number above 0/],
+    [["topic", "lst"], 2, /Did you mean list/],
+    [["dlq", "list", "nobody"], 1, /nobody has no dead letters/],
+    [["config", "get", "--broker", "other"], 1, /knows no broker of other/],
+  ];
+  for (let i = 0; i < cases.length; i += 4) {
+    const outcomes = await Promise.all(
+      cases.slice(i, i + 4).map(([args]) => (args.includes("--namesrv") ? cometmq(args) : run(args))),
+    );
+    for (const [j, { status, out, err }] of outcomes.entries()) {
+      const [args, expected, text] = cases[i + j]!;
+      expect([args.join(" "), status, out]).toEqual([args.join(" "), expected, ""]);
+      expect(err).toMatch(text);
+      expect(err).not.toContain("    at ");
+    }
+  }
+});

@@ -1,0 +1,50 @@
+/**
+ * Packs the package, installs the tarball into an empty project without install scripts, and uses it there: `npm run
+ * test:pack`. Node's other majors come from the registry: `node test/pack/run.mjs 20 22 24`.
+ */
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+const ROOT = path.join(import.meta.dirname, "..", "..");
+const majors = process.argv.slice(2);
+const project = mkdtempSync(path.join(tmpdir(), "cometmq-pack-"));
+const run = (command, args, cwd = project) =>
+  execFileSync(command, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
+const install = (...names) =>
+  run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", ...names]);
+
+try {
+  run("npm", ["pack", "--loglevel=error", "--pack-destination", project], ROOT);
+  const tarball = readdirSync(project).find((name) => name.endsWith(".tgz"));
+  const listed = run("tar", ["-tf", tarball]).toString();
+  const strange = listed.split("\n").filter((name) => /\.map$|\/src\/|\/test\/|\/\.[a-z]/.test(name));
+  if (strange.length > 0) throw new Error(`the tarball has what nobody needs: ${strange.join(" ")}`);
+  writeFileSync(path.join(project, "package.json"), '{ "name": "empty", "private": true, "type": "module" }\n');
+  install(`./${tarball}`);
+  for (const file of ["smoke.mjs", "types.mts"])
+    copyFileSync(path.join(import.meta.dirname, file), path.join(project, file));
+  process.stdout.write(run(process.execPath, ["smoke.mjs"]));
+  const tsc = path.join(ROOT, "node_modules", "typescript", "bin", "tsc");
+  const types = ["--types", "node", "--typeRoots", path.join(ROOT, "node_modules", "@types")];
+  const flags = [
+    "--noEmit",
+    "--strict",
+    "--module",
+    "nodenext",
+    "--target",
+    "es2023",
+    "--lib",
+    "es2023,esnext.disposable",
+  ];
+  run(process.execPath, [tsc, ...flags, ...types, "types.mts"]);
+  process.stdout.write("types: as promised\n");
+  for (const major of majors) {
+    const name = `node-${process.platform}-${process.arch}`;
+    install("--no-save", `${name}@${major}`);
+    process.stdout.write(run(path.join(project, "node_modules", name, "bin", "node"), ["smoke.mjs"]));
+  }
+} finally {
+  rmSync(project, { recursive: true });
+}

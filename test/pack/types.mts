@@ -1,0 +1,10 @@
+/** What a user's compiler must take. */
+import { Broker, type BrokerHooks, type BrokerOptions } from "cometmq";
+import { MessageStore } from "cometmq/store";
+import { TestBroker } from "cometmq/testing";
+
+const hooks: BrokerHooks = { onSend: ({ topic }) => (topic === "secret" ? "not for you" : undefined) };
+const options: BrokerOptions = { dataDir: "data", port: 0, hooks, config: { flushDiskType: "SYNC_FLUSH" } };
+export const addresses = async (): Promise<string> => (await Broker.start(options)).namesrvAddr;
+export const store = (): Promise<MessageStore> => MessageStore.open({ directory: "log" });
+export const advance = async (): Promise<void> => (await TestBroker.start()).advance("10s");

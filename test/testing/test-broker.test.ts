@@ -1,0 +1,149 @@
+/** What `cometmq/testing` promises: brokers of a moment, time by hand, nothing left behind. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterEach, expect, test } from "vitest";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { TestBroker, TestClock } from "#src/testing/mod.js";
+import { ANSWER_MS, bodiesOf, clientOf, closeAll, onCloseAll, properties, pull, send } from "../server/harness.js";
+import { acked, bodies, pop, popped, poppedOf } from "../server/pop-harness.js";
+import { TransactionProducer } from "../server/transaction-producer.js";
+
+afterEach(closeAll);
+
+async function started(options: Parameters<typeof TestBroker.start>[0] = {}) {
+  const broker = await TestBroker.start({ topics: { T: { queues: 1 } }, ...options });
+  onCloseAll(() => broker.close());
+  return { broker, client: clientOf(broker.server.port) };
+}
+
+const texts = (broker: TestBroker, topic: string) => broker.messages(topic).map(({ body }) => body.toString());
+
+test("many brokers side by side share nothing", async () => {
+  const all = await Promise.all(Array.from({ length: 20 }, () => started()));
+  await Promise.all(all.map(({ client }, i) => send(client, {}, `message ${i}`)));
+  expect(all.map(({ broker }) => texts(broker, "T"))).toEqual(all.map((_, i) => [`message ${i}`]));
+  const addresses = all.flatMap(({ broker }) => [broker.namesrvAddr, broker.server.brokerAddr, broker.endpoints]);
+  expect(new Set(addresses).size).toBe(60);
+});
+
+test("topics are there as asked for, with their type", async () => {
+  const { broker } = await started({ topics: { orders: { queues: 3, type: "FIFO" } } });
+  const { topics } = broker.server.broker.context;
+  const { readQueueNums, writeQueueNums, attributes } = topics.get("orders")!;
+  expect([readQueueNums, writeQueueNums, attributes.get("message.type")]).toEqual([3, 3, "FIFO"]);
+  const route = await clientOf(broker.server.nameServer!.port).call(
+    RequestCode.GET_ROUTEINFO_BY_TOPIC,
+    { topic: "orders" },
+    undefined,
+    ANSWER_MS,
+  );
+  expect(route.body.toString()).toContain(broker.server.brokerAddr);
+  await expect(TestBroker.start({ topics: ["no/name"] })).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
+  expect(() => broker.createTopic("T", { queues: 100_000 })).toThrow("out of range");
+});
+
+test("a delayed message comes when its time does, by level and to the second", async () => {
+  const { broker, client } = await started();
+  await send(client, { properties: properties({ DELAY: "4" }) }, "level 4");
+  await send(client, { properties: properties({ TIMER_DELAY_SEC: "3600" }) }, "in an hour");
+  await broker.advance("29s");
+  expect(texts(broker, "T")).toEqual([]);
+  await broker.advance("2s");
+  expect(texts(broker, "T")).toEqual(["level 4"]);
+  await broker.advance("59m");
+  expect(texts(broker, "T")).toEqual(["level 4"]);
+  await broker.advance("1m");
+  expect(texts(broker, "T")).toEqual(["level 4", "in an hour"]);
+});
+
+test("a retry comes without waiting, and after the last one the dead letter", async () => {
+  const { broker, client } = await started();
+  await send(client, {}, "hard");
+  const sendBack = (offset: number) => {
+    const fields = { group: "G", originTopic: "T", offset, delayLevel: 3, originMsgId: "M", maxReconsumeTimes: 1 };
+    return client.call(RequestCode.CONSUMER_SEND_MSG_BACK, fields, undefined, ANSWER_MS);
+  };
+  expect((await sendBack(broker.messages("T")[0]!.phyOffset)).code).toBe(ResponseCode.SUCCESS);
+  expect(broker.messages("%RETRY%G")).toEqual([]);
+  await broker.advance("11s");
+  expect(broker.messages("%RETRY%G").map(({ reconsumeTimes }) => reconsumeTimes)).toEqual([1]);
+  await sendBack(broker.messages("%RETRY%G")[0]!.phyOffset);
+  expect(texts(broker, "%DLQ%G")).toEqual(["hard"]);
+});
+
+test("a transaction is asked about when its time comes, and then committed", async () => {
+  const { broker } = await started();
+  const producer = await TransactionProducer.join(broker.server.port, "P", new Map([["paid", 8]]));
+  onCloseAll(() => producer.close());
+  await producer.sendHalf("T", "paid");
+  expect(producer.asked).toEqual([]);
+  for (let i = 0; i < 20 && texts(broker, "T").length === 0; i++) await broker.advance("30s");
+  expect([producer.asked, texts(broker, "T")]).toEqual([["paid"], ["paid"]]);
+});
+
+test("a popped message that is not acknowledged comes back when its lease ends", async () => {
+  const { broker, client } = await started({ config: { brokerName: "broker-t" } });
+  await send(client, { properties: properties({ UNIQ_KEY: "k" }) }, "again");
+  const [first] = await popped(client, { invisibleTime: 30_000 });
+  expect(first!.body).toBe("again");
+  expect(await popped(client)).toEqual([]);
+  await broker.advance("31s");
+  let again = await popped(client);
+  for (let i = 0; i < 5 && again.length === 0; i++) {
+    await broker.advance("5s");
+    again = await popped(client);
+  }
+  expect(bodies(again)).toEqual(["again"]);
+  await acked(client, ...again);
+  await broker.advance("1h");
+  expect(await popped(client)).toEqual([]);
+});
+
+test("who waits for messages is answered when time brings one, or when the wait is over", async () => {
+  const { broker, client } = await started();
+  await send(client, { properties: properties({ DELAY: "1" }) }, "soon");
+  const answer = pop(client, { pollTime: 20_000, bornTime: broker.clock.nowMs() });
+  await broker.advance("2s");
+  expect(bodies(poppedOf(await answer))).toEqual(["soon"]);
+  const waiting = pull(client, { queueOffset: 1, sysFlag: 6, suspendTimeoutMillis: 15_000 });
+  await pull(client);
+  await broker.advance("16s");
+  expect((await waiting).code).toBe(ResponseCode.PULL_NOT_FOUND);
+  expect(bodiesOf(await pull(client))).toEqual(["soon"]);
+});
+
+test("brokers can share a clock", async () => {
+  const clock = new TestClock(1_000_000_000_000);
+  const pair = [await started({ clock }), await started({ clock })];
+  for (const { client } of pair) await send(client, { properties: properties({ DELAY: "2" }) }, "five");
+  await clock.advance("6s");
+  expect(pair.map(({ broker }) => texts(broker, "T"))).toEqual([["five"], ["five"]]);
+  expect(clock.nowMs()).toBe(1_000_000_006_000);
+  expect(() => clock.advance("soon")).toThrow(RangeError);
+  expect(() => clock.advance(-1)).toThrow(RangeError);
+});
+
+test("nothing is left behind: the process ends by itself, and there is no file", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "cometmq-testing-"));
+  onCloseAll(() => rmSync(directory, { recursive: true }));
+  const program = `
+    import { connect } from "node:net";
+    import { TestBroker } from ${JSON.stringify(import.meta.resolve("#src/testing/mod.js"))};
+    const brokers = await Promise.all([1, 2, 3].map(() => TestBroker.start({ topics: ["T"] })));
+    await brokers[0].advance("1d");
+    await brokers[0].close();
+    for (const broker of brokers) await broker.close();
+    const socket = connect(Number(brokers[2].server.brokerAddr.split(":")[1]), "127.0.0.1");
+    socket.on("error", ({ code }) => process.stdout.write(code));
+  `;
+  const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", program], {
+    cwd: directory,
+    env: { ...process.env, HOME: directory, TMPDIR: directory },
+    timeout: ANSWER_MS,
+  });
+  expect((await run).stdout).toBe("ECONNREFUSED");
+  expect(readdirSync(directory)).toEqual([]);
+});
