@@ -242,6 +242,9 @@ const NEEDS: readonly (readonly [Asked, ...number[]])[] = [
   [clusterRead, RequestCode.GET_UNIT_TOPIC_LIST, RequestCode.GET_HAS_UNIT_SUB_TOPIC_LIST],
   [clusterRead, RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST],
   // Users and policies
+  [clusterChange, RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN, RequestCode.RESET_MASTER_FLUSH_OFFSET],
+  [clusterChange, RequestCode.SWITCH_TIMER_ENGINE],
+  [cluster("Get"), RequestCode.QUERY_CORRECTION_OFFSET, RequestCode.GET_BROKER_EPOCH_CACHE],
   [clusterChange, RequestCode.AUTH_CREATE_USER, RequestCode.AUTH_UPDATE_USER, RequestCode.AUTH_DELETE_USER],
   [clusterChange, RequestCode.AUTH_CREATE_ACL, RequestCode.AUTH_UPDATE_ACL, RequestCode.AUTH_DELETE_ACL],
   [cluster("Get"), RequestCode.AUTH_GET_USER, RequestCode.AUTH_LIST_USER],
