@@ -79,6 +79,8 @@ export class EventLog {
 
   async #read(queue, from, response) {
     response.writeHead(200, { "content-type": "application/x-ndjson" });
+    // Who has appended finds it: queues follow the log a moment behind.
+    await this.#store.settled();
     const end = this.#store.maxOffset(queue);
     if (from < end) {
       for await (const { queueOffset, record } of this.#store.tail(queue, { from, signal: this.#stop.signal })) {

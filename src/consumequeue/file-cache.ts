@@ -2,6 +2,7 @@
  * Open files of one thread, shared by all its queues: at most `limit` handles, the longest unused is closed first.
  * A DiskFile taken from here is used at once and not kept: the next call may close it.
  */
+import { posix } from "node:path";
 import type { DeviceSync, Disk, DiskFile } from "../io/disk.js";
 
 export const OPEN_FILES_MAX = 512;
@@ -137,7 +138,7 @@ export class FileCache {
   }
 
   #admit(path: string, file: DiskFile): OpenFile {
-    if (!this.#deviceAsked) this.#device = this.#disk.openDeviceSync?.(path);
+    if (!this.#deviceAsked) this.#device = this.#disk.openDeviceSync?.(queuesDirectoryOf(path));
     this.#deviceAsked = true;
     const entry = { file, pins: 0, forgotten: false };
     if (this.#open.size >= this.#limit) this.#closeOldest();
@@ -153,4 +154,9 @@ export class FileCache {
       if (this.#open.size < this.#limit) return;
     }
   }
+}
+
+/** Of `consumequeue/TOPIC/QUEUE/FILE` the first: it stays when files, queues and topics are deleted. */
+function queuesDirectoryOf(path: string): string {
+  return posix.dirname(posix.dirname(posix.dirname(path)));
 }
