@@ -119,7 +119,10 @@ class Life {
     this.reader.invalidate();
   }
 
-  /** First entry in the log, unless the one before is; max when there is none. Beyond the first file it is not sought. */
+  /**
+   * First entry in the log, unless the one before is; max when there is none. Beyond the first file it is sought only
+   * where the file of the one before is gone.
+   */
   expectedMin(before: number): number {
     const { model } = this;
     if (before >= model.flushed) return before;
@@ -128,7 +131,8 @@ class Life {
       .findIndex((entry) => entry.phyOffset >= model.logFirst);
     if (found < 0) return model.flushed;
     const secondFile = this.firstFile() + this.unitsPerFile;
-    return model.first + found >= secondFile ? before : Math.max(before, model.first + found);
+    const isNotSought = model.first + found >= secondFile && before >= this.firstFile();
+    return isNotSought ? before : Math.max(before, model.first + found);
   }
 
   /** Offset of the first unit there is a file for. */
