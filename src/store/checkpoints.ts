@@ -100,8 +100,8 @@ export class Checkpoints {
     return this.#saving;
   }
 
-  async saveClosed(endOffset: number): Promise<void> {
-    await this.#saving;
+  /** Not while a save is under way. */
+  saveClosed(endOffset: number): void {
     this.#position = endOffset;
     writeDispatchCheckpoint(this.#disk, this.#path, this.#noteOf(true, checkpointFields(this.#checkpoint)));
     this.#checkpoint.saveNow();

@@ -482,7 +482,7 @@ export class MessageStore {
       await checkpoints.saved();
       // Dispatch may have had to leave something undone, for want of space, or the notes could not be saved.
       clean &&= this.#failure === undefined;
-      if (clean) await checkpoints.saveClosed(this.#log.appendPosition);
+      if (clean) checkpoints.saveClosed(this.#log.appendPosition);
     } catch (error) {
       clean = false;
       this.#parts.log.error({ err: error }, "the store could not be closed in order; the next start will recover it");

@@ -6,12 +6,12 @@
 import type { Clock } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { type DataVersion, dataVersionJson, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
-import { asInt, asKey, asLong, asMap, mapMember } from "../protocol/members.js";
+import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
+import { asInt, asKey, asLong, asMap } from "../protocol/members.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
 import { isSafeName } from "./names.js";
 
 /** By queue id. */
@@ -71,11 +71,7 @@ export class ConsumerOffsetTable {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    try {
-      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
-    } catch (error) {
-      omissions.drop("the data version", error);
-    }
+    this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
     const table = content.get("offsetTable");
     if (!(table instanceof Map)) {
       omissions.drop("offsetTable, which is missing or no object,");

@@ -16,6 +16,8 @@ import {
   parseFastjson,
   toFastjson,
 } from "../../remoting/fastjson.js";
+import { type DataVersion, readDataVersion } from "../protocol/data-version.js";
+import { mapMember } from "../protocol/members.js";
 
 /** How a table came to be, for the log and for whoever decides whether to start with it. */
 export interface LoadReport {
@@ -159,4 +161,14 @@ function appendObject(parts: string[], object: Members, indent: string): void {
     first = false;
   }
   parts.push(first ? `{\n${inner}\n${indent}}` : `\n${indent}}`);
+}
+
+/** The version that a file says it is of; undefined, and noted, where what it says is none. */
+export function savedDataVersion(content: FastjsonMap, omissions: Omissions): DataVersion | undefined {
+  try {
+    return readDataVersion(mapMember(content, "dataVersion"));
+  } catch (error) {
+    omissions.drop("the data version", error);
+    return undefined;
+  }
 }

@@ -6,13 +6,13 @@ import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { type DataVersion, dataVersionJson, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
-import { asInt, asKey, asMap, mapMember } from "../protocol/members.js";
+import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
+import { asInt, asKey, asMap } from "../protocol/members.js";
 import { alterAttributes, GROUP_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
 import { NameTable } from "./name-table.js";
 import { isSafeName, SYSTEM_GROUP_PREFIX, validateGroup } from "./names.js";
 import {
@@ -73,11 +73,7 @@ export class SubscriptionGroupTable {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    try {
-      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
-    } catch (error) {
-      omissions.drop("the data version", error);
-    }
+    this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
     const table = content.get("subscriptionGroupTable");
     if (table instanceof Map) this.#takeGroups(table, omissions);
     else omissions.drop("subscriptionGroupTable, which is missing or no object,");

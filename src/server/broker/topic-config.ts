@@ -6,8 +6,8 @@ import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { type DataVersion, nextDataVersion, readDataVersion } from "../protocol/data-version.js";
-import { asKey, asMap, mapMember } from "../protocol/members.js";
+import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
+import { asKey, asMap } from "../protocol/members.js";
 import {
   DEFAULT_QUEUE_NUMS,
   PERM_INHERIT,
@@ -22,7 +22,7 @@ import { alterAttributes, TOPIC_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { defaultTopics } from "./default-topics.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
 import { type Named, NameTable } from "./name-table.js";
 import { AUTO_CREATE_TOPIC, isSafeName, SYSTEM_TOPIC_PREFIX, SYSTEM_TOPICS, validateTopic } from "./names.js";
 import { StatsItem } from "./stats-item.js";
@@ -117,11 +117,7 @@ export class TopicTable {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    try {
-      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
-    } catch (error) {
-      omissions.drop("the data version", error);
-    }
+    this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
     const table = content.get("topicConfigTable");
     if (!(table instanceof Map)) {
       omissions.drop("topicConfigTable, which is missing or no object,");

@@ -3,6 +3,7 @@
  * message and its checkpoint lie, nine values between spaces. The broker's own has the first eight.
  */
 import { Code } from "../../grpc/enums.js";
+import { popRetryTopicV1, popRetryTopicV2 } from "../broker/pop/extra-info.js";
 import { ProxyError } from "./proxy-error.js";
 
 const VALUES_MIN = 8;
@@ -64,8 +65,8 @@ export function checkNotExpired(handle: ReceiptHandle, nowMs: number): void {
 
 /** The topic that the message lies in, for a consumer of `topic` (common/KeyBuilder.java). */
 export function realTopic({ topicType }: ReceiptHandle, topic: string, group: string): string {
-  if (topicType === TopicKind.RETRY) return `%RETRY%${group}_${topic}`;
-  return topicType === TopicKind.RETRY_V2 ? `%RETRY%${group}+${topic}` : topic;
+  if (topicType === TopicKind.RETRY) return popRetryTopicV1(group, topic);
+  return topicType === TopicKind.RETRY_V2 ? popRetryTopicV2(group, topic) : topic;
 }
 
 function invalid(message: string): ProxyError {

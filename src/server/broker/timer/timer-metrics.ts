@@ -5,10 +5,10 @@
 import type { Clock } from "../../../base/clock.js";
 import type { Logger } from "../../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../../remoting/fastjson.js";
-import { type DataVersion, dataVersionJson, nextDataVersion, readDataVersion } from "../../protocol/data-version.js";
-import { asLong, mapMember } from "../../protocol/members.js";
+import { type DataVersion, dataVersionJson, nextDataVersion } from "../../protocol/data-version.js";
+import { asLong } from "../../protocol/members.js";
 import { ConfigSaver } from "../config-saver.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "../json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "../json-config-file.js";
 
 interface Metric {
   count: number;
@@ -53,11 +53,7 @@ export class TimerMetrics {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    try {
-      this.dataVersion = readDataVersion(mapMember(content, "dataVersion"));
-    } catch (error) {
-      omissions.drop("the data version", error);
-    }
+    this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
     const counts = content.get("timingCount");
     if (!(counts instanceof Map)) {
       omissions.drop("timingCount, which is missing or no object,");
