@@ -1,6 +1,6 @@
 /**
  * One step of dispatch, shared by the worker's endless loop and the inline driver: dispatch a batch, publish what grew,
- * make a segment if one is wanted, write the index when there is a pause.
+ * make a segment if one is wanted, write the index when there is a pause or somebody waits for it.
  */
 import type { SegmentMaker } from "../commitlog/segment-source.js";
 import type { Dispatcher } from "./dispatcher.js";
@@ -63,6 +63,7 @@ export class DispatchLoop {
       this.#heldRecords = 0;
       if (this.#sinceIndex >= INDEX_RECORDS) this.flushIndex();
     }
+    if (this.#isIndexOwed()) this.flushIndex();
     return made || count > 0;
   }
 
@@ -72,8 +73,17 @@ export class DispatchLoop {
   }
 
   flushIndex(): void {
+    const isOwed = this.#isIndexOwed();
     this.#dispatcher.flushIndex();
     this.#sinceIndex = 0;
+    this.#progress.indexed = this.#dispatcher.position;
+    if (isOwed && this.#progress.mustTell()) this.#tell();
+  }
+
+  /** Somebody waits for the index to hold what is dispatched by now. */
+  #isIndexOwed(): boolean {
+    const { indexed, indexWanted } = this.#progress;
+    return indexed < indexWanted && indexWanted <= this.#dispatcher.position;
   }
 
   /** Makes at most one segment; true when one was wanted and is there now. Never throws. */

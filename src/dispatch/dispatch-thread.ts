@@ -84,6 +84,7 @@ export class DispatchThread implements Dispatch {
 
   begin(message: Omit<BeginMessage, "kind" | "progress" | "chunks">): void {
     this.progress.dispatched = message.position;
+    this.progress.indexed = message.position;
     this.progress.readyEnd = message.readyEnd;
     this.progress.wantedEnd = message.readyEnd;
     this.#syncedPosition = message.position;

@@ -49,6 +49,7 @@ export class InlineDispatch implements Dispatch {
     this.#dispatcher = dispatcher;
     this.source = new InlineSegmentSource(maker, clock);
     this.progress.dispatched = dispatcher.position;
+    this.progress.indexed = dispatcher.position;
     this.#syncedPosition = dispatcher.position;
     this.#loop = new DispatchLoop(dispatcher, maker, progress, queueProgress, () => {
       this.progress.heard();

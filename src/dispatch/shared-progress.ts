@@ -4,7 +4,7 @@
  *
  *   word  what                                                            written by
  *    0..2 confirmed: dispatch may read the log up to here                 appender
- *    3..5 dispatched: queues and index hold everything below              dispatcher
+ *    3..5 dispatched: queues hold everything below                        dispatcher
  *    6    wake: grows by one when there may be work                       appender
  *    7    parked: 1 while the dispatcher sleeps on `wake`                  dispatcher
  *    8    interest: 1 while the appender wants to hear of arrivals         appender
@@ -19,6 +19,8 @@
  *   21    ring tail: count of arrivals taken                               appender
  *   22    ring overflow: 1 when arrivals were dropped: look at every queue dispatcher sets, appender clears
  *   23..25 first offset of the log                                        appender
+ *   26..28 indexed: the index files hold everything below               dispatcher
+ *   29..31 wanted place of the index: written out, and told, once passed  appender
  *   32..  ring of queue slots
  */
 import { loadPosition, SHARED_POSITION_WORDS, storePosition } from "../base/shared-position.js";
@@ -39,6 +41,8 @@ const RING_HEAD = 20;
 const RING_TAIL = 21;
 const RING_OVERFLOW = 22;
 const FIRST_OFFSET = 23;
+const INDEXED = 26;
+const INDEX_WANTED = 29;
 const RING = 32;
 const RING_SLOTS = 4096;
 const RING_MASK = RING_SLOTS - 1;
@@ -66,6 +70,18 @@ export class SharedProgress {
   }
   set dispatched(phyOffset: number) {
     storePosition(this.#words, DISPATCHED, phyOffset);
+  }
+  get indexed(): number {
+    return loadPosition(this.#words, INDEXED);
+  }
+  set indexed(phyOffset: number) {
+    storePosition(this.#words, INDEXED, phyOffset);
+  }
+  get indexWanted(): number {
+    return loadPosition(this.#words, INDEX_WANTED);
+  }
+  set indexWanted(phyOffset: number) {
+    storePosition(this.#words, INDEX_WANTED, phyOffset);
   }
   get wantedEnd(): number {
     return loadPosition(this.#words, WANTED_END);

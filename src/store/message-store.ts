@@ -20,6 +20,7 @@ import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
 import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
+import { DispatchWaits } from "./dispatch-waits.js";
 import { PositionWaiters } from "./position-waiters.js";
 import type { SegmentRelease } from "./retention.js";
 import type { StorePaths } from "./store-directory.js";
@@ -57,14 +58,12 @@ export class MessageStore {
   #flushWanted = false;
   #wokenAt: number;
   #wakeTimer = false;
-  #interest = 0;
-  #holders = 0;
   readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
   readonly #flushWaiters = new PositionWaiters();
-  readonly #settledWaiters = new PositionWaiters();
+  readonly #waits: DispatchWaits;
   #failure: CometError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -72,6 +71,7 @@ export class MessageStore {
     this.#parts = parts;
     this.#log = parts.commitLog;
     this.#dispatch = parts.dispatch;
+    this.#waits = new DispatchWaits(parts.dispatch);
     this.#watch = parts.watch;
     this.#reader = new MessageReader(parts.segments, parts.dispatch.queueProgress);
     this.#wokenAt = parts.commitLog.appendPosition;
@@ -216,7 +216,7 @@ export class MessageStore {
 
   /** A sleeping thread is dear to wake: for every message only while somebody waits for messages. */
   #wakeSoon(): void {
-    if (this.#interest > 0 || !this.#dispatch.threaded) {
+    if (this.#waits.isInterested || !this.#dispatch.threaded) {
       this.#wokenAt = this.#log.appendPosition;
       this.#dispatch.wake();
       return;
@@ -267,7 +267,7 @@ export class MessageStore {
     });
     this.#parts.log.error({ err: error }, "the store is read-only from now on");
     this.#flushWaiters.fail(this.#failure);
-    this.#settledWaiters.fail(this.#failure);
+    this.#waits.fail(this.#failure);
     this.#tails.wakeAll();
     void this.#parts.retention.close();
     this.#failureListener?.(this.#failure);
@@ -306,24 +306,16 @@ export class MessageStore {
 
   /** Resolves when every message put so far can be read through its queue. */
   settled(): Promise<void> {
-    const position = this.#log.appendPosition;
-    if (this.#dispatch.progress.dispatched >= position) return Promise.resolve();
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    this.setInterest(true);
-    this.#hold(1);
-    const waiting = this.#settledWaiters.wait(position);
-    this.#dispatch.wake();
+    const waiting = this.#waits.settled(this.#log.appendPosition);
     this.#arrivals();
-    return waiting.finally(() => {
-      this.setInterest(false);
-      this.#hold(-1);
-    });
+    return waiting;
   }
 
-  /** Counts who waits for dispatch: as long as somebody does the process stays. */
-  #hold(change: 1 | -1): void {
-    this.#holders += change;
-    if (this.#closing === undefined) this.#dispatch.holdProcess(this.#holders > 0);
+  /** Resolves when every message put so far can be found by its keys. */
+  indexed(): Promise<void> {
+    const waiting = this.#waits.indexed(this.#log.appendPosition);
+    this.#arrivals();
+    return waiting;
   }
 
   /** Called for each queue that has grown, while there is interest. Listeners stay. */
@@ -333,10 +325,7 @@ export class MessageStore {
 
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
   setInterest(interested: boolean): void {
-    this.#interest += interested ? 1 : -1;
-    const { progress } = this.#dispatch;
-    progress.setInterest(this.#interest > 0);
-    if (interested && progress.dispatched < progress.confirmed) this.#dispatch.wake();
+    this.#waits.setInterest(interested);
   }
 
   #arrivals(): void {
@@ -346,7 +335,7 @@ export class MessageStore {
       if (slot >= 0) this.#grown(queues.inSlot(slot));
       else for (const queue of queues.all()) this.#grown(queue);
     }
-    this.#settledWaiters.settle(progress.dispatched);
+    this.#waits.reached();
   }
 
   #grown(queue: QueueHandle): void {
@@ -385,14 +374,14 @@ export class MessageStore {
   async whenGrown(queue: QueueHandle, offset: number, signal?: AbortSignal): Promise<void> {
     const woken = this.#tails.wait(queue, signal);
     this.setInterest(true);
-    this.#hold(1);
+    this.#waits.hold(1);
     try {
       // Interest is told before the look: what arrives from here on is told in turn.
       if (this.maxOffset(queue) > offset || this.#failure !== undefined || signal?.aborted) this.#tails.wake(queue);
       await woken;
     } finally {
       this.setInterest(false);
-      this.#hold(-1);
+      this.#waits.hold(-1);
     }
   }
 
@@ -419,11 +408,11 @@ export class MessageStore {
   /** Deletes expired segments now, whatever deleteWhen says; resolves with their count when the queues have followed. */
   async deleteExpired(): Promise<number> {
     await this.whenFlushed(this.#log.segments.baseOf(this.#log.appendPosition));
-    this.#hold(1);
+    this.#waits.hold(1);
     try {
       return await this.#parts.retention.deleteExpired();
     } finally {
-      this.#hold(-1);
+      this.#waits.hold(-1);
     }
   }
 
@@ -450,7 +439,7 @@ export class MessageStore {
     return this.#log.appendPosition;
   }
 
-  /** Log offset up to which queues and index are built. */
+  /** Log offset up to which queues are built; the index follows, see `indexed`. */
   get dispatchedPosition(): number {
     return this.#dispatch.progress.dispatched;
   }
@@ -465,6 +454,7 @@ export class MessageStore {
 
   /** Stops taking messages, makes everything durable, and lets go of the directory. */
   close(): Promise<void> {
+    this.#waits.close();
     this.#closing ??= this.#close();
     this.#tails.wakeAll();
     return this.#closing;
@@ -488,6 +478,7 @@ export class MessageStore {
       this.#parts.log.error({ err: error }, "the store could not be closed in order; the next start will recover it");
     }
     this.#failure ??= new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    this.#waits.fail(this.#failure);
     await release(clean);
   }
 

@@ -23,6 +23,7 @@ const PROGRAMS = {
   golden: [path.join(TESTS, "java", "golden")],
   filter: [path.join(TESTS, "java", "filter")],
   servers: [path.join(TESTS, "java", "servers")],
+  released: [path.join(TESTS, "java", "released")],
   clients: [CLIENTS],
   "clients-4.9.7": [
     path.join(CLIENTS, "common"),

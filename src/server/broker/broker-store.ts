@@ -110,6 +110,10 @@ export class BrokerStore implements StorePort {
     return Math.max(0, this.#store.maxPhyOffset - this.#store.dispatchedPosition);
   }
 
+  indexed(): Promise<void> {
+    return this.#store.indexed();
+  }
+
   flushBehindBytes(): number {
     return Math.max(0, this.#store.maxPhyOffset - this.#store.flushedPosition);
   }

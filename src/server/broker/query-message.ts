@@ -3,7 +3,7 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
 import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
-import { serve } from "./serve.js";
+import { serveLate } from "./serve.js";
 import type { IndexKind, KeyQueryResult } from "./store-port.js";
 import { hasKey, phyOffsetOf } from "./stored-message.js";
 
@@ -13,9 +13,11 @@ const COUNT_MAX = 64;
 const BODY_BYTES_MAX = 8 * 1024 * 1024;
 /** How far to look past candidates that only share the hash. */
 const CANDIDATES_MAX = 1024;
+/** How long a message that was sent just before may take to be in the index. */
+const INDEX_MS_MAX = 500;
 
 export function registerQueryMessage(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.QUERY_MESSAGE, queryMessage);
+  serveLate(processors, context, RequestCode.QUERY_MESSAGE, queryMessage);
 }
 
 interface KeyQuery {
@@ -27,17 +29,22 @@ interface KeyQuery {
   readonly endMs: number;
 }
 
-function queryMessage(context: BrokerContext, { header }: Request): Answer {
+function queryMessage(context: BrokerContext, { header }: Request): Promise<Answer> {
   const unique = header.boolean("_UNIQUE_KEY_QUERY") === true;
   const asked = requiredInt(header, "maxNum");
-  const { records, result } = search(context, {
+  const query: KeyQuery = {
     topic: requiredText(header, "topic"),
     key: requiredText(header, "key"),
     kind: unique ? "U" : indexKind(header.text("indexType")),
     countMax: Math.max(0, Math.min(COUNT_MAX, unique ? context.config.defaultQueryMaxNum : asked)),
     beginMs: requiredInteger(header, "beginTimestamp"),
     endMs: requiredInteger(header, "endTimestamp"),
-  });
+  };
+  return indexed(context).then(() => answerTo(context, query));
+}
+
+function answerTo(context: BrokerContext, query: KeyQuery): Answer {
+  const { records, result } = search(context, query);
   const fields = {
     indexLastUpdateTimestamp: result.indexLastUpdateTimestamp,
     indexLastUpdatePhyoffset: result.indexLastUpdatePhyOffset,
@@ -45,6 +52,18 @@ function queryMessage(context: BrokerContext, { header }: Request): Answer {
   if (records.length > 0) return { code: ResponseCode.SUCCESS, fields, body: Buffer.concat(records) };
   const remark = "can not find message, maybe time range not correct";
   return { code: ResponseCode.QUERY_NOT_FOUND, remark, fields };
+}
+
+/** A store that is behind for long, or for good, answers with what it has. */
+function indexed({ clock, store }: BrokerContext): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.schedule(INDEX_MS_MAX, resolve);
+    const done = () => {
+      timer.cancel();
+      resolve();
+    };
+    store.indexed().then(done, done);
+  });
 }
 
 function indexKind(indexType: string | undefined): IndexKind {

@@ -70,6 +70,8 @@ export interface StorePort {
   maxPhyOffset(): number;
   /** Bytes of the log that dispatch has not seen. */
   dispatchBehindBytes(): number;
+  /** Resolves when what was put before can be found by its keys; rejects when that cannot be any more. */
+  indexed(): Promise<void>;
   /** Bytes of the log that are not on the disk yet. */
   flushBehindBytes(): number;
   /** Store time of the oldest message of all, or -1. */

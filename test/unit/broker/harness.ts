@@ -223,6 +223,7 @@ export class ModelStore implements StorePort {
   minPhyOffset = () => 0;
   maxPhyOffset = () => 114_249;
   dispatchBehindBytes = () => 7;
+  indexed = (): Promise<void> => Promise.resolve();
   flushBehindBytes = () => 12_698;
   earliestMessageTimestamp = () => 1_795_250_610_880;
   diskUse = () => ({

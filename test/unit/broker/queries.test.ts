@@ -52,15 +52,15 @@ function indexOf(candidates: readonly Buffer[]): { broker: TestBroker; asked: As
 
 function query(broker: TestBroker, fields: Record<string, string | number | boolean> = {}) {
   const defaults = { topic: "T", key: "k", maxNum: 32, beginTimestamp: 0, endTimestamp: "9223372036854775807" };
-  return broker.ask(QUERY, { ...defaults, ...fields });
+  return broker.askLate(QUERY, { ...defaults, ...fields });
 }
 
-test("messages that have the key come oldest first, one record after the other; collisions stay out", () => {
+test("messages that have the key come oldest first, one record after the other; collisions stay out", async () => {
   const mine = record(100, "T", properties("u1", "k other"));
   const unique = record(300, "T", properties("k"));
   const collisions = [record(400, "T", properties("u2", "kk")), record(200, "Other", properties("u3", "k"))];
   const { broker, asked } = indexOf([collisions[0]!, unique, collisions[1]!, mine]);
-  const answer = query(broker);
+  const answer = await query(broker);
   expect(answer).toMatchObject({
     code: 0,
     fields: { indexLastUpdateTimestamp: "77", indexLastUpdatePhyoffset: "88" },
@@ -70,41 +70,60 @@ test("messages that have the key come oldest first, one record after the other; 
   expect(asked[0]!.endMs).toBeGreaterThan(9e18);
 });
 
-test("a unique key is looked for as one, whatever the count asked for", () => {
+test("a unique key is looked for as one, whatever the count asked for", async () => {
   const unique = record(300, "T", properties("k"));
   const { broker, asked } = indexOf([record(400, "T", properties("u2", "k")), unique]);
-  expect(query(broker, { _UNIQUE_KEY_QUERY: true, maxNum: 1 }).body).toEqual(unique);
+  expect((await query(broker, { _UNIQUE_KEY_QUERY: true, maxNum: 1 })).body).toEqual(unique);
   expect(asked[0]).toMatchObject({ kind: "U", countMax: 32 });
-  expect(query(broker, { indexType: "U" }).body).toEqual(unique);
+  expect((await query(broker, { indexType: "U" })).body).toEqual(unique);
   const tagged = record(500, "T", properties("u5", "", "k"));
-  expect(query(indexOf([unique, tagged]).broker, { indexType: "T" }).body).toEqual(tagged);
+  expect((await query(indexOf([unique, tagged]).broker, { indexType: "T" })).body).toEqual(tagged);
 });
 
-test("collisions do not hide the message behind them", () => {
+test("collisions do not hide the message behind them", async () => {
   const wanted = record(1, "T", properties("u", "k"));
   const collisions = Array.from({ length: 50 }, (_, i) => record(1000 - i, "T", properties(`c${i}`)));
   const { broker, asked } = indexOf([...collisions, wanted]);
-  expect(query(broker, { maxNum: 2 }).body).toEqual(wanted);
+  expect((await query(broker, { maxNum: 2 })).body).toEqual(wanted);
   expect(asked.map(({ countMax }) => countMax)).toEqual([2, 8, 32, 128]);
 });
 
-test("nothing found, and nothing sane asked", () => {
+test("nothing found, and nothing sane asked", async () => {
   const { broker } = indexOf([Buffer.alloc(200), record(1, "T", properties("u")).subarray(0, 100)]);
-  expect(query(broker)).toMatchObject({
+  expect(await query(broker)).toMatchObject({
     code: 22,
     remark: "can not find message, maybe time range not correct",
     fields: { indexLastUpdateTimestamp: "77" },
   });
-  expect(query(broker, { maxNum: -5 }).code).toBe(22);
-  expect(query(broker, { maxNum: 0 }).code).toBe(22);
-  expect(query(broker, { beginTimestamp: "soon" }).code).toBe(1);
+  expect((await query(broker, { maxNum: -5 })).code).toBe(22);
+  expect((await query(broker, { maxNum: 0 })).code).toBe(22);
+  expect((await query(broker, { beginTimestamp: "soon" })).code).toBe(1);
   expect(broker.ask(QUERY, { topic: "T" }).code).toBe(1);
 });
 
-test("an answer stays below the frame's bound", () => {
+test("a message sent just before is found: an index that is behind is waited for, half a second at most", async () => {
+  const mine = record(300, "T", properties("u", "k"));
+  const { broker } = indexOf([]);
+  const indexed = broker.store.queryByKey;
+  broker.store.indexed = async () => {
+    broker.store.queryByKey = (...asked) => ({ ...indexed(...asked), records: [mine] });
+  };
+  expect((await query(broker)).body).toEqual(mine);
+
+  broker.store.queryByKey = indexed;
+  broker.store.indexed = () => new Promise(() => {});
+  const unindexed = query(broker);
+  broker.clock.advance(500);
+  expect((await unindexed).code).toBe(22);
+
+  broker.store.indexed = () => Promise.reject(new Error("the store is read-only"));
+  expect((await query(broker)).code).toBe(22);
+});
+
+test("an answer stays below the frame's bound", async () => {
   const large = (phyOffset: number) => record(phyOffset, "T", properties("u", "k"), "x".repeat(3_000_000));
   const { broker } = indexOf([large(5), large(4), large(3), large(2)]);
-  const answer = query(broker);
+  const answer = await query(broker);
   expect(answer.body.readBigInt64BE(28)).toBe(4n);
   expect(answer.body.length).toBeLessThan(8 * 1024 * 1024);
 });
