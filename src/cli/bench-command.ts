@@ -1,4 +1,4 @@
-/** `cometmq bench store …`: the storage engine in this process, measured. */
+/** `cometmq bench …`: servers over the wire, two results side by side, and the storage engine in this process. */
 import { type Command, InvalidArgumentError } from "commander";
 import {
   type CaseOptions,
@@ -11,7 +11,11 @@ import {
   rebuildCase,
   recoverCase,
 } from "./bench/store-cases.js";
+import { addWireBenchCommands } from "./bench-wire-command.js";
+import type { CompareFlags } from "./bench/compare.js";
 import { printLine } from "./output.js";
+import { endOfUsage, verbGroup } from "./remote/remote-verb.js";
+import { runVerb } from "./store-run.js";
 
 const CASES: Record<string, (options: CaseOptions) => Promise<CaseResult[]>> = {
   put: putCase,
@@ -30,16 +34,32 @@ function positive(text: string): number {
   return value;
 }
 
+function timesWorse(text: string): number {
+  const value = positive(text);
+  if (value < 1) throw new InvalidArgumentError("1 is as good as before; worse is more.");
+  return value;
+}
+
 function notNegative(text: string): number {
   return text === "0" ? 0 : positive(text);
 }
 
 export function addBenchCommand(program: Command): void {
-  const bench = program.command("bench").description("measure, one JSON line a case");
+  const bench = verbGroup(program, "bench", "measure servers and the storage engine");
+  addWireBenchCommands(bench);
+  bench
+    .command("compare <a> <b>")
+    .description("two results of the above, as --json wrote them: B against A")
+    .option("--fail-above <times>", "exit with 1 where B is worse by more than that (1.1: by a tenth)", timesWorse)
+    .option("--json", "JSON lines instead of a table")
+    .exitOverride(endOfUsage)
+    .action((a: string, b: string, flags: CompareFlags) =>
+      runVerb(async () => (await import("./bench/compare.js")).compareResults([a, b], flags)),
+    );
   bench
     .command("store")
     .argument("<case>", Object.keys(CASES).join(", "))
-    .description("the storage engine in this process, on one thread, dispatch on its own")
+    .description("the storage engine in this process, on one thread, dispatch on its own; one JSON line a case")
     .requiredOption("--dir <dir>", "the store: new for put, fill and get, what fill left for recover and rebuild")
     .option("--name <name>", "what the case is called in its line")
     .option("--size <bytes>", "body", positive, 1024)

@@ -1,11 +1,19 @@
 /** `cometmq topic …`: topics of a cluster. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { RequestCode } from "../remoting/codes.js";
 import { MESSAGE_TYPE_ATTRIBUTE } from "../server/broker/attributes.js";
 import { PERM_READ, PERM_WRITE, type TopicConfig } from "../server/protocol/topic-config.js";
 import { isoTime } from "./remote/message-text.js";
 import { onCluster, positiveNumber, type Remote, remoteVerb, type Shown, verbGroup } from "./remote/remote-verb.js";
-import { groupsOf, isSystemTopic, permText, putTopic, queueStats, topicConfig, topicsOf } from "./remote/topics.js";
+import {
+  dropTopic,
+  groupsOf,
+  isSystemTopic,
+  permText,
+  putTopic,
+  queueStats,
+  topicConfig,
+  topicsOf,
+} from "./remote/topics.js";
 import type { ExitCode } from "./store-run.js";
 import { formatTime } from "./table.js";
 
@@ -206,15 +214,7 @@ async function done(
 
 async function deleteTopic(remote: Remote<object>, topic: string): Promise<undefined> {
   const { cluster, flags } = remote;
-  const { queueDatas, brokerDatas } = await cluster.route(topic);
-  const brokers = await cluster.brokers();
-  const names = queueDatas.map(({ brokerName }) => brokerName);
-  for (const { address } of brokers.filter(({ brokerName }) => names.includes(brokerName))) {
-    await cluster.ask(address, RequestCode.DELETE_TOPIC_IN_BROKER, { topic });
-  }
-  for (const clusterName of new Set(brokerDatas.map((data) => data.cluster))) {
-    await cluster.tellNamesrvs(RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic, clusterName });
-  }
+  const names = await dropTopic(cluster, topic);
   if (flags.json) await remote.line({ topic, deletedOn: names });
   else await remote.say(`${topic} deleted on ${names.join(", ")}`);
   return undefined;

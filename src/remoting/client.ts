@@ -8,9 +8,10 @@ import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
 import { BufferPool } from "./buffer-pool.js";
 import { ResponseCode, responseCodeName } from "./codes.js";
-import { type ConnectionSettings, RemotingConnection } from "./connection.js";
+import { type AnswerTaker, type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { ReceiveBuffer } from "./receive-buffer.js";
 import type { TlsClientOptions } from "./tls-options.js";
 import { Turns } from "./turns.js";
 import { type Connection, type Fields, type Processor, type RemoteAnswer, SerializeType } from "./types.js";
@@ -31,6 +32,8 @@ export interface RemotingClientOptions {
   readonly clock?: Clock;
   readonly log?: Logger;
   readonly frameBytesMax?: number;
+  /** For many requests at a time, written to `connection.writer`. */
+  readonly onAnswer?: AnswerTaker;
   /** Adds to the fields of each request who sends it. */
   readonly signer?: ((fields: Fields, body?: Uint8Array) => Fields) | undefined;
   /** Speaks TLS; plain text without it. */
@@ -68,10 +71,11 @@ export class RemotingClient {
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER },
       turns: new Turns(),
-      receiveBuffer: undefined,
+      receiveBuffer: options.onAnswer === undefined || options.tls !== undefined ? undefined : new ReceiveBuffer(),
       header: new HeaderView(),
       unknownCodes: new Set(),
       onClosed: () => options.onDisconnect?.(),
+      onAnswer: options.onAnswer,
     };
   }
 

@@ -58,7 +58,15 @@ export interface ConnectionSettings {
   /** Where TLS clients go; undefined at ends that are secure already, or never will be. */
   readonly entrance?: TlsEntrance | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
+  /** Sees each answer before those who wait for one; see `AnswerTaker`. */
+  readonly onAnswer?: AnswerTaker | undefined;
 }
+
+/**
+ * Takes answers to requests that were written with opaques of its own, without a promise for each: true when it was one
+ * of them. Header and body are good until it returns; what it writes meanwhile goes out with the rest of the batch.
+ */
+export type AnswerTaker = (header: HeaderView, bytes: Buffer, bodyStart: number, bodyEnd: number) => boolean;
 
 let lastOpaque = 0;
 
@@ -308,6 +316,7 @@ export class RemotingConnection implements Connection {
       return;
     }
     if (header.isResponse) {
+      if (this.#settings.onAnswer?.(header, decoder.bytes, decoder.headerEnd, decoder.bodyEnd) === true) return;
       const known = this.#pending.settle(header, decoder.bytes, decoder.headerEnd, decoder.bodyEnd);
       if (!known) this.#settings.log.debug({ remote: this.remoteAddress }, "an answer that nobody waits for");
       return;

@@ -97,6 +97,14 @@ export class FrameWriter {
     this.#constants = jsonConstants(this.#language, this.#version);
   }
 
+  /** A frame, or a part of one, made elsewhere; returns where it lies in `buffer`, for its maker to finish it there. */
+  append(bytes: Uint8Array): number {
+    assert(this.#frameStart < 0, "the frame before is ended");
+    const at = this.reserveBody(bytes.length);
+    this.buffer.set(bytes, at);
+    return at;
+  }
+
   /** Opens a response. Then any number of fields, `endHeader`, a body or none, `end`. */
   beginResponse(opaque: number, serializeType: SerializeType, code: number, remark?: string): void {
     this.#begin(opaque, serializeType, code, FLAG_RESPONSE, remark);

@@ -3,11 +3,12 @@
  * servers are asked with the same codes as its mqadmin uses (tools/command, client/impl/MQClientAPIImpl.java).
  */
 import { CometError } from "../../base/errors.js";
-import { RemotingClient } from "../../remoting/client.js";
+import { RemotingClient, type RemotingClientOptions } from "../../remoting/client.js";
 import { RequestCode, ResponseCode, responseCodeName } from "../../remoting/codes.js";
 import type { FastjsonMap } from "../../remoting/fastjson.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { Fields, RemoteAnswer } from "../../remoting/types.js";
+import { type Credentials, requestSigner } from "../../server/auth/signature.js";
 import { parseAddresses } from "../../server/broker/registration.js";
 import { readClusterInfo } from "../../server/protocol/cluster-info.js";
 import { parseBody } from "../../server/protocol/members.js";
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly namesrv: string;
   readonly timeoutMs: number;
   readonly tls?: TlsClientOptions | undefined;
+  /** Requests are signed with them. */
+  readonly credentials?: Credentials | undefined;
 }
 
 export interface BrokerEntry {
@@ -40,17 +43,19 @@ export interface QueueEntry {
 /** Only answers whose code is in the request's list come back; others are errors. */
 export class Cluster {
   readonly timeoutMs: number;
+  /** How its servers are connected to. */
+  readonly clientOptions: RemotingClientOptions;
   readonly #namesrvs: readonly string[];
-  readonly #tls: TlsClientOptions | undefined;
   readonly #clients = new Map<string, RemotingClient>();
 
-  constructor({ namesrv, timeoutMs, tls }: ClusterOptions) {
+  constructor({ namesrv, timeoutMs, tls, credentials }: ClusterOptions) {
     this.#namesrvs = parseAddresses(namesrv).map(({ host, port }) =>
       host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
     );
     if (this.#namesrvs.length === 0) throw new CometError("COMETMQ_CONFIG", "--namesrv names no server.");
     this.timeoutMs = timeoutMs;
-    this.#tls = tls;
+    const signer = credentials && requestSigner(credentials);
+    this.clientOptions = { tls, signer, connectTimeoutMs: timeoutMs };
   }
 
   /** The answer, whatever its code. */
@@ -167,11 +172,15 @@ export class Cluster {
   #client(address: string): RemotingClient {
     const known = this.#clients.get(address);
     if (known !== undefined) return known;
-    const { host, port } = parseAddresses(address)[0] ?? { host: "", port: 0 };
-    const client = new RemotingClient(host, port, { tls: this.#tls, connectTimeoutMs: this.timeoutMs });
+    const { host, port } = hostAndPort(address);
+    const client = new RemotingClient(host, port, this.clientOptions);
     this.#clients.set(address, client);
     return client;
   }
+}
+
+export function hostAndPort(address: string): { readonly host: string; readonly port: number } {
+  return parseAddresses(address)[0] ?? { host: "", port: 0 };
 }
 
 export function refusedBy(address: string, { code, remark }: RemoteAnswer): CometError {

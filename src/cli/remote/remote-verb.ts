@@ -5,6 +5,7 @@
 import { type Command, type CommanderError, InvalidArgumentError, Option } from "commander";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
+import type { Credentials } from "../../server/auth/signature.js";
 import { tlsClientOptions } from "../../server/broker/tls-config.js";
 import { readTlsFile, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "../options.js";
 import { printError } from "../output.js";
@@ -20,6 +21,8 @@ export interface RemoteFlags {
   readonly timeout: number;
   readonly json?: boolean;
   readonly tlsConfig?: string;
+  readonly accessKey?: string;
+  readonly secretKey?: string;
 }
 
 /** A column of a list: its head, and what a row has there. */
@@ -80,12 +83,18 @@ export function verbGroup(program: Command, name: string, description: string): 
   return program.command(name).description(description).exitOverride(endOfUsage);
 }
 
-function endOfUsage(error: CommanderError): never {
+/** How a verb ends that was called in a wrong way, or asked for its help. */
+export function endOfUsage(error: CommanderError): never {
   process.exit(error.exitCode === 0 ? ExitCode.FINE : ExitCode.COULD_NOT_RUN);
 }
 
 /** A verb with the flags of all. Those of its own are added to what is returned. */
 export function remoteVerb(parent: Command, nameAndArguments: string, description: string): Command {
+  return clusterVerb(parent, nameAndArguments, description).option("--json", "JSON lines instead of tables");
+}
+
+/** The same for one whose results are something else than lines. */
+export function clusterVerb(parent: Command, nameAndArguments: string, description: string): Command {
   return parent
     .command(nameAndArguments)
     .description(description)
@@ -96,7 +105,10 @@ export function remoteVerb(parent: Command, nameAndArguments: string, descriptio
     )
     .option("--timeout <ms>", "longest wait for an answer", positiveNumber, TIMEOUT_MS)
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
-    .option("--json", "JSON lines instead of tables")
+    .addOption(new Option("--access-key <name>", "user whose requests these are").env("COMETMQ_ACCESS_KEY"))
+    .addOption(
+      new Option("--secret-key <password>", "of this user; better in the environment").env("COMETMQ_SECRET_KEY"),
+    )
     .exitOverride(endOfUsage);
 }
 
@@ -109,10 +121,18 @@ export function onCluster<Flags, Args extends unknown[]>(
     const flags = verb.opts() as Flags & RemoteFlags;
     const args = given.slice(0, -2) as Args;
     return runVerb(async () => {
-      await using cluster = new Cluster({ namesrv: flags.namesrv, timeoutMs: flags.timeout, tls: tlsOf(flags) });
+      const { namesrv, timeout: timeoutMs } = flags;
+      await using cluster = new Cluster({ namesrv, timeoutMs, tls: tlsOf(flags), credentials: credentialsOf(flags) });
       return (await told(() => run(new Remote(cluster, flags), ...args))) ?? ExitCode.FINE;
     });
   });
+}
+
+function credentialsOf({ accessKey = "", secretKey = "" }: RemoteFlags): Credentials | undefined {
+  if (accessKey === "" && secretKey === "") return undefined;
+  if (accessKey !== "" && secretKey !== "") return { accessKey, secretKey };
+  const [given, missing] = accessKey === "" ? ["--secret-key", "--access-key"] : ["--access-key", "--secret-key"];
+  throw new CometError("COMETMQ_CONFIG", `${given} needs ${missing}, too.`);
 }
 
 function tlsOf({ tlsConfig }: RemoteFlags): ReturnType<typeof tlsClientOptions> {

@@ -59,6 +59,19 @@ export async function putTopic(
   });
 }
 
+/** Everywhere; returns on which brokers. */
+export async function dropTopic(cluster: Cluster, topic: string): Promise<string[]> {
+  const { queueDatas, brokerDatas } = await cluster.route(topic);
+  const names = queueDatas.map(({ brokerName }) => brokerName);
+  for (const { address, brokerName } of await cluster.brokers()) {
+    if (names.includes(brokerName)) await cluster.ask(address, RequestCode.DELETE_TOPIC_IN_BROKER, { topic });
+  }
+  for (const clusterName of new Set(brokerDatas.map((data) => data.cluster))) {
+    await cluster.tellNamesrvs(RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic, clusterName });
+  }
+  return names;
+}
+
 export async function queueStats(cluster: Cluster, address: string, topic: string): Promise<QueueStats[]> {
   const body = await cluster.askJson(address, RequestCode.GET_TOPIC_STATS_INFO, { topic });
   return [...(mapMember(body, "offsetTable") ?? [])]
