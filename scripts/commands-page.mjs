@@ -8,11 +8,12 @@ const HEAD = `# Commands
 
 \`cometmq --help\` and \`cometmq VERB --help\` say the same as this page, which is made of them.
 
-Verbs that talk to a cluster (\`topic\`, \`group\`, \`produce\`, \`consume\`, \`message\`, \`lag\`, \`offset\`, \`dlq\`, \`timer\`, \`config\`)
-ask its name servers where its brokers are, CometMQ's or Apache's: \`--namesrv\`, or NAMESRV_ADDR in the environment. They
+Verbs that talk to a cluster (\`topic\`, \`group\`, \`produce\`, \`consume\`, \`message\`, \`lag\`, \`offset\`, \`dlq\`, \`timer\`, \`config\`,
+\`bench\`) ask its name servers where its brokers are, CometMQ's or Apache's: \`--namesrv\`, or NAMESRV_ADDR in the environment. They
 print tables on a terminal, plain columns into a pipe, a JSON object a line with \`--json\`. Their exit status is 0 when all
 is done, 1 when a server refuses or there is no such thing, 2 when it could not be asked or a flag is wrong; what went
-wrong is one line on stderr. Times are given in UTC.
+wrong is one line on stderr. Times are given in UTC. Where a cluster asks who sends a request, COMETMQ_ACCESS_KEY and
+COMETMQ_SECRET_KEY say it; \`--tls-config\` has it spoken to over TLS.
 
 \`\`\`sh
 cometmq topic create orders --queues 4
@@ -23,6 +24,19 @@ cometmq consume orders -f --group billing        # from where the group is; Ctrl
 cometmq lag billing --max 100 || echo behind
 cometmq offset reset billing orders --to 2026-01-31T12:00Z
 cometmq dlq redrive billing                      # each dead letter once, to this group alone
+\`\`\`
+
+\`bench send\`, \`consume\`, \`e2e\`, \`fanout\` and \`many-queues\` measure a server over the wire, CometMQ's or Apache's. Every
+message has a number and a checksum in its body, and a run ends with an account: sent = stored = received, or the status is
+1 and a sentence says what is missing. At a fixed \`--rate\` latency counts from when a message is due, so that a stall is
+charged to all that wait behind it. Ctrl-C ends a run with the figures up to then, in order, and status 130. Without
+\`--topic\` they use a topic of their own, which is deleted afterwards.
+
+\`\`\`sh
+cometmq bench e2e --rate 2000 --duration 30 --server-pid 4711 --json before.json --html before.html
+cometmq bench send --topic orders --connections 8 --in-flight 128
+cometmq bench compare before.json after.json --fail-above 1.1
+source <(cometmq completion bash)                # completes commands and flags; zsh and fish likewise
 \`\`\`
 
 A group that \`consume\` reads for should have no other members at that time: it takes all queues, and waits for nobody.

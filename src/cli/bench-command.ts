@@ -1,5 +1,5 @@
 /** `cometmq bench …`: servers over the wire, two results side by side, and the storage engine in this process. */
-import { type Command, InvalidArgumentError } from "commander";
+import { Argument, type Command, InvalidArgumentError } from "commander";
 import {
   type CaseOptions,
   type CaseResult,
@@ -48,7 +48,7 @@ export function addBenchCommand(program: Command): void {
   const bench = verbGroup(program, "bench", "measure servers and the storage engine");
   addWireBenchCommands(bench);
   bench
-    .command("compare <a> <b>")
+    .command("compare <a.json> <b.json>")
     .description("two results of the above, as --json wrote them: B against A")
     .option("--fail-above <times>", "exit with 1 where B is worse by more than that (1.1: by a tenth)", timesWorse)
     .option("--json", "JSON lines instead of a table")
@@ -58,7 +58,7 @@ export function addBenchCommand(program: Command): void {
     );
   bench
     .command("store")
-    .argument("<case>", Object.keys(CASES).join(", "))
+    .addArgument(new Argument("<case>", "what is measured").choices(Object.keys(CASES)))
     .description("the storage engine in this process, on one thread, dispatch on its own; one JSON line a case")
     .requiredOption("--dir <dir>", "the store: new for put, fill and get, what fill left for recover and rebuild")
     .option("--name <name>", "what the case is called in its line")
@@ -71,8 +71,7 @@ export function addBenchCommand(program: Command): void {
     .option("--waiters <n>", "callers that wait for the disk at a time (put-sync)", positive, 64)
     .option("--tsp <onOff>", "accepted for comparisons with Apache's program, and without effect")
     .action(async (name: string, flags: Omit<CaseOptions, "name"> & { name?: string }) => {
-      const run = Object.hasOwn(CASES, name) ? CASES[name] : undefined;
-      if (run === undefined) throw new InvalidArgumentError(`${name} is none of ${Object.keys(CASES).join(", ")}.`);
-      for (const result of await run({ ...flags, name: flags.name ?? name })) printLine(JSON.stringify(result));
+      for (const result of await CASES[name]!({ ...flags, name: flags.name ?? name }))
+        printLine(JSON.stringify(result));
     });
 }

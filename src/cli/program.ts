@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addBenchCommand } from "./bench-command.js";
 import { addBrokerCommand } from "./broker-command.js";
+import { addCompletionCommand } from "./completion-command.js";
 import { addConfigCommand } from "./config-command.js";
 import { addConsumeCommand } from "./consume-command.js";
 import { addDlqCommand } from "./dlq-command.js";
@@ -23,6 +24,6 @@ export function cometmqProgram(): Command {
   for (const add of [addStartCommand, addNamesrvCommand, addBrokerCommand]) add(program);
   for (const add of [addTopicCommand, addGroupCommand, addProduceCommand, addConsumeCommand]) add(program);
   for (const add of [addMessageCommand, addLagCommand, addOffsetCommand, addDlqCommand, addTimerCommand]) add(program);
-  for (const add of [addConfigCommand, addStoreCommand, addBenchCommand]) add(program);
+  for (const add of [addConfigCommand, addStoreCommand, addBenchCommand, addCompletionCommand]) add(program);
   return program;
 }

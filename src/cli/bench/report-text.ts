@@ -48,7 +48,10 @@ export function pairsOf(result: Result): [name: string, value: string][] {
     ["throughput", `${grouped(result.messagesPerSecond)} messages/s, ${result.megabytesPerSecond.toFixed(1)} MB/s`],
   ];
   if (options.groups > 0 && result.case !== "consume") {
-    pairs.push(["received", `${grouped(result.receivedPerSecond)} messages/s by ${grouped(options.groups)} ${options.groups === 1 ? "group" : "groups"}`]);
+    pairs.push([
+      "received",
+      `${grouped(result.receivedPerSecond)} messages/s by ${grouped(options.groups)} ${options.groups === 1 ? "group" : "groups"}`,
+    ]);
   }
   if (server !== undefined) {
     const { cpuSeconds, cpuUsPerMessage, rssMB, rssAnonMB, rssMaxMB, pid } = server;

@@ -1,0 +1,167 @@
+/** `cometmq bench` over the wire, as processes against a broker of this one: small runs, and what they must notice. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Result } from "#src/cli/bench/result.js";
+import { TestBroker } from "#src/testing/mod.js";
+import { COMMAND } from "../server/command.js";
+import { closeAll, onCloseAll } from "../server/harness.js";
+import { cometmq, type Outcome } from "./store-process.js";
+
+let broker: TestBroker;
+let directory: string;
+
+beforeEach(async () => {
+  broker = await TestBroker.start({ topics: { T: { queues: 2 } } });
+  onCloseAll(() => broker.close());
+  directory = mkdtempSync(join(tmpdir(), "cometmq-bench-"));
+  onCloseAll(() => rmSync(directory, { recursive: true }));
+});
+
+afterEach(closeAll);
+
+const run = (...args: string[]): Promise<Outcome> =>
+  cometmq(["bench", ...args, "--namesrv", broker.namesrvAddr, "--warmup", "0"]);
+
+async function result(...args: string[]): Promise<Result> {
+  const { status, out, err } = await run(...args, "--json");
+  expect([status, err.match(/^cometmq:.*/gm)]).toEqual([0, null]);
+  return JSON.parse(out) as Result;
+}
+
+test("each case accounts for every message, and leaves no topic and no group behind", async () => {
+  const small = ["--count", "500", "--size", "100"];
+  const [send, consume, e2e, fanout, manyQueues] = await Promise.all([
+    result("send", ...small, "--server-pid", String(process.pid)),
+    result("consume", ...small, "--duration", "0.1", "--queues", "3"),
+    result("e2e", ...small, "--rate", "2000"),
+    result("fanout", ...small, "--groups", "3", "--rate", "max"),
+    result("many-queues", ...small, "--queues", "100"),
+  ]);
+  for (const { account, messages, seconds } of [send, consume, e2e, fanout, manyQueues]) {
+    expect(account).toMatchObject({ sent: 500, acknowledged: 500, stored: 500, unanswered: 0, problems: [] });
+    expect(account.receipts.map(({ received }) => received)).toEqual(account.receipts.map(() => 500));
+    expect(messages).toBeGreaterThanOrEqual(500);
+    expect(seconds).toBeGreaterThan(0);
+  }
+  expect([send, e2e, fanout, manyQueues].map(({ account }) => account.receipts.length)).toEqual([1, 1, 3, 1]);
+  expect([send.latency.send?.count, e2e.latency.endToEnd?.count, fanout.latency.endToEnd?.count]).toEqual([
+    500, 500, 1500,
+  ]);
+  expect(consume.latency.pull!.count).toBeGreaterThanOrEqual(500 / 32);
+  expect([send.lateness, e2e.lateness?.count]).toEqual([undefined, 500]);
+  expect([manyQueues.options.queues, consume.options.queues]).toEqual([100, 3]);
+  expect(send.server!.rssMB).toBeGreaterThan(10);
+  const { p50Us, p99Us, p999Us, maxUs, points } = send.latency.send!;
+  expect([p50Us, p99Us, p999Us, maxUs]).toEqual([p50Us, p99Us, p999Us, maxUs].sort((a, b) => a - b));
+  expect(points[0]![0]).toBe(0);
+  const [topics, groups] = await Promise.all(
+    ["topic", "group"].map((what) => cometmq([what, "list", "--json", "--namesrv", broker.namesrvAddr])),
+  );
+  expect([topics!.out.trim().split("\n").length, groups!.out]).toEqual([1, ""]);
+});
+
+test("a stall of the server is charged to every message that was due in it", async () => {
+  const running = result("e2e", "--topic", "T", "--rate", "200", "--duration", "1.5", "--size", "24");
+  const maxOf = (): number => broker.messages("T").length;
+  while (maxOf() < 50) await new Promise((done) => setTimeout(done, 5));
+  // The broker is of this process: nothing is answered meanwhile.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+  const { latency, account } = await running;
+  expect(account).toMatchObject({ sent: 300, stored: 300, problems: [] });
+  // A generator that had waited for answers would have measured one slow message, or a few.
+  const [percentile] = latency.send!.points.find(([, us]) => us > 100_000)!;
+  expect(percentile).toBeLessThan(85);
+  expect(latency.send!.maxUs).toBeGreaterThan(400_000);
+});
+
+test("messages that are damaged, lost, or not of the run are named, and the status is 1", async () => {
+  const { context } = broker.server.broker;
+  const put = context.store.put.bind(context.store);
+  let count = 0;
+  // Of the messages put one loses a letter, and another is acknowledged but stored twice.
+  context.store.put = (message, outcome) => {
+    count++;
+    if (count === 7) message.body[message.bodyStart + 50] ^= 1;
+    if (count === 9) put(message, outcome);
+    return put(message, outcome);
+  };
+  const { status, out, err } = await run("send", "--topic", "T", "--count", "20", "--size", "80");
+  expect(status).toBe(1);
+  expect(out).toContain("IT DOES NOT ADD UP");
+  expect(err).toMatch(/21 are stored, but at most 20 can be/);
+  expect(err).toMatch(/received 1 whose checksum is wrong/);
+  expect(err).toMatch(/received 1 more than once/);
+  expect(err).toMatch(/did not receive 1 that were acknowledged, first number/);
+});
+
+test("files: JSON and a page that loads nothing; compared, with a status of how much worse", async () => {
+  const [a, b, page] = ["a.json", "b.json", "a.html"].map((name) => join(directory, name));
+  await run("send", "--count", "200", "--size", "64", "--json", a!, "--html", page!);
+  const found = JSON.parse(readFileSync(a!, "utf8")) as Result;
+  const html = readFileSync(page!, "utf8");
+  expect(html).toContain("<svg");
+  expect(html).not.toMatch(/<script|\bsrc=|href=|url\(|@import/);
+  const worse = { ...found, messagesPerSecond: found.messagesPerSecond / 2 };
+  writeFileSync(b!, JSON.stringify(worse));
+  const compare = (...args: string[]): Promise<Outcome> => cometmq(["bench", "compare", ...args]);
+  const [table, fine, bad, better, wrong, absent] = await Promise.all([
+    compare(a!, b!),
+    compare(a!, b!, "--fail-above", "2.1"),
+    compare(a!, b!, "--fail-above", "1.9", "--json"),
+    compare(b!, a!, "--fail-above", "1.01"),
+    compare(a!, page!),
+    compare(a!, join(directory, "none.json")),
+  ]);
+  expect([table, fine, bad, better, wrong, absent].map(({ status }) => status)).toEqual([0, 0, 1, 0, 2, 2]);
+  expect(table!.out).toMatch(/messages +\/s +[\d.,]+ +[\d.,]+ +0\.50 +worse/);
+  expect(JSON.parse(bad!.out.split("\n")[0]!)).toMatchObject({ figure: "messages", ratio: 0.5, worse: 2 });
+  expect(bad!.err).toMatch(/messages is 2\.00 times as bad, more than 1\.9/);
+  expect(wrong!.err).toMatch(/a\.html is not JSON/);
+  expect(absent!.err).toMatch(/There is no file/);
+});
+
+test("Ctrl-C ends a run with the figures up to then", async () => {
+  const args = ["bench", "e2e", "--namesrv", broker.namesrvAddr, "--warmup", "0", "--duration", "60", "--json"];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  let [out, err] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
+    if (/sent\/s/.test(err)) child.kill("SIGINT");
+  });
+  const [status] = (await once(child, "close")) as [number];
+  expect(status).toBe(130);
+  const { interrupted, account, messages } = JSON.parse(out) as Result;
+  expect([interrupted, account.problems]).toEqual([true, []]);
+  expect(messages).toBeGreaterThan(100);
+  expect(account.receipts[0]!.received).toBe(account.sent);
+});
+
+test("what can not be measured is told in one line", async () => {
+  const cases: [args: string[], status: number, text: RegExp][] = [
+    [["send", "--size", "10"], 2, /at least 24 bytes/],
+    [["send", "--rate", "fast"], 2, /messages a second, or max/],
+    [["e2e", "--duration", "0"], 2, /above 0/],
+    [["send", "--server-pid", "4194304"], 2, /no process 4194304/],
+    [["send", "--access-key", "me"], 2, /--access-key needs --secret-key/],
+    [["send", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127\.0\.0\.1:1/],
+    [["sent"], 2, /unknown command 'sent'|Did you mean send/],
+  ];
+  const outcomes = await Promise.all(
+    cases.map(([args]) =>
+      args.includes("--namesrv") || args[0] === "sent" ? cometmq(["bench", ...args]) : run(...args),
+    ),
+  );
+  for (const [i, [args, status, text]] of cases.entries()) {
+    expect([args.join(" "), outcomes[i]!.status]).toEqual([args.join(" "), status]);
+    expect(outcomes[i]!.err).toMatch(text);
+    expect(outcomes[i]!.err).not.toContain("    at ");
+  }
+});
