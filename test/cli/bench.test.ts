@@ -78,24 +78,29 @@ test("a stall of the server is charged to every message that was due in it", asy
   expect(latency.send!.maxUs).toBeGreaterThan(400_000);
 });
 
-test("messages that are damaged, lost, or not of the run are named, and the status is 1", async () => {
-  const { context } = broker.server.broker;
-  const put = context.store.put.bind(context.store);
+test("messages that are refused, damaged, or not of the run are named, and the status is 1", async () => {
   let count = 0;
-  // Of the messages put one loses a letter, and another is acknowledged but stored twice.
-  context.store.put = (message, outcome) => {
-    count++;
-    if (count === 7) message.body[message.bodyStart + 50] ^= 1;
-    if (count === 9) put(message, outcome);
-    return put(message, outcome);
-  };
-  const { status, out, err } = await run("send", "--topic", "T", "--count", "20", "--size", "80");
-  expect(status).toBe(1);
-  expect(out).toContain("IT DOES NOT ADD UP");
-  expect(err).toMatch(/21 are stored, but at most 20 can be/);
+  broker = await TestBroker.start({
+    topics: { T: { queues: 2 } },
+    hooks: {
+      onSend: ({ body }) => {
+        count++;
+        if (count === 7) body[50]! ^= 1;
+        if (count === 8) setImmediate(() => broker.send("T", "of somebody else"));
+        return count === 9 ? "not this one" : undefined;
+      },
+    },
+  });
+  onCloseAll(() => broker.close());
+  const { status, out, err } = await run("send", "--topic", "T", "--count", "200", "--size", "80", "--json");
+  expect([status, (JSON.parse(out) as Result).account]).toMatchObject([
+    1,
+    { sent: 200, acknowledged: 199, refused: 1, stored: 200, foreign: 1, receipts: [{ received: 198, corrupt: 1 }] },
+  ]);
+  expect(err).toMatch(/1 of the messages sent were refused \(NO_PERMISSION: not this one\)/);
+  expect(err).toMatch(/got 1 messages of others/);
   expect(err).toMatch(/received 1 whose checksum is wrong/);
-  expect(err).toMatch(/received 1 more than once/);
-  expect(err).toMatch(/did not receive 1 that were acknowledged, first number/);
+  expect(err).toMatch(/did not receive 1 that were acknowledged, first number 6\./);
 });
 
 test("files: JSON and a page that loads nothing; compared, with a status of how much worse", async () => {

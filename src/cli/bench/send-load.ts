@@ -3,6 +3,7 @@
  * followed by the next request. At a fixed rate every message has a time when it is due, and its latency counts from
  * there, however late it could be written: what waits behind a stall carries the whole wait.
  */
+import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { ResponseCode, responseCodeName } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
@@ -127,7 +128,7 @@ export class SendLoad {
   readonly beat = (): void => {
     if (!this.#isSending || this.#intervalUs === 0) return;
     const nowUs = monotonicUs();
-    const nowMs = Date.now();
+    const nowMs = systemClock.nowMs();
     while (this.sentCount < this.numberEnd) {
       const dueUs = this.dueUs(this.sentCount);
       if (dueUs > nowUs) return;
@@ -188,7 +189,7 @@ export class SendLoad {
 
   #fill(lane: SendLane, nowUs = monotonicUs()): void {
     const { connection } = lane;
-    const nowMs = Date.now();
+    const nowMs = systemClock.nowMs();
     while (this.sentCount < this.numberEnd && connection.mayWrite) lane.write(this.sentCount++, nowUs, nowUs, nowMs);
     connection.link.flush();
   }

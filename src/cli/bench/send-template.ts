@@ -2,6 +2,7 @@
  * Send requests (SEND_MESSAGE_V2) as a Java client writes them, made once for each queue; what differs from message to
  * message has a fixed width and is changed in place. Requests that are signed are made anew each time.
  */
+import { systemClock } from "../../base/clock.js";
 import { FrameWriter } from "../../remoting/frame-writer.js";
 import { RequestCode } from "../../remoting/codes.js";
 import { type Connection, type Fields, SerializeType } from "../../remoting/types.js";
@@ -44,7 +45,7 @@ export class SendTemplates {
   constructor(options: SendOptions) {
     this.#options = options;
     this.#body = unstampedBody(options.bodyBytes);
-    const now = new Date();
+    const now = new Date(systemClock.nowMs());
     this.#monthMs = new Date(now.getFullYear(), now.getMonth(), 1).getTime();
   }
 
