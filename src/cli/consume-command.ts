@@ -116,7 +116,7 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<und
   try {
     const { sql, tags = "*", group = TOOLS_GROUP } = flags;
     const options = { group, expression: sql ?? tags, isSql: sql !== undefined };
-    const queues = (await cluster.readQueues(topic)).filter(({ queueId }) => (flags.queue ?? queueId) === queueId);
+    const queues = await cluster.readQueues(topic, flags.queue);
     const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
     for await (const message of readRanges(cluster, ranges, options)) {
       await run.take([message]);

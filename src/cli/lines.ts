@@ -10,6 +10,7 @@ const NEWLINE = 10;
 /** `path` is a file, or `-` for stdin. */
 export async function* linesFrom(disk: Disk, path: string): AsyncGenerator<string> {
   const name = path === "-" ? "stdin" : path;
+  if (path !== "-" && disk.sizeOf(path) < 0) throw new CometError("COMETMQ_CONFIG", `There is no file ${path}.`);
   const chunks: AsyncIterable<Buffer> | Iterable<Buffer> = path === "-" ? process.stdin : fileChunks(disk, path);
   let held: Buffer[] = [];
   let heldBytes = 0;

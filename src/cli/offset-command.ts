@@ -47,9 +47,8 @@ export async function offsetOfPlace(cluster: Cluster, queue: QueueEntry, place: 
 async function resetOffsets(remote: Remote<ResetFlags>, group: string, topic: string): Promise<undefined> {
   const { cluster, flags } = remote;
   const rows = [];
-  for (const queue of await cluster.readQueues(topic)) {
+  for (const queue of await cluster.readQueues(topic, flags.queue)) {
     const { brokerName, queueId } = queue;
-    if (flags.queue !== undefined && flags.queue !== queueId) continue;
     const from = await committedOffset(cluster, group, queue);
     const to = await offsetOfPlace(cluster, queue, flags.to);
     if (flags.dryRun !== true) await resetQueue(cluster, group, queue, to, flags.to);

@@ -1,5 +1,7 @@
 /** The table of verbs: each is in a file of its own. */
+import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { FileDisk } from "../io/file-disk.js";
 import { addBenchCommand } from "./bench-command.js";
 import { addBrokerCommand } from "./broker-command.js";
 import { addCompletionCommand } from "./completion-command.js";
@@ -12,18 +14,33 @@ import { addMessageCommand } from "./message-command.js";
 import { addNamesrvCommand } from "./namesrv-command.js";
 import { addOffsetCommand } from "./offset-command.js";
 import { addProduceCommand } from "./produce-command.js";
+import { endOfUsage } from "./remote/remote-verb.js";
 import { addStartCommand } from "./start-command.js";
 import { addStoreCommand } from "./store-command.js";
 import { addTimerCommand } from "./timer-command.js";
 import { addTopicCommand } from "./topic-command.js";
 
+/** Usage errors, here and in every verb, end with 2. */
 export function cometmqProgram(): Command {
   const program = new Command("cometmq")
+    .version(packageVersion())
     .description("RocketMQ for TypeScript: name server, broker and storage engine in one process")
     .showHelpAfterError("(see --help)");
   for (const add of [addStartCommand, addNamesrvCommand, addBrokerCommand]) add(program);
   for (const add of [addTopicCommand, addGroupCommand, addProduceCommand, addConsumeCommand]) add(program);
   for (const add of [addMessageCommand, addLagCommand, addOffsetCommand, addDlqCommand, addTimerCommand]) add(program);
   for (const add of [addConfigCommand, addStoreCommand, addBenchCommand, addCompletionCommand]) add(program);
+  endWithUsage(program);
   return program;
+}
+
+function endWithUsage(command: Command): void {
+  command.exitOverride(endOfUsage);
+  for (const child of command.commands) endWithUsage(child);
+}
+
+function packageVersion(): string {
+  const path = fileURLToPath(new URL("../../package.json", import.meta.url));
+  const content = new FileDisk("file").readFile(path)?.toString("utf8") ?? "{}";
+  return (JSON.parse(content) as { version?: string }).version ?? "unknown";
 }

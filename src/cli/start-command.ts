@@ -16,8 +16,8 @@ interface StartFlags extends BrokerFlags {
 
 export function addStartCommand(program: Command): void {
   program
-    .command("start", { isDefault: true })
-    .description("run name server and broker in this process, until SIGTERM or SIGINT")
+    .command("start")
+    .description("run name server and broker in this process, until SIGTERM or SIGINT; so does cometmq alone")
     .option("-c, --config <file>", "a broker.conf with Apache's property names")
     .option("--data <dir>", "the store's directory (storePathRootDir)")
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")

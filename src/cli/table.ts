@@ -16,7 +16,7 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
   const table = new Table({
     head: columns.map(({ head }) => head),
     colAligns: columns.map(({ align }) => align ?? "left"),
-    style: { head: ["bold"], border: ["grey"], compact: rows.length > 8 },
+    style: { head: inColour("bold"), border: inColour("grey"), compact: rows.length > 8 },
   });
   for (const row of rows) table.push(row.map(shown));
   return table.toString();
@@ -25,12 +25,18 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
 /** Names and what they have; a long list of them reads better than one wide row. */
 export function renderPairs(pairs: readonly (readonly [string, string])[], terminal: boolean): string {
   if (terminal) {
-    const table = new Table({ style: { border: ["grey"], compact: true } });
+    const table = new Table({ style: { head: [], border: inColour("grey"), compact: true } });
     for (const [name, value] of pairs) table.push([name, printable(value)]);
     return table.toString();
   }
   const width = Math.max(...pairs.map(([name]) => name.length));
   return pairs.map(([name, value]) => `${name.padEnd(width)}  ${printable(value)}`.trimEnd()).join("\n");
+}
+
+/** Of a table on a terminal; nothing where its user wants none (no-color.org), or it can show none. */
+function inColour(style: string): string[] {
+  const { NO_COLOR = "", TERM } = process.env;
+  return NO_COLOR !== "" || TERM === "dumb" ? [] : [style];
 }
 
 function renderPlain(columns: readonly Column[], rows: readonly (readonly Cell[])[]): string {

@@ -85,7 +85,9 @@ export class Cluster {
     let failure: unknown;
     for (const address of this.#namesrvs) {
       try {
-        return await this.call(address, code, fields);
+        const answer = await this.call(address, code, fields);
+        if (answer.code === ResponseCode.REQUEST_CODE_NOT_SUPPORTED) throw noNamesrv(address);
+        return answer;
       } catch (error) {
         failure = error;
       }
@@ -136,8 +138,12 @@ export class Cluster {
     throw new CometError("COMETMQ_NOT_FOUND", hint);
   }
 
-  readQueues(topic: string): Promise<QueueEntry[]> {
-    return this.#queues(topic, PERM_READ);
+  /** With `queueId` that queue alone; COMETMQ_NOT_FOUND where there is none. */
+  async readQueues(topic: string, queueId?: number): Promise<QueueEntry[]> {
+    const queues = await this.#queues(topic, PERM_READ);
+    const named = queues.filter((queue) => queue.queueId === (queueId ?? queue.queueId));
+    if (named.length > 0) return named;
+    throw new CometError("COMETMQ_NOT_FOUND", `${topic} has no queue ${queueId} to read from.`);
   }
 
   writeQueues(topic: string): Promise<QueueEntry[]> {
@@ -181,6 +187,10 @@ export class Cluster {
 
 export function hostAndPort(address: string): { readonly host: string; readonly port: number } {
   return parseAddresses(address)[0] ?? { host: "", port: 0 };
+}
+
+function noNamesrv(address: string): CometError {
+  return new CometError("COMETMQ_CONFIG", `${address} is no name server, though perhaps a broker (--namesrv).`);
 }
 
 export function refusedBy(address: string, { code, remark }: RemoteAnswer): CometError {
