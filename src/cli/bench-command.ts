@@ -70,6 +70,7 @@ export function addBenchCommand(program: Command): void {
     .option("--queues <n>", "queues to put to", positive, 8)
     .option("--waiters <n>", "callers that wait for the disk at a time (put-sync)", positive, 64)
     .option("--tsp <onOff>", "accepted for comparisons with Apache's program, and without effect")
+    .option("--json", "accepted, for its lines are JSON in any case")
     .action(async (name: string, flags: Omit<CaseOptions, "name"> & { name?: string }) => {
       for (const result of await CASES[name]!({ ...flags, name: flags.name ?? name }))
         printLine(JSON.stringify(result));

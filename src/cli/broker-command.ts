@@ -4,11 +4,12 @@ import { CometError } from "../base/errors.js";
 import { hostPort } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
-import { printLine } from "./output.js";
+import { printReady, READY_JSON_TEXT } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
 
 interface BrokerCommandFlags extends BrokerFlags {
   readonly grpcPort?: number;
+  readonly json?: boolean;
 }
 
 export function addBrokerCommand(program: Command): void {
@@ -22,6 +23,7 @@ export function addBrokerCommand(program: Command): void {
     .option("--broker-port <port>", "port, 0 for a free one (default: 10911)", parsePort)
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
     .option("--grpc-port <port>", "port of a gRPC endpoint, 0 for a free one (default: there is none)", parsePort)
+    .option("--json", READY_JSON_TEXT)
     .action((flags: BrokerCommandFlags) => run(flags));
 }
 
@@ -43,5 +45,6 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   closeOnSignals(() => starting.then((server) => server.close()));
   const { broker, grpcPort } = await starting;
   const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(config.bindAddress, port));
-  printLine(`ready namesrv=${config.namesrvAddr} broker=${at(broker.port)} grpc=${at(grpcPort)} http=absent`);
+  const { namesrvAddr: namesrv } = config;
+  printReady({ namesrv, broker: at(broker.port), grpc: at(grpcPort), http: "absent" }, flags.json);
 }

@@ -11,7 +11,7 @@ import { hostPort } from "../server/broker/registration.js";
 import { NameServer } from "../server/namesrv/namesrv.js";
 import { tlsServerOptions } from "../server/broker/tls-config.js";
 import { namesrvReading, parsePort, readTlsFile, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
-import { printLine } from "./output.js";
+import { printReady, READY_JSON_TEXT } from "./output.js";
 import { closeOnSignals, processLogger } from "./run.js";
 
 interface NamesrvFlags {
@@ -20,6 +20,7 @@ interface NamesrvFlags {
   readonly namesrvPort: number;
   readonly data?: string;
   readonly tlsConfig?: string;
+  readonly json?: boolean;
 }
 
 export function addNamesrvCommand(program: Command): void {
@@ -31,6 +32,7 @@ export function addNamesrvCommand(program: Command): void {
     .option("--namesrv-port <port>", "port, 0 for a free one", parsePort, 9876)
     .option("--data <dir>", "where key-value settings are kept; without it they last as long as the process")
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)
+    .option("--json", READY_JSON_TEXT)
     .action(async (flags: NamesrvFlags) => {
       const disk = new FileDisk("file");
       const kvConfigPath = flags.data === undefined ? undefined : join(flags.data, "kvConfig.json");
@@ -50,7 +52,7 @@ export function addNamesrvCommand(program: Command): void {
         ...(kvConfigPath === undefined ? {} : { disk, kvConfigPath }),
       });
       closeOnSignals(() => server.close());
-      printLine(`ready namesrv=${hostPort(flags.host, server.port)}`);
+      printReady({ namesrv: hostPort(flags.host, server.port) }, flags.json);
     });
 }
 

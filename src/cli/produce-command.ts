@@ -3,8 +3,10 @@ import { type Command, InvalidArgumentError } from "commander";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
 import { PropertyName } from "../record/property-names.js";
+import { Interrupt } from "./interrupt.js";
 import { linesFrom } from "./lines.js";
 import { onCluster, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
+import { ExitCode } from "./store-run.js";
 import { type OutgoingMessage, Sender, type SentMessage } from "./remote/sender.js";
 
 /** Under way at a time. */
@@ -79,7 +81,11 @@ function propertiesOf({
   };
 }
 
-async function produce(remote: Remote<ProduceFlags>, topic: string, bodies: readonly string[]): Promise<undefined> {
+async function produce(
+  remote: Remote<ProduceFlags>,
+  topic: string,
+  bodies: readonly string[],
+): Promise<ExitCode | undefined> {
   const { cluster, flags } = remote;
   const sender = await Sender.open(cluster, topic);
   const message: Omit<OutgoingMessage, "body"> = {
@@ -95,8 +101,9 @@ async function produce(remote: Remote<ProduceFlags>, topic: string, bodies: read
       await remote.say(`${sent.msgId}  ${sent.brokerName} queue ${sent.queueId} offset ${sent.queueOffset}`);
   };
   const window: Promise<SentMessage>[] = [];
+  const interrupt = new Interrupt();
   try {
-    for await (const body of bodiesOf(bodies, flags)) {
+    for await (const body of interrupt.until(bodiesOf(bodies, flags))) {
       const sending = sender.send({ ...message, body });
       // Who fails is heard of in turn; until then it is nobody's unhandled rejection.
       sending.catch(() => {});
@@ -107,8 +114,10 @@ async function produce(remote: Remote<ProduceFlags>, topic: string, bodies: read
   } catch (error) {
     if (error instanceof CometError && sentCount > 0) error.message = `After ${sentCount} messages: ${error.message}`;
     throw error;
+  } finally {
+    interrupt.forget();
   }
   if (bodies.length === 0)
     await remote.say(`${sentCount} ${sentCount === 1 ? "message" : "messages"} sent to ${topic}`);
-  return undefined;
+  return interrupt.isAsked ? ExitCode.INTERRUPTED : undefined;
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { hostPort } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
-import { printLine } from "./output.js";
+import { printReady, READY_JSON_TEXT } from "./output.js";
 import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
 
 const NAMESRV_PORT = 9876;
@@ -12,6 +12,7 @@ interface StartFlags extends BrokerFlags {
   readonly namesrvPort: number;
   readonly grpcPort?: number;
   readonly httpPort: number;
+  readonly json?: boolean;
 }
 
 export function addStartCommand(program: Command): void {
@@ -30,6 +31,7 @@ export function addStartCommand(program: Command): void {
       parsePort,
     )
     .option("--http-port <port>", "port of the console, which is not there yet", parsePort, 8080)
+    .option("--json", READY_JSON_TEXT)
     .action((flags: StartFlags) => start(flags));
 }
 
@@ -54,5 +56,6 @@ async function start(flags: StartFlags): Promise<void> {
   );
   const { broker, nameServer, grpcPort: grpc } = await starting;
   const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(reading.config.bindAddress, port));
-  printLine(`ready namesrv=${at(nameServer!.port)} broker=${at(broker.port)} grpc=${at(grpc)} http=absent`);
+  const addresses = { namesrv: at(nameServer!.port), broker: at(broker.port), grpc: at(grpc), http: "absent" };
+  printReady(addresses, flags.json);
 }

@@ -5,6 +5,7 @@ import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { ImportClock, importMessages } from "../store/import-messages.js";
 import { MessageStore } from "../store/message-store.js";
+import { Interrupt } from "./interrupt.js";
 import { linesFrom } from "./lines.js";
 import { printError, printLine } from "./output.js";
 import { Progress } from "./progress.js";
@@ -27,6 +28,8 @@ export function addStoreImportCommand(store: Command): void {
 
 async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitCode> {
   const root = resolve(dir);
+  const progress = new Progress("importing", formatCount);
+  const interrupt = new Interrupt(() => progress.clear());
   const { facts, paths } = describeStore(new ReadOnlyDisk(), root, flags.conf);
   const clock = flags.keepStoreTime === true ? new ImportClock() : undefined;
   const store = await MessageStore.open({
@@ -39,12 +42,11 @@ async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitC
     delayLevels: facts.delayLevels,
     clock,
   });
-  const progress = new Progress("importing", formatCount);
   let refusalsShown = 0;
   try {
     const report = await importMessages({
       store,
-      lines: linesFrom(new FileDisk("file"), file),
+      lines: interrupt.until(linesFrom(new FileDisk("file"), file)),
       clock,
       refusedTopics: new Map([...facts.batchTopics].map((topic) => [topic, "its topic has batch queues"])),
       onRefused: (lineNumber, reason) => {
@@ -61,9 +63,14 @@ async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitC
       printLine(`${formatCount(messageCount)} messages, ${formatBytes(bodyBytes)} of bodies, in ${queueCount} queues`);
       if (refusedCount > 0) printLine(`${formatCount(refusedCount)} lines were refused`);
     }
+    if (interrupt.isAsked) {
+      printError("cometmq: interrupted: the messages told of are stored, later lines are not");
+      return ExitCode.INTERRUPTED;
+    }
     return refusedCount === 0 ? ExitCode.FINE : ExitCode.FINDINGS;
   } finally {
     progress.clear();
     await store.close();
+    interrupt.forget();
   }
 }

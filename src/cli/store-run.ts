@@ -8,7 +8,8 @@ import { CometError } from "../base/errors.js";
 import type { DirectoryLock, Disk } from "../io/disk.js";
 import { printError } from "./output.js";
 
-export const ExitCode = { FINE: 0, FINDINGS: 1, COULD_NOT_RUN: 2 } as const;
+/** INTERRUPTED is how shells know an end by Ctrl-C. */
+export const ExitCode = { FINE: 0, FINDINGS: 1, COULD_NOT_RUN: 2, INTERRUPTED: 130 } as const;
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
 /** Flags of every verb. */

@@ -126,6 +126,22 @@ test("consume follows what comes and ends in order at Ctrl-C", async () => {
   expect(committed).toBe(out.trim().split("\n").length);
 });
 
+test("Ctrl-C while lines are typed: those before it are sent and counted", async () => {
+  const args = ["produce", "T", "--namesrv", broker.namesrvAddr];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["pipe", "pipe", "inherit"] });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  const closed = once(child, "close");
+  child.stdin.write("one\ntwo\nthr");
+  while (broker.messages("T").length < 2) await new Promise((done) => setTimeout(done, 10));
+  child.kill("SIGINT");
+  expect([(await closed)[0], out]).toEqual([130, "2 messages sent to T\n"]);
+  expect(broker.messages("T").length).toBe(2);
+});
+
 test("dead letters are shown, and sent again once each", async () => {
   const [sent] = await json("produce", "T", "hard", "--property", "colour=blue");
   const client = clientOf(broker.server.port);
@@ -180,12 +196,20 @@ test("what can not be done is told in one line, with a status that says of what 
     [["topic", "create", "no/name"], 1, /INVALID_PARAMETER/],
     [["topic", "list", "--timeout", "0"], 2, /whole number above 0/],
     [["topic", "lst"], 2, /Did you mean list/],
+    [["tpoic"], 2, /unknown command 'tpoic'\n\(Did you mean topic\?\)/],
+    [["start", "--broker-port", "99999"], 2, /a number from 0 to 65535/],
+    [["topic", "list", "--namesrv", broker.server.brokerAddr], 2, /is no name server/],
+    [["consume", "T", "--queue", "7"], 1, /T has no queue 7/],
+    [["offset", "reset", "G", "T", "--to", "first", "--queue", "7"], 1, /T has no queue 7/],
+    [["produce", "T", "--lines", "/no/such/file"], 2, /There is no file/],
     [["dlq", "list", "nobody"], 1, /nobody has no dead letters/],
     [["config", "get", "--broker", "other"], 1, /knows no broker of other/],
   ];
   for (let i = 0; i < cases.length; i += 4) {
     const outcomes = await Promise.all(
-      cases.slice(i, i + 4).map(([args]) => (args.includes("--namesrv") ? cometmq(args) : run(args))),
+      cases
+        .slice(i, i + 4)
+        .map(([args]) => (args.includes("--namesrv") || args[0] === "start" ? cometmq(args) : run(args))),
     );
     for (const [j, { status, out, err }] of outcomes.entries()) {
       const [args, expected, text] = cases[i + j]!;

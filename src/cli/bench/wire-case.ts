@@ -4,6 +4,7 @@ import { cpus, loadavg } from "node:os";
 import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
+import { Interrupt } from "../interrupt.js";
 import { LiveLine } from "../live-line.js";
 import { printError } from "../output.js";
 import type { Remote } from "../remote/remote-verb.js";
@@ -33,8 +34,6 @@ export interface WireFlags {
   readonly html?: string;
 }
 
-/** As shells know an end by Ctrl-C. */
-const INTERRUPTED = 130;
 const DURATION_SECONDS = 10;
 
 type BenchRemote = Omit<Remote<WireFlags>, "flags"> & {
@@ -47,7 +46,7 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
     throw new CometError("COMETMQ_CONFIG", `/proc knows no process ${flags.serverPid} (--server-pid).`);
   }
   const live = new LiveLine();
-  const interrupt = onInterrupt(live);
+  const interrupt = new Interrupt(() => live.clear());
   const run = randomBytes(4).readUInt32BE();
   const plan = planOf(name, flags, run);
   let topic: BenchTopic | undefined;
@@ -80,28 +79,9 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
 }
 
 function ended(signal: AbortSignal, result?: Result): ExitCode {
-  if (signal.aborted) return INTERRUPTED as ExitCode;
+  if (signal.aborted) return ExitCode.INTERRUPTED;
   const isFine = result?.failure === undefined && result?.account.problems.length === 0;
   return isFine ? ExitCode.FINE : ExitCode.FINDINGS;
-}
-
-/** The first signal ends the run in order, with what there is; the second at once. */
-function onInterrupt(live: LiveLine): { readonly signal: AbortSignal; forget(): void } {
-  const stop = new AbortController();
-  const end = (): void => {
-    live.clear();
-    if (stop.signal.aborted) process.exit(INTERRUPTED);
-    stop.abort();
-  };
-  process.on("SIGINT", end);
-  process.on("SIGTERM", end);
-  return {
-    signal: stop.signal,
-    forget: () => {
-      process.off("SIGINT", end);
-      process.off("SIGTERM", end);
-    },
-  };
 }
 
 function planOf(name: WireCase, flags: WireFlags, run: number): WirePlan {

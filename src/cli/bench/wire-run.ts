@@ -30,7 +30,7 @@ import {
 
 const TICK_MS = 10;
 const GIVE_UP_EVERY_MS = 500;
-/** Long polls are there before the first message is. */
+/** Long polls, and the thread that keeps the pace, are there before the first message is. */
 const HEAD_START_US = 200_000;
 const READ_BACK_QUEUES = 32;
 
@@ -120,11 +120,12 @@ export class WireRun {
     } else if (warmupSeconds === 0 && count !== undefined) {
       load.numberEnd = count;
     }
-    await this.#sleepUntil(rate === undefined ? startUs : startUs - HEAD_START_US / 2);
     const pace = rate === undefined ? undefined : new Pace(startUs, 1e6 / rate, load.beat, this.#fail);
     try {
+      await this.#sleepUntil(startUs);
       if (warmupSeconds === 0) this.#openWindow(rate === undefined ? count : undefined);
       load.start(startUs, rate);
+      load.beat();
       await this.#attend(startUs, windowUs);
       // What fell due since the last beat is no backlog.
       load.beat();

@@ -194,10 +194,11 @@ function noNamesrv(address: string): CometError {
 }
 
 export function refusedBy(address: string, { code, remark }: RemoteAnswer): CometError {
-  return new CometError(
-    "COMETMQ_REMOTE",
-    `${address} answers ${responseCodeName(code)}: ${remark.replace(/\.$/, "")}.`,
-  );
+  // What Apache and CometMQ answer to a request that is not signed, or not rightly.
+  const isUnsigned = code === ResponseCode.NO_PERMISSION && /username|signature/i.test(remark);
+  const hint = isUnsigned ? " --access-key and --secret-key say who asks." : "";
+  const told = `${responseCodeName(code)}: ${remark.trim().replace(/\.$/, "")}.`;
+  return new CometError("COMETMQ_REMOTE", `${address} answers ${told}${hint}`);
 }
 
 function masterOf(brokerAddrs: ReadonlyMap<number, string>): string | undefined {

@@ -1,0 +1,31 @@
+/** Tables: with lines and colour for people at a terminal, plain everywhere else. */
+import { afterEach, expect, test, vi } from "vitest";
+import { renderPairs, renderTable } from "#src/cli/table.js";
+
+const COLUMNS = [{ head: "topic" }, { head: "queues", align: "right" }] as const;
+const ROWS = [
+  ["orders", 8],
+  ["evil\u001b[31m", 1234],
+] as const;
+
+afterEach(() => vi.unstubAllEnvs());
+
+test("a terminal gets colour, but not where its user wants none or it is dumb", () => {
+  vi.stubEnv("NO_COLOR", "");
+  vi.stubEnv("TERM", "xterm");
+  const colours = "\u001b[";
+  expect(renderTable(COLUMNS, ROWS, true)).toContain(colours);
+  vi.stubEnv("NO_COLOR", "1");
+  expect(renderTable(COLUMNS, ROWS, true)).not.toContain(colours);
+  expect(renderPairs([["name", "value"]], true)).not.toContain(colours);
+  expect(renderTable(COLUMNS, ROWS, true)).toContain("│ orders");
+  vi.stubEnv("NO_COLOR", "");
+  vi.stubEnv("TERM", "dumb");
+  expect(renderTable(COLUMNS, ROWS, true)).not.toContain(colours);
+});
+
+test("a pipe gets columns, and no control character of anybody's", () => {
+  expect(renderTable(COLUMNS, ROWS, false)).toBe(
+    ["TOPIC           QUEUES", "orders               8", "evil\\u001b[31m   1,234"].join("\n"),
+  );
+});
