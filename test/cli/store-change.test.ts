@@ -1,8 +1,21 @@
 /** The verbs that change a store: repair and import. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { COMMAND } from "../server/command.js";
 import { extractStore } from "../golden/golden-store.js";
 import { cometmq, fingerprint, jsonLines, store } from "./store-process.js";
 
@@ -149,4 +162,29 @@ describe("import", () => {
     expect(stored).toMatchObject([{ body: "one" }, { body: "two" }]);
     expect(Object.keys(stored[1]!.properties as object).toSorted()).toEqual(["7", "A", "__proto__"]);
   });
+});
+
+test("Ctrl-C while lines are imported leaves a closed store with those that came before", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "cometmq-import-"));
+  const line = (body: string): string => `${JSON.stringify({ topic: "T", queueId: 0, body })}\n`;
+  const child = spawn(process.execPath, [COMMAND, "store", "import", directory], { stdio: ["pipe", "pipe", "pipe"] });
+  const closed = once(child, "close");
+  child.stdin.write(line("one") + line("two"));
+  const log = join(directory, "commitlog", "0".repeat(20));
+  const begin = Buffer.alloc(4096);
+  const isThere = (): boolean => {
+    if (!existsSync(log)) return false;
+    const fd = openSync(log, "r");
+    readSync(fd, begin, 0, begin.length, 0);
+    closeSync(fd);
+    return begin.includes("two");
+  };
+  while (!isThere() && child.exitCode === null) await new Promise((done) => setTimeout(done, 20));
+  child.kill("SIGINT");
+  expect((await closed)[0]).toBe(130);
+  expect(existsSync(join(directory, "abort"))).toBe(false);
+  const { out } = await store("export", directory, "--json");
+  expect(jsonLines(out).map(({ body }) => body)).toEqual(["one", "two"]);
+  expect((await store("verify", directory)).status).toBe(0);
+  rmSync(directory, { recursive: true });
 });
