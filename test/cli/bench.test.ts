@@ -149,6 +149,23 @@ test("Ctrl-C ends a run with the figures up to then", async () => {
   expect(account.receipts[0]!.received).toBe(account.sent);
 });
 
+test("a server that goes ends the run with the figures up to then", async () => {
+  const running = run("e2e", "--topic", "T", "--duration", "60", "--rate", "500", "--json");
+  while (broker.messages("T").length < 100) await new Promise((done) => setTimeout(done, 10));
+  await broker.close();
+  const { status, out, err } = await running;
+  const { failure, account, messages } = JSON.parse(out) as Result;
+  expect(status).toBe(1);
+  expect(messages).toBeGreaterThan(10);
+  expect(failure).toMatch(/closed the connection/);
+  expect(account).toMatchObject({
+    stored: null,
+    problems: expect.arrayContaining(["What is stored could not be asked."]),
+  });
+  expect(err).toMatch(/the run ended early: .* closed the connection/);
+  expect(err).not.toContain("    at ");
+});
+
 test("what can not be measured is told in one line", async () => {
   const cases: [args: string[], status: number, text: RegExp][] = [
     [["send", "--size", "10"], 2, /at least 24 bytes/],

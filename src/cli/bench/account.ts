@@ -3,7 +3,8 @@ import type { Receipts } from "./receipts.js";
 import type { Account } from "./result.js";
 import type { SendLoad } from "./send-load.js";
 
-export function accountOf(load: SendLoad, stored: number, receipts: readonly Receipts[]): Account {
+/** `stored` is undefined where nobody could be asked any more. */
+export function accountOf(load: SendLoad, stored: number | undefined, receipts: readonly Receipts[]): Account {
   const { acknowledged, refusals, refusedCount, refusedInWarmup, unansweredCount } = load;
   const foreign = Math.max(0, ...receipts.map(({ foreignCount }) => foreignCount));
   const problems: string[] = [];
@@ -14,13 +15,9 @@ export function accountOf(load: SendLoad, stored: number, receipts: readonly Rec
   }
   if (unansweredCount > 0) problems.push(`${count(unansweredCount)} of the messages sent were never answered.`);
   if (foreign > 0) problems.push(`The topic got ${count(foreign)} messages of others meanwhile.`);
-  const least = acknowledged.size;
-  const most = acknowledged.size + unansweredCount;
-  if (stored - foreign < least)
-    problems.push(`${count(least)} were acknowledged, but only ${count(stored - foreign)} are stored.`);
-  if (stored - foreign > most)
-    problems.push(`${count(stored - foreign)} are stored, but at most ${count(most)} can be.`);
-  for (const group of receipts) problems.push(...problemsOf(group, load, stored - foreign));
+  const own = stored === undefined ? undefined : stored - foreign;
+  problems.push(...storedProblems(own, acknowledged.size, unansweredCount));
+  for (const group of receipts) problems.push(...problemsOf(group, load, own));
   return {
     sent: load.sentCount,
     acknowledged: acknowledged.size,
@@ -28,7 +25,7 @@ export function accountOf(load: SendLoad, stored: number, receipts: readonly Rec
     refusedInWarmup,
     refusals: Object.fromEntries(refusals),
     unanswered: unansweredCount,
-    stored,
+    stored: stored ?? null,
     receipts: receipts.map(({ group, numbers, duplicateCount, corruptCount }) => ({
       group,
       received: numbers.size,
@@ -40,7 +37,14 @@ export function accountOf(load: SendLoad, stored: number, receipts: readonly Rec
   };
 }
 
-function problemsOf(receipts: Receipts, { acknowledged, sentCount }: SendLoad, stored: number): string[] {
+function storedProblems(stored: number | undefined, acknowledged: number, unanswered: number): string[] {
+  if (stored === undefined) return ["What is stored could not be asked."];
+  const most = acknowledged + unanswered;
+  if (stored < acknowledged) return [`${count(acknowledged)} were acknowledged, but only ${count(stored)} are stored.`];
+  return stored > most ? [`${count(stored)} are stored, but at most ${count(most)} can be.`] : [];
+}
+
+function problemsOf(receipts: Receipts, { acknowledged, sentCount }: SendLoad, stored: number | undefined): string[] {
   const { group, numbers, duplicateCount, corruptCount } = receipts;
   const problems: string[] = [];
   if (corruptCount > 0) problems.push(`${group} received ${count(corruptCount)} whose checksum is wrong.`);
@@ -51,7 +55,7 @@ function problemsOf(receipts: Receipts, { acknowledged, sentCount }: SendLoad, s
       `${group} did not receive ${count(missing.count)} that were acknowledged, first number ${missing.first}.`,
     );
   }
-  if (receipts.count !== stored && missing.count === 0) {
+  if (stored !== undefined && receipts.count !== stored && missing.count === 0) {
     problems.push(`${group} received ${count(receipts.count)} of ${count(stored)} stored.`);
   }
   return problems;

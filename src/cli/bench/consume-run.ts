@@ -1,5 +1,6 @@
 /** `bench consume`: fills a topic, then reads all of it again and again, every round checked against what is stored. */
 import { setTimeout as wait } from "node:timers/promises";
+import { CometError } from "../../base/errors.js";
 import type { Cluster } from "../remote/cluster.js";
 import { TOOLS_GROUP } from "../remote/queue-reader.js";
 import { accountOf } from "./account.js";
@@ -48,11 +49,20 @@ export class ConsumeRun {
   async run(): Promise<WireFindings> {
     const before = await this.#topic.maxOffsets();
     await this.#fill();
-    const stored = await storedSince(this.#topic, before, this.#load.acknowledged.size);
-    const rounds = await this.#rounds(before, stored);
+    let total: number | undefined;
+    let rounds: Receipts[] = [];
+    try {
+      const stored = await storedSince(this.#topic, before, this.#load.acknowledged.size);
+      total = stored.total;
+      rounds = await this.#rounds(before, stored);
+    } catch (error) {
+      // A server that has gone; what was found until then is told all the same.
+      if (!(error instanceof CometError)) throw error;
+      this.#fail(error);
+    }
     const window = this.#window?.end();
     // The round with something wrong, or else the last: all were of the same messages.
-    const account = accountOf(this.#load, stored.total, rounds);
+    const account = accountOf(this.#load, total, rounds);
     const pull = this.#latencies.figures();
     return {
       latency: pull === undefined ? {} : { pull },

@@ -83,7 +83,11 @@ function loadText(options: RunOptions): string {
 function accountText({ sent, acknowledged, stored, receipts, refusedInWarmup, problems }: Account): string {
   const received = receipts.map((group) => grouped(group.received));
   const distinct = new Set(received);
-  const parts = [`sent ${grouped(sent)}`, `acknowledged ${grouped(acknowledged)}`, `stored ${grouped(stored)}`];
+  const parts = [
+    `sent ${grouped(sent)}`,
+    `acknowledged ${grouped(acknowledged)}`,
+    `stored ${stored === null ? "unknown" : grouped(stored)}`,
+  ];
   if (received.length > 0) parts.push(`received ${distinct.size === 1 ? received[0] : received.join(" / ")}`);
   if (received.length > 1 && distinct.size === 1) parts.push(`by each of ${received.length} groups`);
   if (refusedInWarmup > 0) parts.push(`refused in the warm-up ${grouped(refusedInWarmup)}`);

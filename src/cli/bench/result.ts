@@ -64,8 +64,8 @@ export interface Account {
   readonly refusals: Readonly<Record<string, number>>;
   /** Whether they are stored nobody knows. */
   readonly unanswered: number;
-  /** By which the queues grew. */
-  readonly stored: number;
+  /** By which the queues grew; null where nobody could be asked any more. */
+  readonly stored: number | null;
   /** Empty where nothing was read back. */
   readonly receipts: readonly GroupReceipts[];
   /** Messages of others in the topic meanwhile. */

@@ -4,6 +4,7 @@
  * where it is.
  */
 import { setTimeout as wait } from "node:timers/promises";
+import { CometError } from "../../base/errors.js";
 import type { Cluster } from "../remote/cluster.js";
 import { TOOLS_GROUP } from "../remote/queue-reader.js";
 import { accountOf } from "./account.js";
@@ -194,8 +195,21 @@ export class WireRun {
     load.giveUp(Number.POSITIVE_INFINITY);
   }
 
+  /** A server that has gone can not be asked; what was found until then is told all the same. */
   async #account(): Promise<Account> {
-    const stored = await storedSince(this.#topic, this.#before, this.#load.acknowledged.size);
+    let total: number | undefined;
+    try {
+      const stored = await storedSince(this.#topic, this.#before, this.#load.acknowledged.size);
+      total = stored.total;
+      await this.#receiveRest(stored);
+    } catch (error) {
+      if (!(error instanceof CometError)) throw error;
+      this.#fail(error);
+    }
+    return accountOf(this.#load, total, this.#receipts);
+  }
+
+  async #receiveRest(stored: Stored): Promise<void> {
     if (this.#receipts.length > 0) {
       const isDone = (): boolean =>
         this.#failure !== undefined ||
@@ -204,7 +218,6 @@ export class WireRun {
     } else if (this.#plan.isReadBack && this.#failure === undefined) {
       await this.#readBack(stored);
     }
-    return accountOf(this.#load, stored.total, this.#receipts);
   }
 
   async #readBack({ total, ends }: Stored): Promise<void> {

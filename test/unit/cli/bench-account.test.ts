@@ -60,6 +60,15 @@ test("a message that was never answered may be stored, or not", () => {
   expect(accountOf(load, 12, [received(upTo(11))]).problems.length).toBe(3);
 });
 
+test("a server that has gone can not be asked what is stored", () => {
+  const { problems, stored } = accountOf(sent(10), undefined, [received(upTo(9))]);
+  expect(stored).toBeNull();
+  expect(problems).toEqual([
+    "What is stored could not be asked.",
+    "G did not receive 1 that were acknowledged, first number 9.",
+  ]);
+});
+
 test("any byte of a body that changes is noticed", () => {
   const body = unstampedBody(100);
   const view = new StampView();
