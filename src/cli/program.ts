@@ -1,5 +1,5 @@
 /** The table of verbs: each is in a file of its own. */
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { Command } from "commander";
 import { FileDisk } from "../io/file-disk.js";
 import { addBenchCommand } from "./bench-command.js";
@@ -40,7 +40,7 @@ function endWithUsage(command: Command): void {
 }
 
 function packageVersion(): string {
-  const path = fileURLToPath(new URL("../../package.json", import.meta.url));
+  const path = join(import.meta.dirname, "..", "..", "package.json");
   const content = new FileDisk("file").readFile(path)?.toString("utf8") ?? "{}";
   return (JSON.parse(content) as { version?: string }).version ?? "unknown";
 }
