@@ -65,7 +65,19 @@ test("each case accounts for every message, and leaves no topic and no group beh
 });
 
 test("a stall of the server is charged to every message that was due in it", async () => {
-  const running = result("e2e", "--topic", "T", "--rate", "200", "--duration", "1.5", "--size", "24");
+  const running = result(
+    "e2e",
+    "--topic",
+    "T",
+    "--rate",
+    "200",
+    "--duration",
+    "1.5",
+    "--size",
+    "24",
+    "--in-flight",
+    "4",
+  );
   const maxOf = (): number => broker.messages("T").length;
   while (maxOf() < 50) await new Promise((done) => setTimeout(done, 5));
   // The broker is of this process: nothing is answered meanwhile.
