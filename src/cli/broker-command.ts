@@ -1,7 +1,7 @@
 /** `cometmq broker`: a broker alone, registered with the name servers given. */
 import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
-import { hostPort } from "../server/broker/registration.js";
+import { hostPort, parseAddresses } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printReady, READY_JSON_TEXT } from "./output.js";
@@ -33,6 +33,8 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   if (config.namesrvAddr === "") {
     throw new CometError("COMETMQ_CONFIG", "A broker alone needs --namesrv host:port, or namesrvAddr in its file.");
   }
+  // A wrong address is told before a store is opened, or made.
+  parseAddresses(config.namesrvAddr);
   const starting = Standalone.start({
     dataDir: config.storePathRootDir,
     reading,
