@@ -14,6 +14,10 @@ print tables on a terminal, plain columns into a pipe, a JSON object a line with
 is done, 1 when a server refuses or there is no such thing, 2 when it could not be asked or a flag is wrong; what went
 wrong is one line on stderr. Times are given in UTC.
 
+<!-- setup
+cometmq topic create '%DLQ%billing' --queues 1
+cometmq produce '%DLQ%billing' 'invoice 7' --property RETRY_TOPIC=orders
+-->
 \`\`\`sh
 cometmq topic create orders --queues 4
 cometmq produce orders '{"id":1}' --key 1 --tag new
