@@ -16,6 +16,7 @@ wrong is one line on stderr. Times are given in UTC.
 
 <!-- setup
 cometmq topic create '%DLQ%billing' --queues 1
+cometmq topic create '%RETRY%billing' --queues 1
 cometmq produce '%DLQ%billing' 'invoice 7' --property RETRY_TOPIC=orders
 -->
 \`\`\`sh

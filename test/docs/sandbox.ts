@@ -9,18 +9,24 @@ import { delimiter, dirname, join } from "node:path";
 import { ROOT } from "./blocks.js";
 
 const COMMAND = join(ROOT, "bin", "cometmq.mjs");
-const BLOCK_MS = 60_000;
+const BLOCK_MS = 50_000;
 const FOLLOW_SECONDS = 2;
 
 /** Small files: nobody waits for gigabytes. */
-const SMALL =
-  "mappedFileSizeCommitLog=16777216\nmappedFileSizeConsumeQueue=120000\nmappedFileSizeTimerLog=1048576\nmaxHashSlotNum=10000\nmaxIndexNum=40000\n";
+const SMALL = "mappedFileSizeCommitLog=16777216\nmappedFileSizeConsumeQueue=120000\nmappedFileSizeTimerLog=1048576\n";
 
-/** Free ports for servers, small files where the page has none of its own, and a Ctrl-C for what never ends. */
+/** Free ports for servers, small files unless the page says what size they are, and a Ctrl-C for what never ends. */
 const SHIM = (bin: string): string => `#!/usr/bin/env bash
 case "$1" in
-  start) [[ " $* " == *" -c "* ]] || set -- "$@" -c "${bin}/small.conf"
-    exec "${process.execPath}" "${COMMAND}" "$@" --namesrv-port 0 --broker-port 0 --grpc-port 0 ;;
+  start)
+    conf=/dev/null
+    args=()
+    while [ $# -gt 0 ]; do
+      if [ "$1" = -c ]; then conf=$2; shift; else args+=("$1"); fi
+      shift
+    done
+    cat "${bin}/small.conf" "$conf" > .started.conf
+    exec "${process.execPath}" "${COMMAND}" "\${args[@]}" -c .started.conf --namesrv-port 0 --broker-port 0 --grpc-port 0 ;;
   namesrv) exec "${process.execPath}" "${COMMAND}" "$@" --namesrv-port 0 ;;
   broker) exec "${process.execPath}" "${COMMAND}" "$@" --broker-port 0 ;;
 esac
