@@ -77,6 +77,7 @@ async function java(page: PageRun, text: string): Promise<Outcome> {
   const name = /public class (\w+)/.exec(text)![1]!;
   page.write(`${name}.java`, text);
   return page.run("java", [
+    "-XX:TieredStopAtLevel=1",
     "-cp",
     classPath,
     `-Drocketmq.log.root=${page.directory}`,
