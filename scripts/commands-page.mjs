@@ -15,6 +15,11 @@ is done, 1 when a server refuses or there is no such thing, 2 when it could not 
 wrong is one line on stderr. Times are given in UTC. Where a cluster asks who sends a request, COMETMQ_ACCESS_KEY and
 COMETMQ_SECRET_KEY say it; \`--tls-config\` has it spoken to over TLS.
 
+<!-- setup
+cometmq topic create '%DLQ%billing' --queues 1
+cometmq topic create '%RETRY%billing' --queues 1
+cometmq produce '%DLQ%billing' 'invoice 7' --property RETRY_TOPIC=orders
+-->
 \`\`\`sh
 cometmq topic create orders --queues 4
 cometmq produce orders '{"id":1}' --key 1 --tag new

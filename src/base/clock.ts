@@ -9,6 +9,7 @@ export interface Clock {
 }
 
 export interface Timer {
+  /** It does not run then; nothing where it has run already. */
   cancel(): void;
 }
 

@@ -37,6 +37,7 @@ export const ERRORS = {
   COMETMQ_CLIENT_CLOSED: { retryable: false, remedy: "The client was closed; start another one." },
 } as const;
 
+/** What an error is, for programs: [all of them](../reference/errors.md). */
 export type ErrorCode = keyof typeof ERRORS;
 
 /** The one error class of CometMQ: switch on `code`, never on the message. */
@@ -45,6 +46,7 @@ export class CometError extends Error {
   readonly code: ErrorCode;
   readonly retryable: boolean;
 
+  /** @internal */
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(`${message} ${ERRORS[code].remedy}`, options);
     this.code = code;

@@ -7,7 +7,7 @@ import { printError } from "./output.js";
 
 const GIB = 1024 ** 3;
 
-/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (info by default). */
+/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warnings by default). */
 export function processLogger(): Logger {
   return pino({ level: process.env.COMETMQ_LOG_LEVEL ?? "warn" }, pino.destination({ dest: 2, sync: true }));
 }

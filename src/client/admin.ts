@@ -12,32 +12,43 @@ import { committedOffset, commitOffset, maxOffset, minOffset, searchOffset } fro
 import { type ReceivedMessage, receivedMessages, receivedOf } from "./received-message.js";
 import { type BrokerData, readBrokerData, subscribeQueues, type TopicRoute } from "./topic-route.js";
 
+/** Of calls that ask several servers. */
 export interface AdminCallOptions {
   readonly signal?: AbortSignal;
+  /** For each answer; `requestTimeoutMs` of the client by default. */
   readonly timeoutMs?: number;
 }
 
+/** What a topic is made with. */
 export interface TopicOptions {
+  /** Queues that consumers see (4). */
   readonly readQueueNums?: number;
+  /** Queues that producers see (4). */
   readonly writeQueueNums?: number;
   /** 6: read and write, 4: read, 2: write. */
   readonly perm?: number;
+  /** Named as ordered to clients of RocketMQ 4 (false). */
   readonly order?: boolean;
   /** `{ "message.type": "FIFO" }` */
   readonly attributes?: Readonly<Record<string, string>>;
 }
 
+/** What a consumer group is made with, by Apache's names (common/subscription/SubscriptionGroupConfig). */
 export interface GroupOptions {
+  /** Attempts after the first, then a message is a dead letter (16). */
   readonly retryMaxTimes?: number;
+  /** Queues of the retry topic (1). */
   readonly retryQueueNums?: number;
   readonly consumeEnable?: boolean;
   readonly consumeBroadcastEnable?: boolean;
   readonly consumeMessageOrderly?: boolean;
 }
 
+/** How far a group is in one queue. Offsets count messages from 0. */
 export interface QueueProgress {
   readonly queue: MessageQueue;
   readonly minOffset: number;
+  /** That of the next message to come. */
   readonly maxOffset: number;
   /** Undefined where the group never committed. */
   readonly committedOffset: number | undefined;
@@ -45,6 +56,7 @@ export interface QueueProgress {
   readonly lag: number;
 }
 
+/** Administration of a cluster, CometMQ's or Apache's. Rejects with ResponseError, NoRouteError or CometError. */
 export class Admin implements AsyncDisposable {
   readonly #instance: ClientInstance;
 
@@ -64,6 +76,7 @@ export class Admin implements AsyncDisposable {
     return [...(table?.values() ?? [])].flatMap(readBrokerData);
   }
 
+  /** Names of all topics, those of brokers and groups among them. */
   async topics(): Promise<string[]> {
     const answer = await this.#instance.nameServers.call(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, {});
     const list = listIn(parseFastjson(expectSuccessFrom("name server", answer).body), "topicList") ?? [];
@@ -127,6 +140,7 @@ export class Admin implements AsyncDisposable {
     await this.#atMasters(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body, brokerNames);
   }
 
+  /** Removes a group from every broker; what it has consumed is kept unless `removeOffsets`. */
   async deleteGroup(group: string, options: { readonly removeOffsets?: boolean } = {}): Promise<void> {
     const fields = { groupName: checkGroup(group), cleanOffset: options.removeOffsets ?? false };
     await this.#atMasters(RequestCode.DELETE_SUBSCRIPTIONGROUP, fields);
@@ -167,6 +181,7 @@ export class Admin implements AsyncDisposable {
     return (await this.progress(group, topic, options)).reduce((sum, { lag }) => sum + lag, 0);
   }
 
+  /** The offset of the oldest message there is. */
   async minOffset(queue: MessageQueue, options?: AdminCallOptions): Promise<number> {
     await this.#know(queue.topic);
     return minOffset(this.#instance, queue, options);
@@ -285,6 +300,7 @@ export class Admin implements AsyncDisposable {
   }
 }
 
+/** Which messages a query is about. */
 export interface QueryOptions extends AdminCallOptions {
   /** From each broker (32). */
   readonly maxCount?: number;

@@ -10,6 +10,7 @@ import type { MessageQueue } from "./message-queue.js";
 export interface AllocateStrategy {
   /** As consumers of other languages call it: all of a group use the same one. */
   readonly name: string;
+  /** The queues of `clientId`, of sorted lists. Every client of the group computes the same. */
   allocate(clientId: string, queues: readonly MessageQueue[], clientIds: readonly string[]): readonly MessageQueue[];
 }
 

@@ -12,10 +12,12 @@ export class ResponseError extends CometError {
   readonly responseCode: number;
   /** Its name: `TOPIC_NOT_EXIST`. */
   readonly responseName: string;
+  /** What the server says about it. */
   readonly remark: string;
   /** Of the server: `127.0.0.1:10911`. */
   readonly address: string;
 
+  /** @internal */
   constructor(address: string, responseCode: number, remark: string, code: ErrorCode = "COMETMQ_REMOTE") {
     const name = responseCodeName(responseCode);
     super(code, `${address} answered ${name}${remark === "" ? "" : `: ${remark}`}.`);
@@ -30,6 +32,7 @@ export class ResponseError extends CometError {
 export class NoRouteError extends CometError {
   readonly topic: string;
 
+  /** @internal */
   constructor(topic: string, why: string, options?: { cause?: unknown }) {
     super("COMETMQ_NO_ROUTE", `No route to topic ${topic}: ${why}.`, options);
     this.topic = topic;
@@ -38,6 +41,7 @@ export class NoRouteError extends CometError {
 
 /** A message was refused before anything was sent. */
 export class MessageError extends CometError {
+  /** @internal */
   constructor(message: string) {
     super("COMETMQ_BAD_MESSAGE", message);
   }
@@ -49,6 +53,7 @@ export class SendError extends CometError {
   /** Of the last attempt, where a broker answered it. */
   readonly responseCode: number | undefined;
 
+  /** @internal */
   constructor(topic: string, attempts: readonly { readonly brokerName: string; readonly error: unknown }[]) {
     const cause = attempts.at(-1)?.error;
     const code = cause instanceof CometError ? cause.code : "COMETMQ_REMOTE";
@@ -63,6 +68,7 @@ export class SendError extends CometError {
 export class RequestTimeoutError extends CometError {
   readonly correlationId: string;
 
+  /** @internal */
   constructor(correlationId: string, timeoutMs: number) {
     super("COMETMQ_TIMEOUT", `No reply to request ${correlationId} within ${timeoutMs} ms.`);
     this.correlationId = correlationId;
@@ -71,6 +77,7 @@ export class RequestTimeoutError extends CometError {
 
 /** The producer, consumer or admin was closed before or during the call. */
 export class ClientClosedError extends CometError {
+  /** @internal */
   constructor(what: string) {
     super("COMETMQ_CLIENT_CLOSED", `This ${what} is closed.`);
   }

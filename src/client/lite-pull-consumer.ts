@@ -15,22 +15,30 @@ import type { ReceivedMessage } from "./received-message.js";
 import { startOffset } from "./start-offset.js";
 import { abortable, Bell, Periodic } from "./waiting.js";
 
+/** How a pull consumer is set up. `group` and one of `subscriptions` and `queues` are needed. */
 export interface LitePullConsumerOptions extends ClientOptions {
   readonly group: string;
   /** Topics whose queues are shared with the other consumers of the group. Either this or `queues`. */
   readonly subscriptions?: Readonly<Record<string, FilterExpression>>;
   /** These queues, whatever other consumers do. */
   readonly queues?: readonly MessageQueue[];
+  /** Where the group begins in a queue for which it has no offset ("last"). */
   readonly consumeFrom?: ConsumeFrom;
+  /** Who of the group gets which queues (`allocateAveragely`). */
   readonly allocateStrategy?: AllocateStrategy;
   /** Commits what an earlier `poll` gave, or what the loop is done with (true). Otherwise only `commit` does. */
   readonly autoCommit?: boolean;
+  /** Milliseconds (5000). */
   readonly autoCommitIntervalMs?: number;
+  /** Messages of a pull at most (32). */
   readonly pullBatchSize?: number;
+  /** No pull while so many messages of a queue wait to be polled (1000). */
   readonly pullThresholdForQueue?: number;
+  /** No pull while so many bytes of a queue wait to be polled (100 MiB). */
   readonly pullThresholdBytesForQueue?: number;
 }
 
+/** How long to wait, and for how much. */
 export interface PollOptions {
   /** How long to wait for the first message (5 s). */
   readonly timeoutMs?: number;
@@ -44,9 +52,12 @@ interface Given {
   readonly offset: number;
 }
 
+/** A consumer that is asked: `poll`, or `for await`. Positions are its own to `seek` and `commit`. */
 export class LitePullConsumer implements AsyncDisposable, AsyncIterable<ReceivedMessage> {
   readonly group: string;
+  /** @internal */
   readonly settings = { orderly: false };
+  /** @internal */
   readonly startedMs: number;
   readonly #instance: ClientInstance;
   readonly #offsets: BrokerOffsetStore;
@@ -132,10 +143,12 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     });
   }
 
+  /** Unique in the group: what brokers know this consumer by. */
   get clientId(): string {
     return this.#instance.clientId;
   }
 
+  /** The queues that this consumer has now. */
   get assignment(): MessageQueue[] {
     return [...this.#queues.values()].map(({ queue }) => queue);
   }

@@ -34,6 +34,7 @@ const COMPRESSION_TYPES = {
   zstd: CompressionType.ZSTD,
   zlib: CompressionType.ZLIB,
 } as const;
+/** How bodies are compressed. A consumer of RocketMQ 4 reads zlib only. */
 export type Compression = keyof typeof COMPRESSION_TYPES;
 
 export interface SenderSettings {
@@ -59,6 +60,7 @@ export interface SendReport {
   readonly costMs: number;
 }
 
+/** Of one send. */
 export interface SendOptions {
   /** This queue and no other; there are no retries then. */
   readonly queue?: MessageQueue;

@@ -5,6 +5,7 @@ import { type Logger, silentLogger } from "../base/log.js";
 import type { TlsClientOptions } from "../remoting/tls-options.js";
 import { configError } from "./errors.js";
 
+/** What every client has. Times are milliseconds. */
 export interface ClientOptions {
   /** Name servers: `host:port`, several in a list or between semicolons. */
   readonly namesrvAddr: string | readonly string[];
@@ -16,11 +17,13 @@ export interface ClientOptions {
   readonly heartbeatBrokerIntervalMs?: number;
   /** Time for an answer where a call has no limit of its own (3 s). */
   readonly requestTimeoutMs?: number;
+  /** For a connection and its TLS handshake; as long as the call that needs it by default. */
   readonly connectTimeoutMs?: number;
   /** Speaks TLS to name servers and brokers. */
   readonly tls?: TlsClientOptions;
   /** Says nothing by default. */
   readonly log?: Logger;
+  /** In place of the system's, for tests. */
   readonly clock?: Clock;
 }
 

@@ -15,6 +15,7 @@ import { type ProducerOptions, type ProducerSettings, senderSettings } from "./s
 import { type TraceDispatcher, traceDispatcherOf, traceOfSend } from "./trace-dispatcher.js";
 import { REPLY_TYPE, type SendResult } from "./send-request.js";
 
+/** Of a request that waits for its reply. */
 export interface RequestOptions extends SendOptions {
   /** For the reply (3 s); the request has a part of it. */
   readonly timeoutMs?: number;
@@ -24,6 +25,7 @@ export interface RequestOptions extends SendOptions {
 const BATCH_MESSAGE_OVERHEAD_BYTES = 256;
 const REPLY_TOPIC_POSTFIX = "REPLY_TOPIC";
 
+/** Sends messages: to one queue after the other, to that of a key, or to one named. */
 export class Producer implements AsyncDisposable {
   readonly #instance: ClientInstance;
   readonly #sender: MessageSender;
@@ -58,10 +60,12 @@ export class Producer implements AsyncDisposable {
     this.#instance.start();
   }
 
+  /** Of the producers that do the same work. */
   get group(): string {
     return this.#settings.producerGroup;
   }
 
+  /** Unique in the group: what brokers know this producer by. */
   get clientId(): string {
     return this.#instance.clientId;
   }
@@ -166,6 +170,7 @@ export class Producer implements AsyncDisposable {
     return this.#instance;
   }
 
+  /** Of producers made of this one. */
   protected get sender(): MessageSender {
     return this.#sender;
   }

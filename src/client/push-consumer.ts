@@ -35,8 +35,11 @@ const LOCK_INTERVAL_MS = 20_000;
 const UNLOCK_WAIT_MS = 1000;
 const MAX_RECONSUME_TIMES = 16;
 
+/** Pulls by itself and calls a handler: until it has returned, its message is not consumed. */
 export class PushConsumer implements AsyncDisposable, ConsumerState {
+  /** @internal */
   readonly settings: PushSettings;
+  /** @internal */
   readonly startedMs: number;
   readonly #instance: ClientInstance;
   readonly #offsets: OffsetStore;
@@ -123,10 +126,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return [...this.#queues.values()].map(({ queue }) => queue);
   }
 
+  /** @internal */
   get processQueues(): Iterable<ProcessQueue> {
     return this.#queues.values();
   }
 
+  /** @internal */
   get offsets(): OffsetStore {
     return this.#offsets;
   }
@@ -138,6 +143,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#rebalancer.rebalance();
   }
 
+  /** Gives the queues of a topic back; those of the group's retry topic stay. */
   async unsubscribe(topic: string): Promise<void> {
     if (topic === this.#retryTopic) throw configError("The retry topic stays.");
     this.#subscriptions.delete(topic);
@@ -150,6 +156,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     this.#paused = true;
   }
 
+  /** Ends `suspend`. */
   resume(): void {
     this.#paused = false;
     for (const { changed } of this.#queues.values()) changed.ring();
@@ -168,6 +175,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return this.close();
   }
 
+  /** @internal */
   consumerData(): ConsumerData {
     return {
       groupName: this.group,

@@ -11,6 +11,7 @@ import type { ReceivedMessage } from "./received-message.js";
 /** Where a group begins in a queue for which it has no offset. */
 export type ConsumeFrom = "last" | "first" | { readonly timestamp: number | Date };
 
+/** What a handler knows besides its messages. */
 export interface ConsumeContext {
   readonly queue: MessageQueue;
   /** Aborted when the time for these messages is over, their queue went to another consumer, or the consumer closes. */
@@ -27,18 +28,22 @@ export type MessageHandler = (message: ReceivedMessage, context: ConsumeContext)
 /** The same for several messages of one queue, which are consumed or not consumed together. */
 export type BatchHandler = (messages: readonly ReceivedMessage[], context: ConsumeContext) => unknown;
 
+/** How a push consumer is set up. `group`, `subscriptions` and one of `onMessage` and `onBatch` are needed. */
 export interface PushConsumerOptions extends ClientOptions {
   readonly group: string;
   /** Topics, and what is wanted of each: `{ orders: "*", payments: "card || cash", bids: { sql: "price > 10" } }`. */
   readonly subscriptions: Readonly<Record<string, FilterExpression>>;
   /** Either this or `onBatch`. */
   readonly onMessage?: MessageHandler;
+  /** Either this or `onMessage`. */
   readonly onBatch?: BatchHandler;
   /** Messages of a queue one after the other, in order, with no other consumer of the group at the same queue (false). */
   readonly orderly?: boolean;
   /** Each message to one consumer of the group, or to all of them (clustering). */
   readonly messageModel?: "clustering" | "broadcasting";
+  /** Where the group begins in a queue for which it has no offset ("last"). */
   readonly consumeFrom?: ConsumeFrom;
+  /** Who of the group gets which queues (`allocateAveragely`). */
   readonly allocateStrategy?: AllocateStrategy;
   /** Handlers at work at once (20). Orderly consumption has one for each queue. */
   readonly concurrency?: number;
@@ -50,6 +55,7 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly consumeTimeoutMs?: number;
   /** Before the next attempt at an ordered message (1 s). */
   readonly suspendCurrentQueueTimeMs?: number;
+  /** Messages of a pull at most (32). */
   readonly pullBatchSize?: number;
   /** No pull while so many messages of a queue wait for a handler (1000). */
   readonly pullThresholdForQueue?: number;

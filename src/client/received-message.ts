@@ -21,18 +21,24 @@ export interface ReceivedMessage {
   readonly messageId: string;
   /** Says where the message lies in its broker's log. */
   readonly offsetMessageId: string;
+  /** Decompressed. */
   readonly body: Buffer;
   readonly tags: string | undefined;
   readonly keys: readonly string[];
   readonly orderKey: string | undefined;
   /** How often it was delivered before. */
   readonly reconsumeTimes: number;
+  /** By the producer's clock, milliseconds since 1970. */
   readonly bornTimestamp: number;
+  /** `address:port` of the producer. */
   readonly bornHost: string;
+  /** By the broker's clock, milliseconds since 1970. */
   readonly storeTimestamp: number;
   readonly storeHost: string;
+  /** An int32 that is the application's own. */
   readonly flag: number;
   readonly sysFlag: number;
+  /** The record's place in the broker's log, in bytes. */
   readonly phyOffset: number;
   readonly storeSizeBytes: number;
   readonly preparedTransactionOffset: number;

@@ -22,6 +22,7 @@ const STATUSES: ReadonlyMap<number, SendStatus> = new Map([
   [ResponseCode.SLAVE_NOT_AVAILABLE, "SLAVE_NOT_AVAILABLE"],
 ]);
 
+/** Where a message lies, and how safely. */
 export interface SendResult {
   readonly status: SendStatus;
   /** The unique id that consumers see. */
@@ -29,6 +30,7 @@ export interface SendResult {
   /** Where the message lies in its broker's log; empty where a broker gives none. */
   readonly offsetMessageId: string;
   readonly queue: MessageQueue;
+  /** Its place in the queue, from 0. */
   readonly queueOffset: number;
   readonly transactionId: string | undefined;
   /** Takes a timed message back, see `recall`. */

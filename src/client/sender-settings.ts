@@ -19,6 +19,7 @@ export interface ProducerOptions extends ClientOptions {
   readonly compression?: Compression;
   /** 4096. Infinity: never. */
   readonly compressMsgBodyOverHowmuch?: number;
+  /** The codec's own scale; its default without it. */
   readonly compressLevel?: number;
   /** Larger bodies are refused (4 MiB). */
   readonly maxMessageSize?: number;

@@ -22,8 +22,10 @@ const DELAY_WHEN_EXCEPTION_MS = 500;
 const INIT_MODE_MIN = 0;
 const INIT_MODE_MAX = 1;
 
+/** How a simple consumer is set up. `group` and `subscriptions` are needed. */
 export interface SimpleConsumerOptions extends ClientOptions {
   readonly group: string;
+  /** Topics, and what is wanted of each: `{ orders: "*", payments: "card \|\| cash" }`. */
   readonly subscriptions: Readonly<Record<string, FilterExpression>>;
   /** How long a received message stays out of sight (60 s). */
   readonly invisibleMs?: number;
@@ -31,11 +33,13 @@ export interface SimpleConsumerOptions extends ClientOptions {
   readonly consumeFrom?: "last" | "first";
 }
 
+/** How long to wait, for how much, and how long it stays out of sight. */
 export interface ReceiveOptions {
   /** At most so many (16, no more than 32). */
   readonly maxCount?: number;
   /** How long to wait for the first message (15 s). */
   readonly waitMs?: number;
+  /** That of the consumer by default. */
   readonly invisibleMs?: number;
   readonly signal?: AbortSignal;
 }
@@ -56,6 +60,7 @@ interface Place {
   readonly brokerName: string;
 }
 
+/** A consumer whose every message is acknowledged by itself, in any order, and comes again where it is not. */
 export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMessage> {
   readonly group: string;
   readonly #instance: ClientInstance;
@@ -105,6 +110,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     });
   }
 
+  /** Unique in the group: what brokers know this consumer by. */
   get clientId(): string {
     return this.#instance.clientId;
   }

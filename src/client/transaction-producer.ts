@@ -38,6 +38,7 @@ export interface TransactionProducerOptions extends ProducerOptions {
   readonly checkTransaction: TransactionChecker;
 }
 
+/** Where the half message lies, and how its transaction ended. */
 export interface TransactionSendResult extends SendResult {
   readonly state: TransactionState;
 }
@@ -48,6 +49,7 @@ const TYPES: Readonly<Record<TransactionState, number>> = {
   unknown: TRANSACTION_NOT_TYPE,
 };
 
+/** Sends messages that are seen once a local transaction has succeeded, and never where it failed. */
 export class TransactionProducer extends Producer {
   static override async start(options: TransactionProducerOptions): Promise<TransactionProducer> {
     const { checkTransaction } = options;

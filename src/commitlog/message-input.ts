@@ -17,8 +17,11 @@ export interface QueueHandle {
  */
 export interface MessageInput {
   queue: QueueHandle;
+  /** An int32 that is the application's own. */
   flag: number;
+  /** Bits of Apache's MessageSysFlag: compression, transaction state. */
   sysFlag: number;
+  /** Milliseconds since 1970, as the sender has it. */
   bornTimestamp: number;
   bornHost: Buffer;
   storeHost: Buffer;
@@ -32,6 +35,7 @@ export interface MessageInput {
   propertiesLength: number;
 }
 
+/** How a put ended. DISK_FULL passes when there is space; after SERVICE_NOT_AVAILABLE ask `failure`. */
 export const PutStatus = {
   PUT_OK: 0,
   FLUSH_DISK_TIMEOUT: 1,
@@ -43,12 +47,16 @@ export const PutStatus = {
   SERVICE_NOT_AVAILABLE: 9,
   DISK_FULL: 10,
 } as const;
+/** One of the numbers above. */
 export type PutStatus = (typeof PutStatus)[keyof typeof PutStatus];
 
 /** Filled by `put` when it answers PUT_OK; callers reuse one object. */
 export interface PutResult {
+  /** Its place in the queue, from 0. */
   queueOffset: number;
+  /** Where its record begins in the log, in bytes. */
   phyOffset: number;
+  /** Of the record; of all of them for a batch. */
   sizeBytes: number;
   storeTimestamp: number;
   /** Records appended: more than one for a batch; then the offsets are the first one's. */

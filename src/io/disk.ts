@@ -6,12 +6,15 @@
  */
 export type Backend = "mmap-io" | "koffi" | "file" | "memory";
 
+/** How a store reaches its files; `FileDisk` and `MemoryDisk` are two. Failures are thrown as CometError. */
 export interface Disk {
+  /** How segments are reached: mapped, or by reads and writes. */
   readonly backend: Backend;
   /** False where only the creating thread sees the data (memory): dispatch then runs inline. */
   readonly threadable: boolean;
   /** Names in `directory`, sorted; empty when there is no such directory. */
   list(directory: string): string[];
+  /** False, too, where there is nothing. */
   isDirectory(path: string): boolean;
   /** Creates `directory` and its parents. */
   makeDirectory(directory: string): void;
@@ -38,6 +41,7 @@ export interface Disk {
   discard(path: string, segment: Segment | undefined): Promise<void>;
   /** Gets space of discarded files back that only awaits a garbage collection; costs a pause. */
   reclaim(): void;
+  /** Within one device; what is at `to` goes. */
   rename(from: string, to: string): void;
   /**
    * Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. With
@@ -52,6 +56,7 @@ export interface Disk {
   openDeviceSync?(path: string): DeviceSync | undefined;
   /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */
   lock(path: string): DirectoryLock;
+  /** Of the device that holds `path`. */
   space(path: string): DiskSpace;
 }
 

@@ -42,6 +42,7 @@ export function chooseBackend(wanted: Backend | "auto" = "auto"): Backend {
   return usable("mmap-io") ? "mmap-io" : usable("koffi") ? "koffi" : "file";
 }
 
+/** The operating system's files. Throws COMETMQ_BACKEND for a backend that does not load. */
 export class FileDisk implements Disk {
   readonly backend: Backend;
   readonly threadable = true;

@@ -20,6 +20,7 @@ function missing(path: string): CometError {
   return new CometError("COMETMQ_IO", `There is no file ${path}.`);
 }
 
+/** A disk in memory, gone with its process: for tests. Space ends where memory does. */
 export class MemoryDisk implements Disk {
   readonly backend: Backend = "memory";
   readonly threadable = false;

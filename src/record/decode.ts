@@ -8,11 +8,15 @@ import { createMessageId } from "./message-id.js";
 import { decodeProperties } from "./properties.js";
 import { RecordVerdict, RecordView } from "./record-view.js";
 
+/** A record of the log as an object. Times are milliseconds since 1970. */
 export interface MessageExt {
   readonly topic: string;
   readonly queueId: number;
+  /** An int32 that is the application's own. */
   readonly flag: number;
+  /** Bits of Apache's MessageSysFlag: compression, transaction state, kinds of hosts. */
   readonly sysFlag: number;
+  /** Its place in the queue, from 0. */
   readonly queueOffset: number;
   /** Where the record says that it lies in the commit log. */
   readonly phyOffset: number;
@@ -26,6 +30,7 @@ export interface MessageExt {
   readonly bornHost: string;
   readonly storeTimestamp: number;
   readonly storeHost: string;
+  /** How often it was delivered before, as retry topics count. */
   readonly reconsumeTimes: number;
   readonly preparedTransactionOffset: number;
   /** As stored, compressed or not: a view on the bytes decoded. */

@@ -61,6 +61,7 @@ const NO_HOST = "127.0.0.1:0";
 const NO_BYTES = new Uint8Array(0);
 const PROPERTY_SEPARATOR = 2;
 
+/** Throws COMETMQ_BAD_MESSAGE for what no record can hold. */
 export function encodeRecord(fields: RecordFields): Buffer {
   const topic = Buffer.from(fields.topic, "utf8");
   const body = fields.body ?? NO_BYTES;

@@ -26,6 +26,7 @@ export function asciiName(name: string): Buffer {
   return Buffer.from(name, "latin1");
 }
 
+/** By name. See the head of the file for what is passed over. */
 export function parseProperties(text: string): Map<string, string> {
   const properties = new Map<string, string>();
   for (let index = 0; index < text.length; ) {
@@ -55,6 +56,7 @@ export function formatProperties(properties: Iterable<readonly [string, string]>
   return text;
 }
 
+/** The bytes as records hold them: no name or value may hold U+0001 or U+0002. */
 export function encodeProperties(properties: Iterable<readonly [string, string]>): Buffer {
   return Buffer.from(formatProperties(properties), "utf8");
 }

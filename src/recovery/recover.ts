@@ -78,19 +78,26 @@ export interface RecoveredQueue {
   readonly maxOffset: number;
 }
 
+/** What opening a store found and did. */
 export interface RecoveryReport {
+  /** It was not closed: the abort file was there. */
   readonly aborted: boolean;
+  /** Where in the log reading began, in bytes. */
   readonly fromOffset: number;
+  /** Where the log ends now, in bytes. */
   readonly endOffset: number;
   readonly recordCount: number;
   /** Bytes behind the log's end that were no record; they lie in `lost+found`. */
   readonly cutBytes: number;
   /** How much longer the log was when it was noted as durable. */
   readonly lostBytes: number;
+  /** Places in the midst of the log that hold no record; they are left as they are. */
   readonly damages: readonly LogDamage[];
   /** Apache's checkpoint as it is now. */
   readonly checkpoint: CheckpointFields;
+  /** What queues lacked or had wrong, and got. */
   readonly findings: readonly DispatchFinding[];
+  /** Files and directories that no store knows; they are left alone. */
   readonly foreignPaths: readonly string[];
   readonly elapsedMs: number;
 }

@@ -20,6 +20,7 @@ import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
 import { RecordSearch } from "./next-record.js";
 
+/** How far a recovery is in the log, in bytes. */
 export interface RecoveryProgress {
   readonly phyOffset: number;
   readonly fromOffset: number;

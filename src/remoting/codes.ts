@@ -163,8 +163,10 @@ export const RequestCode = {
   POP_ROLLBACK: 200056,
   BATCH_ACK_MESSAGE: 200151,
 } as const;
+/** One of the numbers above. */
 export type RequestCode = (typeof RequestCode)[keyof typeof RequestCode];
 
+/** What a server answers, by Apache's names. */
 export const ResponseCode = {
   RPC_TIME_OUT: -1006,
   RPC_SEND_TO_CHANNEL_FAILED: -1004,
@@ -233,6 +235,7 @@ export const ResponseCode = {
   USER_NOT_EXIST: 3001,
   POLICY_NOT_EXIST: 3002,
 } as const;
+/** One of the numbers above. */
 export type ResponseCode = (typeof ResponseCode)[keyof typeof ResponseCode];
 
 const requestNames = new Map<number, string>(Object.entries(RequestCode).map(([name, code]) => [code, name]));

@@ -42,6 +42,7 @@ export interface TlsServerOptions extends TlsOptions {
   readonly handshakesMax?: number | undefined;
 }
 
+/** How a client speaks TLS. */
 export interface TlsClientOptions extends TlsOptions {
   /** Takes only a server whose certificate leads to a trusted root (tls.client.authServer); false by default, as Apache's. */
   readonly authServer?: boolean | undefined;

@@ -24,6 +24,7 @@ import type { GrpcEndpoint } from "./proxy/endpoint.js";
 
 const NAMESRV_PORT = 9876;
 
+/** How a broker is started; only `dataDir` is needed. */
 export interface StandaloneOptions {
   /** The store's directory (storePathRootDir); made where it is missing. */
   readonly dataDir: string;
@@ -39,8 +40,11 @@ export interface StandaloneOptions {
   readonly config?: Partial<BrokerConfig> | undefined;
   /** A configuration file that was read already, in place of `config`. */
   readonly reading?: ConfigReading | undefined;
+  /** Sees every request before and after. */
   readonly hooks?: BrokerHooks | undefined;
+  /** Says nothing by default. */
   readonly log?: Logger | undefined;
+  /** In place of the system's, for tests. */
   readonly clock?: Clock | undefined;
   /** How files are reached; by default the best that loads. */
   readonly backend?: Backend | "auto" | undefined;
@@ -48,12 +52,15 @@ export interface StandaloneOptions {
   readonly disk?: Disk | undefined;
   /** The store can take no more messages; the broker goes on answering reads. */
   readonly onFailure?: ((error: CometError) => void) | undefined;
+  /** Now and then while a long recovery goes on. */
   readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
 
+/** Name server, broker and gRPC endpoint in this process. */
 export class Standalone {
   /** The parts, for programs that go deeper; their members may change between releases. */
   readonly broker: Broker;
+  /** Undefined with `namesrvPort: false`. */
   readonly nameServer: NameServer | undefined;
   readonly #grpc: GrpcEndpoint | undefined;
   #closing: Promise<void> | undefined;
@@ -87,6 +94,7 @@ export class Standalone {
     }
   }
 
+  /** The engine below: `cometmq/store`. */
   get store(): MessageStore {
     return this.broker.store;
   }

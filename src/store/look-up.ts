@@ -9,6 +9,7 @@ import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { StoreQueue } from "./store-queue.js";
 import type { QueueHandle } from "./types.js";
 
+/** What the index has of a key. */
 export interface KeyQueryResult {
   /** Whole records, newest first; their keys share the hash of the one asked for, and mostly the key. */
   readonly records: readonly Buffer[];

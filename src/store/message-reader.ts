@@ -9,6 +9,7 @@ import { TOTAL_SIZE_POSITION } from "../record/layout.js";
 import type { StoreQueue } from "./store-queue.js";
 import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
 
+/** How much one `get` gives. */
 export interface GetLimits {
   /** Most messages, at least 1. */
   maxCount: number;

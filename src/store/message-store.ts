@@ -46,6 +46,7 @@ const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
 /** How long a reader of a queue's very end may be held up while dispatch does what is left. */
 const CATCH_UP_MS = 5;
 
+/** A durable log with queues and an index, open in one directory. One thread calls it. */
 export class MessageStore {
   readonly #parts: StoreParts;
   readonly #log: CommitLog;

@@ -7,6 +7,7 @@ import type { DelayLevels } from "../record/tags-code.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
 import type { RetentionSettings } from "./retention-settings.js";
 
+/** How a store is opened; only `directory` is needed. */
 export interface StoreOptions {
   /** The store's root (storePathRootDir): holds commitlog/, consumequeue/, index/, checkpoint. */
   directory: string;
@@ -16,7 +17,9 @@ export interface StoreOptions {
   backend?: Backend | "auto" | undefined;
   /** Replaces the disk altogether: memory, or one that fails on purpose. */
   disk?: Disk | undefined;
+  /** In place of the system's, for tests. */
   clock?: Clock | undefined;
+  /** Says nothing by default. */
   log?: Logger | undefined;
   /** Bytes of a segment (mappedFileSizeCommitLog): 1 GiB for a new store, what the files have for an old one. */
   segmentBytes?: number | undefined;
@@ -29,6 +32,7 @@ export interface StoreOptions {
    * to 4,096. More queues than that work, with an open and a close for every visit.
    */
   openFilesMax?: number | undefined;
+  /** Slots and entries of an index file (maxHashSlotNum, maxIndexNum). */
   indexSizes?: IndexSizes | undefined;
   /** False leaves look-ups by key out (messageIndexEnable). */
   indexEnabled?: boolean | undefined;
@@ -40,6 +44,7 @@ export interface StoreOptions {
   dispatchSyncIntervalMs?: number | undefined;
   /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
   maxMessageSize?: number | undefined;
+  /** What recovery takes a message of the delay topic to wait for (messageDelayLevel). */
   delayLevels?: DelayLevels | undefined;
   /**
    * How long messages are kept, and how full the disk may become (fileReservedTime, deleteWhen, diskMaxUsedSpaceRatio

@@ -6,6 +6,7 @@ import type { GetLimits } from "./message-reader.js";
 import type { MessageStore } from "./message-store.js";
 import { type GetResult, GetStatus, type QueueHandle, type RecordFilter, type TagFilter } from "./types.js";
 
+/** Where a tail begins, what it gives, when it ends. */
 export interface TailOptions {
   /**
    * Queue offset to begin at: `first`, the default, is the oldest message there is, `end` behind the newest. Where the
@@ -18,6 +19,7 @@ export interface TailOptions {
   readonly filter?: TagFilter | RecordFilter;
 }
 
+/** One message of a tail. */
 export interface TailedMessage {
   readonly queueOffset: number;
   /** The whole record, as it lies in the log; for how long it is valid see `MessageStore.get`. */

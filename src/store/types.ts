@@ -1,6 +1,7 @@
 /** The words the store speaks: what goes in (see commitlog/message-input), what comes out. Statuses are Apache's GetMessageStatus. */
 export { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../commitlog/message-input.js";
 
+/** How a get ended: FOUND, or why there is nothing at that offset. */
 export const GetStatus = {
   FOUND: 0,
   NO_MATCHED_MESSAGE: 1,
@@ -12,6 +13,7 @@ export const GetStatus = {
   NO_MATCHED_LOGIC_QUEUE: 7,
   NO_MESSAGE_IN_QUEUE: 8,
 } as const;
+/** One of the numbers above. */
 export type GetStatus = (typeof GetStatus)[keyof typeof GetStatus];
 
 /** Decides by tags code whether an entry is worth reading; undefined means every one. Hash codes are int32 values. */
@@ -21,6 +23,7 @@ export type TagFilter = ReadonlySet<number> | undefined;
 export interface RecordFilter {
   /** What deciding has cost; `get` sets it to 0 and stops early when it has become much. */
   steps: number;
+  /** Whether the record is given; the bytes are good until it returns. */
   matchesRecord(record: Buffer): boolean;
 }
 

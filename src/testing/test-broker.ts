@@ -44,6 +44,7 @@ const CONFIG: Partial<BrokerConfig> = {
   subscriptionExpiredTimeout: 2147483647,
 };
 
+/** What a topic is made with. */
 export interface TestTopic {
   /** For reading and for writing; 4 by default. */
   readonly queues?: number;
@@ -51,6 +52,7 @@ export interface TestTopic {
   readonly type?: "NORMAL" | "FIFO" | "DELAY" | "TRANSACTION";
 }
 
+/** How a broker for tests is started; everything has a default. */
 export interface TestBrokerOptions {
   /** Made before the broker is handed out. Others are made by the first message, as brokers do. */
   readonly topics?: readonly string[] | Readonly<Record<string, TestTopic>> | undefined;
@@ -64,16 +66,19 @@ export interface TestBrokerOptions {
   readonly log?: Logger | undefined;
 }
 
+/** What a message has besides topic and body. */
 export interface TestMessage {
   readonly tags?: string;
   /** Several between blanks. */
   readonly keys?: string;
+  /** Delivered so many milliseconds later, by the test's clock. */
   readonly delayMs?: number;
   readonly properties?: Readonly<Record<string, string>>;
   /** One after the other by default. */
   readonly queueId?: number;
 }
 
+/** A broker on memory and free ports, with the test's clock. */
 export class TestBroker {
   readonly clock: TestClock;
   /** The same as in production, for what is not here. */
@@ -90,6 +95,7 @@ export class TestBroker {
     this.#connection = new LocalConnection(peering, origin);
   }
 
+  /** Resolves when it serves and `topics` are there. */
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
     const { topics = [], clock = new TestClock(), hooks, config, grpc = true, log } = options;
     const server = await Standalone.start({
@@ -129,6 +135,7 @@ export class TestBroker {
     return this.clock.advance(by);
   }
 
+  /** Makes a topic, or changes one. Throws COMETMQ_CONFIG for a name or number that cannot be. */
   createTopic(name: string, { queues = 4, type = "NORMAL" }: TestTopic = {}): void {
     const { context } = this.server.broker;
     const settings = {
@@ -196,6 +203,7 @@ export class TestBroker {
     return messages.sort((a, b) => a.phyOffset - b.phyOffset);
   }
 
+  /** Ends it; nothing is left. */
   close(): Promise<void> {
     this.#connection.close();
     return this.server.close();

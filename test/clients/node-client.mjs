@@ -27,16 +27,22 @@ export class ClientUnavailable extends Error {}
 
 /** Puts the program and its client into `directory`. Returns the program's path. */
 export async function installNodeProgram(directory) {
-  const manifest = path.join(NODE_PROGRAM, "package.json");
-  const hash = createHash("sha256").update(readFileSync(manifest)).digest("hex").slice(0, 16);
-  const cached = path.join(CACHE, `node-grpc-${hash}`);
-  if (!existsSync(cached)) await withLock(path.join(CACHE, "lock"), () => fetchOnce(manifest, cached));
+  const modules = await nodeClientModules();
   mkdirSync(directory, { recursive: true });
   for (const file of ["main.mjs", "secured.mjs", "h.mjs", "package.json"]) {
     copyFileSync(path.join(NODE_PROGRAM, file), path.join(directory, file));
   }
-  symlinkSync(path.join(cached, "node_modules"), path.join(directory, "node_modules"));
+  symlinkSync(modules, path.join(directory, "node_modules"));
   return path.join(directory, "main.mjs");
+}
+
+/** The folder of packages with the client. */
+export async function nodeClientModules() {
+  const manifest = path.join(NODE_PROGRAM, "package.json");
+  const hash = createHash("sha256").update(readFileSync(manifest)).digest("hex").slice(0, 16);
+  const cached = path.join(CACHE, `node-grpc-${hash}`);
+  if (!existsSync(cached)) await withLock(path.join(CACHE, "lock"), () => fetchOnce(manifest, cached));
+  return path.join(cached, "node_modules");
 }
 
 /** The folder becomes `cached` by a rename: it is there whole or not at all. */

@@ -28,18 +28,14 @@ try {
   process.stdout.write(run(process.execPath, ["smoke.mjs"]));
   const tsc = path.join(ROOT, "node_modules", "typescript", "bin", "tsc");
   const types = ["--types", "node", "--typeRoots", path.join(ROOT, "node_modules", "@types")];
-  const flags = [
-    "--noEmit",
-    "--strict",
-    "--module",
-    "nodenext",
-    "--target",
-    "es2023",
-    "--lib",
-    "es2023,esnext.disposable",
+  const flags = ["--noEmit", "--strict", "--target", "es2023", "--lib", "es2023,esnext.disposable"];
+  const resolutions = [
+    ["--module", "nodenext"],
+    ["--module", "node16"],
+    ["--module", "esnext", "--moduleResolution", "bundler"],
   ];
-  run(process.execPath, [tsc, ...flags, ...types, "types.mts"]);
-  process.stdout.write("types: as promised\n");
+  for (const resolution of resolutions) run(process.execPath, [tsc, ...flags, ...resolution, ...types, "types.mts"]);
+  process.stdout.write("types: as promised to nodenext, node16 and bundlers\n");
   for (const major of majors) {
     const name = `node-${process.platform}-${process.arch}`;
     install("--no-save", `${name}@${major}`);

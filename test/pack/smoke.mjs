@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { Broker } from "cometmq";
+import { Producer } from "cometmq/client";
 import { chooseBackend, MessageStore, PutStatus } from "cometmq/store";
 import { TestBroker } from "cometmq/testing";
 
@@ -31,6 +32,9 @@ try {
     await cometmq("topic", "create", "T", ...flags);
     await cometmq("produce", "T", "hello", ...flags);
     check("what is consumed", (await cometmq("consume", "T", ...flags)) === "hello\n");
+    const producer = await Producer.start({ namesrvAddr: broker.namesrvAddr });
+    check("the client", (await producer.send({ topic: "T", body: "again" })).status === "SEND_OK");
+    await producer.close();
     check("the gRPC endpoint", broker.endpoints !== undefined);
     await broker.close();
   }

@@ -1,5 +1,6 @@
 /** What a user's compiler must take. */
 import { Broker, type BrokerHooks, type BrokerOptions } from "cometmq";
+import { Producer, type SendResult } from "cometmq/client";
 import { MessageStore } from "cometmq/store";
 import { TestBroker } from "cometmq/testing";
 
@@ -7,4 +8,6 @@ const hooks: BrokerHooks = { onSend: ({ topic }) => (topic === "secret" ? "not f
 const options: BrokerOptions = { dataDir: "data", port: 0, hooks, config: { flushDiskType: "SYNC_FLUSH" } };
 export const addresses = async (): Promise<string> => (await Broker.start(options)).namesrvAddr;
 export const store = (): Promise<MessageStore> => MessageStore.open({ directory: "log" });
+export const send = async (namesrvAddr: string): Promise<SendResult> =>
+  (await Producer.start({ namesrvAddr })).send({ topic: "T", body: "hello" });
 export const advance = async (): Promise<void> => (await TestBroker.start()).advance("10s");

@@ -9,6 +9,7 @@ import { formatProperties, parseProperties } from "../protocol/java-properties.j
 import { INERT_OPTIONS, inertProblem, SHOWN_DEFAULTS, UNBUILT_PROMISES } from "./apache-options.js";
 import { type BrokerConfig, OPTIONS, optionNamed } from "./broker-options.js";
 
+/** What a broker.conf says. */
 export interface ConfigReading {
   readonly config: BrokerConfig;
   /** Names that neither CometMQ nor Apache knows. */
@@ -24,6 +25,7 @@ export interface ConfigReading {
 /** Of a broker that no file and no flag gives a name, where the host's would be no help. */
 export const BROKER_NAME = "broker-a";
 
+/** Every property with its default, or with what `overrides` has, which is not checked. */
 export function defaultBrokerConfig(overrides: Partial<BrokerConfig> = {}): BrokerConfig {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(OPTIONS)) values[name] = option.initial;

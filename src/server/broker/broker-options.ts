@@ -300,7 +300,10 @@ export type OptionName = keyof typeof OPTIONS;
 
 type ValueOf<O> = O extends Option<infer T> ? T : never;
 
-/** Values of every option. The object lives as long as the broker; code 25 changes members marked `runtime` in place. */
+/**
+ * Values of every option: [settings](../operations/settings.md). The object lives as long as the broker; code 25 changes
+ * members marked `runtime` in place.
+ */
 export type BrokerConfig = { readonly [Name in OptionName]: ValueOf<(typeof OPTIONS)[Name]> };
 
 /** `undefined` for a name that is none of ours. */

@@ -18,6 +18,7 @@ import { LETTERS, LONG_NAMES } from "./send-fields.js";
 /** Why a request is refused: told to the client with NO_PERMISSION. */
 export type Refusal = string;
 
+/** A request, whoever it is from. */
 export interface RequestSeen {
   /** A RequestCode: 10 and 310 send, 11 pulls, 200050 pops, and so on. */
   readonly code: number;
@@ -27,6 +28,7 @@ export interface RequestSeen {
   readonly fields: ReadonlyMap<string, string>;
 }
 
+/** A send, one message or a batch. */
 export interface SendSeen extends RequestSeen {
   readonly topic: string;
   readonly producerGroup: string;
@@ -39,6 +41,7 @@ export interface SendSeen extends RequestSeen {
   readonly body: Buffer;
 }
 
+/** How a send was answered. */
 export interface SendDone {
   /** A ResponseCode: 0 when the message was taken. */
   readonly code: number;
@@ -51,6 +54,7 @@ export interface SendDone {
   readonly elapsedMs: number;
 }
 
+/** A pull or a pop. */
 export interface ConsumeSeen extends RequestSeen {
   readonly topic: string;
   readonly consumerGroup: string;
@@ -58,6 +62,7 @@ export interface ConsumeSeen extends RequestSeen {
   readonly queueId: number;
 }
 
+/** How a pull or a pop was answered. */
 export interface ConsumeDone {
   /** 0 when there are messages. */
   readonly code: number;
@@ -74,6 +79,7 @@ export interface ConsumeDone {
 export interface BrokerHooks {
   /** Before every request, of administrators too, and before the hooks below. */
   readonly onRequest?: (request: RequestSeen) => Refusal | undefined;
+  /** Before a message is stored. */
   readonly onSend?: (send: SendSeen) => Refusal | undefined;
   /** When a send is answered, refused ones too. */
   readonly onSent?: (send: SendSeen, done: SendDone) => void;

@@ -24,6 +24,7 @@ import { topicHandlers } from "./topic-requests.js";
 const HOST = "127.0.0.1";
 const PORT = 9876;
 
+/** How a name server is started; everything has a default. */
 export interface NameServerOptions {
   /** 127.0.0.1 by default. */
   readonly host?: string | undefined;
@@ -35,6 +36,7 @@ export interface NameServerOptions {
   readonly kvConfigPath?: string | undefined;
   readonly disk?: Disk | undefined;
   readonly settings?: Partial<NamesrvSettings> | undefined;
+  /** What clients are told of a broker in place of what it registered; `addressOfConnection` makes one. */
   readonly addressFor?: AddressFor | undefined;
   /** Who may do what; everybody everything without it. */
   readonly access?: Access | undefined;
@@ -60,9 +62,13 @@ export function namesrvProcessors(state: NameServerState): Map<number, Processor
   return new Map(handlers.map(([code, handler]) => [code, processorOf(handler, state.logger)]));
 }
 
+/** A name server alone: where brokers register and clients ask for routes. */
 export class NameServer {
+  /** @internal */
   readonly routeTable: RouteTable;
+  /** @internal */
   readonly kvConfig: KvConfig;
+  /** @internal */
   readonly config: NamesrvConfig;
   readonly #server: RemotingServer;
   readonly #clock: Clock;
@@ -113,6 +119,7 @@ export class NameServer {
     return nameServer;
   }
 
+  /** The one it listens on. */
   get port(): number {
     return this.#server.port;
   }
@@ -124,6 +131,7 @@ export class NameServer {
     });
   }
 
+  /** Ends every connection; settings are on the disk then. */
   async close(): Promise<void> {
     this.#scan?.cancel();
     await this.#server.close();

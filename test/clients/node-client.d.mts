@@ -1,0 +1,3 @@
+export class ClientUnavailable extends Error {}
+export function installNodeProgram(directory: string): Promise<string>;
+export function nodeClientModules(): Promise<string>;
