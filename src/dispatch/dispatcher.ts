@@ -259,6 +259,7 @@ export class Dispatcher {
    */
   flushQueues(onGrown: (slot: number, maxOffset: number) => void): void {
     const dirty = this.#dirty;
+    this.#queues.moveOpenLast(dirty);
     for (let entry = dirty.at(-1); entry !== undefined; entry = dirty.at(-1)) {
       entry.queue.flush();
       entry.dirty = false;

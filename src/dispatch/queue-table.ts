@@ -147,6 +147,22 @@ export class QueueTable {
     return entry;
   }
 
+  /**
+   * Puts queues whose files are open behind the others. Whoever writes to all of them and begins with those finds them
+   * open still, where in any other order each would have been closed for the sake of one before it.
+   */
+  moveOpenLast(entries: DispatchQueue[]): void {
+    if (!this.#context.cache.isFull) return;
+    let openFrom = entries.length;
+    for (let i = entries.length - 1; i >= 0; i--) {
+      const entry = entries[i]!;
+      if (!entry.queue.isOpen) continue;
+      openFrom--;
+      entries[i] = entries[openFrom]!;
+      entries[openFrom] = entry;
+    }
+  }
+
   /** Makes what was flushed to these queues durable. */
   sync(entries: readonly DispatchQueue[]): Promise<void> {
     for (const entry of entries) entry.unsynced = false;

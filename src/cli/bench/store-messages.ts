@@ -30,10 +30,15 @@ export class StoreMessages {
   #keyDigits = 1;
   #moreDigitsFrom = 10;
 
-  constructor(store: MessageStore, bodyBytes: number, queueCount = QUEUE_COUNT) {
+  constructor(
+    store: MessageStore,
+    bodyBytes: number,
+    queueCount = QUEUE_COUNT,
+    topics: "one topic" | "many topics" = queueCount === QUEUE_COUNT ? "one topic" : "many topics",
+  ) {
     this.#store = store;
     this.queues = Array.from({ length: queueCount }, (_, i) =>
-      queueCount === QUEUE_COUNT
+      topics === "one topic"
         ? store.queue(TOPIC, i)
         : store.queue(`${TOPIC}${Math.floor(i / QUEUE_COUNT)}`, i % QUEUE_COUNT),
     );
