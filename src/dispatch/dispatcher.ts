@@ -303,6 +303,14 @@ export class Dispatcher {
     await Promise.all(syncing);
   }
 
+  /** Syncs what is in the files by now, while dispatching goes on: `sync` has less to do then. */
+  async syncWritten(): Promise<void> {
+    await Promise.all([
+      this.#index.syncWritten(),
+      this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced)),
+    ]);
+  }
+
   /** Syncs and lets go of the files. */
   async close(): Promise<void> {
     await this.sync();
