@@ -50,7 +50,10 @@ function commandOf(side, name, dir) {
   if (side === "comet") return [process.execPath, [COMMAND, "bench", "store", bare, ...sized, ...warm]];
   const logs = `-Drocketmq.log.dir=${path.join(work, "log")}`;
   const program = path.join(HERE, "StoreBench.java");
-  return ["java", [...JVM, ...EXPORTS, logs, `-Duser.home=${work}`, "-cp", path.join(jars, "*"), program, bare, ...sized]];
+  return [
+    "java",
+    [...JVM, ...EXPORTS, logs, `-Duser.home=${work}`, "-cp", path.join(jars, "*"), program, bare, ...sized],
+  ];
 }
 
 function run(side, name, dir) {
@@ -78,6 +81,10 @@ function median(figures) {
   return known.length === 0 ? undefined : known[Math.floor(known.length / 2)];
 }
 
+function cpuUsPerOp({ cpuSec, opsPerSec, secs }) {
+  return cpuSec === undefined ? undefined : Number(((cpuSec / (opsPerSec * secs)) * 1e6).toFixed(2));
+}
+
 const startLoad = loadavg()[0];
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const side of round % 2 === 0 ? ["comet", "apache"] : ["apache", "comet"]) {
@@ -99,6 +106,9 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const results = [...rates].map(([name, { comet, apache }]) => {
   const of = (figures, key) => median(figures.map((one) => one[key]));
   const row = { name };
+  const cpu = [comet, apache].map((figures) => median(figures.map(cpuUsPerOp)));
+  if (!cpu.includes(undefined))
+    row.cpuUsPerOp = { comet: cpu[0], apache: cpu[1], ratio: Number((cpu[0] / cpu[1]).toFixed(2)) };
   for (const key of ["opsPerSec", "settledOpsPerSec"]) {
     const [ours, theirs] = [of(comet, key), of(apache, key)];
     if (ours === undefined || theirs === undefined) continue;

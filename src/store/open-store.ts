@@ -1,5 +1,5 @@
 /** Opens a store: judges the directory, locks it, recovers, starts dispatch and flushing. */
-import { CometError } from "../base/errors.js";
+import type { CometError } from "../base/errors.js";
 import { CommitLog } from "../commitlog/commit-log.js";
 import { SegmentPreload } from "../commitlog/preload.js";
 import { Flusher } from "../commitlog/flusher.js";

@@ -103,9 +103,9 @@ async function contentOf(directory: string, sizes: Sizes): Promise<string[]> {
     const limits = { maxCount: 32, maxBytes: 1 << 22 };
     for (let offset = 0; ; offset = result.nextBeginOffset) {
       if (store.get(queue, offset, limits, undefined, result) !== GetStatus.FOUND) break;
-      result.records.forEach((record, i) =>
-        content.push(`${queue.topic} ${queue.queueId} ${result.queueOffsets[i]} ${record.toString("base64")}`),
-      );
+      for (const [i, record] of result.records.entries()) {
+        content.push(`${queue.topic} ${queue.queueId} ${result.queueOffsets[i]} ${record.toString("base64")}`);
+      }
     }
   }
   return content.sort();
