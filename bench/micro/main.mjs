@@ -12,7 +12,8 @@ import { workDirectory } from "./fixture.mjs";
 import { resultsPage } from "./page.mjs";
 import { SUITES } from "./suites.mjs";
 
-const RESULTS = path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "results");
+const RESULTS =
+  process.env.BENCH_RESULTS ?? path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "results");
 const JSON_FILE = path.join(RESULTS, "micro.json");
 const wanted = process.argv.slice(2);
 

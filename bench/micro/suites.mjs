@@ -14,6 +14,7 @@ import { filledStore, GIB, Messages, QUEUES, WarmLog } from "./fixture.mjs";
 
 const BODY_BYTES = 1024;
 const BATCH = 32;
+const WARM_SEGMENTS = 6;
 const FILLED = 200_000;
 const LIMITS = { maxCount: 32, maxBytes: 262144 };
 
@@ -41,7 +42,12 @@ function append(directory) {
 
 /** MessageStore.put with dispatch running on the other thread. */
 async function put(directory) {
-  const { store, queues, messages } = await filledStore(directory, 1000, BODY_BYTES);
+  const { store, queues, messages } = await filledStore(`${directory}/cold`, 1000, BODY_BYTES);
+  // As much as is put in the time of one case, made ready before it.
+  const warm = await filledStore(`${directory}/warm`, 1000, BODY_BYTES, {
+    warmMapedFileEnable: true,
+    segmentsAhead: WARM_SEGMENTS,
+  });
   const batch = Array.from({ length: BATCH }, () => new Messages([queues[0]], BODY_BYTES));
   return {
     cases: [
@@ -50,6 +56,12 @@ async function put(directory) {
         count: 1,
         unit: "records/s",
         setUp: () => () => must(store.put(messages.next(), messages.result)),
+      },
+      {
+        title: "put, memory made ready",
+        count: 1,
+        unit: "records/s",
+        setUp: () => () => must(warm.store.put(warm.messages.next(), warm.messages.result)),
       },
       {
         title: `put a batch of ${BATCH}`,
@@ -67,7 +79,7 @@ async function put(directory) {
         },
       },
     ],
-    close: () => store.close(),
+    close: () => Promise.all([store.close(), warm.store.close()]),
   };
 }
 

@@ -7,7 +7,7 @@ const SHORT_BYTES = 96;
 export function copyBytes(target: Uint8Array, at: number, source: Uint8Array, start: number, end: number): number {
   const length = end - start;
   if (length > SHORT_BYTES) {
-    target.set(source.subarray(start, end), at);
+    target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at);
     return at + length;
   }
   for (let i = 0; i < length; i++) target[at + i] = source[start + i]!;

@@ -7,12 +7,12 @@ import {
   getCase,
   putCase,
   putSyncCase,
-  queueCountsCase,
   rebuildCase,
   recoverCase,
 } from "./bench/store-cases.js";
 import { addWireBenchCommands } from "./bench-wire-command.js";
 import type { CompareFlags } from "./bench/compare.js";
+import { queueCountsCase } from "./bench/store-queue-counts.js";
 import { printLine } from "./output.js";
 import { endOfUsage, verbGroup } from "./remote/remote-verb.js";
 import { runVerb } from "./store-run.js";
@@ -68,6 +68,7 @@ export function addBenchCommand(program: Command): void {
     .option("--warmup <seconds>", "before", notNegative, 5)
     .option("--gib <gib>", "log at most, or to fill", positive, 4)
     .option("--queues <n>", "queues to put to", positive, 8)
+    .option("--warm", "memory for all of --gib is made ready before the first put", false)
     .option("--waiters <n>", "callers that wait for the disk at a time (put-sync)", positive, 64)
     .option("--tsp <onOff>", "accepted for comparisons with Apache's program, and without effect")
     .option("--json", "accepted, for its lines are JSON in any case")

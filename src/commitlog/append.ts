@@ -79,7 +79,8 @@ export function writeRecord(
   view.setInt32(at + 12, bodyLength);
   at += 16;
   if (bodyLength > 0) {
-    const body = message.body.subarray(message.bodyStart, message.bodyStart + bodyLength);
+    // A plain view: that of a Buffer takes three times as long to make.
+    const body = new Uint8Array(message.body.buffer, message.body.byteOffset + message.bodyStart, bodyLength);
     bytes.set(body, at);
     view.setInt32(start + BODY_CRC_POSITION, crc32(body) & 0x7fffffff);
     at += bodyLength;

@@ -10,6 +10,7 @@ import { failpoint } from "../base/failpoint.js";
 import type { Segment } from "../io/disk.js";
 import { BLANK_BYTES_MIN, PROPERTIES_BYTES_MAX } from "../record/layout.js";
 import { recordSize, writeBlank, writeRecord } from "./append.js";
+import type { SegmentPreload } from "./preload.js";
 import { type MessageInput, type PutResult, PutStatus } from "./message-input.js";
 import type { SegmentQueue } from "./segment-queue.js";
 import type { SegmentSource } from "./segment-source.js";
@@ -30,6 +31,10 @@ export interface CommitLogOptions {
   lastStoreTimestamp: number;
   /** Largest record, all of it. */
   recordBytesMax: number;
+  /** Whole segments that are kept ready behind the active one; 0: the next one from the middle of it on. */
+  segmentsAhead?: number;
+  /** Without it segments are warmed only just ahead of the append position. */
+  preload?: SegmentPreload | undefined;
 }
 
 export class CommitLog {
@@ -37,6 +42,8 @@ export class CommitLog {
   readonly #source: SegmentSource;
   readonly #clock: Clock;
   readonly #recordBytesMax: number;
+  readonly #segmentsAhead: number;
+  readonly #preload: SegmentPreload | undefined;
   readonly #warmer: Warmer;
   /** Store timestamp of the last record of each segment that was ended by this object, by base offset. */
   readonly #endTimestamps = new Map<number, number>();
@@ -52,6 +59,8 @@ export class CommitLog {
     this.#appendPosition = options.appendPosition;
     this.#lastStoreTimestamp = options.lastStoreTimestamp;
     this.#recordBytesMax = Math.min(options.recordBytesMax, options.segments.segmentBytes - BLANK_BYTES_MIN);
+    this.#segmentsAhead = options.segmentsAhead ?? 0;
+    this.#preload = options.preload;
     this.#warmer = new Warmer(options.clock);
     this.segments.pinFrom(this.segments.baseOf(options.appendPosition));
   }
@@ -217,12 +226,22 @@ export class CommitLog {
 
   /** Asks for files ahead of the append position; cheap, called now and then. */
   requestAhead(): void {
+    this.#preload?.advance();
     const { segmentBytes } = this.segments;
-    const reach = this.#appendPosition + Math.max(segmentBytes / 2, AHEAD_BYTES);
     const base = this.segments.baseOf(this.#appendPosition);
-    const end = Math.min(Math.ceil(reach / segmentBytes) * segmentBytes, base + AHEAD_SEGMENTS_MAX * segmentBytes);
+    const reach = this.#appendPosition + Math.max(segmentBytes / 2, AHEAD_BYTES);
+    const near = Math.min(Math.ceil(reach / segmentBytes) * segmentBytes, base + AHEAD_SEGMENTS_MAX * segmentBytes);
+    const end = Math.max(near, base + (1 + this.#segmentsAhead) * segmentBytes);
     if (end <= this.#requestedEnd) return;
     this.#requestedEnd = end;
     this.#source.request(end);
+  }
+
+  /** Resolves when the segments ahead are made and in memory, as far as that is wanted and can be done. */
+  async whenAheadReady(): Promise<void> {
+    if (this.#preload === undefined) return;
+    this.requestAhead();
+    this.#source.waitFor(this.#requestedEnd, SEGMENT_WAIT_MS);
+    await this.#preload.loaded();
   }
 }

@@ -29,6 +29,7 @@ export class Flusher {
   #timer: Timer | undefined;
   #running: Promise<void> | undefined;
   #wanted = false;
+  #startedTo: number;
   #failure: CometError | undefined;
 
   constructor(options: FlusherOptions) {
@@ -36,6 +37,7 @@ export class Flusher {
     this.#clock = options.clock;
     this.#intervalMs = options.intervalMs;
     this.#flushedPosition = options.flushedPosition;
+    this.#startedTo = options.flushedPosition;
     this.#onFlushed = options.onFlushed;
     this.#onFailure = options.onFailure;
   }
@@ -43,6 +45,11 @@ export class Flusher {
   /** Every byte below is on the disk. */
   get flushedPosition(): number {
     return this.#flushedPosition;
+  }
+
+  /** What the sync under way, or else the last one, makes durable: whoever needs more waits for the next. */
+  get startedTo(): number {
+    return this.#startedTo;
   }
 
   get failure(): CometError | undefined {
@@ -75,6 +82,7 @@ export class Flusher {
 
   async #flush(): Promise<void> {
     const target = this.#log.appendPosition;
+    this.#startedTo = target;
     const storeTimestamp = this.#log.lastStoreTimestamp;
     const { segments } = this.#log;
     try {

@@ -9,6 +9,8 @@ import type { Disk } from "../io/disk.js";
 import { segmentName } from "./segment-queue.js";
 
 export interface SegmentSource {
+  /** Log offset that files reach. */
+  readonly readyEnd: number;
   /** Has segments made until the log's files reach `endOffset`; returns at once. */
   request(endOffset: number): void;
   /** True once files reach `endOffset`; waits up to `timeoutMs` for it. */
@@ -72,6 +74,10 @@ export class InlineSegmentSource implements SegmentSource {
   constructor(maker: SegmentMaker, clock: Clock) {
     this.#maker = maker;
     this.#clock = clock;
+  }
+
+  get readyEnd(): number {
+    return this.#maker.readyEnd;
   }
 
   get failure(): CometError | undefined {

@@ -77,6 +77,12 @@ export class ConsumeQueue {
     return this.#minBytes / UNIT_BYTES;
   }
 
+  /** The next flush need not open a file. */
+  get isOpen(): boolean {
+    const files = this.#files;
+    return !files.isEmpty && this.#context.cache.holds(files.pathOf(files.lastBase));
+  }
+
   /** Queue offset of the first unit in the files. */
   get firstOffset(): number {
     return this.#files.firstBase / UNIT_BYTES;

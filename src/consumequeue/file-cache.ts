@@ -39,6 +39,16 @@ export class FileCache {
     return this.#open.size;
   }
 
+  /** Some files have to be closed before others can be opened. */
+  get isFull(): boolean {
+    return this.#open.size >= this.#limit;
+  }
+
+  /** The file is open. */
+  holds(path: string): boolean {
+    return this.#open.has(path);
+  }
+
   /** The existing file; COMETMQ_IO when there is none. */
   get(path: string): DiskFile {
     return this.#entry(path).file;

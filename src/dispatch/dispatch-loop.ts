@@ -12,7 +12,9 @@ const BATCH_RECORDS = 1024;
  * Under load over many queues a write for each record would cost more than all the rest: then units are held back until
  * a queue has so many on average, or so many records have passed. Who lags behind does not make anybody wait by that.
  */
-const UNITS_A_WRITE = 8;
+const UNITS_A_WRITE = 24;
+/** The same while somebody waits for messages: then they come sooner, at the price of more writes. */
+const UNITS_A_WRITE_AWAITED = 8;
 const HELD_RECORDS_MAX = 262_144;
 /** Records between two writes of the index under load. */
 const INDEX_RECORDS = 16384;
@@ -68,7 +70,8 @@ export class DispatchLoop {
   }
 
   #isWorthHolding(): boolean {
-    const wanted = Math.min(HELD_RECORDS_MAX, this.#dispatcher.dirtyCount * UNITS_A_WRITE);
+    const units = this.#progress.isAwaited ? UNITS_A_WRITE_AWAITED : UNITS_A_WRITE;
+    const wanted = Math.min(HELD_RECORDS_MAX, this.#dispatcher.dirtyCount * units);
     return this.#heldRecords < wanted;
   }
 

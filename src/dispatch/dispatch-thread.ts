@@ -16,6 +16,10 @@ class ThreadedSegmentSource implements SegmentSource {
     this.#progress = progress;
   }
 
+  get readyEnd(): number {
+    return this.#progress.readyEnd;
+  }
+
   get failure(): CometError | undefined {
     const { segmentFailure, readyEnd, wantedEnd } = this.#progress;
     if (segmentFailure === SegmentFailure.NONE && readyEnd >= wantedEnd) return undefined;

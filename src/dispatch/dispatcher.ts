@@ -259,6 +259,7 @@ export class Dispatcher {
    */
   flushQueues(onGrown: (slot: number, maxOffset: number) => void): void {
     const dirty = this.#dirty;
+    this.#queues.moveOpenLast(dirty);
     for (let entry = dirty.at(-1); entry !== undefined; entry = dirty.at(-1)) {
       entry.queue.flush();
       entry.dirty = false;
@@ -300,6 +301,14 @@ export class Dispatcher {
     const syncing = [this.#index.sync(), this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced))];
     if (this.#batch !== undefined) syncing.push(...this.#batch.sync());
     await Promise.all(syncing);
+  }
+
+  /** Syncs what is in the files by now, while dispatching goes on: `sync` has less to do then. */
+  async syncWritten(): Promise<void> {
+    await Promise.all([
+      this.#index.syncWritten(),
+      this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced)),
+    ]);
   }
 
   /** Syncs and lets go of the files. */

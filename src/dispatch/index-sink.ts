@@ -14,6 +14,8 @@ export interface IndexSink {
   /** Writes all there is, so that every thread's look-ups find it. */
   flush(): void;
   sync(): Promise<void>;
+  /** Syncs what is in the files by now, not what waits to be written. */
+  syncWritten(): Promise<void>;
   close(): Promise<void>;
   /** Deletes files that only point before `minPhyOffset`; returns how many. */
   deleteExpired(minPhyOffset: number): number;
@@ -27,6 +29,7 @@ const NO_INDEX: IndexSink = {
   putRecord: () => {},
   flush: () => {},
   sync: () => Promise.resolve(),
+  syncWritten: () => Promise.resolve(),
   close: () => Promise.resolve(),
   deleteExpired: () => 0,
   indexMsgTimestamp: 0,
@@ -73,6 +76,10 @@ class FileIndexSink implements IndexSink {
 
   sync(): Promise<void> {
     return this.#writer.sync();
+  }
+
+  syncWritten(): Promise<void> {
+    return this.#writer.syncWritten();
   }
 
   close(): Promise<void> {

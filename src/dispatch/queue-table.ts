@@ -10,6 +10,8 @@ import { addCounts, countQueues, countsOf, type QueueCounts } from "./derived-co
 
 export interface DispatchQueue {
   readonly queue: ConsumeQueue;
+  /** The queue's, at hand: with thousands of queues each object that is looked into is a wait for memory. */
+  readonly queueId: number;
   readonly topicBytes: Buffer;
   readonly slot: number;
   /** Units wait for a flush; set and cleared by the dispatcher. */
@@ -83,7 +85,7 @@ export class QueueTable {
     if (candidates === undefined) return undefined;
     for (let i = 0; i < candidates.length; i++) {
       const entry = candidates[i]!;
-      if (entry.queue.queueId === queueId && sameBytes(bytes, start, length, entry.topicBytes)) return entry;
+      if (entry.queueId === queueId && sameBytes(bytes, start, length, entry.topicBytes)) return entry;
     }
     return undefined;
   }
@@ -132,6 +134,7 @@ export class QueueTable {
     const slot = this.#known.slotOf(queue.topic, queue.queueId);
     const entry: DispatchQueue = {
       queue,
+      queueId: queue.queueId,
       topicBytes,
       slot,
       dirty: false,
@@ -145,6 +148,22 @@ export class QueueTable {
     else candidates.push(entry);
     this.all.push(entry);
     return entry;
+  }
+
+  /**
+   * Puts queues whose files are open behind the others. Whoever writes to all of them and begins with those finds them
+   * open still, where in any other order each would have been closed for the sake of one before it.
+   */
+  moveOpenLast(entries: DispatchQueue[]): void {
+    if (!this.#context.cache.isFull) return;
+    let openFrom = entries.length;
+    for (let i = entries.length - 1; i >= 0; i--) {
+      const entry = entries[i]!;
+      if (!entry.queue.isOpen) continue;
+      openFrom--;
+      entries[i] = entries[openFrom]!;
+      entries[openFrom] = entry;
+    }
   }
 
   /** Makes what was flushed to these queues durable. */

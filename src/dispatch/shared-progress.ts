@@ -204,9 +204,14 @@ export class SharedProgress {
     Atomics.store(this.#words, RING_HEAD, (head + 1) | 0);
   }
 
+  /** The appender wants to hear of arrivals. */
+  get isAwaited(): boolean {
+    return Atomics.load(this.#words, INTEREST) === 1;
+  }
+
   /** True when the appender listens and has no unread message: then one is due. */
   mustTell(): boolean {
-    return Atomics.load(this.#words, INTEREST) === 1 && Atomics.exchange(this.#words, TOLD, 1) === 0;
+    return this.isAwaited && Atomics.exchange(this.#words, TOLD, 1) === 0;
   }
 }
 

@@ -5,6 +5,7 @@
  * hashCode runs from left to right, so a hash is carried on over the parts and no string is made of them.
  */
 import { javaHash } from "../base/java-hash.js";
+import { javaText } from "../base/java-text.js";
 
 /** What a look-up asks for: a unique key, one of KEYS, or the tags. U and K are the same to the index. */
 export type IndexKind = "U" | "K" | "T";
@@ -20,7 +21,7 @@ export function extendHash(hash: number, bytes: Buffer, start: number, end: numb
   let extended = hash;
   for (let i = start; i < end; i++) {
     const byte = bytes[i]!;
-    if (byte > 127) return extendHashText(hash, bytes.toString("utf8", start, end));
+    if (byte > 127) return extendHashText(hash, javaText(bytes, start, end));
     extended = (Math.imul(extended, 31) + byte) | 0;
   }
   return extended;

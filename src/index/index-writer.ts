@@ -159,6 +159,16 @@ export class IndexWriter {
     this.#isChanged = false;
   }
 
+  /** Has the disk begin with what is in the file by now, so that `sync` will be done the sooner. */
+  async syncWritten(): Promise<void> {
+    try {
+      await this.#file?.sync();
+    } catch (error) {
+      this.#failure ??= error;
+      throw error;
+    }
+  }
+
   /** Flush and fdatasync. Before the checkpoint says that records are dispatched, this must have ended. */
   async sync(): Promise<void> {
     this.flush();

@@ -52,6 +52,8 @@ export interface Disk {
   createSegment(path: string, sizeBytes: number): void;
   /** Opens an existing segment file of exactly `sizeBytes`. */
   openSegment(path: string, baseOffset: number, sizeBytes: number, writable: boolean): Segment;
+  /** Reads the whole file into the page cache, on pool threads; a hint, which never fails. Not there: nothing to be done. */
+  preload?(path: string): Promise<void>;
   /** For many files at once; undefined, or not there, where each is to be synced by itself. */
   openDeviceSync?(path: string): DeviceSync | undefined;
   /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */

@@ -23,6 +23,7 @@ interface MmapIo {
 /** mmap-io takes sizes as C ints. */
 const MMAP_IO_BYTES_MAX = 2 ** 31 - 1;
 const ZEROS_BYTES = 1024 * 1024;
+const PRELOAD_BYTES = 1024 * 1024;
 
 function loadMmapIo(): MmapIo | undefined {
   const loaded = loadOptional<MmapIo & { default?: MmapIo }>("mmap-io");
@@ -213,6 +214,20 @@ export class FileDisk implements Disk {
       throw new CometError("COMETMQ_BACKEND", `mmap-io cannot map ${sizeBytes} bytes, and koffi is not there.`);
     }
     return Buffer.from(calls.map(fd, sizeBytes, writable));
+  }
+
+  async preload(path: string): Promise<void> {
+    const target = Buffer.allocUnsafeSlow(PRELOAD_BYTES);
+    try {
+      const file = await fs.promises.open(path, "r");
+      try {
+        while ((await file.read(target, 0, target.length)).bytesRead > 0);
+      } finally {
+        await file.close();
+      }
+    } catch {
+      // Whoever needs the file will be told.
+    }
   }
 
   openDeviceSync(path: string): DeviceSync | undefined {

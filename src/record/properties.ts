@@ -9,6 +9,7 @@
 import { assert } from "../base/assert.js";
 import { copyBytes } from "../base/copy-bytes.js";
 import { javaHash, javaHashUtf8 } from "../base/java-hash.js";
+import { javaText } from "../base/java-text.js";
 import { PropertyName } from "./property-names.js";
 
 const NAME_VALUE_SEPARATOR = 1;
@@ -43,7 +44,7 @@ export function parseProperties(text: string): Map<string, string> {
 
 /** The Map of the properties in `bytes[start, end)`. */
 export function decodeProperties(bytes: Buffer, start: number, end: number): Map<string, string> {
-  return parseProperties(bytes.toString("utf8", start, end));
+  return parseProperties(javaText(bytes, start, end));
 }
 
 /**

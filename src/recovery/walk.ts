@@ -56,6 +56,8 @@ const SLICE_MS = 50;
 const SLICE_RECORDS = 2048;
 /** Queues get what waits for them after so many: one write for many units. */
 const FLUSH_RECORDS = 8 * SLICE_RECORDS;
+/** What is made of so much of the log keeps the disk busy for a while: it may as well begin. */
+const SYNC_BYTES = 128 * 1024 * 1024;
 /** How often the check thread is told where the walk is. */
 const TOLD_MASK = 63;
 /** Findings kept of each kind. */
@@ -76,6 +78,9 @@ export class Walk {
   readonly #peek: LogCursor;
   #durableEnd = -1;
   #checks: ChecksAhead | undefined;
+  #syncing: Promise<void> | undefined;
+  #syncedTo = 0;
+  #syncFailure: unknown;
 
   constructor(options: WalkOptions) {
     const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
@@ -138,9 +143,13 @@ export class Walk {
   async #walk(): Promise<void> {
     const { clock, segments, fromOffset, onProgress } = this.#options;
     const toOffset = segments.endOffset;
+    this.#syncedTo = fromOffset;
     let sliceStart = clock.monotonicMs();
     for (let count = SLICE_RECORDS; this.#slice(toOffset); count += SLICE_RECORDS) {
-      if (count % FLUSH_RECORDS === 0) this.#dispatcher.flushQueues(() => {});
+      if (count % FLUSH_RECORDS === 0) {
+        this.#dispatcher.flushQueues(() => {});
+        this.#beginSync();
+      }
       const now = clock.monotonicMs();
       if (now - sliceStart < SLICE_MS) continue;
       onProgress?.({ phyOffset: this.endOffset, fromOffset, toOffset });
@@ -148,6 +157,22 @@ export class Walk {
       sliceStart = clock.monotonicMs();
     }
     this.#dispatcher.flushQueues(() => {});
+    await this.#syncing;
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
+  }
+
+  /** The walk goes on meanwhile. What fails here is final, as at the walk's end. */
+  #beginSync(): void {
+    if (this.#syncing !== undefined || this.endOffset - this.#syncedTo < SYNC_BYTES) return;
+    this.#syncedTo = this.endOffset;
+    this.#syncing = this.#dispatcher.syncWritten().then(
+      () => {
+        this.#syncing = undefined;
+      },
+      (error: unknown) => {
+        this.#syncFailure = error;
+      },
+    );
   }
 
   /** False at the log's end. */

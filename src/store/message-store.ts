@@ -299,7 +299,7 @@ export class MessageStore {
   whenFlushed(position: number): Promise<void> {
     if (position <= this.flushedPosition) return Promise.resolve();
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const waiting = this.#flushWaiters.wait(position);
+    const waiting = this.#flushWaiters.waitWithOthers(position, this.#parts.flusher.startedTo);
     this.#flushWanted = true;
     this.#scheduleEndOfTurn();
     return waiting;

@@ -1,15 +1,12 @@
 /** Opens a store: judges the directory, locks it, recovers, starts dispatch and flushing. */
-import { systemClock } from "../base/clock.js";
-import { CometError } from "../base/errors.js";
-import { silentLogger } from "../base/log.js";
+import type { CometError } from "../base/errors.js";
 import { CommitLog } from "../commitlog/commit-log.js";
+import { SegmentPreload } from "../commitlog/preload.js";
 import { Flusher } from "../commitlog/flusher.js";
 import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { SegmentMaker } from "../commitlog/segment-source.js";
-import { BATCH_CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/batch-consume-queue.js";
 import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
 import { BlockPool } from "../consumequeue/block-pool.js";
-import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
 import { FileCache } from "../consumequeue/file-cache.js";
 import { QueueContext } from "../consumequeue/queue-files.js";
 import { UNIT_BYTES } from "../consumequeue/unit.js";
@@ -21,34 +18,23 @@ import { loadIndex, openIndexSink } from "../dispatch/index-sink.js";
 import { InlineDispatch } from "../dispatch/inline-dispatch.js";
 import { QueueTable } from "../dispatch/queue-table.js";
 import { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
-import { DEFAULT_INDEX_SIZES } from "../index/index-file.js";
 import { IndexQuery } from "../index/index-query.js";
 import type { Disk } from "../io/disk.js";
 import { chooseBackend, FileDisk } from "../io/file-disk.js";
-import { defaultOpenFiles } from "../io/open-files.js";
-import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "../record/tags-code.js";
 import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover, type Recovered } from "../recovery/recover.js";
-import type { ApacheRecoverySettings } from "../recovery/apache-recovery.js";
 import { readBatchTopics } from "./batch-topics.js";
 import { Checkpoints } from "./checkpoints.js";
 import { DiskWatch } from "./disk-watch.js";
 import { LookUp } from "./look-up.js";
-import {
-  DISPATCH_SYNC_INTERVAL_MS,
-  FLUSH_INTERVAL_MS,
-  MAX_MESSAGE_SIZE,
-  RECORD_EXTRA_BYTES,
-  RECOVERED_SEGMENTS_MAX,
-  SEGMENT_BYTES,
-  type StoreOptions,
-} from "./options.js";
+import type { StoreOptions } from "./options.js";
 import { Retention } from "./retention.js";
 import { checkRetention, currentRetention } from "./retention-settings.js";
-import { checkStoreDirectory, foundFileBytes, foundQueueFileBytes, StorePaths } from "./store-directory.js";
+import { type Settings, settle } from "./settings.js";
+import { checkStoreDirectory, StorePaths } from "./store-directory.js";
 import type { StoreParts } from "./store-parts.js";
 import { StoreQueues } from "./store-queue.js";
 
@@ -56,53 +42,6 @@ export interface StoreEvents {
   onArrivals: () => void;
   onFlushed: (position: number) => void;
   onFailure: (error: CometError) => void;
-}
-
-/** Options with nothing left open. */
-type Settings = ReturnType<typeof settle>;
-
-function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
-  const found = foundFileBytes(disk, paths.commitLog);
-  if (found !== undefined && options.segmentBytes !== undefined && found !== options.segmentBytes) {
-    throw new CometError(
-      "COMETMQ_STORE_LAYOUT",
-      `The segments in ${paths.commitLog} have ${found} bytes, but mappedFileSizeCommitLog is ${options.segmentBytes}.`,
-    );
-  }
-  return {
-    disk,
-    paths,
-    clock: options.clock ?? systemClock,
-    log: options.log ?? silentLogger,
-    segmentBytes: found ?? options.segmentBytes ?? SEGMENT_BYTES,
-    queueFileBytes: options.queueFileBytes ?? foundQueueFileBytes(disk, paths.consumeQueue) ?? CONSUME_QUEUE_FILE_BYTES,
-    batchQueueFileBytes:
-      options.batchQueueFileBytes ??
-      foundQueueFileBytes(disk, paths.batchConsumeQueue) ??
-      BATCH_CONSUME_QUEUE_FILE_BYTES,
-    openFilesMax: options.openFilesMax ?? defaultOpenFiles(),
-    indexSizes: options.indexSizes ?? DEFAULT_INDEX_SIZES,
-    indexEnabled: options.indexEnabled ?? true,
-    syncFlush: options.flushDiskType === "SYNC_FLUSH",
-    flushIntervalMs: options.flushIntervalMs ?? FLUSH_INTERVAL_MS,
-    syncIntervalMs: options.dispatchSyncIntervalMs ?? DISPATCH_SYNC_INTERVAL_MS,
-    recordBytesMax: (options.maxMessageSize ?? MAX_MESSAGE_SIZE) + RECORD_EXTRA_BYTES,
-    delayLevels: options.delayLevels ?? parseDelayLevels(DEFAULT_DELAY_LEVELS),
-    lmqEnabled: options.lmqEnabled ?? false,
-    apacheRecovery: apacheRecovery(options),
-    retention: () => currentRetention(options.retention ?? {}),
-    threads: (options.threads ?? true) && disk.threadable,
-    onRecoveryProgress: options.onRecoveryProgress,
-  };
-}
-
-function apacheRecovery(options: StoreOptions): ApacheRecoverySettings | undefined {
-  if (options.recovery !== "apache") return undefined;
-  return {
-    segmentsMax: options.commitLogRecoverMaxNum ?? RECOVERED_SEGMENTS_MAX,
-    indexSafe: options.messageIndexSafe ?? false,
-    propertyCrc: options.forceVerifyPropCRC ?? false,
-  };
 }
 
 /** Refuses what cannot be opened, before anything is made or locked: it is left as it was. */
@@ -149,7 +88,7 @@ class Opening {
     this.#settings = settings;
     this.#events = events;
     this.#unlock = unlock;
-    this.#cache = new FileCache(disk, settings.openFilesMax);
+    this.#cache = new FileCache(disk, settings.readFilesMax);
     const readers = { disk, cache: this.#cache, blocks: new BlockPool(), fileBytes: queueFileBytes };
     this.#queues = new StoreQueues(paths.consumeQueue, readers);
     this.#checkpoint = StoreCheckpoint.load(disk, paths.checkpoint, clock.nowMs());
@@ -184,14 +123,21 @@ class Opening {
       });
       if (recovered.noteIsOld) await this.#saveNotes();
       const dispatch = this.#startDispatch(thread, segments, recovered.endOffset, recovered.counts);
+      const { endOffset: appendPosition, lastStoreTimestamp } = recovered;
+      const { source } = dispatch;
+      const { recordBytesMax, segmentsAhead, preloads } = this.#settings;
+      const preload = preloads ? new SegmentPreload(disk, segments, source, appendPosition) : undefined;
       const commitLog = new CommitLog({
         segments,
-        source: dispatch.source,
+        source,
         clock,
-        appendPosition: recovered.endOffset,
-        lastStoreTimestamp: recovered.lastStoreTimestamp,
-        recordBytesMax: this.#settings.recordBytesMax,
+        appendPosition,
+        lastStoreTimestamp,
+        recordBytesMax,
+        segmentsAhead,
+        preload,
       });
+      await commitLog.whenAheadReady();
       return this.#parts(segments, commitLog, dispatch, recovered);
     } catch (error) {
       await thread?.abandon();
@@ -358,7 +304,7 @@ class Opening {
         segmentBytes,
         queueRoot: paths.consumeQueue,
         queueFileBytes,
-        openFilesMax: this.#settings.openFilesMax,
+        openFilesMax: this.#settings.writtenFilesMax,
         indexDirectory: paths.index,
         indexSizes,
         indexEnabled,

@@ -28,8 +28,9 @@ export interface StoreOptions {
   /** Bytes of a batch queue's file (mapperFileSizeBatchConsumeQueue): 13,800,000, or what the files have. */
   batchQueueFileBytes?: number | undefined;
   /**
-   * Files of queues that each of the two threads keeps open: an eighth of what the process may open by default, from 64
-   * to 4,096. More queues than that work, with an open and a close for every visit.
+   * Files of queues that each of the two threads keeps open. By default, of what the process may open, an eighth for the
+   * one that reads, up to 4,096, and three eighths for the one that writes, up to 12,288; 64 at least. More queues than
+   * that work, with an open and a close for many a visit.
    */
   openFilesMax?: number | undefined;
   /** Slots and entries of an index file (maxHashSlotNum, maxIndexNum). */
@@ -42,6 +43,14 @@ export interface StoreOptions {
   flushIntervalMs?: number | undefined;
   /** Longest time between a dispatch and its sync: bounds what a restart reads again. */
   dispatchSyncIntervalMs?: number | undefined;
+  /**
+   * Segments are read into memory when they are made, so that records never meet a page for the first time
+   * (warmMapedFileEnable, in Apache's spelling); `open` resolves when those ahead are there. Off by default: then pages
+   * are warmed just ahead of the append position, which a few hundred megabytes a second can outrun.
+   */
+  warmMapedFileEnable?: boolean | undefined;
+  /** Whole segments kept ready behind the one in use, at most 64; 0, the default: one, from the middle of it on. */
+  segmentsAhead?: number | undefined;
   /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
   maxMessageSize?: number | undefined;
   /** What recovery takes a message of the delay topic to wait for (messageDelayLevel). */
@@ -73,6 +82,7 @@ export const SEGMENT_BYTES = 1024 * 1024 * 1024;
 export const RECOVERED_SEGMENTS_MAX = 10;
 export const FLUSH_INTERVAL_MS = 500;
 export const DISPATCH_SYNC_INTERVAL_MS = 10_000;
+export const SEGMENTS_AHEAD_MAX = 64;
 export const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
 /** What topic, properties and fields may add to a body. */
 export const RECORD_EXTRA_BYTES = 64 * 1024;

@@ -20,6 +20,12 @@ const HOUR_MS = 3_600_000;
 const FULL_LOOK_MS = 1000;
 /** Between two collections of maps of deleted segments. */
 const RECLAIM_MS = 1000;
+/**
+ * With space enough what deleted segments occupy is left for so long to a collection that comes by itself, and then asked
+ * back; each time that somebody still holds it, twice as long to the next.
+ */
+const LINGER_MS = 30_000;
+const LINGER_MS_MAX = 960_000;
 /** Passes of a deletion by hand (MAX_MANUAL_DELETE_FILE_TIMES). */
 const MANUAL_PASSES = 20;
 
@@ -56,6 +62,8 @@ export class Retention {
   #timer: Timer | undefined;
   #running: Promise<number> | undefined;
   #reclaimNotBeforeMs = Number.NEGATIVE_INFINITY;
+  #lingersUntilMs: number | undefined;
+  #lingerMs = LINGER_MS;
   #followedTo = 0;
   #isBehind: boolean;
   #followers: { readonly minPhyOffset: number; readonly resolve: () => void }[] = [];
@@ -202,12 +210,21 @@ export class Retention {
     this.#reclaim();
   }
 
-  /** Where space is short, what deleted segments still occupy is not left until the next collection comes by itself. */
+  /** What deleted segments occupy comes back with a collection: at once where space is short, else soon. */
   #reclaim(): void {
     const { disk, clock, settings, watch } = this.#options;
-    if (watch.lingeringBytes === 0 || !watch.isOver(settings().diskSpaceCleanForciblyRatio)) return;
-    if (clock.monotonicMs() < this.#reclaimNotBeforeMs) return;
-    this.#reclaimNotBeforeMs = clock.monotonicMs() + RECLAIM_MS;
+    const now = clock.monotonicMs();
+    if (watch.lingeringBytes === 0) {
+      this.#lingersUntilMs = undefined;
+      this.#lingerMs = LINGER_MS;
+      return;
+    }
+    this.#lingersUntilMs ??= now + this.#lingerMs;
+    const isShort = watch.isOver(settings().diskSpaceCleanForciblyRatio);
+    if (now < (isShort ? this.#reclaimNotBeforeMs : this.#lingersUntilMs)) return;
+    this.#reclaimNotBeforeMs = now + RECLAIM_MS;
+    this.#lingersUntilMs = undefined;
+    this.#lingerMs = Math.min(2 * this.#lingerMs, LINGER_MS_MAX);
     disk.reclaim();
   }
 

@@ -9,6 +9,7 @@ import { MessageStore } from "../../store/message-store.js";
 import type { GetResult } from "../../store/types.js";
 import { GetStatus } from "../../store/types.js";
 import { printError } from "../output.js";
+import { cpuSeconds, median, now, putWhile, removeTree, rounded } from "./store-measure.js";
 import { StoreMessages } from "./store-messages.js";
 
 export interface CaseOptions {
@@ -21,6 +22,7 @@ export interface CaseOptions {
   readonly gib: number;
   readonly queues: number;
   readonly waiters: number;
+  readonly warm: boolean;
 }
 
 export interface CaseResult {
@@ -33,26 +35,19 @@ export interface CaseResult {
   loadSecs?: number;
   waiters?: number;
   queues?: number;
-  /** Of the puts, of the settled puts: over those of the fewest queues in the same round. */
+  cpuUsPerMessage?: number;
+  /** Over the rate of one waiter in the same round. */
+  timesOne?: number;
+  /** Of the puts, of the settled puts: over those of few queues in the same round. */
   share?: number;
   settledShare?: number;
 }
 
 const GIB = 1024 ** 3;
 const MB = 1e6;
-/** The event loop gets its turn after so many puts: timers, syncs and the end of the case depend on it. */
-const PUTS_A_TURN = 512;
 const PULL_COUNT = 32;
 const PULL_BYTES = 256 * 1024;
-
-const now = (): number => systemClock.monotonicMs() / 1000;
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const rounded = (value: number, digits = 0): number => Number(value.toFixed(digits));
-
-function cpuSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / MB;
-}
+const SYNC_ROUNDS = 5;
 
 async function newStore(
   options: CaseOptions,
@@ -60,20 +55,10 @@ async function newStore(
 ): Promise<MessageStore> {
   const disk = new FileDisk("file");
   if (disk.list(options.dir).length > 0) throw new CometError("COMETMQ_CONFIG", `--dir ${options.dir} is not empty.`);
-  return MessageStore.open({ directory: options.dir, flushDiskType });
-}
-
-/** Puts until `stop` says so; returns the seconds it took. */
-async function putWhile(messages: StoreMessages, goOn: () => boolean): Promise<number> {
-  const started = now();
-  while (goOn()) {
-    const nowMs = systemClock.nowMs();
-    for (let i = 0; i < PUTS_A_TURN; i++) {
-      if (!messages.put(nowMs)) throw new CometError("COMETMQ_STORE_READ_ONLY", "The store refused a message.");
-    }
-    await turn();
-  }
-  return now() - started;
+  if (!options.warm) return MessageStore.open({ directory: options.dir, flushDiskType });
+  // Everything that is going to be put has its place in memory before the first put.
+  const segmentsAhead = Math.ceil(options.gib);
+  return MessageStore.open({ directory: options.dir, flushDiskType, warmMapedFileEnable: true, segmentsAhead });
 }
 
 export async function putCase(options: CaseOptions): Promise<CaseResult[]> {
@@ -87,14 +72,16 @@ async function measuredPuts(options: CaseOptions): Promise<CaseResult> {
   const store = await newStore(options);
   const messages = new StoreMessages(store, options.size, options.queues);
   const warmUntil = now() + options.warmup;
-  await putWhile(messages, () => now() < warmUntil || messages.count < 2 * options.queues);
+  const bytesMax = options.gib * GIB;
+  const warmsUp = (): boolean => now() < warmUntil && store.maxPhyOffset < bytesMax / 2;
+  await putWhile(messages, () => warmsUp() || messages.count < 2 * options.queues);
   await store.settled();
   const first = messages.count;
   const startBytes = store.maxPhyOffset;
   const cpuStarted = cpuSeconds();
   const started = now();
   const until = started + options.secs;
-  const secs = await putWhile(messages, () => now() < until && store.maxPhyOffset - startBytes < options.gib * GIB);
+  const secs = await putWhile(messages, () => now() < until && store.maxPhyOffset < bytesMax);
   const count = messages.count - first;
   const bytes = store.maxPhyOffset - startBytes;
   await store.settled();
@@ -111,59 +98,44 @@ async function measuredPuts(options: CaseOptions): Promise<CaseResult> {
   };
 }
 
-const QUEUE_COUNTS = [8, 1000, 10_000, 50_000] as const;
-const QUEUE_COUNT_ROUNDS = 3;
-
-function shareOf(value = 0, whole = 1): number {
-  return rounded(value / whole, 2);
-}
-
-/** `put` over few and many queues in turn, a new store each time, so that the figures stand in one run. */
-export async function queueCountsCase(options: CaseOptions): Promise<CaseResult[]> {
-  const results: CaseResult[] = [];
-  for (let round = 0; round < QUEUE_COUNT_ROUNDS; round++) {
-    let fewest: CaseResult | undefined;
-    for (const queues of QUEUE_COUNTS) {
-      const dir = `${options.dir}/${queues}`;
-      const name = `${options.name}-${queues}`;
-      const result = await measuredPuts({ ...options, dir, queues, name });
-      removeTree(new FileDisk("file"), dir);
-      fewest ??= result;
-      const share = shareOf(result.opsPerSec, fewest.opsPerSec);
-      const settledShare = shareOf(result.settledOpsPerSec, fewest.settledOpsPerSec);
-      results.push({ ...result, queues, share, settledShare });
-    }
-  }
-  return results;
-}
-
-/** Puts of one caller, then of many at a time, each waiting until its message is on the disk. */
+/** Puts of one caller and of many at a time, in turn, each waiting until its message is on the disk. */
 export async function putSyncCase(options: CaseOptions): Promise<CaseResult[]> {
   const store = await newStore(options, "SYNC_FLUSH");
   const messages = new StoreMessages(store, options.size);
-  const results: CaseResult[] = [];
-  for (const waiters of [1, options.waiters]) {
-    const until = now() + options.secs;
-    const first = messages.count;
-    const started = now();
-    const caller = async (): Promise<void> => {
-      while (now() < until) {
-        if (!messages.put(systemClock.nowMs()))
-          throw new CometError("COMETMQ_STORE_READ_ONLY", "The store refused a message.");
-        await store.whenFlushed(messages.result.phyOffset + messages.result.sizeBytes);
-      }
-    };
-    await Promise.all(Array.from({ length: waiters }, caller));
-    const secs = now() - started;
-    results.push({
-      name: `${options.name}-${waiters}`,
-      waiters,
-      opsPerSec: rounded((messages.count - first) / secs),
-      secs: rounded(secs, 2),
-    });
+  const rates = [1, options.waiters].map((waiters) => ({ waiters, opsPerSec: [] as number[] }));
+  for (let round = 0; round < SYNC_ROUNDS; round++) {
+    for (const { waiters, opsPerSec } of rates) {
+      opsPerSec.push(await syncedPuts(store, messages, waiters, options.secs / SYNC_ROUNDS));
+    }
   }
   await store.close();
-  return results;
+  const alone = rates[0]!.opsPerSec;
+  return rates.map(({ waiters, opsPerSec }) => ({
+    name: `${options.name}-${waiters}`,
+    waiters,
+    opsPerSec: rounded(median(opsPerSec)),
+    timesOne: rounded(median(opsPerSec.map((rate, round) => rate / alone[round]!)), 1),
+    secs: options.secs,
+  }));
+}
+
+async function syncedPuts(
+  store: MessageStore,
+  messages: StoreMessages,
+  waiters: number,
+  secs: number,
+): Promise<number> {
+  const first = messages.count;
+  const started = now();
+  const caller = async (): Promise<void> => {
+    while (now() - started < secs) {
+      if (!messages.put(systemClock.nowMs()))
+        throw new CometError("COMETMQ_STORE_READ_ONLY", "The store refused a message.");
+      await store.whenFlushed(messages.result.phyOffset + messages.result.sizeBytes);
+    }
+  };
+  await Promise.all(Array.from({ length: waiters }, caller));
+  return (messages.count - first) / (now() - started);
 }
 
 async function fill(store: MessageStore, options: CaseOptions): Promise<number> {
@@ -267,12 +239,7 @@ export async function recoverCase(options: CaseOptions): Promise<CaseResult[]> {
 export async function rebuildCase(options: CaseOptions): Promise<CaseResult[]> {
   const disk = new FileDisk("file");
   for (const name of ["consumequeue", "index", "checkpoint", "dispatch.checkpoint"])
-    removeTree(disk, `${options.dir}/${name}`);
+    removeTree(`${options.dir}/${name}`, disk);
   printError(`removed queues, index and checkpoint of ${options.dir}`);
   return recoverCase(options);
-}
-
-function removeTree(disk: FileDisk, path: string): void {
-  if (disk.isDirectory(path)) for (const name of disk.list(path)) removeTree(disk, `${path}/${name}`);
-  disk.remove(path);
 }

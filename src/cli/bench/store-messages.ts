@@ -9,8 +9,13 @@ import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "
 export const TOPIC = "TopicTest";
 export const QUEUE_COUNT = 8;
 
-const SUFFIX =
+const BEFORE_KEY = "KEYS\u0001k";
+const BEFORE_UNIQUE = "\u0002UNIQ_KEY\u00017F000001PERFBENC";
+const AFTER_UNIQUE =
   "\u0002WAIT\u0001true\u0002TAGS\u0001TagA\u0002MSG_REGION\u0001DefaultRegion\u0002TRACE_ON\u0001true\u0002CLUSTER\u0001DefaultCluster\u0002";
+const HEX_DIGITS = 16;
+const HEX = Buffer.from("0123456789ABCDEF");
+const ZERO = 0x30;
 const PROPERTIES_BYTES = 1024;
 
 export class StoreMessages {
@@ -20,11 +25,20 @@ export class StoreMessages {
   readonly #store: MessageStore;
   readonly #message: MessageInput;
   readonly #properties = Buffer.alloc(PROPERTIES_BYTES);
+  /** The properties without their numbers, for keys of so many digits. */
+  #template = templateFor(1);
+  #keyDigits = 1;
+  #moreDigitsFrom = 10;
 
-  constructor(store: MessageStore, bodyBytes: number, queueCount = QUEUE_COUNT) {
+  constructor(
+    store: MessageStore,
+    bodyBytes: number,
+    queueCount = QUEUE_COUNT,
+    topics: "one topic" | "many topics" = queueCount === QUEUE_COUNT ? "one topic" : "many topics",
+  ) {
     this.#store = store;
     this.queues = Array.from({ length: queueCount }, (_, i) =>
-      queueCount === QUEUE_COUNT
+      topics === "one topic"
         ? store.queue(TOPIC, i)
         : store.queue(`${TOPIC}${Math.floor(i / QUEUE_COUNT)}`, i % QUEUE_COUNT),
     );
@@ -55,9 +69,33 @@ export class StoreMessages {
     const message = this.#message;
     message.queue = this.queues[i % this.queues.length]!;
     message.bornTimestamp = nowMs;
-    const number = i.toString(16).toUpperCase().padStart(16, "0");
-    const text = `KEYS\u0001k${i}\u0002UNIQ_KEY\u00017F0000010PERFBENC${number}${SUFFIX}`;
-    message.propertiesLength = this.#properties.write(text, 0, "latin1");
+    this.#writeProperties(i);
     return this.#store.put(message, this.result) === PutStatus.PUT_OK;
   }
+
+  /** KEYS, UNIQ_KEY and the rest for message `i`, as bytes: strings would take more time than the store. */
+  #writeProperties(i: number): void {
+    if (i >= this.#moreDigitsFrom) {
+      this.#keyDigits++;
+      this.#moreDigitsFrom *= 10;
+      this.#template = templateFor(this.#keyDigits);
+    }
+    const bytes = this.#properties;
+    bytes.set(this.#template);
+    const keyStart = BEFORE_KEY.length;
+    let rest = i;
+    for (let at = keyStart + this.#keyDigits - 1; at >= keyStart; at--) {
+      const tens = Math.floor(rest / 10);
+      bytes[at] = ZERO + rest - 10 * tens;
+      rest = tens;
+    }
+    let at = keyStart + this.#keyDigits + BEFORE_UNIQUE.length + HEX_DIGITS - 1;
+    for (rest = i; rest > 0; rest = Math.floor(rest / 16)) bytes[at--] = HEX[rest % 16]!;
+    this.#message.propertiesLength = this.#template.length;
+  }
+}
+
+function templateFor(keyDigits: number): Buffer {
+  const key = "0".repeat(keyDigits);
+  return Buffer.from(`${BEFORE_KEY}${key}${BEFORE_UNIQUE}${"0".repeat(HEX_DIGITS)}${AFTER_UNIQUE}`, "latin1");
 }

@@ -49,7 +49,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     timerStopEnqueue timerWarmEnable timerWheelSnapshotFlush transferMsgByHeap transientStorePoolEnable
     transRocksDBEnable transWriteOriginTransHalfEnable useABSLock useEpollNativeSelector usePIDColdCtrStrategy
     useReentrantLockWhenPutMessage useSingleRocksDBForAllConfigs useStaticSubscription
-    wakeCommitWhenPutMessage wakeFlushWhenPutMessage warmMapedFileEnable writeWithoutMmap
+    wakeCommitWhenPutMessage wakeFlushWhenPutMessage writeWithoutMmap
     `),
   ],
   [

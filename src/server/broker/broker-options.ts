@@ -239,6 +239,7 @@ export const OPTIONS = {
   messageIndexEnable: flag(true),
   flushDiskType: oneOf<"ASYNC_FLUSH" | "SYNC_FLUSH">("ASYNC_FLUSH", "SYNC_FLUSH"),
   flushIntervalCommitLog: integer(500, 1, INT_MAX),
+  warmMapedFileEnable: flag(false),
   syncFlushTimeout: integer(5000, 1, INT_MAX, RUNTIME),
   messageDelayLevel: text(
     "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",

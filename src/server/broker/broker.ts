@@ -253,6 +253,7 @@ function openBrokerStore(
     indexEnabled: config.messageIndexEnable,
     flushDiskType: config.flushDiskType,
     flushIntervalMs: config.flushIntervalCommitLog,
+    warmMapedFileEnable: config.warmMapedFileEnable,
     maxMessageSize: config.maxMessageSize,
     retention: config,
     delayLevels: parseDelayLevels(config.messageDelayLevel),

@@ -390,3 +390,49 @@ test.each<[Partial<RetentionSettings>, string]>([
   const opening = openMemory(new MemoryDisk(), new StoreClock(), { retention });
   await expect(opening).rejects.toMatchObject({ code: "COMETMQ_CONFIG", message: expect.stringContaining(name) });
 });
+
+/** Deleted segments go on to occupy it until `reclaim`, and longer while somebody holds them. */
+class LingeringDisk extends RoomDisk {
+  lingeringBytes = 0;
+  isHeld = false;
+  reclaimCount = 0;
+
+  override space() {
+    return { ...super.space(), lingeringBytes: this.lingeringBytes };
+  }
+
+  override async discard(path: string): Promise<void> {
+    await super.discard(path);
+    this.lingeringBytes += SEGMENT_BYTES;
+  }
+
+  override reclaim(): void {
+    this.reclaimCount++;
+    if (!this.isHeld) this.lingeringBytes = 0;
+  }
+}
+
+test("what deleted segments occupy is asked back soon though the disk has space, ever less often while it is held", async () => {
+  const clock = new StoreClock();
+  const disk = new LingeringDisk(clock);
+  await using store = await openMemory(disk, clock, { retention: { fileReservedTime: 1, deleteWhen: "04" } });
+  fill(store, 4);
+  await store.settled();
+  clock.wallMs = NOON_MS + 2 * HOUR_MS;
+  disk.isHeld = true;
+  expect(await store.deleteExpired()).toBe(3);
+  expect([disk.lingeringBytes, disk.reclaimCount]).toEqual([3 * SEGMENT_BYTES, 0]);
+  const counts: number[] = [];
+  for (let minute = 0; minute < 8; minute++) {
+    await clock.advance(60_000);
+    counts.push(disk.reclaimCount);
+  }
+  expect(counts[0]).toBe(1);
+  expect(counts.at(-1)).toBe(4);
+  disk.isHeld = false;
+  await clock.advance(10 * 60_000);
+  expect(disk.lingeringBytes).toBe(0);
+  const reclaimCount = disk.reclaimCount;
+  await clock.advance(10 * 60_000);
+  expect(disk.reclaimCount).toBe(reclaimCount);
+});
