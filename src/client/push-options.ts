@@ -63,6 +63,8 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly awaitTerminationMs?: number;
   /** Writes what is consumed into the trace topic (false). */
   readonly enableMsgTrace?: boolean;
+  /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
+  readonly traceTopic?: string;
   /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
   readonly offsetsDirectory?: string;
 }
@@ -102,7 +104,7 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
     });
   const batchSizeMax = onBatch === undefined ? 1 : options.consumeMessageBatchMaxSize;
   return {
-    group: checkGroup(options.group),
+    group: checkGroup(options.group, options),
     handler,
     orderly: options.orderly ?? false,
     broadcasting: messageModel === "broadcasting",
@@ -129,11 +131,11 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
 
 export function checkedSubscriptions(
   subscriptions: Readonly<Record<string, FilterExpression>>,
+  settings: { readonly namespace?: string | undefined },
 ): Map<string, FilterExpression> {
   const entries = Object.entries(subscriptions ?? {});
   if (entries.length === 0) throw configError("subscriptions names no topic.");
-  for (const [topic] of entries) checkTopic(topic);
-  return new Map(entries);
+  return new Map(entries.map(([topic, filter]) => [checkTopic(topic, settings), filter]));
 }
 
 export function checkedFrom(from: ConsumeFrom): ConsumeFrom {

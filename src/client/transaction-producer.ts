@@ -17,11 +17,13 @@ import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
 import { configError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
-import { checkTopic, settingsOf } from "./options.js";
+import { withNamespace } from "./namespace.js";
+import { settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
 import { type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
+import { type EndedTransaction, traceOfEnd } from "./trace-dispatcher.js";
 
 /** How a transaction ended; of an unknown one the broker asks again later. */
 export type TransactionState = "commit" | "rollback" | "unknown";
@@ -70,27 +72,34 @@ export class TransactionProducer extends Producer {
     transaction: LocalTransaction,
     options: SendOptions = {},
   ): Promise<TransactionSendResult> {
-    checkTopic(message.topic);
+    const own = this.namespaced(message);
     if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
       throw new MessageError("A message of a transaction has no delay.");
     }
-    const outgoing = this.sender.outgoing(message);
+    const outgoing = this.sender.outgoing(own);
     outgoing.properties.set(PropertyName.TRANSACTION_PREPARED, "true");
     outgoing.properties.set(PropertyName.PRODUCER_GROUP, this.group);
-    const result = await this.sender.send(message, outgoing, options, TRANSACTION_PREPARED_TYPE);
+    const result = await this.sender.send(own, outgoing, options, TRANSACTION_PREPARED_TYPE);
     let state: TransactionState = "unknown";
     try {
       // A half message that is not safe is not built upon.
       state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
     } finally {
       await this.#end(this.instance.masterOf(result.queue.brokerName), state, {
-        topic: message.topic,
+        topic: own.topic,
         commitLogOffset: parseMessageId(result.offsetMessageId)?.phyOffset,
         tranStateTableOffset: result.queueOffset,
         fromTransactionCheck: false,
         msgId: result.messageId,
         transactionId: result.transactionId,
         bname: result.queue.brokerName,
+      });
+      this.#traceEnd(state, outgoing.properties, {
+        topic: own.topic,
+        messageId: result.messageId,
+        transactionId: result.transactionId,
+        address: this.instance.routes.addressOf(result.queue.brokerName) ?? "",
+        fromTransactionCheck: false,
       });
     }
     return { ...result, state };
@@ -99,7 +108,7 @@ export class TransactionProducer extends Producer {
   /** CHECK_TRANSACTION_STATE: the broker is answered at once, and told the state when it is known. */
   protected async check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
     const brokerName = fields.get("bname") ?? fields.get("brokerName") ?? "";
-    const [message] = await receivedOf(decodeRecord(body), brokerName);
+    const [message] = await receivedOf(decodeRecord(body), this.instance.from(brokerName));
     if (message === undefined) return;
     let state: TransactionState = "unknown";
     try {
@@ -111,7 +120,7 @@ export class TransactionProducer extends Producer {
       );
     }
     await this.#end(address, state, {
-      topic: message.topic,
+      topic: withNamespace(this.instance.namespace, message.topic),
       commitLogOffset: fields.get("commitLogOffset"),
       tranStateTableOffset: fields.get("tranStateTableOffset"),
       fromTransactionCheck: true,
@@ -119,6 +128,21 @@ export class TransactionProducer extends Producer {
       transactionId: fields.get("transactionId"),
       bname: brokerName === "" ? undefined : brokerName,
     });
+    this.#traceEnd(state, message.properties, {
+      topic: message.topic,
+      messageId: message.messageId,
+      transactionId: fields.get("transactionId"),
+      address,
+      fromTransactionCheck: true,
+    });
+  }
+
+  #traceEnd(
+    state: TransactionState,
+    properties: ReadonlyMap<string, string>,
+    ended: Omit<EndedTransaction, "state" | "properties">,
+  ): void {
+    this.trace?.add(traceOfEnd({ ...ended, state, properties }, this.instance, this.group));
   }
 
   /** Never rejects: a broker that does not hear of it asks. */
