@@ -89,18 +89,22 @@ export class RequestTimeoutError extends TimeoutError {
   }
 }
 
-/** No name server knows a queue of the topic that could be used, or none answers. */
+/** No name server knows a queue of the topic that could be used. */
 export class NoRouteError extends ClientError {
   readonly topic: string;
 
-  constructor(
-    topic: string,
-    why: string,
-    responseCode: number = ClientErrorCode.NOT_FOUND_TOPIC_EXCEPTION,
-    options?: { cause?: unknown },
-  ) {
-    super("COMETMQ_NO_ROUTE", `No route to topic ${topic}: ${why}.`, responseCode, options);
+  constructor(topic: string, why: string) {
+    super("COMETMQ_NO_ROUTE", `No route to topic ${topic}: ${why}.`, ClientErrorCode.NOT_FOUND_TOPIC_EXCEPTION);
     this.topic = topic;
+  }
+}
+
+/** No name server answers. */
+export class NoNameServerError extends ClientError {
+  constructor(addresses: readonly string[], cause: unknown) {
+    const why = summaryOf(cause).replace(/\.$/, "");
+    const message = `No name server of ${addresses.join(", ")} answered: ${why}.`;
+    super("COMETMQ_NO_NAMESRV", message, ClientErrorCode.NO_NAME_SERVER_EXCEPTION, { cause });
   }
 }
 

@@ -73,7 +73,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   #turn = 0;
   #closing: Promise<void> | undefined;
 
-  /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
+  /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoNameServerError. */
   static async start(options: LitePullConsumerOptions, { signal }: StartOptions = {}): Promise<LitePullConsumer> {
     signal?.throwIfAborted();
     const autoCommitIntervalMs = positive("autoCommitIntervalMs", options.autoCommitIntervalMs, 5000);

@@ -34,6 +34,7 @@ export {
   ConnectError,
   ConnectionLostError,
   MessageError,
+  NoNameServerError,
   NoRouteError,
   RequestTimeoutError,
   ResponseError,

@@ -2,14 +2,7 @@
 import { RemotingClient } from "../remoting/client.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import type { Fields, RemoteAnswer } from "../remoting/types.js";
-import {
-  ClientClosedError,
-  ClientErrorCode,
-  connectionError,
-  expectSuccessFrom,
-  NoRouteError,
-  summaryOf,
-} from "./errors.js";
+import { ClientClosedError, connectionError, expectSuccessFrom, NoNameServerError } from "./errors.js";
 import { type CallOptions, type ClientSettings, parseAddress } from "./options.js";
 import { readTopicRoute, type TopicRoute } from "./topic-route.js";
 import { abortable } from "./waiting.js";
@@ -68,8 +61,7 @@ export class NameServers {
     } catch (cause) {
       options.signal?.throwIfAborted();
       if (this.#closed) throw new ClientClosedError("client");
-      const why = `no name server of ${this.addresses.join(", ")} answered (${summaryOf(cause).replace(/\.$/, "")})`;
-      throw new NoRouteError(topic, why, ClientErrorCode.NO_NAME_SERVER_EXCEPTION, { cause });
+      throw new NoNameServerError(this.addresses, cause);
     }
     if (answer.code === ResponseCode.TOPIC_NOT_EXIST) return undefined;
     return readTopicRoute(expectSuccessFrom(this.addresses[this.#current]!, answer).body);

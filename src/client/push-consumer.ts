@@ -54,7 +54,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   /**
    * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
-   * COMETMQ_CONFIG, or with NoRouteError when no name server answers.
+   * COMETMQ_CONFIG, or with NoNameServerError.
    */
   static async start(options: PushConsumerOptions, { signal }: StartOptions = {}): Promise<PushConsumer> {
     signal?.throwIfAborted();

@@ -78,7 +78,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
 
-  /** Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
+  /** Rejects with COMETMQ_CONFIG, or NoNameServerError. */
   static async start(options: SimpleConsumerOptions, { signal }: StartOptions = {}): Promise<SimpleConsumer> {
     signal?.throwIfAborted();
     const consumer = new SimpleConsumer(options);

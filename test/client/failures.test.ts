@@ -2,11 +2,10 @@
 import { afterEach, expect, test } from "vitest";
 import { ResponseError, SendError } from "#src/client/errors.js";
 import { Producer } from "#src/client/producer.js";
-import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
-import { RemotingServer } from "#src/remoting/server.js";
-import type { Processor } from "#src/remoting/types.js";
-import { closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
+import { ResponseCode } from "#src/remoting/codes.js";
+import { closeAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, until } from "./harness.js";
+import { scriptedServer } from "./scripted-server.js";
 
 afterEach(closeAll);
 
@@ -88,35 +87,6 @@ test("one name server of two is dead", async () => {
     expect((await producer.send({ topic, body: "x" })).status).toBe("SEND_OK");
   }
 });
-
-/** A name server and broker that answers sends with the given codes, the last one for ever. */
-async function scriptedServer(answers: readonly number[]) {
-  const sends: string[] = [];
-  let route = Buffer.alloc(0);
-  const answerWith =
-    (code: number, body: () => Buffer): Processor =>
-    ({ header }, { writer }) =>
-      writer.response(header.opaque, header.serializeType, code, "scripted", {}, body());
-  const empty = () => Buffer.alloc(0);
-  const send: Processor = (request, connection) => {
-    sends.push(request.header.text("i")!);
-    answerWith(answers[Math.min(sends.length, answers.length) - 1]!, empty)(request, connection);
-  };
-  const processors = new Map<number, Processor>([
-    [RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(ResponseCode.SUCCESS, () => route)],
-    [RequestCode.HEART_BEAT, answerWith(ResponseCode.SUCCESS, empty)],
-    [RequestCode.UNREGISTER_CLIENT, answerWith(ResponseCode.SUCCESS, empty)],
-    [RequestCode.SEND_MESSAGE_V2, send],
-  ]);
-  const server = new RemotingServer({ name: "scripted", processors });
-  await server.listen();
-  onCloseAll(() => server.close());
-  const address = `127.0.0.1:${server.port}`;
-  const brokerDatas = [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }];
-  const queueDatas = [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }];
-  route = Buffer.from(JSON.stringify({ brokerDatas, queueDatas }));
-  return { address, sends };
-}
 
 test("answers worth it are tried again, as the same message; others are not", async () => {
   const busy = await scriptedServer([ResponseCode.SYSTEM_BUSY, ResponseCode.SYSTEM_BUSY, ResponseCode.SUCCESS]);

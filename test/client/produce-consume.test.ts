@@ -2,7 +2,7 @@
 import zlib from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Compression } from "#src/client/message-sender.js";
-import { NoRouteError, RequestTimeoutError } from "#src/client/errors.js";
+import { NoNameServerError, RequestTimeoutError } from "#src/client/errors.js";
 import type { ReceivedMessage } from "#src/client/received-message.js";
 import { ANSWER_MS, closeAll } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, producerOf, startServer, until } from "./harness.js";
@@ -270,7 +270,7 @@ test("a consumer that closes loses nothing: what it did not finish, the next one
 
 test("errors are typed: no name server, no topic, an aborted wait", async () => {
   const nowhere = await producerOf({ namesrvAddr: "127.0.0.1:1", group: freshName("P") });
-  await expect(nowhere.send({ topic: "T", body: "x" })).rejects.toThrow(NoRouteError);
+  await expect(nowhere.send({ topic: "T", body: "x" })).rejects.toThrow(NoNameServerError);
   const producer = await producerOf({ namesrvAddr, group: freshName("P") });
   const reason = new Error("enough");
   const options = { signal: AbortSignal.abort(reason) };

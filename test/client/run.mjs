@@ -20,8 +20,9 @@ import { missingTool } from "../java/build.mjs";
 const ROOT = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const HEAP_MB = 1024;
 const BASE_PORT = 21_000;
-/** What of the suite needs no server, or servers of its own. */
-const OWN = ["test/unit/client", "test/client/failures.test.ts", "test/testing"];
+/** What of the suite brings servers of its own, and what belongs to it besides. */
+const OWN = ["test/client/failures.test.ts", "test/client/bad-input.test.ts"];
+const BESIDES = ["test/unit/client", "test/testing"];
 const USER = { accessKey: "root", secretKey: "root-secret-1" };
 const AUTH = "org.apache.rocketmq.auth";
 const SECURED = {
@@ -57,7 +58,7 @@ process.stdout.write(`client suite${options.secured ? ", secured" : ""}: ${verdi
 process.exit(failed ? 1 : 0);
 
 async function onCometMQ() {
-  const files = options.secured ? ["test/client"] : ["test/client", ...OWN];
+  const files = options.secured ? ["test/client"] : ["test/client", ...BESIDES];
   await suite("CometMQ", files, {});
 }
 
@@ -102,7 +103,7 @@ function missingJars() {
 async function suite(name, files, env) {
   process.stdout.write(`\n── ${name}\n`);
   const report = path.join(scratch, "report.json");
-  const exclude = env.COMETMQ_CLIENT_NAMESRV === undefined ? [] : ["--exclude", "test/client/failures.test.ts"];
+  const exclude = env.COMETMQ_CLIENT_NAMESRV === undefined ? [] : OWN.flatMap((file) => ["--exclude", file]);
   const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const vitest = path.join(ROOT, "node_modules", "vitest", "vitest.mjs");
   const secured = options.secured ? { COMETMQ_CLIENT_CREDENTIALS: JSON.stringify(USER) } : {};
