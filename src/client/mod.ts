@@ -48,6 +48,13 @@ export type { Message } from "./message.js";
 export type { MessageQueue } from "./message-queue.js";
 export type { Compression, SendOptions } from "./message-sender.js";
 export type { CallOptions, ClientOptions, StartOptions } from "./options.js";
+export {
+  type KeyOf,
+  type OnceOptions,
+  ProcessedKeys,
+  type ProcessedKeysOptions,
+  tableStatements,
+} from "./processed-keys.js";
 export { Producer, type RequestOptions } from "./producer.js";
 export { PushConsumer } from "./push-consumer.js";
 export type {
@@ -67,6 +74,16 @@ export {
   SimpleConsumer,
   type SimpleConsumerOptions,
 } from "./simple-consumer.js";
+export {
+  type PostgresClient,
+  type PostgresPool,
+  postgresDatabase,
+  type SqlDatabase,
+  type SqlDialect,
+  type SqliteConnection,
+  type SqlTransaction,
+  sqliteDatabase,
+} from "./sql-database.js";
 export {
   type LocalTransaction,
   type TransactionChecker,
