@@ -24,6 +24,7 @@ import { type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
 import { type EndedTransaction, traceOfEnd } from "./trace-dispatcher.js";
+import { orClosed } from "./waiting.js";
 
 /** How a transaction ended; of an unknown one the broker asks again later. */
 export type TransactionState = "commit" | "rollback" | "unknown";
@@ -38,6 +39,11 @@ export interface TransactionProducerOptions extends ProducerOptions {
   /** All producers of a group can answer for each other. */
   readonly group: string;
   readonly checkTransaction: TransactionChecker;
+  /**
+   * Brokers of these topics are connected at the start, and so ask this producer what became of transactions before it has
+   * sent anything: for those that an earlier process has left open. Others ask once something was sent to them.
+   */
+  readonly topics?: readonly string[];
 }
 
 export interface TransactionSendResult extends SendResult {
@@ -58,8 +64,14 @@ export class TransactionProducer extends Producer {
     const started: { producer?: TransactionProducer } = {};
     const check = brokerProcessor(async (request) => started.producer?.check(request, checkTransaction), settings.log);
     const processors = new Map([[RequestCode.CHECK_TRANSACTION_STATE, check]]);
-    started.producer = new TransactionProducer(settings, senderSettings(options), processors);
-    return started.producer;
+    const producer = new TransactionProducer(settings, senderSettings(options), processors);
+    started.producer = producer;
+    return orClosed(producer, producer.#connect(options.topics ?? []), undefined);
+  }
+
+  async #connect(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) await this.publishQueues(topic);
+    if (topics.length > 0) await this.instance.sendHeartbeats();
   }
 
   /**

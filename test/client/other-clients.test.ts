@@ -205,18 +205,19 @@ test("a transaction that nobody ended is asked for, and any producer of the grou
   for (const body of ["yes", "no"]) await first.sendInTransaction({ topic, body }, () => "unknown");
   await first.close();
   const asked: string[] = [];
-  await using second = await TransactionProducer.start({
+  const second = await TransactionProducer.start({
     namesrvAddr,
     ...AS_USER,
     group,
+    topics: [topic],
     checkTransaction: (message) => {
       asked.push(message.text());
       return message.text() === "yes" ? "commit" : "rollback";
     },
   });
-  await second.sendInTransaction({ topic, body: "third" }, () => "commit");
+  onCloseAll(() => second.close());
   await until(() => asked.includes("yes") && asked.includes("no") && got.includes("yes"), 90_000);
-  expect(got.sort()).toEqual(["third", "yes"]);
+  expect(got).toEqual(["yes"]);
 }, 120_000);
 
 /** String.split, as Apache's tools take traces apart. */
