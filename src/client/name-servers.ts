@@ -1,4 +1,5 @@
 /** The name servers: one is asked, the next when it does not answer (client/impl/MQClientAPIImpl's view of them). */
+import { CometError } from "../base/errors.js";
 import { RemotingClient } from "../remoting/client.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import type { Fields, RemoteAnswer } from "../remoting/types.js";
@@ -36,6 +37,8 @@ export class NameServers {
         return answer;
       } catch (error) {
         options.signal?.throwIfAborted();
+        // Files of TLS, say: no other server would make it better.
+        if (error instanceof CometError && error.code === "COMETMQ_CONFIG") throw error;
         failure = error;
       }
     }
@@ -61,6 +64,7 @@ export class NameServers {
     } catch (cause) {
       options.signal?.throwIfAborted();
       if (this.#closed) throw new ClientClosedError("client");
+      if (cause instanceof CometError && cause.code === "COMETMQ_CONFIG") throw cause;
       throw new NoNameServerError(this.addresses, cause);
     }
     if (answer.code === ResponseCode.TOPIC_NOT_EXIST) return undefined;

@@ -2,6 +2,7 @@
 import type { Clock } from "../base/clock.js";
 import { systemClock } from "../base/clock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { readFile } from "../io/read-file.js";
 import { type Credentials, type RequestSigner, requestSigner } from "../remoting/request-signer.js";
 import type { TlsClientOptions } from "../remoting/tls-options.js";
 import { configError } from "./errors.js";
@@ -19,7 +20,7 @@ export interface ClientOptions {
   /** Time for an answer where a call has no limit of its own (3 s). */
   readonly requestTimeoutMs?: number;
   readonly connectTimeoutMs?: number;
-  /** Speaks TLS to name servers and brokers. */
+  /** Speaks TLS to name servers and brokers. As with Apache's clients any certificate will do without `authServer`. */
   readonly tls?: TlsClientOptions;
   /** Who this client is to servers with access control; a function is asked before each request, for keys that change. */
   readonly credentials?: Credentials | (() => Credentials);
@@ -92,7 +93,7 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     heartbeatBrokerIntervalMs: positive("heartbeatBrokerIntervalMs", options.heartbeatBrokerIntervalMs, 30_000),
     requestTimeoutMs: positive("requestTimeoutMs", options.requestTimeoutMs, 3_000),
     connectTimeoutMs: options.connectTimeoutMs,
-    tls: options.tls,
+    tls: options.tls && { readFile, ...options.tls },
     signer: signerOf(options.credentials),
     namespace: options.namespace === undefined ? undefined : checkNamespace(options.namespace),
     log: options.log ?? silentLogger,

@@ -21,7 +21,7 @@ const ROOT = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.ur
 const HEAP_MB = 1024;
 const BASE_PORT = 21_000;
 /** What of the suite brings servers of its own, and what belongs to it besides. */
-const OWN = ["test/client/failures.test.ts", "test/client/bad-input.test.ts"];
+const OWN = ["failures", "bad-input", "tls"].map((name) => `test/client/${name}.test.ts`);
 const BESIDES = ["test/unit/client", "test/testing"];
 const USER = { accessKey: "root", secretKey: "root-secret-1" };
 const AUTH = "org.apache.rocketmq.auth";
