@@ -131,6 +131,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: () => this.#arrived.ring(),
       isPaused: () => false,
+      queueCount: () => 1,
       restart: async ({ queue }, offset) => this.seek(queue, offset),
       isConsumed: ({ count, queue }) => this.#autoCommit && count === 0 && !this.#given.has(queueKey(queue)),
     });

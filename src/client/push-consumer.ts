@@ -101,6 +101,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: (processQueue, messages) => this.#delivery.submit(processQueue, messages),
       isPaused: () => this.#paused,
+      queueCount: (topic) => Math.max(1, this.assignment.filter((queue) => queue.topic === topic).length),
       restart: ({ queue }, offset) => this.resetOffsets(new Map([[queueKey(queue), offset]])),
       isConsumed: ({ count }) => count === 0,
     });

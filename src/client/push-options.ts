@@ -55,6 +55,10 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly pullThresholdForQueue?: number;
   /** No pull while so many bytes of a queue wait for a handler (100 MiB). */
   readonly pullThresholdBytesForQueue?: number;
+  /** The same for all queues of a topic that this consumer has, shared among them; then `pullThresholdForQueue` is not asked. */
+  readonly pullThresholdForTopic?: number;
+  /** In bytes; then `pullThresholdBytesForQueue` is not asked. */
+  readonly pullThresholdBytesForTopic?: number;
   /** No pull while the newest message is so far ahead of the oldest that is not consumed (2000). */
   readonly consumeConcurrentlyMaxSpan?: number;
   /** How often offsets are saved (5 s). */
@@ -85,6 +89,8 @@ export interface PushSettings {
   readonly pullBatchSize: number;
   readonly pullThresholdForQueue: number;
   readonly pullThresholdBytesForQueue: number;
+  readonly pullThresholdForTopic: number | undefined;
+  readonly pullThresholdBytesForTopic: number | undefined;
   readonly spanMax: number;
   readonly persistIntervalMs: number;
   readonly awaitTerminationMs: number;
@@ -93,6 +99,7 @@ export interface PushSettings {
 
 export function pushSettings(options: PushConsumerOptions): PushSettings {
   const { onMessage, onBatch, maxReconsumeTimes, messageModel = "clustering" } = options;
+  const { pullThresholdForTopic: forTopic, pullThresholdBytesForTopic: bytesForTopic } = options;
   if ((onMessage === undefined) === (onBatch === undefined))
     throw configError("Give onMessage or onBatch, one of them.");
   if (messageModel !== "clustering" && messageModel !== "broadcasting")
@@ -122,6 +129,8 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
       options.pullThresholdBytesForQueue,
       100 * 1024 * 1024,
     ),
+    pullThresholdForTopic: forTopic && positive("pullThresholdForTopic", forTopic, 1),
+    pullThresholdBytesForTopic: bytesForTopic && positive("pullThresholdBytesForTopic", bytesForTopic, 1),
     spanMax: positive("consumeConcurrentlyMaxSpan", options.consumeConcurrentlyMaxSpan, 2000),
     persistIntervalMs: positive("persistConsumerOffsetIntervalMs", options.persistConsumerOffsetIntervalMs, 5000),
     awaitTerminationMs: positive("awaitTerminationMs", options.awaitTerminationMs, 10_000, 0),

@@ -1,9 +1,11 @@
 /** Brokers and name servers that go and come again: on servers of our own, which a test may kill. */
 import { afterEach, expect, test } from "vitest";
-import { ResponseError, SendError } from "#src/client/errors.js";
+import { Admin } from "#src/client/admin.js";
+import { ClientError, ResponseError, SendError } from "#src/client/errors.js";
+import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
 import { ResponseCode } from "#src/remoting/codes.js";
-import { closeAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
+import { closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, until } from "./harness.js";
 import { scriptedServer } from "./scripted-server.js";
 
@@ -75,6 +77,37 @@ test("a broker is started again at its port: producer and consumer go on", async
   // The new broker knows the consumer by the heartbeat of its new connection.
   expect(second.broker.context.consumers.get("G")).toBeDefined();
   expect(consumer.assignment.length).toBe(3);
+});
+
+test("a commit that reaches no broker says so, and the next one makes up for it", async () => {
+  const nameServer = await startNameServer();
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  const directory = `${temporaryDirectory()}/store`;
+  const first = await startBroker({ directory, config: { ...BROKER, namesrvAddr } });
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const producer = await producerOf({ namesrvAddr, group: "P" });
+  await producer.send({ topic, body: "one" });
+  const consumer = await LitePullConsumer.start({
+    namesrvAddr,
+    group: "G",
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    autoCommit: false,
+  });
+  onCloseAll(() => consumer.close());
+  expect(await consumer.poll({ timeoutMs: PATIENCE_MS })).toHaveLength(1);
+  const listenPort = first.broker.port;
+  await first.broker.close();
+  await expect(consumer.commit()).rejects.toBeInstanceOf(ClientError);
+  await startBroker({ directory, config: { ...BROKER, namesrvAddr, listenPort } });
+  await until(() =>
+    consumer.commit().then(
+      () => true,
+      () => false,
+    ),
+  );
+  await using admin = await Admin.start({ namesrvAddr });
+  expect(await admin.lag("G", topic)).toBe(0);
 });
 
 test("one name server of two is dead", async () => {

@@ -1,6 +1,7 @@
 /** How much a push consumer takes, who gets which queue, and how it stops. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { allocateAveragelyByCircle, allocateByConsistentHash } from "#src/client/allocate.js";
+import type { PushConsumerOptions } from "#src/client/push-options.js";
 import { closeAll } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, producerOf, startServer, until } from "./harness.js";
 
@@ -21,7 +22,12 @@ function gate(): { readonly opened: Promise<void>; open(): void } {
 
 test("flow control: what waits for handlers is bounded, in messages and in bytes, and nothing is lost", async () => {
   const producer = await producerOf({ namesrvAddr, group: freshName("P"), compressMsgBodyOverHowmuch: 1_000_000 });
-  for (const limits of [{ pullThresholdForQueue: 8 }, { pullThresholdBytesForQueue: 8 * 1000 }]) {
+  const eight: Partial<PushConsumerOptions>[] = [
+    { pullThresholdForQueue: 8 },
+    { pullThresholdBytesForQueue: 8 * 1000 },
+    { pullThresholdForTopic: 8 },
+  ];
+  for (const limits of eight) {
     const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
     const bodies = Array.from({ length: 100 }, (_, i) => String(i).padStart(1000, "0"));
     await producer.sendBatch(bodies.map((body) => ({ topic, body })));
