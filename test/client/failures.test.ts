@@ -121,6 +121,22 @@ test("one name server of two is dead", async () => {
   }
 });
 
+test("a broker that hangs is left for another one, and spared from then on", async () => {
+  const healthy = await scriptedServer([ResponseCode.SUCCESS]);
+  const hanging = await scriptedServer([undefined], [healthy.address]);
+  const options = { namesrvAddr: hanging.address, sendMsgMaxTimeoutPerRequest: 200 };
+  const producer = await producerOf(options);
+  for (let i = 0; i < 10; i++) {
+    const { queue } = await producer.send({ topic: "T", body: String(i) });
+    expect(queue.brokerName).toBe("b1");
+  }
+  expect([hanging.sends.length, healthy.sends.length]).toEqual([1, 10]);
+  // Who spares nobody asks it again and again.
+  const patient = await producerOf({ ...options, sendLatencyFaultEnable: false });
+  for (let i = 0; i < 4; i++) await patient.send({ topic: "T", body: String(i) });
+  expect(hanging.sends.length).toBeGreaterThanOrEqual(4);
+});
+
 test("answers worth it are tried again, as the same message; others are not", async () => {
   const busy = await scriptedServer([ResponseCode.SYSTEM_BUSY, ResponseCode.SYSTEM_BUSY, ResponseCode.SUCCESS]);
   const producer = await producerOf({ namesrvAddr: busy.address, group: "P" });

@@ -4,8 +4,8 @@ import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
 import { onCloseAll } from "../server/harness.js";
 
-/** Answers sends with the given codes, the last one for ever; undefined is no answer at all. */
-export async function scriptedServer(answers: readonly (number | undefined)[]) {
+/** Answers sends with the given codes, the last one for ever; undefined is no answer at all. Its routes have `others`, too. */
+export async function scriptedServer(answers: readonly (number | undefined)[], others: readonly string[] = []) {
   const sends: string[] = [];
   let route = Buffer.alloc(0);
   const answerWith =
@@ -28,8 +28,14 @@ export async function scriptedServer(answers: readonly (number | undefined)[]) {
   await server.listen();
   onCloseAll(() => server.close());
   const address = `127.0.0.1:${server.port}`;
-  const brokerDatas = [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }];
-  const queueDatas = [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }];
+  const masters = [address, ...others].map((master, i) => ({ brokerName: `b${i}`, master }));
+  const brokerDatas = masters.map(({ brokerName, master }) => ({
+    cluster: "c",
+    brokerName,
+    brokerAddrs: { "0": master },
+  }));
+  const queue = { readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 };
+  const queueDatas = masters.map(({ brokerName }) => ({ brokerName, ...queue }));
   route = Buffer.from(JSON.stringify({ brokerDatas, queueDatas }));
   return { address, sends };
 }
