@@ -65,19 +65,19 @@ test("transactions, pull and pop, and what an admin sees", async () => {
   const options = { subscriptions: { [topic]: "*" }, consumeFrom: "first" } as const;
   await using puller = await LitePullConsumer.start({ ...place, ...options, group: "pullers" });
   await using popper = await SimpleConsumer.start({ ...place, ...options, group: "poppers" });
-  const pulled: string[] = [];
-  const popped: string[] = [];
-  while (pulled.length < 2) {
+  const pulled = new Set<string>();
+  const popped = new Set<string>();
+  while (pulled.size < 2) {
     for (const message of await puller.poll({ timeoutMs: PATIENCE_MS }))
-      pulled.push(`${message.topic} ${message.text()}`);
+      pulled.add(`${message.topic} ${message.text()}`);
   }
-  while (popped.length < 2) {
+  while (popped.size < 2) {
     for (const { message, ack } of await popper.receive({ waitMs: PATIENCE_MS }).then((list) => list.map(bound))) {
-      popped.push(`${message.topic} ${message.text()}`);
+      popped.add(`${message.topic} ${message.text()}`);
       await ack();
     }
   }
-  expect([pulled.sort(), popped.sort()]).toEqual([
+  expect([[...pulled].sort(), [...popped].sort()]).toEqual([
     ["payments a", "payments b"],
     ["payments a", "payments b"],
   ]);

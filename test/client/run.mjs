@@ -82,6 +82,8 @@ async function onApache() {
       traceTopicEnable: true,
       transactionTimeOut: 1000,
       transactionCheckInterval: 5000,
+      // Less than the interval of checks, or Apache asks, and delivers, again what has ended.
+      transactionOpBatchInterval: 300,
       ...(options.secured ? SECURED : {}),
     },
   });
