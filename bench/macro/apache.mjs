@@ -62,9 +62,10 @@ export function javaVersion() {
  * @param {number} options.heapMB
  * @param {string[]} options.prefix of the broker's command line, such as taskset
  * @param {number} options.basePort
+ * @param {Record<string, string | number | boolean>} [options.settings] further lines of broker.conf
  * @returns {Promise<import("./server-process.mjs").RunningServer>}
  */
-export async function startApache({ dir, version, heapMB, prefix, basePort }) {
+export async function startApache({ dir, version, heapMB, prefix, basePort, settings = {} }) {
   const library = resolveApache(version);
   for (const folder of ["home/conf", "store", "log"]) mkdirSync(join(dir, folder), { recursive: true });
   const namesrvPort = await freePort(basePort, [0]);
@@ -89,7 +90,7 @@ export async function startApache({ dir, version, heapMB, prefix, basePort }) {
   try {
     await waitUntil(namesrv, namesrvLog, () => isPortOpen(namesrvPort));
     const brokerConf = join(dir, "broker.conf");
-    writeFileSync(brokerConf, brokerSettings(dir, namesrvPort, brokerPort));
+    writeFileSync(brokerConf, brokerSettings(dir, namesrvPort, brokerPort, settings));
     const brokerLog = join(dir, "broker.out");
     const brokerMain = ["org.apache.rocketmq.broker.BrokerStartup", "-c", brokerConf];
     const command = [...prefix, ...java, ...brokerHeap(heapMB), ...classPath, ...brokerMain];
@@ -136,8 +137,9 @@ function brokerHeap(heapMB) {
  * @param {string} dir
  * @param {number} namesrvPort
  * @param {number} brokerPort
+ * @param {Record<string, string | number | boolean>} more
  */
-function brokerSettings(dir, namesrvPort, brokerPort) {
+function brokerSettings(dir, namesrvPort, brokerPort, more) {
   const settings = {
     brokerClusterName: "DefaultCluster",
     brokerName: "broker-a",
@@ -151,6 +153,7 @@ function brokerSettings(dir, namesrvPort, brokerPort) {
     storePathRootDir: join(dir, "store"),
     // A machine whose disk is three quarters full must not make the broker delete its log during a run.
     diskMaxUsedSpaceRatio: 98,
+    ...more,
   };
   return `${Object.entries(settings)
     .map(([name, value]) => `${name}=${value}`)

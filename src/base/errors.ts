@@ -34,6 +34,8 @@ export const ERRORS = {
   COMETMQ_TIMEOUT: { retryable: true, remedy: "The remote side did not answer in time." },
   COMETMQ_CONNECT: { retryable: true, remedy: "Check the address, and that the server runs." },
   COMETMQ_NO_ROUTE: { retryable: true, remedy: "Create the topic, or check that its brokers run and are registered." },
+  COMETMQ_BUSY: { retryable: true, remedy: "Wait for what is on its way, or raise the limit." },
+  COMETMQ_NO_NAMESRV: { retryable: true, remedy: "Check namesrvAddr, and that a name server runs there." },
   COMETMQ_CLIENT_CLOSED: { retryable: false, remedy: "The client was closed; start another one." },
 } as const;
 
@@ -51,6 +53,11 @@ export class CometError extends Error {
     super(`${message} ${ERRORS[code].remedy}`, options);
     this.code = code;
     this.retryable = ERRORS[code].retryable;
+  }
+
+  /** The message without the remedy. */
+  get summary(): string {
+    return this.message.slice(0, -ERRORS[this.code].remedy.length - 1);
   }
 }
 

@@ -7,17 +7,12 @@ import type { Fields, RemoteAnswer } from "../remoting/types.js";
 import { ClientInstance } from "./client-instance.js";
 import { configError, expectSuccessFrom, MessageError, NoRouteError, ResponseError } from "./errors.js";
 import type { MessageQueue } from "./message-queue.js";
-import { type ClientOptions, checkGroup, checkTopic, settingsOf } from "./options.js";
+import { withoutNamespace } from "./namespace.js";
+import { type CallOptions, type ClientOptions, checkGroup, checkTopic, settingsOf } from "./options.js";
 import { committedOffset, commitOffset, maxOffset, minOffset, searchOffset } from "./queue-offsets.js";
 import { type ReceivedMessage, receivedMessages, receivedOf } from "./received-message.js";
 import { type BrokerData, readBrokerData, subscribeQueues, type TopicRoute } from "./topic-route.js";
-
-/** Of calls that ask several servers. */
-export interface AdminCallOptions {
-  readonly signal?: AbortSignal;
-  /** For each answer; `requestTimeoutMs` of the client by default. */
-  readonly timeoutMs?: number;
-}
+import { abortable } from "./waiting.js";
 
 /** What a topic is made with. */
 export interface TopicOptions {
@@ -70,36 +65,41 @@ export class Admin implements AsyncDisposable {
   }
 
   /** Brokers by name, with their cluster and addresses. */
-  async brokers(): Promise<BrokerData[]> {
-    const answer = await this.#instance.nameServers.call(RequestCode.GET_BROKER_CLUSTER_INFO, {});
+  async brokers(options?: CallOptions): Promise<BrokerData[]> {
+    const answer = await this.#instance.nameServers.call(RequestCode.GET_BROKER_CLUSTER_INFO, {}, options);
     const table = mapIn(parseFastjson(expectSuccessFrom("name server", answer).body), "brokerAddrTable");
     return [...(table?.values() ?? [])].flatMap(readBrokerData);
   }
 
-  /** Names of all topics, those of brokers and groups among them. */
-  async topics(): Promise<string[]> {
-    const answer = await this.#instance.nameServers.call(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, {});
+  /** All of them; of a namespace its own, by the names that the application uses. */
+  async topics(options?: CallOptions): Promise<string[]> {
+    const answer = await this.#instance.nameServers.call(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, {}, options);
     const list = listIn(parseFastjson(expectSuccessFrom("name server", answer).body), "topicList") ?? [];
-    return list.filter((topic) => typeof topic === "string").sort();
+    const topics = list.filter((topic) => typeof topic === "string").sort();
+    const { namespace } = this.#instance;
+    if (namespace === undefined) return topics;
+    return topics.map((topic) => withoutNamespace(namespace, topic)).filter((topic, i) => topic !== topics[i]);
   }
 
   /** Undefined when there is no such topic. */
-  topicRoute(topic: string): Promise<TopicRoute | undefined> {
-    return this.#instance.nameServers.route(checkTopic(topic));
+  async topicRoute(topic: string, options?: CallOptions): Promise<TopicRoute | undefined> {
+    return this.#instance.nameServers.route(this.#topic(topic), options);
   }
 
   /** The queues of a topic that can be read. */
-  async queues(topic: string): Promise<MessageQueue[]> {
-    const route = await this.#instance.routes.refresh(checkTopic(topic));
-    if (route === undefined) throw new NoRouteError(topic, "it does not exist");
-    return subscribeQueues(topic, route);
+  async queues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
+    const whole = this.#topic(topic);
+    options.signal?.throwIfAborted();
+    const route = await abortable(this.#instance.routes.refresh(whole), options.signal);
+    if (route === undefined) throw new NoRouteError(whole, "it does not exist");
+    return subscribeQueues(whole, route);
   }
 
   /** Makes or changes a topic, at every master or at those of `brokerNames`. */
-  async createTopic(topic: string, options: TopicOptions = {}, brokerNames?: readonly string[]): Promise<void> {
+  async createTopic(topic: string, options: TopicOptions = {}, where: MastersOptions = {}): Promise<void> {
     const { readQueueNums = 4, writeQueueNums = 4, perm = 6, order = false, attributes } = options;
     const fields = {
-      topic: checkTopic(topic),
+      topic: this.#topic(topic),
       defaultTopic: "TBW102",
       readQueueNums,
       writeQueueNums,
@@ -113,22 +113,26 @@ export class Admin implements AsyncDisposable {
           .map(([name, value]) => `+${name}=${value}`)
           .join(),
     };
-    await this.#atMasters(RequestCode.UPDATE_AND_CREATE_TOPIC, fields, undefined, brokerNames);
+    await this.#atMasters(RequestCode.UPDATE_AND_CREATE_TOPIC, fields, undefined, where);
   }
 
   /** Removes a topic from every broker, and from the name servers. */
-  async deleteTopic(topic: string): Promise<void> {
-    await this.#atMasters(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: checkTopic(topic) });
-    for (const address of this.#instance.nameServers.addresses) {
-      const answer = await this.#instance.nameServers.callAt(address, RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic });
-      expectSuccessFrom(address, answer);
+  async deleteTopic(name: string, options: CallOptions = {}): Promise<void> {
+    const topic = this.#topic(name);
+    const { nameServers } = this.#instance;
+    await this.#atMasters(RequestCode.DELETE_TOPIC_IN_BROKER, { topic }, undefined, options);
+    for (const address of nameServers.addresses) {
+      expectSuccessFrom(
+        address,
+        await nameServers.callAt(address, RequestCode.DELETE_TOPIC_IN_NAMESRV, { topic }, options),
+      );
     }
   }
 
   /** Makes or changes a group, at every master or at those of `brokerNames`. */
-  async createGroup(group: string, options: GroupOptions = {}, brokerNames?: readonly string[]): Promise<void> {
+  async createGroup(group: string, options: GroupOptions = {}, where: MastersOptions = {}): Promise<void> {
     const config = {
-      groupName: checkGroup(group),
+      groupName: this.#group(group),
       consumeEnable: true,
       consumeBroadcastEnable: true,
       consumeMessageOrderly: false,
@@ -137,22 +141,22 @@ export class Admin implements AsyncDisposable {
       ...options,
     };
     const body = Buffer.from(JSON.stringify(config));
-    await this.#atMasters(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body, brokerNames);
+    await this.#atMasters(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body, where);
   }
 
   /** Removes a group from every broker; what it has consumed is kept unless `removeOffsets`. */
-  async deleteGroup(group: string, options: { readonly removeOffsets?: boolean } = {}): Promise<void> {
-    const fields = { groupName: checkGroup(group), cleanOffset: options.removeOffsets ?? false };
-    await this.#atMasters(RequestCode.DELETE_SUBSCRIPTIONGROUP, fields);
+  async deleteGroup(group: string, options: CallOptions & { readonly removeOffsets?: boolean } = {}): Promise<void> {
+    const fields = { groupName: this.#group(group), cleanOffset: options.removeOffsets ?? false };
+    await this.#atMasters(RequestCode.DELETE_SUBSCRIPTIONGROUP, fields, undefined, options);
   }
 
   /** Client ids of the group's consumers, of all brokers. */
-  async consumers(group: string): Promise<string[]> {
+  async consumers(group: string, options: CallOptions = {}): Promise<string[]> {
+    const fields = { consumerGroup: this.#group(group) };
     const ids = new Set<string>();
-    for (const broker of await this.brokers()) {
+    for (const broker of await this.brokers(options)) {
       for (const address of broker.addresses.values()) {
-        const fields = { consumerGroup: checkGroup(group) };
-        const answer = await this.#instance.callAddress(address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, fields);
+        const answer = await this.#call(address, RequestCode.GET_CONSUMER_LIST_BY_GROUP, fields, options);
         for (const id of listIn(parseFastjson(answer.body), "consumerIdList") ?? [])
           if (typeof id === "string") ids.add(id);
       }
@@ -161,14 +165,15 @@ export class Admin implements AsyncDisposable {
   }
 
   /** How far a group is in a topic, queue by queue. */
-  async progress(group: string, topic: string, options: AdminCallOptions = {}): Promise<QueueProgress[]> {
-    const queues = await this.queues(topic);
+  async progress(group: string, topic: string, options: CallOptions = {}): Promise<QueueProgress[]> {
+    const consumerGroup = this.#group(group);
+    const queues = await this.queues(topic, options);
     return Promise.all(
       queues.map(async (queue) => {
         const [min, max, committed] = await Promise.all([
           minOffset(this.#instance, queue, options),
           maxOffset(this.#instance, queue, options),
-          committedOffset(this.#instance, checkGroup(group), queue, options),
+          committedOffset(this.#instance, consumerGroup, queue, options),
         ]);
         const lag = Math.max(0, max - Math.max(committed ?? min, min));
         return { queue, minOffset: min, maxOffset: max, committedOffset: committed, lag };
@@ -177,61 +182,60 @@ export class Admin implements AsyncDisposable {
   }
 
   /** Messages of a topic that a group has not consumed. */
-  async lag(group: string, topic: string, options: AdminCallOptions = {}): Promise<number> {
+  async lag(group: string, topic: string, options: CallOptions = {}): Promise<number> {
     return (await this.progress(group, topic, options)).reduce((sum, { lag }) => sum + lag, 0);
   }
 
   /** The offset of the oldest message there is. */
-  async minOffset(queue: MessageQueue, options?: AdminCallOptions): Promise<number> {
-    await this.#know(queue.topic);
-    return minOffset(this.#instance, queue, options);
+  async minOffset(queue: MessageQueue, options?: CallOptions): Promise<number> {
+    return minOffset(this.#instance, await this.#known(queue, options), options);
   }
 
   /** The offset that the next message will have. */
-  async maxOffset(queue: MessageQueue, options?: AdminCallOptions): Promise<number> {
-    await this.#know(queue.topic);
-    return maxOffset(this.#instance, queue, options);
+  async maxOffset(queue: MessageQueue, options?: CallOptions): Promise<number> {
+    return maxOffset(this.#instance, await this.#known(queue, options), options);
   }
 
   /** The offset of the first message stored at `time` or later. */
-  async searchOffset(queue: MessageQueue, time: number | Date, options?: AdminCallOptions): Promise<number> {
-    await this.#know(queue.topic);
-    return searchOffset(this.#instance, queue, Number(time), options);
+  async searchOffset(queue: MessageQueue, time: number | Date, options?: CallOptions): Promise<number> {
+    return searchOffset(this.#instance, await this.#known(queue, options), Number(time), options);
   }
 
   /** Sets a group's offset in one queue. Consumers that run go on with their own: use `resetOffset` for those. */
-  async commitOffset(group: string, queue: MessageQueue, offset: number, options?: AdminCallOptions): Promise<void> {
-    await this.#know(queue.topic);
-    await commitOffset(this.#instance, checkGroup(group), queue, offset, options);
+  async commitOffset(group: string, queue: MessageQueue, offset: number, options?: CallOptions): Promise<void> {
+    await commitOffset(this.#instance, this.#group(group), await this.#known(queue, options), offset, options);
   }
 
   /**
    * Sets a group's offsets in a topic to what was stored at `time`, and tells the consumers that run. Also where no
    * consumer runs.
    */
-  async resetOffset(group: string, topic: string, time: number | Date): Promise<void> {
+  async resetOffset(group: string, topic: string, time: number | Date, options: CallOptions = {}): Promise<void> {
     const timestamp = Number(time);
     if (!Number.isFinite(timestamp)) throw configError(`time is ${String(time)}.`);
-    for (const { queue, maxOffset: max } of await this.progress(group, topic)) {
-      const offset = timestamp < 0 ? max : await searchOffset(this.#instance, queue, timestamp);
-      await commitOffset(this.#instance, group, queue, offset);
+    const consumerGroup = this.#group(group);
+    const progress = await this.progress(group, topic, options);
+    for (const { queue, maxOffset: max } of progress) {
+      const offset = timestamp < 0 ? max : await searchOffset(this.#instance, queue, timestamp, options);
+      await commitOffset(this.#instance, consumerGroup, queue, offset, options);
     }
-    const fields = { topic, group, timestamp, isForce: true };
-    for (const brokerName of new Set((await this.queues(topic)).map((queue) => queue.brokerName))) {
+    const fields = { topic: this.#topic(topic), group: consumerGroup, timestamp, isForce: true };
+    for (const brokerName of new Set(progress.map(({ queue }) => queue.brokerName))) {
       const address = this.#instance.masterOf(brokerName);
-      const answer = await this.#instance.callAddress(address, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, fields);
+      const answer = await this.#call(address, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, fields, options);
       // Nobody is there who could be told: the offsets themselves are set.
       if (answer.code !== ResponseCode.CONSUMER_NOT_ONLINE) expectSuccessFrom(address, answer);
     }
   }
 
   /** By its offset message id, from the broker that the id names. Undefined when nothing is there. */
-  async viewMessage(offsetMessageId: string): Promise<ReceivedMessage | undefined> {
+  async viewMessage(offsetMessageId: string, options: CallOptions = {}): Promise<ReceivedMessage | undefined> {
     const id = parseMessageId(offsetMessageId);
     if (id === undefined) throw new MessageError(`"${offsetMessageId}" is no offset message id.`);
-    const fields = { offset: id.phyOffset };
-    const answer = await this.#instance.callAddress(id.storeHost, RequestCode.VIEW_MESSAGE_BY_ID, fields);
-    if (answer.code === ResponseCode.SUCCESS) return (await receivedOf(decodeRecord(answer.body), ""))[0];
+    const answer = await this.#call(id.storeHost, RequestCode.VIEW_MESSAGE_BY_ID, { offset: id.phyOffset }, options);
+    if (answer.code === ResponseCode.SUCCESS) {
+      return (await receivedOf(decodeRecord(answer.body), this.#instance.from("")))[0];
+    }
     // Apache answers SYSTEM_ERROR where no message begins.
     if (answer.code === ResponseCode.SYSTEM_ERROR && /offset/.test(answer.remark)) return undefined;
     throw new ResponseError(id.storeHost, answer.code, answer.remark);
@@ -256,13 +260,31 @@ export class Admin implements AsyncDisposable {
     return this.close();
   }
 
-  async #know(topic: string): Promise<void> {
-    if ((await this.#instance.routes.get(topic)) === undefined) throw new NoRouteError(topic, "it does not exist");
+  #topic(topic: string): string {
+    return checkTopic(topic, this.#instance);
   }
 
-  async #query(topic: string, key: string, unique: boolean, options: QueryOptions): Promise<ReceivedMessage[]> {
-    const { maxCount = 32, begin = 0, end = Number.MAX_SAFE_INTEGER, signal, timeoutMs } = options;
-    const queues = await this.queues(topic);
+  #group(group: string): string {
+    return checkGroup(group, this.#instance);
+  }
+
+  #call(address: string, code: number, fields: Fields, options: CallOptions, body?: Uint8Array): Promise<RemoteAnswer> {
+    return this.#instance.callAddress(address, code, fields, body, options);
+  }
+
+  /** The queue by its whole topic, whose brokers are known then. */
+  async #known(queue: MessageQueue, options: CallOptions = {}): Promise<MessageQueue> {
+    const topic = this.#topic(queue.topic);
+    options.signal?.throwIfAborted();
+    const route = await abortable(this.#instance.routes.get(topic), options.signal);
+    if (route === undefined) throw new NoRouteError(topic, "it does not exist");
+    return { ...queue, topic };
+  }
+
+  async #query(name: string, key: string, unique: boolean, options: QueryOptions): Promise<ReceivedMessage[]> {
+    const { maxCount = 32, begin = 0, end = Number.MAX_SAFE_INTEGER } = options;
+    const topic = this.#topic(name);
+    const queues = await this.queues(topic, options);
     const fields = {
       topic,
       key,
@@ -274,34 +296,36 @@ export class Admin implements AsyncDisposable {
     const found: ReceivedMessage[] = [];
     for (const brokerName of new Set(queues.map((queue) => queue.brokerName))) {
       const address = this.#instance.masterOf(brokerName);
-      const call = { signal, ...(timeoutMs && { timeoutMs }) };
-      const answer = await this.#instance.callAddress(address, RequestCode.QUERY_MESSAGE, fields, undefined, call);
+      const answer = await this.#call(address, RequestCode.QUERY_MESSAGE, fields, options);
       if (answer.code === ResponseCode.QUERY_NOT_FOUND) continue;
-      found.push(...(await receivedMessages(expectSuccessFrom(address, answer).body, brokerName)));
+      const { body } = expectSuccessFrom(address, answer);
+      found.push(...(await receivedMessages(body, this.#instance.from(brokerName))));
     }
     // The index knows hashes only.
     return found.filter((message) => (unique ? message.messageId === key : message.keys.includes(key)));
   }
 
-  async #atMasters(code: number, fields: Fields, body?: Uint8Array, brokerNames?: readonly string[]): Promise<void> {
-    const masters = (await this.brokers())
+  async #atMasters(code: number, fields: Fields, body: Uint8Array | undefined, where: MastersOptions): Promise<void> {
+    const { brokerNames } = where;
+    const masters = (await this.brokers(where))
       .filter(({ brokerName }) => brokerNames === undefined || brokerNames.includes(brokerName))
       .flatMap(({ addresses }) => addresses.get(0) ?? []);
     if (masters.length === 0) throw configError("No broker with a master is registered by these names.");
     const answers = await Promise.all(
-      masters.map(
-        async (address): Promise<[string, RemoteAnswer]> => [
-          address,
-          await this.#instance.callAddress(address, code, fields, body),
-        ],
-      ),
+      masters.map(async (address) => [address, await this.#call(address, code, fields, where, body)] as const),
     );
     for (const [address, answer] of answers) expectSuccessFrom(address, answer);
   }
 }
 
+/** Where something is made or changed. */
+export interface MastersOptions extends CallOptions {
+  /** All of them by default. */
+  readonly brokerNames?: readonly string[];
+}
+
 /** Which messages a query is about. */
-export interface QueryOptions extends AdminCallOptions {
+export interface QueryOptions extends CallOptions {
   /** From each broker (32). */
   readonly maxCount?: number;
   /** Stored between these times. */

@@ -4,7 +4,7 @@
  */
 import { RemotingClient } from "../remoting/client.js";
 import type { Fields, Processor, RemoteAnswer } from "../remoting/types.js";
-import { ClientClosedError } from "./errors.js";
+import { ClientClosedError, connectionError } from "./errors.js";
 import { type ClientSettings, parseAddress } from "./options.js";
 import { abortable, within } from "./waiting.js";
 
@@ -13,7 +13,7 @@ interface Entry {
   opening: Promise<void> | undefined;
 }
 
-export interface CallOptions {
+export interface CallLimits {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
 }
@@ -41,14 +41,17 @@ export class BrokerConnections {
     code: number,
     fields: Fields,
     body: Uint8Array | undefined,
-    { timeoutMs, signal }: CallOptions,
+    { timeoutMs, signal }: CallLimits,
   ): Promise<RemoteAnswer> {
     signal?.throwIfAborted();
     const { clock } = this.#settings;
     const begun = clock.monotonicMs();
     const client = await abortable(this.#ready(address, timeoutMs), signal);
     const leftMs = Math.max(1, Math.ceil(timeoutMs - (clock.monotonicMs() - begun)));
-    return abortable(client.call(code, fields, body, leftMs), signal);
+    const answer = client.call(code, fields, body, leftMs).catch((error: unknown) => {
+      throw connectionError(address, error);
+    });
+    return abortable(answer, signal);
   }
 
   async oneway(address: string, code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number) {
@@ -91,17 +94,21 @@ export class BrokerConnections {
   }
 
   async #open({ client }: Entry, address: string): Promise<void> {
-    await client.connect();
-    await this.#greet(client, address);
+    try {
+      await client.connect();
+      await this.#greet(client, address);
+    } catch (error) {
+      throw this.#closed ? new ClientClosedError("client") : connectionError(address, error);
+    }
   }
 
   #entry(address: string): Entry {
     let entry = this.#entries.get(address);
     if (entry === undefined) {
       const { host, port } = parseAddress(address);
-      const { clock, log, tls, connectTimeoutMs } = this.#settings;
+      const { clock, log, tls, signer, connectTimeoutMs } = this.#settings;
       const processors = this.#processors;
-      const options = { clock, log, tls, processors, ...(connectTimeoutMs && { connectTimeoutMs }) };
+      const options = { clock, log, tls, signer, processors, ...(connectTimeoutMs && { connectTimeoutMs }) };
       entry = { client: new RemotingClient(host, port, options), opening: undefined };
       this.#entries.set(address, entry);
     }

@@ -6,11 +6,12 @@ import type { Clock } from "../base/clock.js";
 import type { RemotingClient } from "../remoting/client.js";
 import { RequestCode } from "../remoting/codes.js";
 import type { Fields, Processor, RemoteAnswer } from "../remoting/types.js";
-import { BrokerConnections, type CallOptions } from "./broker-connections.js";
-import { NoRouteError } from "./errors.js";
+import { BrokerConnections } from "./broker-connections.js";
+import { BrokerNotFoundError } from "./errors.js";
 import { type ConsumerData, heartbeatBody } from "./heartbeat.js";
 import { NameServers } from "./name-servers.js";
-import type { ClientSettings } from "./options.js";
+import type { CallOptions, ClientSettings } from "./options.js";
+import type { ReceivedFrom } from "./received-message.js";
 import { RouteTable } from "./route-table.js";
 import { MASTER_ID } from "./topic-route.js";
 import { localAddress } from "./unique-id.js";
@@ -53,6 +54,15 @@ export class ClientInstance {
     return this.settings.clock;
   }
 
+  get namespace(): string | undefined {
+    return this.settings.namespace;
+  }
+
+  /** For decoding what a broker sent. */
+  from(brokerName: string): ReceivedFrom {
+    return { brokerName, namespace: this.namespace };
+  }
+
   /** Begins to poll routes and to send heartbeats. */
   start(): void {
     const { clock, pollNameServerIntervalMs, heartbeatBrokerIntervalMs } = this.settings;
@@ -68,7 +78,7 @@ export class ClientInstance {
     code: number,
     fields: Fields,
     body?: Uint8Array,
-    options: Partial<CallOptions> = {},
+    options: CallOptions = {},
   ): Promise<RemoteAnswer> {
     return this.callAddress(this.masterOf(brokerName), code, fields, body, options);
   }
@@ -78,7 +88,7 @@ export class ClientInstance {
     code: number,
     fields: Fields,
     body?: Uint8Array,
-    options: Partial<CallOptions> = {},
+    options: CallOptions = {},
   ): Promise<RemoteAnswer> {
     const timeoutMs = options.timeoutMs ?? this.settings.requestTimeoutMs;
     return this.brokers.call(address, code, fields, body, { timeoutMs, signal: options.signal });
@@ -86,7 +96,7 @@ export class ClientInstance {
 
   masterOf(brokerName: string): string {
     const address = this.routes.addressOf(brokerName);
-    if (address === undefined) throw new NoRouteError(brokerName, "its broker has no master that a name server knows");
+    if (address === undefined) throw new BrokerNotFoundError(brokerName);
     return address;
   }
 

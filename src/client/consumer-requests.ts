@@ -15,7 +15,7 @@ import { type ConsumerData, subscriptionJson } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import type { OffsetStore } from "./offset-store.js";
 import type { ProcessQueue } from "./process-queue.js";
-import { type ReceivedMessage, receivedOf } from "./received-message.js";
+import { type ReceivedFrom, type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { Outcome } from "./run-handler.js";
 
 /** What of a consumer is shown and done here. */
@@ -25,6 +25,7 @@ export interface ConsumerState {
   readonly settings: { readonly orderly: boolean };
   readonly processQueues: Iterable<ProcessQueue>;
   readonly offsets: OffsetStore;
+  from(brokerName: string): ReceivedFrom;
   consumerData(): ConsumerData;
   consumersChanged(): void;
   /** By `queueKey`. */
@@ -121,7 +122,7 @@ function queueInfo(consumer: ConsumerState, processQueue: ProcessQueue): Fastjso
 }
 
 async function consumeDirectly(consumer: ConsumerState, { fields, body }: BrokerRequest): Promise<BrokerAnswer> {
-  const [message] = await receivedOf(decodeRecord(body), fields.get("brokerName") ?? "");
+  const [message] = await receivedOf(decodeRecord(body), consumer.from(fields.get("brokerName") ?? ""));
   if (message === undefined) return refusal("there is no message in the body");
   const begun = performance.now();
   const { consumed, error } = await consumer.consumeDirectly(message);

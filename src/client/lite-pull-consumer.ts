@@ -6,14 +6,22 @@ import { ClientClosedError, configError } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore } from "./offset-store.js";
-import { type ClientOptions, checkGroup, positive, settingsOf } from "./options.js";
+import {
+  type CallOptions,
+  type ClientOptions,
+  checkGroup,
+  checkTopic,
+  positive,
+  type StartOptions,
+  settingsOf,
+} from "./options.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
 import { type ConsumeFrom, checkedFrom, checkedSubscriptions, consumeFromWhere } from "./push-options.js";
 import { Rebalancer } from "./rebalancer.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { startOffset } from "./start-offset.js";
-import { abortable, Bell, Periodic } from "./waiting.js";
+import { abortable, Bell, orClosed, Periodic } from "./waiting.js";
 
 /** How a pull consumer is set up. `group` and one of `subscriptions` and `queues` are needed. */
 export interface LitePullConsumerOptions extends ClientOptions {
@@ -76,22 +84,18 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   #turn = 0;
   #closing: Promise<void> | undefined;
 
-  /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
-  static async start(options: LitePullConsumerOptions): Promise<LitePullConsumer> {
+  /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoNameServerError. */
+  static async start(options: LitePullConsumerOptions, { signal }: StartOptions = {}): Promise<LitePullConsumer> {
+    signal?.throwIfAborted();
+    const autoCommitIntervalMs = positive("autoCommitIntervalMs", options.autoCommitIntervalMs, 5000);
     const consumer = new LitePullConsumer(options);
-    try {
-      await consumer.#start(positive("autoCommitIntervalMs", options.autoCommitIntervalMs, 5000));
-    } catch (error) {
-      await consumer.close();
-      throw error;
-    }
-    return consumer;
+    return orClosed(consumer, consumer.#start(autoCommitIntervalMs), signal);
   }
 
   private constructor(options: LitePullConsumerOptions) {
     const settings = settingsOf(options);
-    this.group = checkGroup(options.group);
-    this.#fixed = options.queues;
+    this.group = checkGroup(options.group, settings);
+    this.#fixed = options.queues?.map((queue) => ({ ...queue, topic: checkTopic(queue.topic, settings) }));
     this.#from = checkedFrom(options.consumeFrom ?? "last");
     this.#autoCommit = options.autoCommit ?? true;
     if ((options.subscriptions === undefined) === (options.queues === undefined)) {
@@ -100,7 +104,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     const wanted =
       options.subscriptions ?? Object.fromEntries(options.queues!.map(({ topic }) => [topic, "*"] as const));
     const version = settings.clock.nowMs();
-    for (const [topic, filter] of checkedSubscriptions(wanted))
+    for (const [topic, filter] of checkedSubscriptions(wanted, settings))
       this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
     this.startedMs = version;
     this.#instance = new ClientInstance(settings, {
@@ -138,6 +142,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: () => this.#arrived.ring(),
       isPaused: () => false,
+      queueCount: () => 1,
       restart: async ({ queue }, offset) => this.seek(queue, offset),
       isConsumed: ({ count, queue }) => this.#autoCommit && count === 0 && !this.#given.has(queueKey(queue)),
     });
@@ -170,26 +175,31 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   }
 
   /**
-   * All messages, for ever, until the consumer is closed. With `autoCommit`, a message counts as consumed when the loop asks
+   * All messages, for ever, until the consumer is closed or the signal aborted. With `autoCommit`, a message counts as consumed when the loop asks
    * for the next one; one at which the loop was left does not.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<ReceivedMessage, void, void> {
+  async *messages({ signal }: Pick<PollOptions, "signal"> = {}): AsyncGenerator<ReceivedMessage, void, void> {
     for (;;) {
       let messages: ReceivedMessage[];
       try {
-        messages = await this.poll({ maxCount: 1, timeoutMs: 60_000 });
+        messages = await this.poll({ maxCount: 1, timeoutMs: 60_000, ...(signal && { signal }) });
       } catch (error) {
-        if (error instanceof ClientClosedError) return;
+        if (signal?.aborted || error instanceof ClientClosedError) return;
         throw error;
       }
       yield* messages;
     }
   }
 
-  /** Saves that everything given so far is consumed. */
-  async commit(): Promise<void> {
+  [Symbol.asyncIterator](): AsyncGenerator<ReceivedMessage, void, void> {
+    return this.messages();
+  }
+
+  /** Saves that everything given so far is consumed. Rejects where a broker could not be told; another call tries again. */
+  async commit(options: CallOptions = {}): Promise<void> {
+    if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
     this.#commitGiven();
-    await this.#offsets.persist();
+    await this.#offsets.save(options);
   }
 
   /** The next message of a queue that this consumer has comes from `offset` on. */
@@ -221,6 +231,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     for (const queue of this.#fixed ?? []) {
       this.#begin(new ProcessQueue(queue, await this.#startOffset(queue), this.#instance.clock));
     }
+    if (this.#stop.signal.aborted) return;
     this.#timer = new Periodic(this.#instance.clock, autoCommitIntervalMs, () => this.#offsets.persist());
   }
 
@@ -307,6 +318,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       get offsets() {
         return consumer.#offsets;
       },
+      from: (brokerName: string) => this.#instance.from(brokerName),
       consumerData: () => this.#consumerData(),
       consumersChanged: () => void this.#rebalancer.rebalance(),
       resetOffsets: async (offsets: ReadonlyMap<string, number>) => {
@@ -316,7 +328,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
         }
         await this.#offsets.persist();
       },
-      consumeDirectly: async () => ({ consumed: false, delayLevel: 0, error: "this consumer pulls" }),
+      consumeDirectly: async () => ({ consumed: false, delayLevel: 0, error: "this consumer pulls", timedOut: false }),
     };
   }
 }

@@ -7,11 +7,12 @@ import { compressBody } from "../record/compression.js";
 import { CompressionType, withCompression } from "../record/sys-flag.js";
 import { ResponseCode } from "../remoting/codes.js";
 import type { ClientInstance } from "./client-instance.js";
-import { ClientClosedError, NoRouteError, ResponseError, SendError } from "./errors.js";
+import { ClientClosedError, NoRouteError, ResponseError, SendError, TimeoutError } from "./errors.js";
 import { LatencyFaultTolerance } from "./latency-fault.js";
 import { type Message, type OutgoingMessage, outgoingOf } from "./message.js";
 import { compareTexts, type MessageQueue } from "./message-queue.js";
 import { QueueRotation, queueByHash } from "./queue-choice.js";
+import { SendRoom } from "./send-room.js";
 import { batchRequest, type SendRequest, type SendResult, sendRequest, sendResults } from "./send-request.js";
 import { publishQueues } from "./topic-route.js";
 import { UniqueIds } from "./unique-id.js";
@@ -48,6 +49,9 @@ export interface SenderSettings {
   readonly compressLevel: number | undefined;
   readonly maxMessageSize: number;
   readonly sendLatencyFaultEnable: boolean;
+  readonly failFast: boolean;
+  readonly backPressureForAsyncSendNum: number;
+  readonly backPressureForAsyncSendSize: number;
   /** Told of every message once it is known whether a broker has it. */
   readonly onSent?: (report: SendReport) => void;
 }
@@ -66,6 +70,8 @@ export interface SendOptions {
   readonly queue?: MessageQueue;
   /** Chooses the queue; there are no retries then. `queues` is sorted and not empty. */
   readonly selectQueue?: (queues: readonly MessageQueue[], message: Message) => MessageQueue;
+  /** One attempt, and no wait while too much is on its way: what fails is told at once. The producer's by default. */
+  readonly failFast?: boolean;
   /** For everything, retries included. */
   readonly timeoutMs?: number;
   /** Ends the wait, with the signal's reason; the message may have been stored. */
@@ -80,6 +86,7 @@ export class MessageSender {
   readonly #faults: LatencyFaultTolerance;
   readonly #rotation: QueueRotation;
   readonly #uniqueIds: UniqueIds;
+  readonly #room: SendRoom;
   readonly #inFlight = new Set<Promise<unknown>>();
   #closed = false;
 
@@ -89,6 +96,7 @@ export class MessageSender {
     this.#faults = new LatencyFaultTolerance(instance.clock);
     this.#rotation = new QueueRotation(this.#faults);
     this.#uniqueIds = new UniqueIds(instance.clock);
+    this.#room = new SendRoom(settings.backPressureForAsyncSendNum, settings.backPressureForAsyncSendSize);
   }
 
   /** Checked, with properties and unique id. */
@@ -110,7 +118,9 @@ export class MessageSender {
     const { producerGroup } = this.#settings;
     const parts = { producerGroup, sysFlag: sysFlag | compressedFlag, bornTimestamp, body };
     const requestFor: RequestFor = (queue) => sendRequest(outgoing, { ...parts, queue });
-    const sending = this.#deliver(message, requestFor, [outgoing.uniqueId], options);
+    const deliver = (timeoutMs: number) =>
+      this.#deliver(message, requestFor, [outgoing.uniqueId], { ...options, timeoutMs });
+    const sending = this.#inRoom(body.length, options, deliver);
     const results = await this.#track(this.#reported(sending, [outgoing], bornTimestamp));
     return results[0]!;
   }
@@ -122,7 +132,10 @@ export class MessageSender {
     const requestFor: RequestFor = (queue) =>
       batchRequest(outgoing, { producerGroup, queue, sysFlag: 0, bornTimestamp });
     const uniqueIds = outgoing.map(({ uniqueId }) => uniqueId);
-    const sending = this.#deliver(messages[0]!, requestFor, uniqueIds, options);
+    const bytes = outgoing.reduce((sum, { body }) => sum + body.length, 0);
+    const deliver = (timeoutMs: number) =>
+      this.#deliver(messages[0]!, requestFor, uniqueIds, { ...options, timeoutMs });
+    const sending = this.#inRoom(bytes, options, deliver);
     return this.#track(this.#reported(sending, outgoing, bornTimestamp));
   }
 
@@ -162,6 +175,30 @@ export class MessageSender {
     }
   }
 
+  /** Runs `deliver` with the time that is left once there is room for it. */
+  async #inRoom<T>(bytes: number, options: SendOptions, deliver: (timeoutMs: number) => Promise<T>): Promise<T> {
+    const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
+    let leftMs = timeoutMs;
+    if (!this.#room.tryEnter(bytes)) {
+      if (options.failFast ?? this.#settings.failFast) throw this.#room.refusal();
+      const { clock } = this.#instance;
+      const begun = clock.monotonicMs();
+      const { entered, giveUp } = this.#room.enter(bytes);
+      try {
+        await abortable(within(clock, timeoutMs, entered, "Too much was on its way: not sent"), options.signal);
+      } catch (error) {
+        giveUp();
+        throw error;
+      }
+      leftMs = Math.max(1, Math.ceil(timeoutMs - (clock.monotonicMs() - begun)));
+    }
+    try {
+      return await deliver(leftMs);
+    } finally {
+      this.#room.leave(bytes);
+    }
+  }
+
   #track<T>(work: Promise<T>): Promise<T> {
     this.#inFlight.add(work);
     const done = () => void this.#inFlight.delete(work);
@@ -180,14 +217,15 @@ export class MessageSender {
     const deadline = clock.monotonicMs() + timeoutMs;
     let queues = await abortable(this.#queuesWithin(message.topic, timeoutMs), options.signal);
     const only = chosenQueue(queues, message, options);
-    const attemptsMax = only === undefined ? 1 + this.#settings.retryTimesWhenSendFailed : 1;
+    const once = only !== undefined || (options.failFast ?? this.#settings.failFast);
+    const attemptsMax = once ? 1 : 1 + this.#settings.retryTimesWhenSendFailed;
     const attempts: { brokerName: string; error: unknown }[] = [];
     for (let last: string | undefined; ; ) {
       const queue = only ?? this.#rotation.next(queues, last);
       last = queue.brokerName;
       const leftMs = Math.ceil(deadline - clock.monotonicMs());
       try {
-        if (leftMs <= 0) throw new CometError("COMETMQ_TIMEOUT", `Not sent within ${timeoutMs} ms.`);
+        if (leftMs <= 0) throw new TimeoutError(`Not sent within ${timeoutMs} ms.`);
         const results = await this.#attempt(queue, requestFor(queue), uniqueIds, leftMs, options.signal);
         const lastTry = attempts.length + 1 >= attemptsMax;
         if (results[0]!.status === "SEND_OK" || !this.#settings.retryAnotherBrokerWhenNotStoreOK || lastTry)

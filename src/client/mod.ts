@@ -8,11 +8,12 @@ export type { Clock, Timer } from "../base/clock.js";
 export { CometError, type ErrorCode } from "../base/errors.js";
 export type { Logger } from "../base/log.js";
 export { RequestCode, ResponseCode } from "../remoting/codes.js";
+export type { Credentials } from "../remoting/request-signer.js";
 export type { TlsClientOptions } from "../remoting/tls-options.js";
 export {
   Admin,
-  type AdminCallOptions,
   type GroupOptions,
+  type MastersOptions,
   type QueryOptions,
   type QueueProgress,
   type TopicOptions,
@@ -25,19 +26,35 @@ export {
   allocateByMachineRoom,
 } from "./allocate.js";
 export {
+  BrokerNotFoundError,
   ClientClosedError,
+  ClientError,
+  ClientErrorCode,
+  ConfigError,
+  ConnectError,
+  ConnectionLostError,
   MessageError,
+  NoNameServerError,
   NoRouteError,
   RequestTimeoutError,
   ResponseError,
   SendError,
+  TimeoutError,
+  TooManySendsError,
 } from "./errors.js";
 export type { FilterExpression } from "./heartbeat.js";
 export { LitePullConsumer, type LitePullConsumerOptions, type PollOptions } from "./lite-pull-consumer.js";
 export type { Message } from "./message.js";
 export type { MessageQueue } from "./message-queue.js";
 export type { Compression, SendOptions } from "./message-sender.js";
-export type { ClientOptions } from "./options.js";
+export type { CallOptions, ClientOptions, StartOptions } from "./options.js";
+export {
+  type KeyOf,
+  type OnceOptions,
+  ProcessedKeys,
+  type ProcessedKeysOptions,
+  tableStatements,
+} from "./processed-keys.js";
 export { Producer, type RequestOptions } from "./producer.js";
 export { PushConsumer } from "./push-consumer.js";
 export type {
@@ -57,6 +74,16 @@ export {
   SimpleConsumer,
   type SimpleConsumerOptions,
 } from "./simple-consumer.js";
+export {
+  type PostgresClient,
+  type PostgresPool,
+  postgresDatabase,
+  type SqlDatabase,
+  type SqlDialect,
+  type SqliteConnection,
+  type SqlTransaction,
+  sqliteDatabase,
+} from "./sql-database.js";
 export {
   type LocalTransaction,
   type TransactionChecker,

@@ -3,15 +3,17 @@ import { CometError } from "../base/errors.js";
 import { RemotingClient } from "../remoting/client.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import type { Fields, RemoteAnswer } from "../remoting/types.js";
-import { expectSuccessFrom, NoRouteError } from "./errors.js";
-import { type ClientSettings, parseAddress } from "./options.js";
+import { ClientClosedError, connectionError, expectSuccessFrom, NoNameServerError } from "./errors.js";
+import { type CallOptions, type ClientSettings, parseAddress } from "./options.js";
 import { readTopicRoute, type TopicRoute } from "./topic-route.js";
+import { abortable } from "./waiting.js";
 
 export class NameServers {
   readonly #settings: ClientSettings;
   readonly #clients = new Map<string, RemotingClient>();
   /** The one that answered last. */
   #current = 0;
+  #closed = false;
 
   constructor(settings: ClientSettings) {
     this.#settings = settings;
@@ -24,40 +26,53 @@ export class NameServers {
   }
 
   /** The answer of the first server that gives one. Rejects with the last one's error when none does. */
-  async call(code: number, fields: Fields, body?: Uint8Array): Promise<RemoteAnswer> {
+  async call(code: number, fields: Fields, options: CallOptions = {}): Promise<RemoteAnswer> {
     const { namesrvAddrs } = this.#settings;
     let failure: unknown;
     for (let i = 0; i < namesrvAddrs.length; i++) {
       const index = (this.#current + i) % namesrvAddrs.length;
       try {
-        const answer = await this.callAt(namesrvAddrs[index]!, code, fields, body);
+        const answer = await this.callAt(namesrvAddrs[index]!, code, fields, options);
         this.#current = index;
         return answer;
       } catch (error) {
+        options.signal?.throwIfAborted();
+        // Files of TLS, say: no other server would make it better.
+        if (error instanceof CometError && error.code === "COMETMQ_CONFIG") throw error;
         failure = error;
       }
     }
     throw failure;
   }
 
-  callAt(address: string, code: number, fields: Fields, body?: Uint8Array): Promise<RemoteAnswer> {
-    return this.#client(address).call(code, fields, body, this.#settings.requestTimeoutMs);
+  callAt(address: string, code: number, fields: Fields, options: CallOptions = {}): Promise<RemoteAnswer> {
+    if (this.#closed) return Promise.reject(new ClientClosedError("client"));
+    const { signal, timeoutMs = this.#settings.requestTimeoutMs } = options;
+    const answer = this.#client(address)
+      .call(code, fields, undefined, timeoutMs)
+      .catch((error: unknown) => {
+        throw connectionError(address, error);
+      });
+    return abortable(answer, signal);
   }
 
   /** Undefined when the topic has none. */
-  async route(topic: string): Promise<TopicRoute | undefined> {
+  async route(topic: string, options: CallOptions = {}): Promise<TopicRoute | undefined> {
     let answer: RemoteAnswer;
     try {
-      answer = await this.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, { topic, acceptStandardJsonOnly: true });
+      answer = await this.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, { topic, acceptStandardJsonOnly: true }, options);
     } catch (cause) {
-      const why = cause instanceof CometError ? cause.message : String(cause);
-      throw new NoRouteError(topic, `no name server of ${this.addresses.join(", ")} answered (${why})`, { cause });
+      options.signal?.throwIfAborted();
+      if (this.#closed) throw new ClientClosedError("client");
+      if (cause instanceof CometError && cause.code === "COMETMQ_CONFIG") throw cause;
+      throw new NoNameServerError(this.addresses, cause);
     }
     if (answer.code === ResponseCode.TOPIC_NOT_EXIST) return undefined;
     return readTopicRoute(expectSuccessFrom(this.addresses[this.#current]!, answer).body);
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([...this.#clients.values()].map((client) => client.close()));
   }
 
@@ -65,8 +80,14 @@ export class NameServers {
     let client = this.#clients.get(address);
     if (client === undefined) {
       const { host, port } = parseAddress(address);
-      const { clock, log, tls, connectTimeoutMs } = this.#settings;
-      client = new RemotingClient(host, port, { clock, log, tls, ...(connectTimeoutMs && { connectTimeoutMs }) });
+      const { clock, log, tls, signer, connectTimeoutMs } = this.#settings;
+      client = new RemotingClient(host, port, {
+        clock,
+        log,
+        tls,
+        signer,
+        ...(connectTimeoutMs && { connectTimeoutMs }),
+      });
       this.#clients.set(address, client);
     }
     return client;

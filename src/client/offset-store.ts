@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { integerIn, mapIn, parseFastjson, toPrettyFastjson } from "../remoting/fastjson.js";
 import type { ClientInstance } from "./client-instance.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
+import type { CallOptions } from "./options.js";
 import { commitOffset, committedOffset } from "./queue-offsets.js";
 
 export interface OffsetStore {
@@ -58,15 +59,26 @@ export class BrokerOffsetStore implements OffsetStore {
     await Promise.all([...this.#progress.values()].map((progress) => this.#save(progress)));
   }
 
+  /** As `persist`, but rejects with the first error once all were tried. */
+  async save(options: CallOptions): Promise<void> {
+    const saves = await Promise.allSettled([...this.#progress.values()].map((one) => this.#commit(one, options)));
+    for (const result of saves) if (result.status === "rejected") throw result.reason;
+  }
+
   async #save(progress: Progress): Promise<void> {
-    const { queue, offset, saved } = progress;
-    if (offset === saved) return;
     try {
-      await commitOffset(this.#instance, this.#group, queue, offset);
-      progress.saved = offset;
+      await this.#commit(progress);
     } catch (error) {
+      const { queue, offset } = progress;
       this.#instance.settings.log.warn({ err: error, ...queue, offset }, "an offset could not be saved");
     }
+  }
+
+  async #commit(progress: Progress, options?: CallOptions): Promise<void> {
+    const { queue, offset, saved } = progress;
+    if (offset === saved) return;
+    await commitOffset(this.#instance, this.#group, queue, offset, options);
+    progress.saved = offset;
   }
 }
 

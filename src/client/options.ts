@@ -2,8 +2,11 @@
 import type { Clock } from "../base/clock.js";
 import { systemClock } from "../base/clock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { readFile } from "../io/read-file.js";
+import { type Credentials, type RequestSigner, requestSigner } from "../remoting/request-signer.js";
 import type { TlsClientOptions } from "../remoting/tls-options.js";
 import { configError } from "./errors.js";
+import { withNamespace } from "./namespace.js";
 
 /** What every client has. Times are milliseconds. */
 export interface ClientOptions {
@@ -19,12 +22,33 @@ export interface ClientOptions {
   readonly requestTimeoutMs?: number;
   /** For a connection and its TLS handshake; as long as the call that needs it by default. */
   readonly connectTimeoutMs?: number;
-  /** Speaks TLS to name servers and brokers. */
+  /** Speaks TLS to name servers and brokers. As with Apache's clients any certificate will do without `authServer`. */
   readonly tls?: TlsClientOptions;
+  /** Who this client is to servers with access control; a function is asked before each request, for keys that change. */
+  readonly credentials?: Credentials | (() => Credentials);
+  /**
+   * Topics and groups are those of this namespace: `orders` is `shop%orders` to the brokers. Messages come with the names
+   * that the application uses; queues carry whole names.
+   */
+  readonly namespace?: string;
   /** Says nothing by default. */
   readonly log?: Logger;
   /** In place of the system's, for tests. */
   readonly clock?: Clock;
+}
+
+/** Of a single call. */
+export interface CallOptions {
+  /** Ends the wait, with the signal's reason; a request that is on its way is not taken back. */
+  readonly signal?: AbortSignal | undefined;
+  /** For each answer of a server. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Of a consumer's start. */
+export interface StartOptions {
+  /** Gives up, with the signal's reason; what was begun is closed. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The same with everything filled in but what has no default. */
@@ -36,6 +60,8 @@ export interface ClientSettings {
   readonly requestTimeoutMs: number;
   readonly connectTimeoutMs: number | undefined;
   readonly tls: TlsClientOptions | undefined;
+  readonly signer: RequestSigner | undefined;
+  readonly namespace: string | undefined;
   readonly log: Logger;
   readonly clock: Clock;
 }
@@ -70,10 +96,35 @@ export function settingsOf(options: ClientOptions): ClientSettings {
     heartbeatBrokerIntervalMs: positive("heartbeatBrokerIntervalMs", options.heartbeatBrokerIntervalMs, 30_000),
     requestTimeoutMs: positive("requestTimeoutMs", options.requestTimeoutMs, 3_000),
     connectTimeoutMs: options.connectTimeoutMs,
-    tls: options.tls,
+    tls: options.tls && { readFile, ...options.tls },
+    signer: signerOf(options.credentials),
+    namespace: options.namespace === undefined ? undefined : checkNamespace(options.namespace),
     log: options.log ?? silentLogger,
     clock: options.clock ?? systemClock,
   };
+}
+
+function signerOf(credentials: ClientOptions["credentials"]): RequestSigner | undefined {
+  if (credentials === undefined) return undefined;
+  if (typeof credentials !== "function") return requestSigner(checkCredentials(credentials));
+  let current: Credentials | undefined;
+  let signer: RequestSigner;
+  return (fields, body) => {
+    const given = credentials();
+    if (given !== current) {
+      signer = requestSigner(checkCredentials(given));
+      current = given;
+    }
+    return signer(fields, body);
+  };
+}
+
+function checkCredentials(credentials: Credentials): Credentials {
+  for (const name of ["accessKey", "secretKey"] as const) {
+    const value: unknown = credentials?.[name];
+    if (typeof value !== "string" || value === "") throw configError(`credentials.${name} is missing.`);
+  }
+  return credentials;
 }
 
 /** `value`, or `byDefault`; COMETMQ_CONFIG unless it is an integer of at least `min`. */
@@ -85,20 +136,37 @@ export function positive(name: string, value: number | undefined, byDefault: num
 }
 
 const NAME = /^[%|a-zA-Z0-9_-]+$/;
+const NAMESPACE = /^[|a-zA-Z0-9_-]+$/;
 const GROUP_CHARS_MAX = 120;
 const TOPIC_CHARS_MAX = 127;
+/** Topics of a group: `%RETRY%group`, `%DLQ%group`. */
+const GROUP_TOPIC = /^%(RETRY|DLQ)%/;
+const GROUP_TOPIC_CHARS_MAX = 255;
 
-/** A group's name as Apache's Validators take it. */
-export function checkGroup(group: string): string {
-  if (typeof group !== "string" || !NAME.test(group) || group.length > GROUP_CHARS_MAX) {
-    throw configError(`"${group}" is no group: letters, digits, %, |, _ and -, at most ${GROUP_CHARS_MAX}.`);
-  }
-  return group;
+interface Namespaced {
+  readonly namespace?: string | undefined;
 }
 
-export function checkTopic(topic: string): string {
-  if (typeof topic !== "string" || !NAME.test(topic) || topic.length > TOPIC_CHARS_MAX) {
-    throw configError(`"${topic}" is no topic: letters, digits, %, |, _ and -, at most ${TOPIC_CHARS_MAX}.`);
+/** A group's name as Apache's Validators take it, with its namespace. */
+export function checkGroup(group: string, { namespace }: Namespaced): string {
+  const whole = typeof group === "string" ? withNamespace(namespace, group) : "";
+  if (group === "" || !NAME.test(whole) || whole.length > GROUP_CHARS_MAX) {
+    throw configError(`"${group}" is no group: letters, digits, %, |, _ and -, at most ${GROUP_CHARS_MAX}.`);
   }
-  return topic;
+  return whole;
+}
+
+/** A topic's name with its namespace. */
+export function checkTopic(topic: string, { namespace }: Namespaced): string {
+  const whole = typeof topic === "string" ? withNamespace(namespace, topic) : "";
+  const charsMax = GROUP_TOPIC.test(whole) ? GROUP_TOPIC_CHARS_MAX : TOPIC_CHARS_MAX;
+  if (topic === "" || !NAME.test(whole) || whole.length > charsMax) {
+    throw configError(`"${topic}" is no topic: letters, digits, %, |, _ and -, at most ${charsMax}.`);
+  }
+  return whole;
+}
+
+function checkNamespace(namespace: string): string {
+  if (typeof namespace === "string" && NAMESPACE.test(namespace)) return namespace;
+  throw configError(`"${namespace}" is no namespace: letters, digits, |, _ and -.`);
 }

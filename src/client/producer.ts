@@ -8,12 +8,13 @@ import { ClientClosedError, expectSuccessFrom, MessageError } from "./errors.js"
 import type { Message, OutgoingMessage } from "./message.js";
 import type { MessageQueue } from "./message-queue.js";
 import { MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
-import { type ClientSettings, checkTopic, settingsOf } from "./options.js";
+import { type CallOptions, type ClientSettings, checkTopic, settingsOf } from "./options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { type Reply, ReplyWaiters } from "./reply-waiters.js";
 import { type ProducerOptions, type ProducerSettings, senderSettings } from "./sender-settings.js";
 import { type TraceDispatcher, traceDispatcherOf, traceOfSend } from "./trace-dispatcher.js";
 import { REPLY_TYPE, type SendResult } from "./send-request.js";
+import { abortable } from "./waiting.js";
 
 /** Of a request that waits for its reply. */
 export interface RequestOptions extends SendOptions {
@@ -52,11 +53,14 @@ export class Producer implements AsyncDisposable {
       producerGroup: sender.producerGroup,
       processors: new Map([...processors, [RequestCode.PUSH_REPLY_MESSAGE_TO_CLIENT, reply]]),
     });
-    const { enableMsgTrace, ...senderOnly } = sender;
-    this.#trace = enableMsgTrace ? traceDispatcherOf(this.#instance, senderOnly) : undefined;
+    this.#trace = sender.enableMsgTrace ? traceDispatcherOf(this.#instance, sender) : undefined;
     const onSent =
-      this.#trace && ((report: SendReport) => this.#trace?.add(traceOfSend(report, this.#instance, this.group)));
-    this.#sender = new MessageSender(this.#instance, { ...senderOnly, ...(onSent && { onSent }) });
+      this.#trace &&
+      ((report: SendReport) => {
+        // Of messages that the broker says it does not trace there is no half of a trace either.
+        if (report.result?.traceOn !== false) this.#trace?.add(traceOfSend(report, this.#instance, this.group));
+      });
+    this.#sender = new MessageSender(this.#instance, { ...sender, ...(onSent && { onSent }) });
     this.#instance.start();
   }
 
@@ -75,13 +79,14 @@ export class Producer implements AsyncDisposable {
    * ResponseError, SendError when several attempts failed, or CometError with COMETMQ_TIMEOUT or COMETMQ_CONNECT.
    */
   async send(message: Message, options: SendOptions = {}): Promise<SendResult> {
-    const outgoing = this.#outgoing(message);
-    return this.#sender.send(message, outgoing, options);
+    const own = this.namespaced(message);
+    return this.#sender.send(own, this.#sender.outgoing(own), options);
   }
 
   /** Resolves when the message is on its way; whether a broker has stored it, nobody says. */
   async sendOneway(message: Message, options: SendOptions = {}): Promise<void> {
-    await this.#sender.sendOneway(message, this.#outgoing(message), options);
+    const own = this.namespaced(message);
+    await this.#sender.sendOneway(own, this.#sender.outgoing(own), options);
   }
 
   /**
@@ -91,11 +96,12 @@ export class Producer implements AsyncDisposable {
   async sendBatch(messages: readonly Message[], options: SendOptions = {}): Promise<SendResult[]> {
     if (messages.length === 0) return [];
     checkBatch(messages);
-    const outgoing = messages.map((message) => this.#outgoing(message));
+    const own = messages.map((message) => this.namespaced(message));
+    const outgoing = own.map((message) => this.#sender.outgoing(message));
     const results: SendResult[] = [];
     for (let from = 0; from < messages.length; ) {
       const to = endOfBatch(outgoing, from, this.#settings.maxMessageSize);
-      results.push(...(await this.#sender.sendBatch(messages.slice(from, to), outgoing.slice(from, to), options)));
+      results.push(...(await this.#sender.sendBatch(own.slice(from, to), outgoing.slice(from, to), options)));
       from = to;
     }
     return results;
@@ -104,7 +110,8 @@ export class Producer implements AsyncDisposable {
   /** Sends a message and waits for a consumer's `reply`. Rejects with RequestTimeoutError when none comes in time. */
   async request(message: Message, options: RequestOptions = {}): Promise<Reply> {
     const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
-    const outgoing = this.#outgoing(message);
+    const own = this.namespaced(message);
+    const outgoing = this.#sender.outgoing(own);
     const correlationId = randomUUID();
     outgoing.properties.set(PropertyName.CORRELATION_ID, correlationId);
     outgoing.properties.set(PropertyName.MESSAGE_REPLY_TO_CLIENT, this.clientId);
@@ -112,7 +119,7 @@ export class Producer implements AsyncDisposable {
     const reply = this.#replies.wait(correlationId, timeoutMs, options.signal);
     // A reply can come before the answer to the send does, and an error of the send is the one to tell.
     reply.catch(() => undefined);
-    const sent = this.#sender.send(message, outgoing, { ...options, timeoutMs });
+    const sent = this.#sender.send(own, outgoing, { ...options, timeoutMs });
     try {
       await Promise.race([sent, reply]);
       return await reply;
@@ -140,19 +147,20 @@ export class Producer implements AsyncDisposable {
   }
 
   /** Takes a timed message back before it is delivered; the unique id of what was recalled. */
-  async recall(topic: string, recallHandle: string): Promise<string> {
+  async recall(topic: string, recallHandle: string, options: CallOptions = {}): Promise<string> {
     const brokerName = Buffer.from(recallHandle, "base64url").toString("utf8").split(" ")[2];
     if (brokerName === undefined) throw new MessageError("This is no recall handle.");
-    await this.#sender.queues(topic);
-    const fields = { producerGroup: this.group, topic, recallHandle, n: brokerName };
+    const [queue] = await this.publishQueues(topic, options);
+    const fields = { producerGroup: this.group, topic: queue!.topic, recallHandle, n: brokerName };
     const address = this.#instance.masterOf(brokerName);
-    const answer = await this.#instance.callAddress(address, RequestCode.RECALL_MESSAGE, fields);
+    const answer = await this.#instance.callAddress(address, RequestCode.RECALL_MESSAGE, fields, undefined, options);
     return expectSuccessFrom(address, answer).fields.msgId ?? "";
   }
 
   /** The queues that messages of `topic` can be sent to. */
-  publishQueues(topic: string): Promise<MessageQueue[]> {
-    return this.#sender.queues(topic);
+  async publishQueues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
+    options.signal?.throwIfAborted();
+    return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
   }
 
   /** Waits for what is on its way, says good-bye to the brokers, ends every connection and timer. */
@@ -170,9 +178,19 @@ export class Producer implements AsyncDisposable {
     return this.#instance;
   }
 
+  protected get trace(): TraceDispatcher | undefined {
+    return this.#trace;
+  }
+
   /** Of producers made of this one. */
   protected get sender(): MessageSender {
     return this.#sender;
+  }
+
+  /** With its whole topic. */
+  protected namespaced(message: Message): Message {
+    const topic = checkTopic(message.topic, this.#instance);
+    return topic === message.topic ? message : { ...message, topic };
   }
 
   async #close(): Promise<void> {
@@ -180,11 +198,6 @@ export class Producer implements AsyncDisposable {
     await this.#trace?.close();
     this.#replies.failAll(new ClientClosedError("producer"));
     await this.#instance.close();
-  }
-
-  #outgoing(message: Message): OutgoingMessage {
-    checkTopic(message.topic);
-    return this.#sender.outgoing(message);
   }
 }
 

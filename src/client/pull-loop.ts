@@ -23,6 +23,9 @@ export interface PullLoopSettings {
   readonly pullBatchSize: number;
   readonly pullThresholdForQueue: number;
   readonly pullThresholdBytesForQueue: number;
+  /** Shared among the queues of a topic, instead of the two above. */
+  readonly pullThresholdForTopic?: number | undefined;
+  readonly pullThresholdBytesForTopic?: number | undefined;
   /** Undefined where order keeps the span small by itself. */
   readonly spanMax: number | undefined;
   /** Pulls only while the queue is locked at its broker. */
@@ -36,6 +39,8 @@ export interface PullLoopOwner {
   subscription(topic: string): SubscriptionData | undefined;
   submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void;
   isPaused(): boolean;
+  /** How many queues of the topic this consumer has; at least 1. */
+  queueCount(topic: string): number;
   /** Drops the queue and begins it anew at `offset`: the one asked for is out of range, or an operator reset it. */
   restart(processQueue: ProcessQueue, offset: number): Promise<void>;
   /** Nothing that was pulled of the queue is still to be committed. */
@@ -82,9 +87,14 @@ export class PullLoop {
   }
 
   #mayPull(processQueue: ProcessQueue): boolean {
-    const { pullThresholdForQueue, pullThresholdBytesForQueue, spanMax, needsLock } = this.#settings;
+    const { pullThresholdForTopic, pullThresholdBytesForTopic, spanMax, needsLock } = this.#settings;
     if (this.#owner.isPaused()) return false;
-    if (processQueue.count >= pullThresholdForQueue || processQueue.bytes >= pullThresholdBytesForQueue) return false;
+    const { topic } = processQueue.queue;
+    const share = (all: number | undefined, byDefault: number) =>
+      all === undefined ? byDefault : Math.max(1, Math.floor(all / this.#owner.queueCount(topic)));
+    if (processQueue.count >= share(pullThresholdForTopic, this.#settings.pullThresholdForQueue)) return false;
+    if (processQueue.bytes >= share(pullThresholdBytesForTopic, this.#settings.pullThresholdBytesForQueue))
+      return false;
     if (spanMax !== undefined && processQueue.span > spanMax) return false;
     return !needsLock || processQueue.locked;
   }

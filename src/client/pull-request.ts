@@ -76,7 +76,7 @@ export async function pullMessages(instance: ClientInstance, request: PullReques
   const answer = await instance.callAddress(address, code, fields, undefined, { timeoutMs, signal });
   const status = STATUSES.get(answer.code);
   if (status === undefined) throw new ResponseError(address, answer.code, answer.remark);
-  const messages = status === "FOUND" ? await receivedMessages(answer.body, queue.brokerName) : [];
+  const messages = status === "FOUND" ? await receivedMessages(answer.body, instance.from(queue.brokerName)) : [];
   return {
     status,
     nextBeginOffset: Number(answer.fields.nextBeginOffset ?? request.queueOffset),

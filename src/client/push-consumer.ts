@@ -9,7 +9,8 @@ import { configError, expectSuccessFrom } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
-import { checkTopic, settingsOf } from "./options.js";
+import { withNamespace, withoutNamespace } from "./namespace.js";
+import { checkTopic, type StartOptions, settingsOf } from "./options.js";
 import { senderSettings } from "./sender-settings.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
@@ -22,13 +23,13 @@ import {
 } from "./push-options.js";
 import { QueueLocks } from "./queue-locks.js";
 import { Rebalancer } from "./rebalancer.js";
-import type { ReceivedMessage } from "./received-message.js";
+import type { ReceivedFrom, ReceivedMessage } from "./received-message.js";
 import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
-import { consumeBeginTrace, consumeEndTrace } from "./trace.js";
+import { ConsumeReturnType, consumeBeginTrace, consumeEndTrace } from "./trace.js";
 import { type TraceDispatcher, traceDispatcherOf } from "./trace-dispatcher.js";
 import { localAddress } from "./unique-id.js";
-import { Periodic } from "./waiting.js";
+import { orClosed, Periodic } from "./waiting.js";
 
 const LOCK_INTERVAL_MS = 20_000;
 /** Messages that were being consumed when a queue went have so long to end before its lock goes. */
@@ -56,17 +57,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   /**
    * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
-   * COMETMQ_CONFIG, or with NoRouteError when no name server answers.
+   * COMETMQ_CONFIG, or with NoNameServerError.
    */
-  static async start(options: PushConsumerOptions): Promise<PushConsumer> {
+  static async start(options: PushConsumerOptions, { signal }: StartOptions = {}): Promise<PushConsumer> {
+    signal?.throwIfAborted();
     const consumer = new PushConsumer(options);
-    try {
-      await consumer.#start();
-    } catch (error) {
-      await consumer.close();
-      throw error;
-    }
-    return consumer;
+    return orClosed(consumer, consumer.#start(), signal);
   }
 
   private constructor(options: PushConsumerOptions) {
@@ -74,7 +70,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     this.settings = settings;
     const shared = settings.broadcasting ? { clientId: `${localAddress()}@DEFAULT`, ...options } : options;
     const clientSettings = settingsOf(shared);
-    for (const [topic, filter] of checkedSubscriptions(options.subscriptions))
+    for (const [topic, filter] of checkedSubscriptions(options.subscriptions, clientSettings))
       this.#setSubscription(clientSettings.clock.nowMs(), topic, filter);
     if (!settings.broadcasting) this.#setSubscription(clientSettings.clock.nowMs(), this.#retryTopic, "*");
     this.#instance = new ClientInstance(clientSettings, {
@@ -108,6 +104,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       subscription: (topic) => this.#subscriptions.get(topic),
       submit: (processQueue, messages) => this.#delivery.submit(processQueue, messages),
       isPaused: () => this.#paused,
+      queueCount: (topic) => Math.max(1, this.assignment.filter((queue) => queue.topic === topic).length),
       restart: ({ queue }, offset) => this.resetOffsets(new Map([[queueKey(queue), offset]])),
       isConsumed: ({ count }) => count === 0,
     });
@@ -138,15 +135,16 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   /** Adds a topic, or changes what is wanted of it. */
   async subscribe(topic: string, filter: FilterExpression = "*"): Promise<void> {
-    this.#setSubscription(this.#instance.clock.nowMs(), checkTopic(topic), filter);
+    this.#setSubscription(this.#instance.clock.nowMs(), checkTopic(topic, this.#instance), filter);
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.rebalance();
   }
 
   /** Gives the queues of a topic back; those of the group's retry topic stay. */
   async unsubscribe(topic: string): Promise<void> {
-    if (topic === this.#retryTopic) throw configError("The retry topic stays.");
-    this.#subscriptions.delete(topic);
+    const whole = checkTopic(topic, this.#instance);
+    if (whole === this.#retryTopic) throw configError("The retry topic stays.");
+    this.#subscriptions.delete(whole);
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.rebalance();
   }
@@ -184,6 +182,10 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       consumeFromWhere: consumeFromWhere(this.settings.consumeFrom),
       subscriptions: [...this.#subscriptions.values()],
     };
+  }
+
+  from(brokerName: string): ReceivedFrom {
+    return this.#instance.from(brokerName);
   }
 
   /** NOTIFY_CONSUMER_IDS_CHANGED */
@@ -234,17 +236,20 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   #observe(messages: readonly ReceivedMessage[]): (outcome: Outcome, elapsedMs: number) => void {
-    const { group, clock } = { group: this.group, clock: this.#instance.clock };
+    const { clock } = this.#instance;
+    const { SUCCESS, TIME_OUT, EXCEPTION } = ConsumeReturnType;
+    const group = withoutNamespace(this.#instance.namespace, this.group);
     const requestId = randomUUID();
     const wanted = messages.filter(({ properties }) => properties.get(PropertyName.TRACE_SWITCH) !== "false");
     for (const message of wanted) this.#trace?.add(consumeBeginTrace(message, group, requestId, clock.nowMs()));
-    return ({ consumed }, elapsedMs) => {
+    return ({ consumed, timedOut }, elapsedMs) => {
       const end = {
         group,
         requestId,
         timestamp: clock.nowMs(),
         costMs: elapsedMs / messages.length,
         success: consumed,
+        returnType: consumed ? SUCCESS : timedOut ? TIME_OUT : EXCEPTION,
       };
       for (const message of wanted) this.#trace?.add(consumeEndTrace(message, end));
     };
@@ -260,6 +265,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     }
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.start();
+    if (this.#closing !== undefined) return;
     const { clock } = this.#instance;
     this.#timers.push(new Periodic(clock, this.settings.persistIntervalMs, () => this.#offsets.persist()));
     if (this.settings.orderly && !this.settings.broadcasting) {
@@ -326,7 +332,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       group: this.group,
       delayLevel,
       originMsgId: message.offsetMessageId,
-      originTopic: message.topic,
+      originTopic: withNamespace(this.#instance.namespace, message.topic),
       unitMode: false,
       maxReconsumeTimes: this.settings.maxReconsumeTimes ?? MAX_RECONSUME_TIMES,
       bname: brokerName,

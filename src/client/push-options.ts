@@ -61,6 +61,10 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly pullThresholdForQueue?: number;
   /** No pull while so many bytes of a queue wait for a handler (100 MiB). */
   readonly pullThresholdBytesForQueue?: number;
+  /** The same for all queues of a topic that this consumer has, shared among them; then `pullThresholdForQueue` is not asked. */
+  readonly pullThresholdForTopic?: number;
+  /** In bytes; then `pullThresholdBytesForQueue` is not asked. */
+  readonly pullThresholdBytesForTopic?: number;
   /** No pull while the newest message is so far ahead of the oldest that is not consumed (2000). */
   readonly consumeConcurrentlyMaxSpan?: number;
   /** How often offsets are saved (5 s). */
@@ -69,6 +73,8 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly awaitTerminationMs?: number;
   /** Writes what is consumed into the trace topic (false). */
   readonly enableMsgTrace?: boolean;
+  /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
+  readonly traceTopic?: string;
   /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
   readonly offsetsDirectory?: string;
 }
@@ -89,6 +95,8 @@ export interface PushSettings {
   readonly pullBatchSize: number;
   readonly pullThresholdForQueue: number;
   readonly pullThresholdBytesForQueue: number;
+  readonly pullThresholdForTopic: number | undefined;
+  readonly pullThresholdBytesForTopic: number | undefined;
   readonly spanMax: number;
   readonly persistIntervalMs: number;
   readonly awaitTerminationMs: number;
@@ -97,6 +105,7 @@ export interface PushSettings {
 
 export function pushSettings(options: PushConsumerOptions): PushSettings {
   const { onMessage, onBatch, maxReconsumeTimes, messageModel = "clustering" } = options;
+  const { pullThresholdForTopic: forTopic, pullThresholdBytesForTopic: bytesForTopic } = options;
   if ((onMessage === undefined) === (onBatch === undefined))
     throw configError("Give onMessage or onBatch, one of them.");
   if (messageModel !== "clustering" && messageModel !== "broadcasting")
@@ -108,7 +117,7 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
     });
   const batchSizeMax = onBatch === undefined ? 1 : options.consumeMessageBatchMaxSize;
   return {
-    group: checkGroup(options.group),
+    group: checkGroup(options.group, options),
     handler,
     orderly: options.orderly ?? false,
     broadcasting: messageModel === "broadcasting",
@@ -126,6 +135,8 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
       options.pullThresholdBytesForQueue,
       100 * 1024 * 1024,
     ),
+    pullThresholdForTopic: forTopic && positive("pullThresholdForTopic", forTopic, 1),
+    pullThresholdBytesForTopic: bytesForTopic && positive("pullThresholdBytesForTopic", bytesForTopic, 1),
     spanMax: positive("consumeConcurrentlyMaxSpan", options.consumeConcurrentlyMaxSpan, 2000),
     persistIntervalMs: positive("persistConsumerOffsetIntervalMs", options.persistConsumerOffsetIntervalMs, 5000),
     awaitTerminationMs: positive("awaitTerminationMs", options.awaitTerminationMs, 10_000, 0),
@@ -135,11 +146,11 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
 
 export function checkedSubscriptions(
   subscriptions: Readonly<Record<string, FilterExpression>>,
+  settings: { readonly namespace?: string | undefined },
 ): Map<string, FilterExpression> {
   const entries = Object.entries(subscriptions ?? {});
   if (entries.length === 0) throw configError("subscriptions names no topic.");
-  for (const [topic] of entries) checkTopic(topic);
-  return new Map(entries);
+  return new Map(entries.map(([topic, filter]) => [checkTopic(topic, settings), filter]));
 }
 
 export function checkedFrom(from: ConsumeFrom): ConsumeFrom {

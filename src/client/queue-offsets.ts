@@ -1,19 +1,17 @@
 /** What brokers know of a queue's offsets, asked one at a time. */
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
-import type { CallOptions } from "./broker-connections.js";
 import type { ClientInstance } from "./client-instance.js";
 import { expectSuccessFrom } from "./errors.js";
 import type { MessageQueue } from "./message-queue.js";
-
-type Options = Partial<CallOptions>;
+import type { CallOptions } from "./options.js";
 
 /** The offset that the next message will have. */
-export function maxOffset(instance: ClientInstance, queue: MessageQueue, options?: Options): Promise<number> {
+export function maxOffset(instance: ClientInstance, queue: MessageQueue, options?: CallOptions): Promise<number> {
   return offsetOf(instance, RequestCode.GET_MAX_OFFSET, queue, {}, options);
 }
 
 /** The offset of the oldest message that is still there. */
-export function minOffset(instance: ClientInstance, queue: MessageQueue, options?: Options): Promise<number> {
+export function minOffset(instance: ClientInstance, queue: MessageQueue, options?: CallOptions): Promise<number> {
   return offsetOf(instance, RequestCode.GET_MIN_OFFSET, queue, {}, options);
 }
 
@@ -22,7 +20,7 @@ export function searchOffset(
   instance: ClientInstance,
   queue: MessageQueue,
   timestamp: number,
-  options?: Options,
+  options?: CallOptions,
 ): Promise<number> {
   return offsetOf(instance, RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, queue, { timestamp }, options);
 }
@@ -31,7 +29,7 @@ export function searchOffset(
 export async function earliestStoreTime(
   instance: ClientInstance,
   queue: MessageQueue,
-  options?: Options,
+  options?: CallOptions,
 ): Promise<number> {
   const answer = await call(instance, RequestCode.GET_EARLIEST_MSG_STORETIME, queue, {}, options);
   return Number(answer.fields.timestamp ?? -1);
@@ -42,7 +40,7 @@ export async function committedOffset(
   instance: ClientInstance,
   consumerGroup: string,
   queue: MessageQueue,
-  options?: Options,
+  options?: CallOptions,
 ): Promise<number | undefined> {
   const fields = { consumerGroup, topic: queue.topic, queueId: queue.queueId, bname: queue.brokerName };
   const address = instance.masterOf(queue.brokerName);
@@ -56,7 +54,7 @@ export async function commitOffset(
   consumerGroup: string,
   queue: MessageQueue,
   offset: number,
-  options?: Options,
+  options?: CallOptions,
 ): Promise<void> {
   const { topic, queueId, brokerName } = queue;
   const fields = { consumerGroup, topic, queueId, commitOffset: offset, bname: brokerName };
@@ -72,7 +70,7 @@ async function offsetOf(
   code: number,
   queue: MessageQueue,
   more: { timestamp?: number },
-  options: Options | undefined,
+  options: CallOptions | undefined,
 ): Promise<number> {
   return Number((await call(instance, code, queue, more, options)).fields.offset);
 }
@@ -82,7 +80,7 @@ async function call(
   code: number,
   { topic, queueId, brokerName }: MessageQueue,
   more: { timestamp?: number },
-  options: Options | undefined,
+  options: CallOptions | undefined,
 ) {
   const address = instance.masterOf(brokerName);
   const fields = { topic, queueId, bname: brokerName, ...more };

@@ -48,6 +48,7 @@ export class Rebalancer {
 
   /** Resolves after the first round. */
   async start(): Promise<void> {
+    if (this.#stopped) return;
     this.#timer = new Periodic(this.#instance.clock, REBALANCE_INTERVAL_MS, () => this.rebalance());
     await this.rebalance();
   }

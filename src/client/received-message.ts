@@ -6,15 +6,16 @@ import { decodeProperties } from "../record/properties.js";
 import { PropertyName } from "../record/property-names.js";
 import { INNER_BATCH_FLAG, isCompressed, NEED_UNWRAP_FLAG } from "../record/sys-flag.js";
 import type { MessageQueue } from "./message-queue.js";
+import { withoutNamespace } from "./namespace.js";
 
 /** No body becomes larger than this by decompression. */
 const BODY_BYTES_MAX = 256 * 1024 * 1024;
 
 /** A message that a consumer received. */
 export interface ReceivedMessage {
-  /** As its sender knows it, also where it came by way of a retry topic. */
+  /** As its sender knows it, without its namespace, also where it came by way of a retry topic. */
   readonly topic: string;
-  /** Where it lies: topic (a retry topic perhaps), broker, queue id. */
+  /** Where it lies: whole topic (a retry topic perhaps), broker, queue id. */
   readonly queue: MessageQueue;
   readonly queueOffset: number;
   /** The unique id its producer gave it; the offset message id where it gave none. */
@@ -50,6 +51,12 @@ export interface ReceivedMessage {
   json<T = unknown>(): T;
 }
 
+/** Whom messages came from, and for whom. */
+export interface ReceivedFrom {
+  readonly brokerName: string;
+  readonly namespace: string | undefined;
+}
+
 class Received implements ReceivedMessage {
   readonly topic: string;
   readonly queue: MessageQueue;
@@ -61,14 +68,19 @@ class Received implements ReceivedMessage {
   reconsumeTimes: number;
   readonly #record: MessageExt;
 
-  constructor(record: MessageExt, brokerName: string, body: Buffer, inner?: Partial<InnerMessage>) {
+  constructor(
+    record: MessageExt,
+    { brokerName, namespace }: ReceivedFrom,
+    body: Buffer,
+    inner?: Partial<InnerMessage>,
+  ) {
     this.#record = record;
     this.reconsumeTimes = record.reconsumeTimes;
     this.body = body;
     this.properties = inner?.properties ?? record.properties;
     this.flag = inner?.flag ?? record.flag;
     this.queueOffset = record.queueOffset + (inner?.index ?? 0);
-    this.topic = this.properties.get(PropertyName.RETRY_TOPIC) ?? record.topic;
+    this.topic = withoutNamespace(namespace, this.properties.get(PropertyName.RETRY_TOPIC) ?? record.topic);
     this.queue = { topic: record.topic, brokerName, queueId: record.queueId };
   }
 
@@ -146,21 +158,21 @@ interface InnerMessage {
 }
 
 /** The messages of records that follow one another, as in a pull's answer. */
-export async function receivedMessages(bytes: Buffer, brokerName: string): Promise<ReceivedMessage[]> {
+export async function receivedMessages(bytes: Buffer, from: ReceivedFrom): Promise<ReceivedMessage[]> {
   const messages: ReceivedMessage[] = [];
-  for (const record of decodeRecords(bytes)) messages.push(...(await receivedOf(record, brokerName)));
+  for (const record of decodeRecords(bytes)) messages.push(...(await receivedOf(record, from)));
   return messages;
 }
 
 /** What one record holds: a message, or several where a batch was kept as one record. */
-export async function receivedOf(record: MessageExt, brokerName: string): Promise<ReceivedMessage[]> {
+export async function receivedOf(record: MessageExt, from: ReceivedFrom): Promise<ReceivedMessage[]> {
   const { sysFlag } = record;
   const body = isCompressed(sysFlag) ? await decompressBody(record.body, sysFlag, BODY_BYTES_MAX) : record.body;
   const wrapped = (sysFlag & NEED_UNWRAP_FLAG) !== 0 && (sysFlag & INNER_BATCH_FLAG) !== 0;
-  return wrapped ? innerMessages(record, brokerName, body) : [new Received(record, brokerName, body)];
+  return wrapped ? innerMessages(record, from, body) : [new Received(record, from, body)];
 }
 
-function innerMessages(record: MessageExt, brokerName: string, body: Buffer): ReceivedMessage[] {
+function innerMessages(record: MessageExt, from: ReceivedFrom, body: Buffer): ReceivedMessage[] {
   const cursor = new MessageBatchCursor();
   cursor.reset(new DataView(body.buffer, body.byteOffset, body.length), 0, body.length);
   const messages: ReceivedMessage[] = [];
@@ -168,7 +180,7 @@ function innerMessages(record: MessageExt, brokerName: string, body: Buffer): Re
     const { flag, bodyStart, bodyLength, propertiesStart, propertiesLength } = cursor;
     const properties = decodeProperties(body, propertiesStart, propertiesStart + propertiesLength);
     const inner = { index: messages.length, flag, properties };
-    messages.push(new Received(record, brokerName, body.subarray(bodyStart, bodyStart + bodyLength), inner));
+    messages.push(new Received(record, from, body.subarray(bodyStart, bodyStart + bodyLength), inner));
   }
   return messages;
 }

@@ -9,6 +9,8 @@ export interface Outcome {
   readonly consumed: boolean;
   readonly delayLevel: number;
   readonly error: unknown;
+  /** The handler took longer than it may. */
+  readonly timedOut: boolean;
 }
 
 export interface HandlerSettings {
@@ -29,10 +31,12 @@ export async function runHandler(
   const dropped = () => overtime.abort(new Error("the queue went to another consumer, or the consumer is closed"));
   processQueue.signal.addEventListener("abort", dropped, { once: true });
   const context: ConsumeContext = { queue: processQueue.queue, signal: overtime.signal, delayLevelWhenNextConsume: 0 };
+  let timedOut = false;
   let timer: { cancel(): void } | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = clock.schedule(consumeTimeoutMs, () => {
       const error = new Error(`the handler took longer than ${consumeTimeoutMs} ms`);
+      timedOut = true;
       overtime.abort(error);
       reject(error);
     });
@@ -40,11 +44,11 @@ export async function runHandler(
   processQueue.lastConsumeMs = clock.nowMs();
   try {
     await Promise.race([Promise.resolve().then(() => handler(messages, context)), late]);
-    return { consumed: true, delayLevel: 0, error: undefined };
+    return { consumed: true, delayLevel: 0, error: undefined, timedOut: false };
   } catch (error) {
     const { messageId, topic } = messages[0]!;
     log.warn({ err: error, messageId, topic, count: messages.length }, "messages were not consumed");
-    return { consumed: false, delayLevel: context.delayLevelWhenNextConsume, error };
+    return { consumed: false, delayLevel: context.delayLevelWhenNextConsume, error, timedOut };
   } finally {
     timer?.cancel();
     processQueue.signal.removeEventListener("abort", dropped);

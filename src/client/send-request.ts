@@ -36,6 +36,8 @@ export interface SendResult {
   /** Takes a timed message back, see `recall`. */
   readonly recallHandle: string | undefined;
   readonly regionId: string | undefined;
+  /** Whether the broker wants the message traced. */
+  readonly traceOn: boolean;
 }
 
 export interface SendRequest {
@@ -96,7 +98,7 @@ export function sendResults(
 ): SendResult[] {
   const status = STATUSES.get(answer.code);
   if (status === undefined) throw new ResponseError(address, answer.code, answer.remark);
-  const { msgId = "", queueId, queueOffset, transactionId, recallHandle, MSG_REGION } = answer.fields;
+  const { msgId = "", queueId, queueOffset, transactionId, recallHandle, MSG_REGION, TRACE_ON } = answer.fields;
   const offsetIds = msgId.split(",");
   const at: MessageQueue = { ...queue, queueId: queueId === undefined ? queue.queueId : Number(queueId) };
   return uniqueIds.map((messageId, i) => ({
@@ -108,5 +110,6 @@ export function sendResults(
     transactionId,
     recallHandle,
     regionId: MSG_REGION,
+    traceOn: TRACE_ON !== "false",
   }));
 }

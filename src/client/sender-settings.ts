@@ -1,7 +1,7 @@
 /** How a producer is set up. */
 import { configError } from "./errors.js";
 import type { Compression, SenderSettings } from "./message-sender.js";
-import { type ClientOptions, checkGroup, positive } from "./options.js";
+import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
 
 /** DefaultMQProducer's names and defaults. */
 export interface ProducerOptions extends ClientOptions {
@@ -25,8 +25,16 @@ export interface ProducerOptions extends ClientOptions {
   readonly maxMessageSize?: number;
   /** Spares brokers that were slow or failed for a while (true). */
   readonly sendLatencyFaultEnable?: boolean;
+  /** One attempt, and no wait while too much is on its way: what fails is told at once (false). */
+  readonly failFast?: boolean;
+  /** Sends on their way at once; further ones wait for their turn, within their time (10,000). */
+  readonly backPressureForAsyncSendNum?: number;
+  /** Bytes of bodies on their way at once (100 MiB). */
+  readonly backPressureForAsyncSendSize?: number;
   /** Writes what was sent into the trace topic (false). */
   readonly enableMsgTrace?: boolean;
+  /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
+  readonly traceTopic?: string;
 }
 
 const DEFAULT_GROUP = "DEFAULT_PRODUCER";
@@ -34,6 +42,7 @@ const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;
 
 export interface ProducerSettings extends SenderSettings {
   readonly enableMsgTrace: boolean;
+  readonly traceTopic: string | undefined;
 }
 
 export function senderSettings(options: ProducerOptions): ProducerSettings {
@@ -42,7 +51,7 @@ export function senderSettings(options: ProducerOptions): ProducerSettings {
     throw configError(`compression is ${compression}, not lz4, zstd or zlib.`);
   const perRequest = options.sendMsgMaxTimeoutPerRequest;
   return {
-    producerGroup: checkGroup(options.group ?? DEFAULT_GROUP),
+    producerGroup: checkGroup(options.group ?? DEFAULT_GROUP, options),
     sendMsgTimeout: positive("sendMsgTimeout", options.sendMsgTimeout, 3000),
     sendMsgMaxTimeoutPerRequest: perRequest && positive("sendMsgMaxTimeoutPerRequest", perRequest, 1),
     retryTimesWhenSendFailed: positive("retryTimesWhenSendFailed", options.retryTimesWhenSendFailed, 2, 0),
@@ -51,7 +60,15 @@ export function senderSettings(options: ProducerOptions): ProducerSettings {
     compressMsgBodyOverHowmuch,
     compressLevel: options.compressLevel,
     maxMessageSize: positive("maxMessageSize", options.maxMessageSize, MAX_MESSAGE_SIZE),
+    failFast: options.failFast ?? false,
+    backPressureForAsyncSendNum: positive("backPressureForAsyncSendNum", options.backPressureForAsyncSendNum, 10_000),
+    backPressureForAsyncSendSize: positive(
+      "backPressureForAsyncSendSize",
+      options.backPressureForAsyncSendSize,
+      100 * 1024 * 1024,
+    ),
     sendLatencyFaultEnable: options.sendLatencyFaultEnable ?? true,
     enableMsgTrace: options.enableMsgTrace ?? false,
+    traceTopic: options.traceTopic === undefined ? undefined : checkTopic(options.traceTopic, options),
   };
 }

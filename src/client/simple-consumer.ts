@@ -7,13 +7,21 @@ import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
 import { ClientClosedError, configError, expectSuccessFrom, NoRouteError, ResponseError } from "./errors.js";
 import { type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
-import { type ClientOptions, checkGroup, positive, settingsOf } from "./options.js";
+import { withNamespace } from "./namespace.js";
+import {
+  type CallOptions,
+  type ClientOptions,
+  checkGroup,
+  positive,
+  type StartOptions,
+  settingsOf,
+} from "./options.js";
 import { type PopFields, popHandle, renewedHandle, topicOfHandle } from "./pop-handle.js";
 import { isWanted } from "./pull-request.js";
 import { checkedSubscriptions, consumeFromWhere } from "./push-options.js";
 import { type ReceivedMessage, receivedMessages } from "./received-message.js";
 import { subscribeQueues } from "./topic-route.js";
-import { abortable, Bell, pause } from "./waiting.js";
+import { abortable, Bell, orClosed, pause } from "./waiting.js";
 
 const POP_COUNT_MAX = 32;
 /** Brokers hold a pop so long and a little longer. */
@@ -50,9 +58,9 @@ export interface PoppedMessage {
   /** By when it is visible again, as this machine's clock has it. */
   readonly visibleAgainMs: number;
   /** It is consumed, and comes no more. Rejects with ResponseError where its time was over. */
-  ack(): Promise<void>;
+  ack(options?: CallOptions): Promise<void>;
   /** It is visible again after `invisibleMs` from now. 0 gives it back at once. */
-  changeInvisible(invisibleMs: number): Promise<void>;
+  changeInvisible(invisibleMs: number, options?: CallOptions): Promise<void>;
 }
 
 interface Place {
@@ -75,27 +83,22 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   readonly #stop = new AbortController();
   #closing: Promise<void> | undefined;
 
-  /** Rejects with COMETMQ_CONFIG, or NoRouteError when no name server answers. */
-  static async start(options: SimpleConsumerOptions): Promise<SimpleConsumer> {
+  /** Rejects with COMETMQ_CONFIG, or NoNameServerError. */
+  static async start(options: SimpleConsumerOptions, { signal }: StartOptions = {}): Promise<SimpleConsumer> {
+    signal?.throwIfAborted();
     const consumer = new SimpleConsumer(options);
-    try {
-      await consumer.#start();
-    } catch (error) {
-      await consumer.close();
-      throw error;
-    }
-    return consumer;
+    return orClosed(consumer, consumer.#start(), signal);
   }
 
   private constructor(options: SimpleConsumerOptions) {
     const settings = settingsOf(options);
     const { consumeFrom = "last" } = options;
     if (consumeFrom !== "last" && consumeFrom !== "first") throw configError(`consumeFrom is ${String(consumeFrom)}.`);
-    this.group = checkGroup(options.group);
+    this.group = checkGroup(options.group, settings);
     this.#invisibleMs = positive("invisibleMs", options.invisibleMs, 60_000);
     this.#initMode = consumeFrom === "first" ? INIT_MODE_MIN : INIT_MODE_MAX;
     const version = settings.clock.nowMs();
-    for (const [topic, filter] of checkedSubscriptions(options.subscriptions)) {
+    for (const [topic, filter] of checkedSubscriptions(options.subscriptions, settings)) {
       this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
     }
     this.#instance = new ClientInstance(settings, {
@@ -134,18 +137,22 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     }
   }
 
-  /** All messages, for ever, until the consumer is closed. Each has to be acknowledged. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<PoppedMessage, void, void> {
+  /** All messages, for ever, until the consumer is closed or the signal aborted. Each has to be acknowledged. */
+  async *messages({ signal }: Pick<ReceiveOptions, "signal"> = {}): AsyncGenerator<PoppedMessage, void, void> {
     for (;;) {
       let messages: PoppedMessage[];
       try {
-        messages = await this.receive({ maxCount: 1 });
+        messages = await this.receive({ maxCount: 1, ...(signal && { signal }) });
       } catch (error) {
-        if (error instanceof ClientClosedError) return;
+        if (signal?.aborted || error instanceof ClientClosedError) return;
         throw error;
       }
       yield* messages;
     }
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<PoppedMessage, void, void> {
+    return this.messages();
   }
 
   /** Gives back what nobody took, says good-bye to the brokers, ends every connection. Never rejects. */
@@ -241,7 +248,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     const pop = answer.fields as unknown as PopFields;
     const visibleAgainMs = Number(pop.popTime) + invisibleMs;
     const popped: PoppedMessage[] = [];
-    for (const message of await receivedMessages(answer.body, brokerName)) {
+    for (const message of await receivedMessages(answer.body, this.#instance.from(brokerName))) {
       const handle = message.properties.get(PropertyName.POP_CK) ?? popHandle(message, this.group, pop);
       const own = new Popped(this.#instance, this.group, message, handle, visibleAgainMs);
       if (isWanted(message, subscription)) popped.push(own);
@@ -272,19 +279,20 @@ class Popped implements PoppedMessage {
     this.#handle = handle;
   }
 
-  async ack(): Promise<void> {
-    await this.#call(RequestCode.ACK_MESSAGE, {});
+  async ack(options: CallOptions = {}): Promise<void> {
+    await this.#call(RequestCode.ACK_MESSAGE, {}, options);
   }
 
-  async changeInvisible(invisibleMs: number): Promise<void> {
+  async changeInvisible(invisibleMs: number, options: CallOptions = {}): Promise<void> {
     const invisibleTime = positive("invisibleMs", invisibleMs, 0, 0);
-    const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime });
+    const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime }, options);
     this.visibleAgainMs = Number(fields.popTime) + invisibleMs;
     this.#handle = renewedHandle(this.#handle, fields as unknown as PopFields);
   }
 
-  async #call(code: number, more: { invisibleTime?: number }) {
-    const { queue, queueOffset, topic } = this.message;
+  async #call(code: number, more: { invisibleTime?: number }, options: CallOptions) {
+    const { queue, queueOffset } = this.message;
+    const topic = withNamespace(this.#instance.namespace, this.message.topic);
     const address = this.#instance.masterOf(queue.brokerName);
     const fields = {
       consumerGroup: this.#group,
@@ -295,6 +303,6 @@ class Popped implements PoppedMessage {
       bname: queue.brokerName,
       ...more,
     };
-    return expectSuccessFrom(address, await this.#instance.callAddress(address, code, fields));
+    return expectSuccessFrom(address, await this.#instance.callAddress(address, code, fields, undefined, options));
   }
 }

@@ -1,8 +1,10 @@
 /** Sends traces a batch at a time. It never gets in the way: what cannot be sent is dropped. */
 import { PropertyName } from "../record/property-names.js";
 import type { ClientInstance } from "./client-instance.js";
-import { MessageSender, type SenderSettings, type SendReport } from "./message-sender.js";
-import { publishedTrace, TRACE_TOPIC, type Traced, TraceMessageType } from "./trace.js";
+import { MessageSender, type SendReport } from "./message-sender.js";
+import type { ProducerSettings } from "./sender-settings.js";
+import { withoutNamespace } from "./namespace.js";
+import { endTransactionTrace, publishedTrace, TRACE_TOPIC, type Traced, TraceMessageType } from "./trace.js";
 import { Periodic } from "./waiting.js";
 
 const FLUSH_INTERVAL_MS = 500;
@@ -13,9 +15,10 @@ const SEND_TIMEOUT_MS = 5000;
 const GROUP_PREFIX = "_INNER_TRACE_PRODUCER-";
 
 /** With a sender of its own, whose messages are not traced. */
-export function traceDispatcherOf(instance: ClientInstance, settings: SenderSettings): TraceDispatcher {
+export function traceDispatcherOf(instance: ClientInstance, settings: ProducerSettings): TraceDispatcher {
   const producerGroup = `${GROUP_PREFIX}${settings.producerGroup}`;
-  return new TraceDispatcher(instance, new MessageSender(instance, { ...settings, producerGroup }));
+  const sender = new MessageSender(instance, { ...settings, producerGroup });
+  return new TraceDispatcher(instance, sender, settings.traceTopic ?? TRACE_TOPIC);
 }
 
 export function traceOfSend(
@@ -27,8 +30,8 @@ export function traceOfSend(
   return publishedTrace({
     timestamp: bornTimestamp,
     regionId: result?.regionId ?? "DefaultRegion",
-    group,
-    topic,
+    group: withoutNamespace(instance.namespace, group),
+    topic: withoutNamespace(instance.namespace, topic),
     messageId: uniqueId,
     tags: properties.get(PropertyName.TAGS) ?? "",
     keys: properties.get(PropertyName.KEYS) ?? "",
@@ -38,6 +41,35 @@ export function traceOfSend(
     messageType: typeOf(properties),
     offsetMessageId: result?.offsetMessageId ?? "",
     success: result !== undefined,
+  });
+}
+
+const STATES = { commit: "COMMIT_MESSAGE", rollback: "ROLLBACK_MESSAGE", unknown: "UNKNOW" } as const;
+
+export interface EndedTransaction {
+  readonly topic: string;
+  readonly messageId: string;
+  readonly transactionId: string | undefined;
+  readonly properties: ReadonlyMap<string, string>;
+  readonly address: string;
+  readonly state: keyof typeof STATES;
+  readonly fromTransactionCheck: boolean;
+}
+
+export function traceOfEnd(ended: EndedTransaction, instance: ClientInstance, group: string): Traced {
+  const { topic, messageId, transactionId, properties, address, state, fromTransactionCheck } = ended;
+  return endTransactionTrace({
+    timestamp: instance.clock.nowMs(),
+    regionId: properties.get(PropertyName.MSG_REGION) ?? "DefaultRegion",
+    group: withoutNamespace(instance.namespace, group),
+    topic: withoutNamespace(instance.namespace, topic),
+    messageId,
+    tags: properties.get(PropertyName.TAGS) ?? "",
+    keys: properties.get(PropertyName.KEYS) ?? "",
+    storeHost: address,
+    transactionId: transactionId ?? "",
+    state: STATES[state],
+    fromTransactionCheck,
   });
 }
 
@@ -52,12 +84,14 @@ function typeOf(properties: ReadonlyMap<string, string>): number {
 export class TraceDispatcher {
   readonly #instance: ClientInstance;
   readonly #sender: MessageSender;
+  readonly #topic: string;
   readonly #timer: Periodic;
   #waiting: Traced[] = [];
 
-  constructor(instance: ClientInstance, sender: MessageSender) {
+  constructor(instance: ClientInstance, sender: MessageSender, topic: string) {
     this.#instance = instance;
     this.#sender = sender;
+    this.#topic = topic;
     this.#timer = new Periodic(instance.clock, FLUSH_INTERVAL_MS, () => this.#flush());
   }
 
@@ -76,7 +110,7 @@ export class TraceDispatcher {
     while (this.#waiting.length > 0) {
       const some = this.#waiting.splice(0, BATCH_MAX);
       const message = {
-        topic: TRACE_TOPIC,
+        topic: this.#topic,
         body: some.map(({ text }) => text).join(""),
         keys: [...new Set(some.flatMap(({ keys }) => keys))],
       };

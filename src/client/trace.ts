@@ -36,7 +36,8 @@ export interface PublishedTrace {
 export function publishedTrace(trace: PublishedTrace): Traced {
   const { timestamp, regionId, group, topic, messageId, tags, keys, storeHost, bodyLength } = trace;
   const { costMs, messageType, offsetMessageId, success } = trace;
-  const start = ["Pub", timestamp, regionId, group, topic, messageId, tags, keys, storeHost, bodyLength];
+  const of = [topic, messageId, orNull(tags), orNull(keys), storeHost, bodyLength];
+  const start = ["Pub", timestamp, regionId, group, ...of];
   return traced([...start, Math.round(costMs), messageType, offsetMessageId, success], messageId, keys);
 }
 
@@ -48,7 +49,8 @@ export function consumeBeginTrace(
 ): Traced {
   const regionId = message.properties.get("MSG_REGION") ?? "DefaultRegion";
   const keys = message.keys.join(" ");
-  const parts = ["SubBefore", timestamp, regionId, group, requestId, message.messageId, message.reconsumeTimes, keys];
+  const attempt = [requestId, message.messageId, message.reconsumeTimes, orNull(keys)];
+  const parts = ["SubBefore", timestamp, regionId, group, ...attempt];
   return traced(parts, message.messageId, keys);
 }
 
@@ -58,24 +60,55 @@ export interface ConsumedTrace {
   readonly timestamp: number;
   readonly costMs: number;
   readonly success: boolean;
+  readonly returnType: number;
 }
 
+/** ConsumeReturnType.java's ordinals. */
+export const ConsumeReturnType = { SUCCESS: 0, TIME_OUT: 1, EXCEPTION: 2 } as const;
+
 export function consumeEndTrace(message: ReceivedMessage, trace: ConsumedTrace): Traced {
-  const { requestId, costMs, success, timestamp, group } = trace;
+  const { requestId, costMs, success, timestamp, group, returnType } = trace;
   const keys = message.keys.join(" ");
-  // ConsumeReturnType: SUCCESS 0, TIME_OUT 1, EXCEPTION 2, RETURNNULL 3, FAILED 4.
   const parts = [
     "SubAfter",
     requestId,
     message.messageId,
     Math.round(costMs),
     success,
-    keys,
-    success ? 0 : 4,
+    orNull(keys),
+    returnType,
     timestamp,
     group,
   ];
   return traced(parts, message.messageId, keys);
+}
+
+export interface EndTransactionTrace {
+  readonly timestamp: number;
+  readonly regionId: string;
+  readonly group: string;
+  readonly topic: string;
+  readonly messageId: string;
+  readonly tags: string;
+  readonly keys: string;
+  readonly storeHost: string;
+  readonly transactionId: string;
+  /** LocalTransactionState.java's name. */
+  readonly state: "COMMIT_MESSAGE" | "ROLLBACK_MESSAGE" | "UNKNOW";
+  readonly fromTransactionCheck: boolean;
+}
+
+export function endTransactionTrace(trace: EndTransactionTrace): Traced {
+  const { timestamp, regionId, group, topic, messageId, tags, keys, storeHost } = trace;
+  const { transactionId, state, fromTransactionCheck } = trace;
+  const of = [topic, messageId, orNull(tags), orNull(keys), storeHost];
+  const end = [TraceMessageType.TRANSACTION_COMMIT, transactionId, state, fromTransactionCheck];
+  return traced(["EndTransaction", timestamp, regionId, group, ...of, ...end], messageId, keys);
+}
+
+/** As Java prints what is not there; and Java's split loses an empty text at the end, which its tools stumble over. */
+function orNull(text: string): string {
+  return text === "" ? "null" : text;
 }
 
 function traced(parts: readonly (string | number | boolean)[], messageId: string, keys: string): Traced {

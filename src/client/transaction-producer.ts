@@ -17,11 +17,14 @@ import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
 import { configError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
-import { checkTopic, settingsOf } from "./options.js";
+import { withNamespace } from "./namespace.js";
+import { settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
 import { type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
+import { type EndedTransaction, traceOfEnd } from "./trace-dispatcher.js";
+import { orClosed } from "./waiting.js";
 
 /** How a transaction ended; of an unknown one the broker asks again later. */
 export type TransactionState = "commit" | "rollback" | "unknown";
@@ -36,6 +39,11 @@ export interface TransactionProducerOptions extends ProducerOptions {
   /** All producers of a group can answer for each other. */
   readonly group: string;
   readonly checkTransaction: TransactionChecker;
+  /**
+   * Brokers of these topics are connected at the start, and so ask this producer what became of transactions before it has
+   * sent anything: for those that an earlier process has left open. Others ask once something was sent to them.
+   */
+  readonly topics?: readonly string[];
 }
 
 /** Where the half message lies, and how its transaction ended. */
@@ -58,8 +66,14 @@ export class TransactionProducer extends Producer {
     const started: { producer?: TransactionProducer } = {};
     const check = brokerProcessor(async (request) => started.producer?.check(request, checkTransaction), settings.log);
     const processors = new Map([[RequestCode.CHECK_TRANSACTION_STATE, check]]);
-    started.producer = new TransactionProducer(settings, senderSettings(options), processors);
-    return started.producer;
+    const producer = new TransactionProducer(settings, senderSettings(options), processors);
+    started.producer = producer;
+    return orClosed(producer, producer.#connect(options.topics ?? []), undefined);
+  }
+
+  async #connect(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) await this.publishQueues(topic);
+    if (topics.length > 0) await this.instance.sendHeartbeats();
   }
 
   /**
@@ -72,27 +86,34 @@ export class TransactionProducer extends Producer {
     transaction: LocalTransaction,
     options: SendOptions = {},
   ): Promise<TransactionSendResult> {
-    checkTopic(message.topic);
+    const own = this.namespaced(message);
     if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
       throw new MessageError("A message of a transaction has no delay.");
     }
-    const outgoing = this.sender.outgoing(message);
+    const outgoing = this.sender.outgoing(own);
     outgoing.properties.set(PropertyName.TRANSACTION_PREPARED, "true");
     outgoing.properties.set(PropertyName.PRODUCER_GROUP, this.group);
-    const result = await this.sender.send(message, outgoing, options, TRANSACTION_PREPARED_TYPE);
+    const result = await this.sender.send(own, outgoing, options, TRANSACTION_PREPARED_TYPE);
     let state: TransactionState = "unknown";
     try {
       // A half message that is not safe is not built upon.
       state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
     } finally {
       await this.#end(this.instance.masterOf(result.queue.brokerName), state, {
-        topic: message.topic,
+        topic: own.topic,
         commitLogOffset: parseMessageId(result.offsetMessageId)?.phyOffset,
         tranStateTableOffset: result.queueOffset,
         fromTransactionCheck: false,
         msgId: result.messageId,
         transactionId: result.transactionId,
         bname: result.queue.brokerName,
+      });
+      this.#traceEnd(state, outgoing.properties, {
+        topic: own.topic,
+        messageId: result.messageId,
+        transactionId: result.transactionId,
+        address: this.instance.routes.addressOf(result.queue.brokerName) ?? "",
+        fromTransactionCheck: false,
       });
     }
     return { ...result, state };
@@ -101,7 +122,7 @@ export class TransactionProducer extends Producer {
   /** CHECK_TRANSACTION_STATE: the broker is answered at once, and told the state when it is known. */
   protected async check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
     const brokerName = fields.get("bname") ?? fields.get("brokerName") ?? "";
-    const [message] = await receivedOf(decodeRecord(body), brokerName);
+    const [message] = await receivedOf(decodeRecord(body), this.instance.from(brokerName));
     if (message === undefined) return;
     let state: TransactionState = "unknown";
     try {
@@ -113,7 +134,7 @@ export class TransactionProducer extends Producer {
       );
     }
     await this.#end(address, state, {
-      topic: message.topic,
+      topic: withNamespace(this.instance.namespace, message.topic),
       commitLogOffset: fields.get("commitLogOffset"),
       tranStateTableOffset: fields.get("tranStateTableOffset"),
       fromTransactionCheck: true,
@@ -121,6 +142,21 @@ export class TransactionProducer extends Producer {
       transactionId: fields.get("transactionId"),
       bname: brokerName === "" ? undefined : brokerName,
     });
+    this.#traceEnd(state, message.properties, {
+      topic: message.topic,
+      messageId: message.messageId,
+      transactionId: fields.get("transactionId"),
+      address,
+      fromTransactionCheck: true,
+    });
+  }
+
+  #traceEnd(
+    state: TransactionState,
+    properties: ReadonlyMap<string, string>,
+    ended: Omit<EndedTransaction, "state" | "properties">,
+  ): void {
+    this.trace?.add(traceOfEnd({ ...ended, state, properties }, this.instance, this.group));
   }
 
   /** Never rejects: a broker that does not hear of it asks. */

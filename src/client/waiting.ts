@@ -1,7 +1,7 @@
 /** Waiting that a signal ends: all that the client waits for goes through here. */
 import { setMaxListeners } from "node:events";
 import type { Clock } from "../base/clock.js";
-import { CometError } from "../base/errors.js";
+import { TimeoutError } from "./errors.js";
 
 /** Many wait for one signal, and that is no leak: so Node does not warn of it. */
 export function sharedSignal(signal: AbortSignal): AbortSignal {
@@ -20,14 +20,27 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
-/** `promise`, or COMETMQ_TIMEOUT, which begins with `what`, after `timeoutMs`. */
+/** `promise`, or TimeoutError, which begins with `what`, after `timeoutMs`. */
 export function within<T>(clock: Clock, timeoutMs: number, promise: Promise<T>, what: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = clock.schedule(timeoutMs, () =>
-      reject(new CometError("COMETMQ_TIMEOUT", `${what} within ${timeoutMs} ms.`)),
-    );
+    const timer = clock.schedule(timeoutMs, () => reject(new TimeoutError(`${what} within ${timeoutMs} ms.`)));
     promise.then(resolve, reject).finally(() => timer.cancel());
   });
+}
+
+/** `client` once it has started; closed, when that fails or the signal is aborted before. */
+export async function orClosed<T extends { close(): Promise<void> }>(
+  client: T,
+  starting: Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  try {
+    await abortable(starting, signal);
+    return client;
+  } catch (error) {
+    await client.close();
+    throw error;
+  }
 }
 
 /** Resolves after `delayMs`; at once, without an error, when the signal is or gets aborted. */

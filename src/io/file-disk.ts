@@ -10,6 +10,7 @@ import type { Backend, DirectoryLock, DeviceSync, Disk, DiskFile, DiskSpace, Seg
 import { FileHandle } from "./file-handle.js";
 import { lockDirectoryFile } from "./lock-file.js";
 import { native } from "./native.js";
+import { readFile } from "./read-file.js";
 import { MappedSegment, PlainSegment } from "./segments.js";
 import { ERRNO_EDQUOT, ERRNO_ENOSPC, ioError } from "./system-error.js";
 
@@ -84,12 +85,7 @@ export class FileDisk implements Disk {
   }
 
   readFile(path: string): Buffer | undefined {
-    try {
-      return fs.readFileSync(path);
-    } catch (error) {
-      if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
-      throw ioError("read", path, error);
-    }
+    return readFile(path);
   }
 
   writeAtomically(path: string, content: Uint8Array | string): void {

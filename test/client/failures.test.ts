@@ -1,12 +1,13 @@
 /** Brokers and name servers that go and come again: on servers of our own, which a test may kill. */
 import { afterEach, expect, test } from "vitest";
-import { ResponseError, SendError } from "#src/client/errors.js";
+import { Admin } from "#src/client/admin.js";
+import { ClientError, ResponseError, SendError } from "#src/client/errors.js";
+import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
-import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
-import { RemotingServer } from "#src/remoting/server.js";
-import type { Processor } from "#src/remoting/types.js";
+import { ResponseCode } from "#src/remoting/codes.js";
 import { closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, until } from "./harness.js";
+import { scriptedServer } from "./scripted-server.js";
 
 afterEach(closeAll);
 
@@ -78,6 +79,37 @@ test("a broker is started again at its port: producer and consumer go on", async
   expect(consumer.assignment.length).toBe(3);
 });
 
+test("a commit that reaches no broker says so, and the next one makes up for it", async () => {
+  const nameServer = await startNameServer();
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  const directory = `${temporaryDirectory()}/store`;
+  const first = await startBroker({ directory, config: { ...BROKER, namesrvAddr } });
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const producer = await producerOf({ namesrvAddr, group: "P" });
+  await producer.send({ topic, body: "one" });
+  const consumer = await LitePullConsumer.start({
+    namesrvAddr,
+    group: "G",
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    autoCommit: false,
+  });
+  onCloseAll(() => consumer.close());
+  expect(await consumer.poll({ timeoutMs: PATIENCE_MS })).toHaveLength(1);
+  const listenPort = first.broker.port;
+  await first.broker.close();
+  await expect(consumer.commit()).rejects.toBeInstanceOf(ClientError);
+  await startBroker({ directory, config: { ...BROKER, namesrvAddr, listenPort } });
+  await until(() =>
+    consumer.commit().then(
+      () => true,
+      () => false,
+    ),
+  );
+  await using admin = await Admin.start({ namesrvAddr });
+  expect(await admin.lag("G", topic)).toBe(0);
+});
+
 test("one name server of two is dead", async () => {
   const nameServer = await startNameServer();
   const alive = `127.0.0.1:${nameServer.port}`;
@@ -89,34 +121,21 @@ test("one name server of two is dead", async () => {
   }
 });
 
-/** A name server and broker that answers sends with the given codes, the last one for ever. */
-async function scriptedServer(answers: readonly number[]) {
-  const sends: string[] = [];
-  let route = Buffer.alloc(0);
-  const answerWith =
-    (code: number, body: () => Buffer): Processor =>
-    ({ header }, { writer }) =>
-      writer.response(header.opaque, header.serializeType, code, "scripted", {}, body());
-  const empty = () => Buffer.alloc(0);
-  const send: Processor = (request, connection) => {
-    sends.push(request.header.text("i")!);
-    answerWith(answers[Math.min(sends.length, answers.length) - 1]!, empty)(request, connection);
-  };
-  const processors = new Map<number, Processor>([
-    [RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(ResponseCode.SUCCESS, () => route)],
-    [RequestCode.HEART_BEAT, answerWith(ResponseCode.SUCCESS, empty)],
-    [RequestCode.UNREGISTER_CLIENT, answerWith(ResponseCode.SUCCESS, empty)],
-    [RequestCode.SEND_MESSAGE_V2, send],
-  ]);
-  const server = new RemotingServer({ name: "scripted", processors });
-  await server.listen();
-  onCloseAll(() => server.close());
-  const address = `127.0.0.1:${server.port}`;
-  const brokerDatas = [{ cluster: "c", brokerName: "b", brokerAddrs: { "0": address } }];
-  const queueDatas = [{ brokerName: "b", readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 }];
-  route = Buffer.from(JSON.stringify({ brokerDatas, queueDatas }));
-  return { address, sends };
-}
+test("a broker that hangs is left for another one, and spared from then on", async () => {
+  const healthy = await scriptedServer([ResponseCode.SUCCESS]);
+  const hanging = await scriptedServer([undefined], [healthy.address]);
+  const options = { namesrvAddr: hanging.address, sendMsgMaxTimeoutPerRequest: 200 };
+  const producer = await producerOf(options);
+  for (let i = 0; i < 10; i++) {
+    const { queue } = await producer.send({ topic: "T", body: String(i) });
+    expect(queue.brokerName).toBe("b1");
+  }
+  expect([hanging.sends.length, healthy.sends.length]).toEqual([1, 10]);
+  // Who spares nobody asks it again and again.
+  const patient = await producerOf({ ...options, sendLatencyFaultEnable: false });
+  for (let i = 0; i < 4; i++) await patient.send({ topic: "T", body: String(i) });
+  expect(hanging.sends.length).toBeGreaterThanOrEqual(4);
+});
 
 test("answers worth it are tried again, as the same message; others are not", async () => {
   const busy = await scriptedServer([ResponseCode.SYSTEM_BUSY, ResponseCode.SYSTEM_BUSY, ResponseCode.SUCCESS]);

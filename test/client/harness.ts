@@ -1,11 +1,16 @@
 /**
  * A server for the client's tests: a broker with its name server in this process, or the one that
- * COMETMQ_CLIENT_NAMESRV=host:port names, Apache's for instance. The suite is the same.
+ * COMETMQ_CLIENT_NAMESRV=host:port names, Apache's for instance. The suite is the same. With
+ * COMETMQ_CLIENT_CREDENTIALS={"accessKey","secretKey"} every client says who it is, and a server of our own asks.
  */
 import { randomUUID } from "node:crypto";
 import { expect } from "vitest";
 import { Admin } from "#src/client/admin.js";
 import type { ClientOptions } from "#src/client/options.js";
+import { type Credentials, requestSigner } from "#src/remoting/request-signer.js";
+import { openAccess } from "#src/server/auth/open-access.js";
+import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
+import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { Producer } from "#src/client/producer.js";
 import type { ProducerOptions } from "#src/client/sender-settings.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
@@ -15,18 +20,48 @@ import { onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 /** Of a server that runs already; undefined for one of our own. */
 export const EXTERNAL: string | undefined = process.env.COMETMQ_CLIENT_NAMESRV || undefined;
 
+const given = process.env.COMETMQ_CLIENT_CREDENTIALS || undefined;
+export const CREDENTIALS: Credentials | undefined = given === undefined ? undefined : JSON.parse(given);
+
+/** Part of each client's options. */
+export const AS_USER: { readonly credentials?: Credentials } = (CREDENTIALS && { credentials: CREDENTIALS }) || {};
+
+/** Part of the options of a client of requests. */
+export const SIGNED = (CREDENTIALS && { signer: requestSigner(CREDENTIALS) }) || {};
+
 /** No test waits that long for what does not come. */
 export const PATIENCE_MS = 40_000;
+
+/** Transactions are asked for sooner than after Apache's 30 s. */
+const BROKER: Partial<BrokerConfig> = {
+  brokerIP1: "127.0.0.1",
+  enablePropertyFilter: true,
+  transactionTimeOut: 100,
+  transactionCheckInterval: 200,
+};
 
 /** An address of a name server. */
 export async function startServer(): Promise<string> {
   if (EXTERNAL !== undefined) return EXTERNAL;
+  if (CREDENTIALS !== undefined) return startSecuredServer(CREDENTIALS);
   const nameServer = await startNameServer();
   const namesrvAddr = `127.0.0.1:${nameServer.port}`;
-  // Transactions are asked for sooner than after Apache's 30 s.
-  const transactions = { transactionTimeOut: 100, transactionCheckInterval: 200 };
-  const config = { namesrvAddr, brokerIP1: "127.0.0.1", enablePropertyFilter: true, ...transactions };
-  await startBroker({ config });
+  await startBroker({ config: { namesrvAddr, ...BROKER } });
+  return namesrvAddr;
+}
+
+/** A server of our own that lets nobody in but `user`. */
+export async function startSecuredServer({ accessKey, secretKey }: Credentials): Promise<string> {
+  const secured: Partial<BrokerConfig> = {
+    authenticationEnabled: true,
+    authorizationEnabled: true,
+    initAuthenticationUser: JSON.stringify({ username: accessKey, password: secretKey }),
+    innerClientAuthenticationCredentials: '{"accessKey":"inner","secretKey":"inner-secret"}',
+  };
+  const access = openAccess({ reading: { config: defaultBrokerConfig(secured) } });
+  const nameServer = await startNameServer({ access, openCodes: new Set(["105", "106"]) });
+  const namesrvAddr = `127.0.0.1:${nameServer.port}`;
+  await startBroker({ config: { namesrvAddr, ...BROKER, ...secured } });
   return namesrvAddr;
 }
 
@@ -36,7 +71,7 @@ export function freshName(prefix: string): string {
 }
 
 export async function createTopic(options: ClientOptions, topic: string, queues = 4): Promise<string> {
-  await using admin = await Admin.start(options);
+  await using admin = await Admin.start({ ...AS_USER, ...options });
   await admin.createTopic(topic, { readQueueNums: queues, writeQueueNums: queues });
   await until(async () => (await admin.topicRoute(topic)) !== undefined);
   return topic;
@@ -44,13 +79,13 @@ export async function createTopic(options: ClientOptions, topic: string, queues 
 
 /** Closed with the rest. */
 export async function producerOf(options: ProducerOptions): Promise<Producer> {
-  const producer = await Producer.start(options);
+  const producer = await Producer.start({ ...AS_USER, ...options });
   onCloseAll(() => producer.close());
   return producer;
 }
 
 export async function consumerOf(options: PushConsumerOptions): Promise<PushConsumer> {
-  const consumer = await PushConsumer.start(options);
+  const consumer = await PushConsumer.start({ ...AS_USER, ...options });
   onCloseAll(() => consumer.close());
   return consumer;
 }

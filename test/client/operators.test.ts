@@ -4,7 +4,7 @@ import { Admin } from "#src/client/admin.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { listIn, mapIn, parseFastjson, textIn } from "#src/remoting/fastjson.js";
 import { ANSWER_MS, clientOf, closeAll } from "../server/harness.js";
-import { consumerOf, createTopic, freshName, producerOf, startServer, until } from "./harness.js";
+import { AS_USER, consumerOf, createTopic, freshName, producerOf, SIGNED, startServer, until } from "./harness.js";
 
 afterAll(closeAll);
 
@@ -23,9 +23,9 @@ test("running info, and a message consumed directly", async () => {
   const producer = await producerOf({ namesrvAddr, group: freshName("P") });
   const { offsetMessageId } = await producer.send({ topic, body: "x", tags: "A" });
   await until(() => got.length === 1);
-  await using admin = await Admin.start({ namesrvAddr });
+  await using admin = await Admin.start({ namesrvAddr, ...AS_USER });
   const [broker] = await admin.brokers();
-  const client = clientOf(Number(broker!.addresses.get(0)!.split(":").at(-1)));
+  const client = clientOf(Number(broker!.addresses.get(0)!.split(":").at(-1)), SIGNED);
   const { clientId } = consumer;
 
   const fields = { consumerGroup, clientId, jstackEnable: false };

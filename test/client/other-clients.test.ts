@@ -7,7 +7,7 @@ import { SimpleConsumer, type SimpleConsumerOptions } from "#src/client/simple-c
 import { TransactionProducer, type TransactionState } from "#src/client/transaction-producer.js";
 import { ResponseCode } from "#src/remoting/codes.js";
 import { closeAll, onCloseAll } from "../server/harness.js";
-import { consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, startServer, until } from "./harness.js";
+import { AS_USER, consumerOf, createTopic, freshName, PATIENCE_MS, producerOf, startServer, until } from "./harness.js";
 
 let namesrvAddr: string;
 
@@ -17,19 +17,19 @@ beforeAll(async () => {
 afterAll(closeAll);
 
 async function litePullOf(options: Omit<LitePullConsumerOptions, "namesrvAddr">): Promise<LitePullConsumer> {
-  const consumer = await LitePullConsumer.start({ namesrvAddr, ...options });
+  const consumer = await LitePullConsumer.start({ namesrvAddr, ...AS_USER, ...options });
   onCloseAll(() => consumer.close());
   return consumer;
 }
 
 async function simpleOf(options: Omit<SimpleConsumerOptions, "namesrvAddr">): Promise<SimpleConsumer> {
-  const consumer = await SimpleConsumer.start({ namesrvAddr, ...options });
+  const consumer = await SimpleConsumer.start({ namesrvAddr, ...AS_USER, ...options });
   onCloseAll(() => consumer.close());
   return consumer;
 }
 
 async function adminOf(): Promise<Admin> {
-  const admin = await Admin.start({ namesrvAddr });
+  const admin = await Admin.start({ namesrvAddr, ...AS_USER });
   onCloseAll(() => admin.close());
   return admin;
 }
@@ -46,6 +46,7 @@ test("transactions: committed ones are seen, others not; what the application th
   });
   await using producer = await TransactionProducer.start({
     namesrvAddr,
+    ...AS_USER,
     group: freshName("P"),
     checkTransaction: () => "unknown",
   });
@@ -200,22 +201,31 @@ test("a transaction that nobody ended is asked for, and any producer of the grou
     consumeFrom: "first",
     onMessage: (message) => void got.push(message.text()),
   });
-  const first = await TransactionProducer.start({ namesrvAddr, group, checkTransaction: () => "unknown" });
+  const first = await TransactionProducer.start({ namesrvAddr, ...AS_USER, group, checkTransaction: () => "unknown" });
   for (const body of ["yes", "no"]) await first.sendInTransaction({ topic, body }, () => "unknown");
   await first.close();
   const asked: string[] = [];
-  await using second = await TransactionProducer.start({
+  const second = await TransactionProducer.start({
     namesrvAddr,
+    ...AS_USER,
     group,
+    topics: [topic],
     checkTransaction: (message) => {
       asked.push(message.text());
       return message.text() === "yes" ? "commit" : "rollback";
     },
   });
-  await second.sendInTransaction({ topic, body: "third" }, () => "commit");
+  onCloseAll(() => second.close());
   await until(() => asked.includes("yes") && asked.includes("no") && got.includes("yes"), 90_000);
-  expect(got.sort()).toEqual(["third", "yes"]);
+  expect(got).toEqual(["yes"]);
 }, 120_000);
+
+/** String.split, as Apache's tools take traces apart. */
+function splitAsJava(line: string): string[] {
+  const parts = line.split("\u0001");
+  while (parts.at(-1) === "") parts.pop();
+  return parts;
+}
 
 test("trace: what was sent and consumed is in the trace topic", async () => {
   const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
@@ -230,22 +240,36 @@ test("trace: what was sent and consumed is in the trace topic", async () => {
     consumeFrom: "first",
     onMessage: (message) => void seen.push(message.messageId),
   });
-  const producer = await producerOf({ namesrvAddr, group: freshName("P"), enableMsgTrace });
+  const producer = await TransactionProducer.start({
+    namesrvAddr,
+    ...AS_USER,
+    group: freshName("P"),
+    enableMsgTrace,
+    checkTransaction: () => "unknown",
+  });
   const { messageId } = await producer.send({ topic, body: "x", tags: "A", keys: ["k1", "k2"] });
-  await until(() => seen.includes(messageId));
+  const ended = await producer.sendInTransaction({ topic, body: "y" }, () => "commit");
+  await until(() => seen.includes(messageId) && seen.includes(ended.messageId));
   await producer.close();
   await consumer.close();
   const admin = await adminOf();
-  const lines = async () => {
-    const traces = await admin.queryByKey("RMQ_SYS_TRACE_TOPIC", messageId);
-    return traces.flatMap((trace) => trace.text().split("\u0002")).map((line) => line.split("\u0001"));
+  const linesOf = async (id: string) => {
+    const traces = await admin.queryByKey("RMQ_SYS_TRACE_TOPIC", id);
+    const lines = traces.flatMap((trace) => trace.text().split("\u0002")).map(splitAsJava);
+    return lines.filter((line) => line.includes(id));
   };
-  await until(async () => (await lines()).filter((line) => line.includes(messageId)).length === 3);
-  const byType = new Map((await lines()).filter((line) => line.includes(messageId)).map((line) => [line[0], line]));
+  await until(async () => (await linesOf(messageId)).length === 3);
+  const byType = new Map((await linesOf(messageId)).map((line) => [line[0], line]));
   const pub = byType.get("Pub")!;
   expect(pub).toHaveLength(14);
   expect([pub[4], pub[5], pub[6], pub[7], pub[13]]).toEqual([topic, messageId, "A", "k1 k2", "true"]);
   const [before, after] = [byType.get("SubBefore")!, byType.get("SubAfter")!];
   expect([before[3], before[5], before[6]]).toEqual([group, messageId, "0"]);
   expect([after[1], after[4], after[6], after[8]]).toEqual([before[4], "true", "0", group]);
+  // A message with neither keys nor tags: Java's split would drop an empty text at the end, and its tools count the rest.
+  await until(async () => (await linesOf(ended.messageId)).length === 4);
+  const lengths = new Map((await linesOf(ended.messageId)).map((line) => [line[0], line.length]));
+  expect(lengths).toEqual(new Map(Object.entries({ Pub: 14, EndTransaction: 13, SubBefore: 8, SubAfter: 9 })));
+  const end = (await linesOf(ended.messageId)).find(([type]) => type === "EndTransaction")!;
+  expect([end[4], end[9], end[11], end[12]]).toEqual([topic, "2", "COMMIT_MESSAGE", "false"]);
 });

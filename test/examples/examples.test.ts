@@ -50,6 +50,24 @@ test("delayed: nothing before its time", async () => {
   ]);
 });
 
+test("ordered: each order's steps in order, also what was tried again", async () => {
+  const [out, status] = await run("ordered.mjs").end;
+  expect(status).toBe(0);
+  expect(out.trim().split("\n")).toEqual([1, 2, 3].map((n) => `order ${n}: placed, paid, packed, sent`));
+});
+
+test("transactional: what was committed is seen, and what the broker asked about", async () => {
+  const [out, status] = await run("transactional.mjs").end;
+  expect(status).toBe(0);
+  expect(out.trim().split("\n")).toEqual(["seen at once: 1: in cash", "seen after the broker asked: 3: by card"]);
+});
+
+test("idempotent: four deliveries, two payments", async () => {
+  const [out, status] = await run("idempotent.mjs").end;
+  expect(status).toBe(0);
+  expect(out.trim().split("\n")).toEqual(["4 deliveries", "A-7: paid 12.5", "B-1: paid 3"]);
+});
+
 test("embed: serves, refuses and counts, and ends in order", async () => {
   const { child, line, end } = run("embed.mjs", join(directory(), "data"));
   const [, namesrvPort] = /^namesrv 127\.0\.0\.1:(\d+), gRPC 127\.0\.0\.1:\d+$/.exec(await line)!;

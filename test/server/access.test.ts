@@ -1,7 +1,7 @@
 /** Access control over real sockets: name server, broker and gRPC endpoint as they stand together. */
 import { createHmac } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
-import { requestSigner } from "#src/server/auth/signature.js";
+import { requestSigner } from "#src/remoting/request-signer.js";
 import { openAccess } from "#src/server/auth/open-access.js";
 import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";

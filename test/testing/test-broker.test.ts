@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { PushConsumer } from "#src/client/push-consumer.js";
+import { TransactionProducer as TransactionClient } from "#src/client/transaction-producer.js";
 import { TestBroker, TestClock } from "#src/testing/mod.js";
 import { ANSWER_MS, bodiesOf, clientOf, closeAll, onCloseAll, properties, pull, send } from "../server/harness.js";
 import { acked, bodies, pop, popped, poppedOf } from "../server/pop-harness.js";
@@ -17,6 +19,15 @@ async function started(options: Parameters<typeof TestBroker.start>[0] = {}) {
   const broker = await TestBroker.start({ topics: { T: { queues: 1 } }, ...options });
   onCloseAll(() => broker.close());
   return { broker, client: clientOf(broker.server.port) };
+}
+
+/** Moves time on, a second at a time, until clients have done what they do in response. */
+async function untilMoved(broker: TestBroker, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + ANSWER_MS;
+  while (!condition()) {
+    if (performance.now() > deadline) expect.fail(`not in time: ${condition}`);
+    await broker.advance("1s");
+  }
 }
 
 const texts = (broker: TestBroker, topic: string) => broker.messages(topic).map(({ body }) => body.toString());
@@ -113,6 +124,40 @@ test("who waits for messages is answered when time brings one, or when the wait 
   await broker.advance("16s");
   expect((await waiting).code).toBe(ResponseCode.PULL_NOT_FOUND);
   expect(bodiesOf(await pull(client))).toEqual(["soon"]);
+});
+
+test("with cometmq/client: a retry, and a transaction that nobody ended, without waiting", async () => {
+  const hooks: string[] = [];
+  const { broker } = await started({
+    hooks: {
+      onSend: ({ topic, body }) => void hooks.push(`send ${topic} ${body}`),
+      onSent: ({ topic }, { code }) => void hooks.push(`sent ${topic} ${code}`),
+      onConsume: ({ consumerGroup }) => void hooks.push(`consume ${consumerGroup}`),
+      onConsumed: ({ consumerGroup }, { messages }) => void hooks.push(`${consumerGroup} got ${messages.length}`),
+    },
+  });
+  const { namesrvAddr } = broker;
+  const got: [string, number][] = [];
+  const consumer = await PushConsumer.start({
+    namesrvAddr,
+    group: "G",
+    subscriptions: { T: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => {
+      got.push([message.text(), message.reconsumeTimes]);
+      if (message.reconsumeTimes < 2) throw new Error("on purpose");
+    },
+  });
+  onCloseAll(() => consumer.close());
+  const checkTransaction = () => "commit" as const;
+  const producer = await TransactionClient.start({ namesrvAddr, group: "P", checkTransaction });
+  onCloseAll(() => producer.close());
+  await producer.sendInTransaction({ topic: "T", body: "paid" }, () => "unknown");
+  await untilMoved(broker, () => got.length >= 3);
+  expect(got).toEqual([0, 1, 2].map((times) => ["paid", times]));
+  // By the clock of the test: a check after 6 s or later, retries after 10 s and 30 s.
+  expect(broker.clock.monotonicMs()).toBeGreaterThan(46_000);
+  expect(hooks).toEqual(expect.arrayContaining(["send T paid", "sent T 0", "consume G", "G got 1"]));
 });
 
 test("brokers can share a clock", async () => {

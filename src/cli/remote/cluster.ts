@@ -8,7 +8,7 @@ import { RequestCode, ResponseCode, responseCodeName } from "../../remoting/code
 import type { FastjsonMap } from "../../remoting/fastjson.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { Fields, RemoteAnswer } from "../../remoting/types.js";
-import { type Credentials, requestSigner } from "../../server/auth/signature.js";
+import { type Credentials, requestSigner } from "../../remoting/request-signer.js";
 import { parseAddresses } from "../../server/broker/registration.js";
 import { readClusterInfo } from "../../server/protocol/cluster-info.js";
 import { parseBody } from "../../server/protocol/members.js";

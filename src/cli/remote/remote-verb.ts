@@ -5,7 +5,7 @@
 import { type Command, type CommanderError, InvalidArgumentError, Option } from "commander";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
-import type { Credentials } from "../../server/auth/signature.js";
+import type { Credentials } from "../../remoting/request-signer.js";
 import { tlsClientOptions } from "../../server/broker/tls-config.js";
 import { readTlsFile, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "../options.js";
 import { printError } from "../output.js";

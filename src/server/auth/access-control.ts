@@ -18,7 +18,8 @@ import type { HostPattern } from "./host-pattern.js";
 import { type Need, NO_POLICIES, objection } from "./policy.js";
 import { RefusalLog } from "./refusal-log.js";
 import { needsOf } from "./request-needs.js";
-import { ACCESS_KEY, sameSignature, SIGNATURE, signatureOf } from "./signature.js";
+import { ACCESS_KEY, SIGNATURE } from "../../remoting/request-signer.js";
+import { sameSignature, signatureOf } from "./signature.js";
 import type { User } from "./user.js";
 
 const NAME_CHARS_MAX = 255;

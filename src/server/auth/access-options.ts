@@ -7,7 +7,7 @@ import { CometError } from "../../base/errors.js";
 import { parseFastjson, textIn } from "../../remoting/fastjson.js";
 import type { ConfigReading } from "../broker/broker-config.js";
 import type { BrokerConfig } from "../broker/broker-options.js";
-import type { Credentials } from "./signature.js";
+import type { Credentials } from "../../remoting/request-signer.js";
 import { passwordProblem, usernameProblem } from "./user.js";
 
 /** Apache's own classes, by their last name; those of others can not be loaded. */

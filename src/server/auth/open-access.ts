@@ -23,7 +23,7 @@ import {
 import { AclTable, UserTable } from "./access-tables.js";
 import { type PlainAcl, readPlainAcl } from "./plain-acl.js";
 import { isEmptyAcl } from "./policy.js";
-import type { Credentials } from "./signature.js";
+import type { Credentials } from "../../remoting/request-signer.js";
 import { User } from "./user.js";
 
 const OWNER_ONLY = 0o600;

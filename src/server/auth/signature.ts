@@ -3,22 +3,15 @@
  * names, then its body (acl/common/AclUtils.java#combineRequestContent, AclSigner.java). Over gRPC it is made of the date
  * alone (DefaultAuthenticationContextBuilder.java).
  */
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import type { HeaderView } from "../../remoting/header-view.js";
 import { versionOrdinal } from "../../remoting/mq-version.js";
-import type { Fields, Request } from "../../remoting/types.js";
+import { SIGNATURE } from "../../remoting/request-signer.js";
+import type { Request } from "../../remoting/types.js";
 
-export const ACCESS_KEY = "AccessKey";
-export const SECURITY_TOKEN = "SecurityToken";
-export const SIGNATURE = "Signature";
 /** 4.x clients add this field after they have signed. */
 const UNIQUE_MSG_QUERY_FLAG = "_UNIQUE_KEY_QUERY";
 const V4_9_3 = versionOrdinal("V4_9_3")!;
-
-export interface Credentials {
-  readonly accessKey: string;
-  readonly secretKey: string;
-}
 
 /** The signature in Base64, as it stands in the header. */
 export function signatureOf(request: Request, key: KeyObject): string {
@@ -49,20 +42,4 @@ export function sameSignature(expected: string, given: string): boolean {
 /** `x-mq-date-time` signed, in hexadecimal, as clients of gRPC send it. */
 export function dateSignature(dateTime: string, key: KeyObject): string {
   return createHmac("sha1", key).update(dateTime, "utf8").digest("hex");
-}
-
-/** Signs requests of our own (acl/common/AclClientRPCHook.java): their fields with who we are. */
-export function requestSigner({ accessKey, secretKey }: Credentials): (fields: Fields, body?: Uint8Array) => Fields {
-  const key = createSecretKey(Buffer.from(secretKey, "utf8"));
-  return (fields, body) => {
-    const all: Record<string, string> = Object.create(null);
-    for (const [name, value] of Object.entries(fields)) if (value !== undefined) all[name] = String(value);
-    all[ACCESS_KEY] = accessKey;
-    let text = "";
-    for (const name of Object.keys(all).sort()) text += all[name]!;
-    const hmac = createHmac("sha1", key).update(text, "utf8");
-    if (body !== undefined) hmac.update(body);
-    all[SIGNATURE] = hmac.digest("base64");
-    return all;
-  };
 }

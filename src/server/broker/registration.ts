@@ -12,7 +12,7 @@ import { RemotingClient } from "../../remoting/client.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import { innerClient } from "../auth/access-options.js";
-import { requestSigner } from "../auth/signature.js";
+import { requestSigner } from "../../remoting/request-signer.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import { parseBody } from "../protocol/members.js";
 import { writeRegisterBrokerBody } from "../protocol/register-broker-body.js";

@@ -6,7 +6,7 @@ import type { Fields, Processor } from "#src/remoting/types.js";
 import { guarded } from "#src/server/auth/guard.js";
 import { openAccess } from "#src/server/auth/open-access.js";
 import { knownCodes } from "#src/server/auth/request-needs.js";
-import { requestSigner } from "#src/server/auth/signature.js";
+import { requestSigner } from "#src/remoting/request-signer.js";
 import { defaultBrokerConfig, readBrokerConfig } from "#src/server/broker/broker-config.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import { namesrvProcessors } from "#src/server/namesrv/namesrv.js";

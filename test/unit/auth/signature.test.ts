@@ -6,7 +6,8 @@ import { FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
 import { FrameWriter } from "#src/remoting/frame-writer.js";
 import { HeaderView } from "#src/remoting/header-view.js";
 import { type Request, SerializeType } from "#src/remoting/types.js";
-import { dateSignature, requestSigner, sameSignature, signatureOf } from "#src/server/auth/signature.js";
+import { requestSigner } from "#src/remoting/request-signer.js";
+import { dateSignature, sameSignature, signatureOf } from "#src/server/auth/signature.js";
 
 interface Vector {
   readonly name: string;
