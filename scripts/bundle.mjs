@@ -18,5 +18,6 @@ const bundle = await rolldown({
   external: (id) => !id.startsWith(".") && !path.isAbsolute(id),
   platform: "node",
 });
-await bundle.write({ dir: COMMAND, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name]-[hash].js" });
+const names = { entryFileNames: "[name].js", chunkFileNames: "[name]-[hash].js" };
+await bundle.write({ dir: COMMAND, format: "esm", comments: false, ...names });
 await bundle.close();
