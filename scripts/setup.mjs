@@ -27,6 +27,8 @@ const MODULES = path.join(ROOT, "node_modules");
 const DIST = path.join(ROOT, "dist");
 const INSTALL_STAMP = path.join(MODULES, ".cometmq-stamp");
 const BUILD_STAMP = path.join(DIST, ".stamp");
+const BUNDLE = path.join(DIST, "command");
+const BUNDLE_SCRIPT = path.join("scripts", "bundle.mjs");
 /** In the order in which the storage engine prefers them. */
 const NATIVE_PACKAGES = ["mmap-io", "koffi"];
 
@@ -182,13 +184,15 @@ const outputOf = (source) => path.join(DIST, source.replace(/\.ts$/, ".js"));
 
 function buildStamp(sources) {
   const hash = createHash("sha256").update(read("tsconfig.json")).update(read("package-lock.json"));
+  hash.update(read(BUNDLE_SCRIPT));
   for (const source of sources) hash.update(`\0${source}\0`).update(read("src", source));
   return hash.digest("hex");
 }
 
 function isBuilt() {
   const sources = sourceFiles();
-  return readStamp(BUILD_STAMP) === buildStamp(sources) && sources.every((source) => existsSync(outputOf(source)));
+  if (readStamp(BUILD_STAMP) !== buildStamp(sources) || !existsSync(path.join(BUNDLE, "main.js"))) return false;
+  return sources.every((source) => existsSync(outputOf(source)));
 }
 
 function build() {
@@ -198,11 +202,16 @@ function build() {
   say("building dist/ …");
   rmSync(BUILD_STAMP, { force: true });
   const tsc = path.join(MODULES, "typescript", "bin", "tsc");
-  const done = spawnSync(process.execPath, [tsc, "-p", "tsconfig.json"], { cwd: ROOT, stdio: ["ignore", 2, 2] });
-  if (done.status !== 0) fail(`tsc failed with status ${done.status ?? done.signal}; its reasons are above`);
+  runNode("tsc", [tsc, "-p", "tsconfig.json"]);
   removeStaleOutputs(sources);
+  runNode(BUNDLE_SCRIPT, [BUNDLE_SCRIPT]);
   writeStamp(BUILD_STAMP, stamp);
   say(`built in ${secondsSince(startMs)}`);
+}
+
+function runNode(name, args) {
+  const done = spawnSync(process.execPath, args, { cwd: ROOT, stdio: ["ignore", 2, 2] });
+  if (done.status !== 0) fail(`${name} failed with status ${done.status ?? done.signal}; its reasons are above`);
 }
 
 /** A deleted or renamed source must not live on in dist/, where an import would still find it. */

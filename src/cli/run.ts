@@ -1,5 +1,6 @@
 /** What every serving verb has in common: a log on stderr, and an orderly end on SIGTERM and SIGINT. */
-import { pino } from "pino";
+import { createRequire } from "node:module";
+import type * as Pino from "pino";
 import type { Logger } from "../base/log.js";
 import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
@@ -7,9 +8,29 @@ import { printError } from "./output.js";
 
 const GIB = 1024 ** 3;
 
-/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warnings by default). */
+const LEVELS: readonly string[] = ["debug", "info", "warn", "error"] satisfies (keyof Logger)[];
+const DEFAULT_LEVEL = "warn";
+
+/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warn by default). */
 export function processLogger(): Logger {
-  return pino({ level: process.env.COMETMQ_LOG_LEVEL ?? "warn" }, pino.destination({ dest: 2, sync: true }));
+  const level = process.env.COMETMQ_LOG_LEVEL ?? DEFAULT_LEVEL;
+  const lowest = LEVELS.indexOf(level);
+  if (lowest < 0) return pinoLogger(level);
+  let made: Logger | undefined;
+  const said = (name: keyof Logger): Logger["warn"] => {
+    if (LEVELS.indexOf(name) < lowest) return () => {};
+    return (fields, message) => {
+      made ??= pinoLogger(level);
+      made[name](fields, message);
+    };
+  };
+  return { debug: said("debug"), info: said("info"), warn: said("warn"), error: said("error") };
+}
+
+/** Loaded for the first line: most processes never say one. */
+function pinoLogger(level: string): Logger {
+  const { pino } = createRequire(import.meta.url)("pino") as typeof Pino;
+  return pino({ level }, pino.destination({ dest: 2, sync: true }));
 }
 
 /**

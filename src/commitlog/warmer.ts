@@ -1,6 +1,7 @@
 /**
- * Keeps the pages just ahead of the append position mapped and writable, so that the appending thread never waits for
- * a page fault. How far ahead follows the rate: an idle log warms a little, a busy one up to the bound.
+ * Keeps the pages just ahead of the append position allocated and mapped, so that the appending thread never waits for
+ * memory: all that is left of a page fault is that the first write makes the page dirty. How far ahead follows the rate:
+ * an idle log warms a little, a busy one up to the bound.
  */
 import type { Clock } from "../base/clock.js";
 import type { Segment } from "../io/disk.js";

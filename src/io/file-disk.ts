@@ -26,7 +26,12 @@ const MMAP_IO_BYTES_MAX = 2 ** 31 - 1;
 const ZEROS_BYTES = 1024 * 1024;
 const PRELOAD_BYTES = 1024 * 1024;
 
+/** The binary by the place where the package builds it: its own way of finding that takes longer than a broker to start. */
+const MMAP_IO_BINARY = `mmap-io/build/binding/Release/node-v${process.versions.modules}-${process.platform}-${process.arch}/mmap_io.node`;
+
 function loadMmapIo(): MmapIo | undefined {
+  const binary = loadOptional<MmapIo>(MMAP_IO_BINARY);
+  if (binary !== undefined) return binary;
   const loaded = loadOptional<MmapIo & { default?: MmapIo }>("mmap-io");
   return loaded?.default ?? loaded;
 }

@@ -12,10 +12,11 @@ export interface Native {
   /** Address of a Buffer's first byte. */
   addressOf(bytes: Buffer): bigint;
   /**
-   * madvise(MADV_POPULATE_WRITE) on a pool thread: faults the pages in, writable, contents untouched. A hint: with
-   * several calls under way (a caller that never returns to its event loop) further ones are passed over.
+   * madvise(MADV_POPULATE_READ) on a pool thread: has the pages allocated and mapped. Not for writing, which would make
+   * them dirty: a sync would write them out before there is anything in them, and once more after. A hint: with several
+   * calls under way (a caller that never returns to its event loop) further ones are passed over.
    */
-  populateWrite(address: bigint, lengthBytes: number): void;
+  populateRead(address: bigint, lengthBytes: number): void;
   /** syncfs on a pool thread; false when it failed. */
   syncfs(fd: number): Promise<boolean>;
   /** mmap(MAP_SHARED); the map is undone when the last view on it is collected. */
@@ -36,7 +37,7 @@ interface Koffi {
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
-const MADV_POPULATE_WRITE = 23;
+const MADV_POPULATE_READ = 22;
 const POPULATING_MAX = 8;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const F_SETLK = 6;
@@ -79,10 +80,10 @@ function bindTo(koffi: Koffi): Native {
   return {
     fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
     addressOf: (bytes) => koffi.address(bytes),
-    populateWrite(address, lengthBytes) {
+    populateRead(address, lengthBytes) {
       if (populating >= POPULATING_MAX) return;
       populating++;
-      madvise.async(address, lengthBytes, MADV_POPULATE_WRITE, () => populating--);
+      madvise.async(address, lengthBytes, MADV_POPULATE_READ, () => populating--);
     },
     syncfs(fd) {
       return new Promise((resolve) => {

@@ -76,7 +76,7 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
   warm(from: number, to: number): void {
     const first = from - (from % PAGE_BYTES);
     const last = Math.min(this.sizeBytes, to);
-    if (last > first) this.#native?.populateWrite(this.#address + BigInt(first), last - first);
+    if (last > first) this.#native?.populateRead(this.#address + BigInt(first), last - first);
   }
 }
 

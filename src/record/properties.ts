@@ -151,19 +151,25 @@ export class PropertyScan {
     this.ends = new Int32Array(names.length);
   }
 
+  /** Nothing is found. Who goes through properties by himself begins so, and then has each taken, in their order. */
+  clear(): void {
+    const { starts } = this;
+    for (let i = 0; i < starts.length; i++) starts[i] = -1;
+  }
+
   scan(bytes: Buffer, start: number, end: number): void {
-    for (let i = 0; i < this.starts.length; i++) this.starts[i] = -1;
+    this.clear();
     for (let at = start; at < end; ) {
       const nameEnd = endOfName(bytes, at, end);
       const valueEnd = endOfValue(bytes, nameEnd, end);
-      if (valueEnd > nameEnd + 1) this.#take(bytes, at, nameEnd, valueEnd);
+      this.take(bytes, at, nameEnd, valueEnd);
       at = valueEnd + 1;
     }
   }
 
   /** The same, four bytes at a time; `view` shows the same bytes at the same positions. */
   scanWords(bytes: Buffer, view: DataView, start: number, end: number): void {
-    for (let i = 0; i < this.starts.length; i++) this.starts[i] = -1;
+    this.clear();
     let at = start;
     let nameEnd = -1;
     for (let i = start; i < end; i += 4) {
@@ -176,13 +182,13 @@ export class PropertyScan {
         if (byte === NAME_VALUE_SEPARATOR) {
           if (nameEnd < 0) nameEnd = position;
         } else if (byte === PROPERTY_SEPARATOR) {
-          if (nameEnd >= 0 && position > nameEnd + 1) this.#take(bytes, at, nameEnd, position);
+          if (nameEnd >= 0) this.take(bytes, at, nameEnd, position);
           at = position + 1;
           nameEnd = -1;
         }
       }
     }
-    if (nameEnd >= 0 && end > nameEnd + 1) this.#take(bytes, at, nameEnd, end);
+    if (nameEnd >= 0) this.take(bytes, at, nameEnd, end);
   }
 
   has(index: number): boolean {
@@ -195,9 +201,10 @@ export class PropertyScan {
     return start < 0 ? undefined : bytes.toString("utf8", start, this.ends[index]!);
   }
 
-  #take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
+  /** A property with its name at `start` and its first 0x01 at `nameEnd`, if it is one and it is looked for. */
+  take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
     const length = nameEnd - start;
-    if (length === 0) return;
+    if (length === 0 || valueEnd <= nameEnd + 1) return;
     for (let i = this.#first[bucketOf(bytes, start, nameEnd)]!; i >= 0; i = this.#next[i]!) {
       const name = this.#names[i]!;
       if (name.length === length && equalBytes(bytes, start, name)) {

@@ -6,6 +6,7 @@
 import { assert, VERIFY } from "../base/assert.js";
 import { copyBytes } from "../base/copy-bytes.js";
 import { BufferPool } from "./buffer-pool.js";
+import { DECIMAL_BYTES_MAX, writeDecimal } from "./decimal.js";
 import { type EncodedName, encodedName, type PreparedFields } from "./field-names.js";
 import { isPlain, writeJsonText, writeText } from "./frame-text.js";
 import { LanguageCode, languageName } from "./language-code.js";
@@ -20,8 +21,6 @@ const PREFIX_BYTES = 8;
 const FIXED_BYTES = 192;
 /** Bytes that a UTF-16 unit takes at most: `\u0001` in JSON, three in UTF-8. */
 const JSON_UNIT_BYTES = 6;
-const NUMBER_BYTES = 20;
-const TEN_9 = 1e9;
 const SHORT_CONSTANT_BYTES = 32;
 
 const QUOTE = 0x22;
@@ -31,11 +30,18 @@ const JSON_BEGIN = Buffer.from('{"code":');
 const JSON_BEGIN_SUCCESS = Buffer.from('{"code":0');
 const JSON_REMARK = Buffer.from(',"remark":"');
 
+/** The end of a JSON response's header, around its opaque. */
+export interface AnswerParts {
+  readonly flagToOpaque: Buffer;
+  readonly behindOpaque: Buffer;
+}
+
 /** What stands in every JSON header of one language and version. */
 interface JsonConstants {
   /** By flag. */
   readonly middles: readonly Buffer[];
   readonly end: Buffer;
+  readonly answer: AnswerParts;
 }
 
 const constantsKept = new Map<string, JsonConstants>();
@@ -44,10 +50,12 @@ function jsonConstants(language: number, version: number): JsonConstants {
   const key = `${language} ${version}`;
   const kept = constantsKept.get(key);
   if (kept !== undefined) return kept;
-  const made = {
-    middles: [0, 1, 2].map((flag) => Buffer.from(`,"flag":${flag},"language":"${languageName(language)}","opaque":`)),
-    end: Buffer.from(`,"serializeTypeCurrentRPC":"JSON","version":${version}}`),
-  };
+  const middles = [0, 1, 2].map((flag) =>
+    Buffer.from(`,"flag":${flag},"language":"${languageName(language)}","opaque":`),
+  );
+  const end = Buffer.from(`,"serializeTypeCurrentRPC":"JSON","version":${version}}`);
+  const answer = { flagToOpaque: middles[FLAG_RESPONSE]!, behindOpaque: end };
+  const made = { middles, end, answer };
   constantsKept.set(key, made);
   return made;
 }
@@ -133,7 +141,7 @@ export class FrameWriter {
   integerField(name: string | EncodedName, value: number | undefined): void {
     if (value === undefined) return;
     const encoded = asEncoded(name);
-    this.#ensure(encoded.bytesMax + NUMBER_BYTES);
+    this.#ensure(encoded.bytesMax + DECIMAL_BYTES_MAX);
     this.#name(encoded);
     if (this.#serializeType === SerializeType.JSON) {
       this.#decimal(value);
@@ -279,6 +287,32 @@ export class FrameWriter {
     const headerStart = start + PREFIX_BYTES;
     const headerEnd = headerStart + (this.buffer.readInt32BE(start + 4) & 0xffffff);
     watcher(this.buffer, headerStart, headerEnd, this.length, this.#serializeType);
+  }
+
+  /**
+   * Opens a JSON response whose header, of at most `bytesMax`, the caller writes into `buffer` by himself, from the
+   * position returned on; `answerParts` are what it ends with, around the opaque. Then `endWritten`.
+   */
+  beginWritten(opaque: number, bytesMax: number): number {
+    assert(this.#frameStart < 0, "the frame before is ended");
+    this.#ensure(PREFIX_BYTES + bytesMax);
+    this.#frameStart = this.length;
+    this.#serializeType = SerializeType.JSON;
+    this.#opaque = opaque;
+    this.#flag = FLAG_RESPONSE;
+    return this.length + PREFIX_BYTES;
+  }
+
+  /** Ends it; the header ends at `end`. */
+  endWritten(end: number): void {
+    this.length = end;
+    this.#headerEnd = end;
+    this.#int32(this.#frameStart + 4, end - this.#frameStart - PREFIX_BYTES);
+    this.end();
+  }
+
+  get answerParts(): AnswerParts {
+    return this.#constants.answer;
   }
 
   /** A whole response in one call. */
@@ -429,35 +463,8 @@ export class FrameWriter {
   }
 
   #decimal(value: number): void {
-    if (value >= 0 && value < 10) {
-      this.buffer[this.length++] = 0x30 + value;
-      return;
-    }
     if (VERIFY) assert(Number.isSafeInteger(value), "an integer below 2^53");
-    if (value < 0) {
-      this.buffer[this.length++] = 0x2d;
-      value = -value;
-    }
-    if (value < TEN_9) {
-      this.#digits(value, digitCount(value));
-      return;
-    }
-    const high = Math.floor(value / TEN_9);
-    this.#digits(high, digitCount(high));
-    this.#digits(value - high * TEN_9, 9);
-  }
-
-  /** `count` digits of an integer below 2^31. */
-  #digits(value: number, count: number): void {
-    const { buffer } = this;
-    let rest = value | 0;
-    const at = this.length;
-    for (let i = at + count - 1; i >= at; i--) {
-      const tenth = (rest / 10) | 0;
-      buffer[i] = 0x30 + rest - tenth * 10;
-      rest = tenth;
-    }
-    this.length = at + count;
+    this.length = writeDecimal(this.buffer, this.length, value);
   }
 
   #int32(at: number, value: number): void {
@@ -482,10 +489,4 @@ export class FrameWriter {
 
 function asEncoded(name: string | EncodedName): EncodedName {
   return typeof name === "string" ? encodedName(name) : name;
-}
-
-function digitCount(value: number): number {
-  let count = 1;
-  for (let bound = 10; value >= bound; bound *= 10) count++;
-  return count;
 }

@@ -86,7 +86,9 @@ function scanMember(view: HeaderView, bytes: Buffer, key: number, end: number): 
       return scanLanguage(view, bytes, afterColon(bytes, key + 9, end), end);
     case LETTER_O:
       if (word(bytes, key) !== WORD_OPAQ || word(bytes, key + 3) !== WORD_QUE) break;
-      position = scanInteger(bytes, afterColon(bytes, key + 7, end), end);
+      view.opaqueStart = afterColon(bytes, key + 7, end);
+      position = scanInteger(bytes, view.opaqueStart, end);
+      view.opaqueEnd = position;
       view.opaque = integerValue;
       return position;
     case LETTER_R:
@@ -100,6 +102,13 @@ function scanMember(view: HeaderView, bytes: Buffer, key: number, end: number): 
   }
   const keyEnd = scanString(bytes, key, end);
   return keyEnd < 0 || stringEscaped !== 0 ? -1 : skipScalar(bytes, afterColon(bytes, keyEnd + 1, end), end);
+}
+
+/** For a header of a known shape: reads its opaque; false where the same digits as before do not make one. */
+export function scanOpaque(view: HeaderView, bytes: Buffer, end: number): boolean {
+  if (scanInteger(bytes, view.opaqueStart, end) !== view.opaqueEnd) return false;
+  view.opaque = integerValue;
+  return true;
 }
 
 /** Position of the value behind the colon that is due at `position`; `end` when there is none. */

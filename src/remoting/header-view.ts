@@ -5,7 +5,8 @@
  * RocketMQSerializable.java).
  */
 import { parseBinaryHeader } from "./header-binary.js";
-import { parseJsonHeaderTolerantly, scanJsonHeader } from "./header-json.js";
+import { parseJsonHeaderTolerantly, scanJsonHeader, scanOpaque } from "./header-json.js";
+import { HeaderShape } from "./header-shape.js";
 import { unescapeJson } from "./json-escapes.js";
 import { SerializeType } from "./types.js";
 
@@ -36,14 +37,28 @@ export class HeaderView {
   remarkStart = 0;
   remarkEnd = 0;
   remarkEscaped = 0;
+  /** Digits of the opaque, in JSON. */
+  opaqueStart = 0;
+  opaqueEnd = 0;
+  readonly shape = new HeaderShape();
+  /** Of the header that the tables are of. */
+  #start = 0;
   #scratch: Buffer = NO_BYTES;
 
   /** Takes `bytes[start, end)` in; false when that is no header. Never throws. */
   parse(bytes: Buffer, start: number, end: number, serializeType: number): boolean {
+    if (serializeType === SerializeType.JSON && this.shape.covers(bytes, start, end)) {
+      this.#moveTo(bytes, start);
+      if (scanOpaque(this, bytes, end)) return true;
+    }
     this.clear(bytes);
     if (serializeType === SerializeType.JSON) {
       this.serializeType = SerializeType.JSON;
-      if (scanJsonHeader(this, bytes, start, end)) return true;
+      if (scanJsonHeader(this, bytes, start, end)) {
+        this.#start = start;
+        if (this.remarkEnd === 0 && this.opaqueEnd > 0) this.shape.parsed(this, start, end);
+        return true;
+      }
       this.clear(NO_BYTES);
       return parseJsonHeaderTolerantly(this, bytes.subarray(start, end));
     }
@@ -52,8 +67,25 @@ export class HeaderView {
     return parseBinaryHeader(this, bytes, start, end);
   }
 
+  /** The tables are those of a header of the same shape, which lies at `start`. */
+  #moveTo(bytes: Buffer, start: number): void {
+    const shift = start - this.#start;
+    const { fieldCount, keyStart, keyEnd, valueStart, valueEnd } = this;
+    for (let i = 0; i < fieldCount; i++) {
+      keyStart[i]! += shift;
+      keyEnd[i]! += shift;
+      valueStart[i]! += shift;
+      valueEnd[i]! += shift;
+    }
+    this.opaqueStart += shift;
+    this.opaqueEnd += shift;
+    this.bytes = bytes;
+    this.#start = start;
+  }
+
   /** For the parsers: no fields, every member as in a header that does not mention it. */
   clear(bytes: Buffer): void {
+    this.shape.forget();
     this.bytes = bytes;
     this.code = 0;
     this.flag = 0;
@@ -64,6 +96,8 @@ export class HeaderView {
     this.remarkStart = 0;
     this.remarkEnd = 0;
     this.remarkEscaped = 0;
+    this.opaqueStart = 0;
+    this.opaqueEnd = 0;
   }
 
   /** For the parsers: false when the tables are full. */

@@ -12,7 +12,8 @@ import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { encodedName, prepareFields } from "../../remoting/field-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
-import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
+import { SendAnswers } from "../../remoting/send-answer.js";
+import { type Connection, type Processor, type Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../store/types.js";
 import { BatchBody, LIGHT_QUEUES_REMARK } from "./batch-body.js";
@@ -59,6 +60,7 @@ export class SendMessage {
   #regionId: string | undefined;
   #traceOn: boolean | undefined;
   #prepared = prepareFields([]);
+  readonly #answers = new SendAnswers();
   readonly #messageId = Buffer.alloc(MESSAGE_ID_CHARS_MAX);
   /** Of the request at hand, as sent. */
   #queueId = 0;
@@ -416,6 +418,13 @@ export class SendMessage {
       return;
     }
     const { writer } = connection;
+    if (serializeType === SerializeType.JSON && !isBatch && this.#recallHandle === undefined) {
+      const { phyOffset, queueOffset } = this.#result;
+      const { regionId, traceOn } = this.#context.config;
+      const { bytes, uniqueKeyStart, uniqueKeyEnd } = properties;
+      const answer = this.#answers.of(regionId, traceOn, this.#message.storeHost);
+      if (answer.write(writer, opaque, phyOffset, queueId, queueOffset, bytes, uniqueKeyStart, uniqueKeyEnd)) return;
+    }
     writer.beginResponse(opaque, serializeType, ResponseCode.SUCCESS);
     this.#regionFields(connection);
     if (isBatch) {

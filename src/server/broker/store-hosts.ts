@@ -9,6 +9,9 @@ export class StoreHosts {
   readonly #port: () => number;
   readonly #fixedHost: string;
   readonly #byHost = new Map<string, Buffer>();
+  /** Of the last one that asked: most brokers are reached at one address. */
+  #lastHost = "";
+  #last: Buffer = Buffer.alloc(0);
 
   /** `port` is asked when the broker listens; `fixedHost` is empty for the address each client came by. */
   constructor(port: () => number, fixedHost: string) {
@@ -18,7 +21,11 @@ export class StoreHosts {
 
   of(connection: Connection): Buffer {
     const host = this.#fixedHost === "" ? connection.localHost : this.#fixedHost;
-    return this.#byHost.get(host) ?? this.#add(host);
+    if (host !== this.#lastHost) {
+      this.#last = this.#byHost.get(host) ?? this.#add(host);
+      this.#lastHost = host;
+    }
+    return this.#last;
   }
 
   /** Of what the broker stores by itself. */

@@ -8,6 +8,7 @@ import { copyBytes } from "../../base/copy-bytes.js";
 import { PropertyScan, parseProperties } from "../../record/properties.js";
 import { PropertyName } from "../../record/property-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
+import { copyProperties } from "../../remoting/sent-properties.js";
 import type { BrokerConfig } from "./broker-options.js";
 
 /** Six bytes of JSON for one of a property, at the most. */
@@ -87,14 +88,15 @@ export class StoredProperties {
 
   /** Takes the properties of field `index` (-1 for none); false when they are longer than any message's can be. */
   take(header: HeaderView, index: number): boolean {
+    const scan = this.#scan;
     this.length = 0;
     if (index >= 0) {
       if (header.valueBytesMax(index) > SENT_BYTES_MAX) return false;
-      this.length = header.copyValue(index, this.bytes, 0);
+      this.length = copyProperties(header, index, this.bytes, scan);
       if (this.length > 0 && this.bytes[this.length - 1] !== SEPARATOR) this.bytes[this.length++] = SEPARATOR;
+    } else {
+      scan.clear();
     }
-    const scan = this.#scan;
-    scan.scan(this.bytes, 0, this.length);
     const owned = scan.has(Scanned.MSG_REGION) || scan.has(Scanned.TRACE_SWITCH) || scan.has(Scanned.CLUSTER);
     if (owned || scan.has(Scanned.POP_CK)) this.#dropOwned();
     if (!scan.has(Scanned.UNIQ_KEY)) this.#addUniqueKey();

@@ -7,8 +7,8 @@ import type { FileSource } from "../broker/tls-config.js";
 import { tlsServerOptions } from "../broker/tls-config.js";
 import { Code } from "../../grpc/enums.js";
 import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
-import { GrpcListener } from "../../grpc/listener.js";
-import { GrpcServer } from "../../grpc/server.js";
+import { GrpcListener, type GrpcListenerOptions } from "../../grpc/listener.js";
+import type { GrpcServer } from "../../grpc/server.js";
 import { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
 import type { Processor } from "../../remoting/types.js";
 import type { BrokerContext } from "../broker/context.js";
@@ -66,7 +66,8 @@ const UNARY: Readonly<Record<string, Rpc>> = {
 
 export class GrpcEndpoint {
   readonly #proxy: ProxyServices;
-  readonly #server: GrpcServer<ProxyPeer>;
+  /** Loaded for the first client: HTTP/2 and the codec take longer to load than all the rest of a broker to start. */
+  #server: Promise<GrpcServer<ProxyPeer>> | undefined;
   readonly #listener: GrpcListener;
   #closing: Promise<void> | undefined;
 
@@ -84,21 +85,13 @@ export class GrpcEndpoint {
     this.#proxy = { broker, clock, log, peering, clients, receipts, transactions, routes, ownConnection };
     clients.onGone = (client) => receipts.release(client);
     clients.start();
-    this.#server = new GrpcServer({
-      methods: this.#methods(),
-      messageBytesMax: config.grpcMaxInboundMessageSize,
-      clock,
-      log,
-      peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),
-      onPeerGone: (peer) => peer.connection.close(),
-    });
     this.#listener = new GrpcListener({
       host: config.bindAddress,
       port: port ?? config.grpcServerPort,
       tls: tlsServerOptions(config, files),
       clock,
       log,
-      onSocket: (socket) => this.#server.accept(socket),
+      onSocket: this.#accept,
     });
   }
 
@@ -134,9 +127,36 @@ export class GrpcEndpoint {
     this.#listener.quiesce();
     this.#proxy.clients.close();
     this.#proxy.receipts.close();
-    await this.#server.close(GRACE_MS);
+    const server = await this.#server?.catch(() => undefined);
+    await server?.close(GRACE_MS);
     this.#proxy.ownConnection.close();
     this.#listener.close();
+  }
+
+  readonly #accept: GrpcListenerOptions["onSocket"] = (socket) => {
+    this.#server ??= this.#loadServer();
+    this.#server.then(
+      (server) => {
+        if (!socket.destroyed) server.accept(socket);
+      },
+      (err: unknown) => {
+        this.#proxy.log.error({ err }, "gRPC can not be served");
+        socket.destroy();
+      },
+    );
+  };
+
+  async #loadServer(): Promise<GrpcServer<ProxyPeer>> {
+    const { GrpcServer } = await import("../../grpc/server.js");
+    const { broker, clock, log, peering } = this.#proxy;
+    return new GrpcServer({
+      methods: this.#methods(),
+      messageBytesMax: broker.config.grpcMaxInboundMessageSize,
+      clock,
+      log,
+      peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),
+      onPeerGone: (peer) => peer.connection.close(),
+    });
   }
 
   #methods(): GrpcMethods<ProxyPeer> {
