@@ -334,10 +334,11 @@ export class SendMessage {
     if (properties.isTimed) {
       return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, "a message of a transaction can not be delayed");
     }
-    const producerGroup = header.text(names.producerGroup) ?? "";
-    const problem = properties.hasProducerGroup ? "" : validateGroup(producerGroup);
+    const hasGroup = properties.hasProducerGroup;
+    const producerGroup = hasGroup ? "" : (header.text(names.producerGroup) ?? "");
+    const problem = hasGroup ? "" : validateGroup(producerGroup);
     if (problem !== "") return this.#refuse(ResponseCode.INVALID_PARAMETER, problem.slice(0, 512));
-    properties.prepare(topic.name, message.queue.queueId, producerGroup);
+    properties.prepare(topic.name, message.queue.queueId, hasGroup, producerGroup);
     message.propertiesLength = properties.length;
     message.queue = this.#transactions.halfQueue;
     return this.#transactions.topic;

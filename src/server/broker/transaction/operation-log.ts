@@ -69,6 +69,7 @@ export class OperationLog {
     // Nobody can delete a system topic.
     this.#topic = context.topics.get(TRANSACTION_OP_TOPIC)!;
     this.queue = topicQueue(context.store, this.#topic, 0);
+    this.queue.quiet = true;
   }
 
   // Writing
