@@ -2,15 +2,17 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { PutStatus } from "#src/store/types.js";
-import { StoreBroker, type StoreBrokerOptions } from "./store-broker.js";
+import type { StoreBroker, StoreBrokerOptions } from "./store-broker.js";
 import {
   answer,
   COMMIT,
+  delivered,
   end,
   HALF,
   joinProducer,
   nextCheck,
   OP,
+  openBroker,
   progress,
   putHalf,
   questionsTo,
@@ -22,26 +24,19 @@ import {
 let broker: StoreBroker;
 
 async function start(options: StoreBrokerOptions = {}): Promise<StoreBroker> {
-  broker = await StoreBroker.open(options);
-  broker.schedule.start();
-  broker.transactions.start();
+  broker = await openBroker(options);
   return broker;
 }
 
 beforeEach(() => start());
 afterEach(() => broker.close());
 
-/** Everything that consumers of T can see. */
-function delivered(): string[] {
-  return [0, 1, 2, 3].flatMap((queueId) => broker.bodies("T", queueId));
-}
-
 describe("a half message", () => {
   test("is in the half queue, not where it belongs, and says where that is", async () => {
     const sent = broker.send({ TRAN_MSG: "true", PGROUP: "P", UNIQ_KEY: "U", TAGS: "A" }, { sysFlag: 5 });
     await broker.settle();
     expect(sent).toMatchObject({ code: 0, fields: { queueId: "1", queueOffset: "0", transactionId: "U" } });
-    expect(delivered()).toEqual([]);
+    expect(delivered(broker)).toEqual([]);
     const [half] = broker.messages(HALF);
     expect(half).toMatchObject({ queueId: 0, sysFlag: 1, flag: 7, msgId: sent.fields["msgId"] });
     expect(Object.fromEntries(half!.properties)).toMatchObject({
@@ -129,7 +124,7 @@ describe("the end of a transaction", () => {
     end(broker, sendHalf(broker, "out"), ROLLBACK);
     await nextCheck(broker);
     await nextCheck(broker);
-    expect(delivered()).toEqual(["in"]);
+    expect(delivered(broker)).toEqual(["in"]);
     expect(questionsTo(producer)).toEqual([]);
     expect(progress(broker)).toEqual([2, 1]);
   });
@@ -168,7 +163,7 @@ describe("the end of a transaction", () => {
       remark: expect.stringContaining("was rolled back before"),
     });
     await broker.settle();
-    expect(delivered()).toEqual(["a"]);
+    expect(delivered(broker)).toEqual(["a"]);
     expect(broker.messages(OP).map(({ body }) => body.toString())).toEqual(["0,1,"]);
   });
 
@@ -177,7 +172,7 @@ describe("the end of a transaction", () => {
     broker.broker.context.topics.delete("T");
     expect(end(broker, half, COMMIT).code).toBe(0);
     await broker.settle();
-    expect(delivered()).toEqual(["late"]);
+    expect(delivered(broker)).toEqual(["late"]);
   });
 
   test("is answered once it is on the disk, in synchronous flush", async () => {
@@ -211,7 +206,7 @@ describe("the end of a transaction", () => {
     broker.store.put = put;
     expect(end(broker, half, COMMIT).code).toBe(0);
     await broker.advance(100);
-    expect(delivered()).toEqual(["later"]);
+    expect(delivered(broker)).toEqual(["later"]);
     expect(broker.messages(OP).map(({ body }) => body.toString())).toEqual(["1,0,"]);
 
     function sendHalfBefore() {
@@ -242,7 +237,7 @@ describe("an end that makes no sense", () => {
     const answered = end(broker, half, COMMIT, fields);
     expect(answered).toMatchObject({ code: ResponseCode.SYSTEM_ERROR, remark: expect.stringContaining(remark) });
     await broker.settle();
-    expect(delivered()).toEqual([]);
+    expect(delivered(broker)).toEqual([]);
     expect(broker.messages(OP)).toEqual([]);
     expect(end(broker, half, COMMIT).code).toBe(0);
   });
