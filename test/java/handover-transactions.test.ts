@@ -77,6 +77,23 @@ describeHandover("transactions that change hands", () => {
     expect(log.at("error", /./)).toEqual([]);
   });
 
+  test("one that is to wait is refused by ours, and lost by Apache's, which takes it", async () => {
+    const late = { TIMER_DELAY_MS: "1500" };
+    const store = path.join(temporaryDirectory(), "store");
+    const apache = await startApache(store);
+    const producer = await TransactionProducer.join(apache.port, "P", new Map([["late", COMMIT]]));
+    await producer.end(await producer.sendHalf("T", "late", late), COMMIT);
+    await producer.end(await producer.sendHalf("T", "other"), COMMIT);
+    await sleep(2 * TIMES.transactionCheckInterval + 5 * OP_BATCH_MS);
+    const answer = await pull(producer.client);
+    expect(decodeRecords(answer.body).map(({ body }) => body.toString())).toEqual(["other"]);
+    await producer.close();
+    const { broker } = await startBroker({ config: TIMES });
+    const another = await TransactionProducer.join(broker.port, "P", new Map());
+    await expect(another.sendHalf("T", "late", late)).rejects.toThrow("can not be delayed");
+    await another.close();
+  });
+
   test("from our broker to Apache's", async () => {
     const store = path.join(temporaryDirectory(), "store");
     const { broker } = await startBroker({ directory: store, config: TIMES });

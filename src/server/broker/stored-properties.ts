@@ -237,11 +237,6 @@ export class StoredProperties {
     return isPrepared && !(reconsumeTimes > 0 && this.#scan.has(Scanned.DELAY));
   }
 
-  /** The message asks to be delivered later. */
-  get isTimed(): boolean {
-    return this.delayLevel > 0 || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
-  }
-
   get hasProducerGroup(): boolean {
     this.#halfScan.scan(this.bytes, 0, this.length);
     return this.#halfScan.has(PRODUCER_GROUP);

@@ -83,8 +83,41 @@ describe("a half message", () => {
     });
   });
 
-  test("is refused where transactions are not wanted, and when it is to be delivered later", async () => {
-    expect(broker.send({ TRAN_MSG: "true", PGROUP: "P", DELAY: "1" }).code).toBe(ResponseCode.MESSAGE_ILLEGAL);
+  test.each([
+    [{ DELAY: "1" }],
+    [{ TIMER_DELAY_MS: "1" }],
+    [{ TIMER_DELAY_SEC: "1" }],
+    [{ TIMER_DELIVER_MS: "2500000000000" }],
+    [{ TIMER_DELAY_MS: "soon" }],
+  ])("is refused when it is to be delivered later: %o", async (later) => {
+    const { code, remark } = broker.send({ TRAN_MSG: "true", PGROUP: "P", ...later });
+    expect(code).toBe(ResponseCode.MESSAGE_ILLEGAL);
+    expect(remark).toMatch(/can not be delayed|"soon", which is no integer/);
+    await broker.settle();
+    expect([broker.messages(HALF), broker.messages("rmq_sys_wheel_timer")]).toEqual([[], []]);
+  });
+
+  test("whose time is over is one like any other", async () => {
+    end(broker, sendHalf(broker, "late", { TIMER_DELIVER_MS: "1" }), COMMIT);
+    await broker.settle();
+    expect(delivered(broker)).toEqual(["late"]);
+  });
+
+  test("is not committed into a topic with batch queues, and stays open", async () => {
+    const sent = sendHalf(broker, "of Apache's store");
+    const topic = broker.broker.context.topics.get("T")!;
+    topic.attributes = new Map([["queue.type", "BatchCQ"]]);
+    expect(end(broker, sent, COMMIT)).toMatchObject({
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: expect.stringContaining("BatchCQ"),
+    });
+    topic.attributes = new Map();
+    expect(end(broker, sent, COMMIT).code).toBe(0);
+    await broker.settle();
+    expect(delivered(broker)).toEqual(["of Apache's store"]);
+  });
+
+  test("is refused where transactions are not wanted", async () => {
     await broker.close();
     await start({ config: { rejectTransactionMessage: true } });
     expect(broker.send({ TRAN_MSG: "true", PGROUP: "P" })).toMatchObject({

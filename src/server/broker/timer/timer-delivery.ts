@@ -12,6 +12,7 @@ import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "../names.js";
+import { batchQueuesRemark } from "../put-remark.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { Asked, TimerProperties } from "./timer-properties.js";
 
@@ -97,6 +98,7 @@ export class TimerDelivery {
     if (topic === this.#topic || name === TRANSACTION_HALF_TOPIC || (topic === undefined && !isSafeName(name))) {
       return this.#never("it says that it belongs where no message is delivered to");
     }
+    if (topic?.hasBatchQueues) return this.#never(batchQueuesRemark(topic));
     this.realTopic = name;
     // As Apache does, also to a topic that was deleted in the meantime.
     this.message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);

@@ -24,7 +24,7 @@ import type { BrokerContext } from "../context.js";
 import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isNotAllowedSendTopic, isSafeName } from "../names.js";
-import { putRefusal, wrongField } from "../put-remark.js";
+import { batchQueuesRemark, putRefusal, wrongField } from "../put-remark.js";
 import type { ScheduleMessageService } from "../schedule-message.js";
 import { markDelayed } from "../stored-properties.js";
 import { type Topic, topicQueue } from "../topic-config.js";
@@ -186,6 +186,9 @@ export class EndTransaction {
     message.sysFlag = withTransactionType(message.sysFlag, TRANSACTION_COMMIT_TYPE);
     message.preparedTransactionOffset = half.record.phyOffset;
     const topic = this.#route();
+    if (topic !== "nowhere" && topic?.hasBatchQueues) {
+      return failure(ResponseCode.SYSTEM_ERROR, batchQueuesRemark(topic));
+    }
     if (topic === "nowhere") {
       return failure(ResponseCode.SYSTEM_ERROR, "the prepared message does not say where it belongs");
     }
