@@ -1,6 +1,8 @@
 /** Transactions: what is stored of them, and how they end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { EndedHalves } from "#src/server/broker/transaction/ended-halves.js";
+import { OperationLog } from "#src/server/broker/transaction/operation-log.js";
 import { PutStatus } from "#src/store/types.js";
 import type { StoreBroker, StoreBrokerOptions } from "./store-broker.js";
 import {
@@ -304,4 +306,13 @@ describe("an end that makes no sense", () => {
     expect(end(broker, half, COMMIT).code).toBe(ResponseCode.ILLEGAL_OPERATION);
     expect(answer(broker, half, COMMIT).code).toBe(0);
   });
+});
+
+test("an op record is needed until what was put back is done with, though dispatch has yet to come to that", () => {
+  const { store } = broker;
+  const operations = new OperationLog(broker.broker.context, store, store.queue(HALF, 0), new EndedHalves());
+  operations.putBack(7);
+  operations.add(3);
+  operations.flush();
+  expect([operations.doneOffset(7), operations.doneOffset(8)]).toEqual([0, 1]);
 });
