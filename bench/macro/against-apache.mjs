@@ -37,6 +37,9 @@ const CASES = {
   "batch-16": { gate: undefined, preload: false },
   "pull-32": { gate: undefined, preload: false },
   e2e: { gate: undefined, preload: true },
+  delay: { gate: 0.333, preload: false },
+  transaction: { gate: 0.333, preload: false },
+  pop: { gate: 0.333, preload: false },
 };
 
 /** @typedef {"apache" | "comet"} ServerName */

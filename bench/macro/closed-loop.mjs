@@ -237,9 +237,7 @@ async function withLanes(loop, work) {
  * @param {number} timeoutMs
  */
 export function runRequests(loop, requestsMax, timeoutMs) {
-  /** @param {Tally} tally */
-  const isDone = (tally) => tally.answers >= requestsMax;
-  return withLanes(
+  return runUntil(
     {
       ...loop,
       sourceOf: (i, tally, connection) => {
@@ -247,15 +245,27 @@ export function runRequests(loop, requestsMax, timeoutMs) {
         return loop.sourceOf(i, tally, connection);
       },
     },
-    async (tally) => {
-      const deadlineMs = performance.now() + timeoutMs;
-      while (!isDone(tally)) {
-        if (tally.failure !== undefined) throw tally.failure;
-        if (performance.now() > deadlineMs) throw new Error(`${requestsMax} requests took more than ${timeoutMs} ms`);
-        await delay(TICK_MS);
-      }
-    },
+    (tally) => tally.answers >= requestsMax,
+    timeoutMs,
   );
+}
+
+/**
+ * Requests until something is done; what is then in flight is left to its fate.
+ *
+ * @param {Loop} loop
+ * @param {(tally: Tally) => boolean} isDone
+ * @param {number} timeoutMs
+ */
+export function runUntil(loop, isDone, timeoutMs) {
+  return withLanes(loop, async (tally) => {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (!isDone(tally)) {
+      if (tally.failure !== undefined) throw tally.failure;
+      if (performance.now() > deadlineMs) throw new Error(`${tally.messages} messages were all in ${timeoutMs} ms`);
+      await delay(TICK_MS);
+    }
+  });
 }
 
 /**

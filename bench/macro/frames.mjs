@@ -13,9 +13,12 @@ export const RequestCode = Object.freeze({
   UPDATE_AND_CREATE_TOPIC: 17,
   GET_MAX_OFFSET: 30,
   HEART_BEAT: 34,
+  END_TRANSACTION: 37,
   GET_ROUTEINFO_BY_TOPIC: 105,
   SEND_MESSAGE_V2: 310,
   SEND_BATCH_MESSAGE: 320,
+  POP_MESSAGE: 200_050,
+  ACK_MESSAGE: 200_051,
 });
 
 export const ResponseCode = Object.freeze({
@@ -41,14 +44,15 @@ const PROPERTY = "\u0002";
  * @param {Record<string, string>} extFields
  * @param {number} opaque
  * @param {Uint8Array} [body]
+ * @param {number} [flag] 2 expects no answer
  * @returns {Buffer}
  */
-export function encodeRequest(code, extFields, opaque, body = new Uint8Array(0)) {
+export function encodeRequest(code, extFields, opaque, body = new Uint8Array(0), flag = 0) {
   const header = Buffer.from(
     JSON.stringify({
       code,
       extFields,
-      flag: 0,
+      flag,
       language: "JAVA",
       opaque,
       serializeTypeCurrentRPC: "JSON",
@@ -62,6 +66,8 @@ export function encodeRequest(code, extFields, opaque, body = new Uint8Array(0))
   frame.set(body, 8 + header.length);
   return frame;
 }
+
+export const PRODUCER_GROUP = "wire-load-producer";
 
 /** The unmistakable key a template carries where the unique key of each message is patched in. */
 const UNIQUE_KEY = "7F0000010001204B4E0E2F2A00000000";
@@ -126,21 +132,25 @@ function batchBody(body, messageCount) {
  * @param {string} options.brokerName
  * @param {number} options.bodyBytes
  * @param {number} options.messageCount 1 sends plain messages (310), more sends batches (320)
+ * @param {Record<string, string>} [options.properties] of a plain message, besides its tag and unique key
+ * @param {number} [options.sysFlag] 4 makes it a half message
  * @returns {SendTemplate}
  */
-export function sendTemplate({ topic, brokerName, bodyBytes, messageCount }) {
+export function sendTemplate({ topic, brokerName, bodyBytes, messageCount, properties = {}, sysFlag = 0 }) {
   const isBatch = messageCount > 1;
   const body = isBatch ? batchBody(messageBody(bodyBytes), messageCount) : messageBody(bodyBytes);
+  let given = MESSAGE_PROPERTIES;
+  for (const [name, value] of Object.entries(properties)) given += name + NAME_VALUE + value + PROPERTY;
   const extFields = {
-    a: "wire-load-producer",
+    a: PRODUCER_GROUP,
     b: topic,
     c: "TBW102",
     d: "4",
     e: "0",
-    f: "0",
+    f: String(sysFlag),
     g: String(Date.now()),
     h: "0",
-    i: isBatch ? uniqueKeyProperty(UNIQUE_KEY) : MESSAGE_PROPERTIES,
+    i: isBatch ? uniqueKeyProperty(UNIQUE_KEY) : given,
     j: "0",
     k: "false",
     m: String(isBatch),

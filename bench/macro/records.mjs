@@ -19,7 +19,7 @@ const BEFORE_BODY_BYTES = 84;
  * @param {Buffer} buffer
  * @param {number} from
  * @param {number} to
- * @param {(queueOffset: number, bodyAt: number, bodyBytes: number) => void} onRecord
+ * @param {(queueOffset: number, bodyAt: number, bodyBytes: number, queueId: number) => void} onRecord
  * @returns {number} how many there were
  */
 export function walkRecords(buffer, from, to, onRecord) {
@@ -35,7 +35,7 @@ export function walkRecords(buffer, from, to, onRecord) {
     if (at + recordBytes > to || bodyLengthAt + 4 > at + recordBytes) throw new Error("a pulled record is cut short");
     const bodyBytes = buffer.readUInt32BE(bodyLengthAt);
     if (bodyLengthAt + 4 + bodyBytes > at + recordBytes) throw new Error("a pulled record's body is cut short");
-    onRecord(Number(buffer.readBigInt64BE(at + 20)), bodyLengthAt + 4, bodyBytes);
+    onRecord(Number(buffer.readBigInt64BE(at + 20)), bodyLengthAt + 4, bodyBytes, buffer.readUInt32BE(at + 12));
     at += recordBytes;
     count++;
   }

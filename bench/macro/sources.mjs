@@ -36,6 +36,8 @@ export function patchUniqueKeys(template, buffer, at) {
  * @param {string} options.brokerName
  * @param {number} options.bodyBytes
  * @param {number} options.messageCount
+ * @param {Record<string, string>} [options.properties]
+ * @param {number} [options.sysFlag]
  * @param {number} firstQueue
  * @param {Tally} tally
  * @returns {Source}

@@ -7,6 +7,7 @@
  */
 import { parseArgs } from "node:util";
 import { runMeasured, runRequests, WINDOW_MAX } from "./closed-loop.mjs";
+import { runDelays, runPops, runTransactions } from "./cycles.mjs";
 import { runEndToEnd, STAMP_BYTES } from "./end-to-end.mjs";
 import { readUsage } from "./measure.mjs";
 import { FilledTopic, pullSource, sendSource } from "./sources.mjs";
@@ -23,6 +24,9 @@ const CASES = {
   "batch-16": { connections: 4, window: 4, run: (settings) => runSends(settings, BATCH_COUNT) },
   "pull-32": { connections: 4, window: 2, run: runPulls },
   e2e: { connections: 1, window: 8, run: runLatency },
+  delay: { connections: 4, window: 64, run: runDelays },
+  transaction: { connections: 4, window: 16, run: runTransactions },
+  pop: { connections: 4, window: 16, run: runPops },
 };
 
 /**
@@ -38,6 +42,8 @@ const CASES = {
  * @property {number} bodyBytes
  * @property {number} fill
  * @property {number} rate
+ * @property {number} cycleCount
+ * @property {number} delayMs
  */
 
 /**
@@ -151,6 +157,8 @@ const USAGE = `wire-load.mjs --broker HOST:PORT [--namesrv HOST:PORT] [--pid PID
   --connections N      of the case                   --window N       in flight on each connection, of the case
   --body-bytes N       (1024)                        --rate N         messages a second of e2e (2000)
   --fill N             messages to pull from (200000)
+  --cycle N            messages of a cycle of delay, transaction, pop (40000)
+  --delay-ms N         of delay (2000)
   --broker-name NAME   (broker-a)                    --topic-prefix P (WireLoad)
 `;
 
@@ -167,6 +175,8 @@ const OPTIONS = /** @type {const} */ ({
   "body-bytes": { type: "string", default: "1024" },
   rate: { type: "string", default: "2000" },
   fill: { type: "string", default: "200000" },
+  cycle: { type: "string", default: "40000" },
+  "delay-ms": { type: "string", default: "2000" },
   "broker-name": { type: "string", default: "broker-a" },
   "topic-prefix": { type: "string", default: "WireLoad" },
   help: { type: "boolean", default: false },
@@ -218,6 +228,8 @@ async function main(args) {
     messagesMax: integerOf("max-messages", values["max-messages"], 1, 1e9),
     bodyBytes: integerOf("body-bytes", values["body-bytes"], STAMP_BYTES, 1024 * 1024),
     fill: integerOf("fill", values.fill, 1_000, 1e8),
+    cycleCount: integerOf("cycle", values.cycle, 100, 1e7),
+    delayMs: integerOf("delay-ms", values["delay-ms"], 1, 86_400_000),
     rate: numberOf("rate", values.rate, 1, 100_000),
   };
   let isGood = true;

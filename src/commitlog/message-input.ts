@@ -8,6 +8,8 @@ export interface QueueHandle {
   readonly queueId: number;
   /** Index into the shared tables of queue progress. */
   readonly slot: number;
+  /** Nobody waits for its messages: they alone hurry no thread, and can be read some milliseconds later. */
+  quiet?: boolean;
 }
 
 /**

@@ -122,6 +122,12 @@ export class SharedProgress {
     if (Atomics.load(this.#words, PARKED) === 1) Atomics.notify(this.#words, WAKE);
   }
 
+  /** Spins until what lies before `phyOffset` is dispatched: the dispatcher, on another core, is some tens of microseconds behind. */
+  awaitDispatched(phyOffset: number, timeoutMs: number): void {
+    const deadline = performance.now() + timeoutMs;
+    while (this.dispatched < phyOffset && performance.now() < deadline);
+  }
+
   askStop(): void {
     Atomics.store(this.#words, STOP, 1);
     this.wake();

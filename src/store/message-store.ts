@@ -7,7 +7,6 @@
  *   message.queue = store.queue("orders", 0);
  *   if (store.put(message, result) === PutStatus.PUT_OK) await store.whenFlushed(result.phyOffset + result.sizeBytes);
  */
-import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
@@ -59,6 +58,8 @@ export class MessageStore {
   #flushWanted = false;
   #wokenAt: number;
   #wakeTimer = false;
+  /** Behind the last message that somebody may wait for. */
+  #newsEnd = Number.POSITIVE_INFINITY;
   readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
@@ -156,7 +157,7 @@ export class MessageStore {
       return this.#writeFailed(error);
     }
     if (status === PutStatus.PUT_OK && queued) queue.nextOffset++;
-    this.#appended();
+    this.#appended(queue);
     return status;
   }
 
@@ -174,7 +175,7 @@ export class MessageStore {
       return this.#writeFailed(error);
     }
     if (status === PutStatus.PUT_OK) queue.nextOffset += messages.length;
-    this.#appended();
+    this.#appended(queue);
     return status;
   }
 
@@ -184,14 +185,12 @@ export class MessageStore {
     return this.#watch.isFull || (this.#watch.dispatchPaused && behindBytes >= PAUSED_BYTES_MAX);
   }
 
-  #appended(): void {
+  #appended(queue: StoreQueue): void {
     const position = this.#log.appendPosition;
+    if (!queue.quiet) this.#newsEnd = position;
     if (!this.#parts.syncFlush) {
       this.#dispatch.progress.confirmed = position;
-      if (position - this.#wokenAt >= WAKE_BYTES) {
-        this.#wokenAt = position;
-        this.#dispatch.wake();
-      }
+      if (position - this.#wokenAt >= WAKE_BYTES) this.#wakeNow();
     }
     this.#scheduleEndOfTurn();
   }
@@ -217,30 +216,33 @@ export class MessageStore {
 
   /** A sleeping thread is dear to wake: for every message only while somebody waits for messages. */
   #wakeSoon(): void {
-    if (this.#waits.isInterested || !this.#dispatch.threaded) {
-      this.#wokenAt = this.#log.appendPosition;
-      this.#dispatch.wake();
+    if ((this.#waits.isInterested && this.#newsEnd > this.#wokenAt) || !this.#dispatch.threaded) {
+      this.#wakeNow();
       return;
     }
     if (this.#wakeTimer) return;
     this.#wakeTimer = true;
     this.#parts.clock.schedule(WAKE_MS, () => {
       this.#wakeTimer = false;
-      this.#wokenAt = this.#log.appendPosition;
-      this.#dispatch.wake();
+      this.#wakeNow();
     });
   }
 
-  /** Waits, for some milliseconds at most, until what was put before this call can be read through its queue. */
-  catchUp(): void {
-    const { progress } = this.#dispatch;
-    const { confirmed } = progress;
-    if (progress.dispatched >= confirmed || this.#watch.dispatchPaused) return;
+  #wakeNow(): void {
+    this.#wokenAt = this.#dispatch.progress.confirmed;
     this.#dispatch.wake();
-    const deadline = systemClock.monotonicMs() + CATCH_UP_MS;
-    while (progress.dispatched < confirmed && systemClock.monotonicMs() < deadline) {
-      // The dispatcher runs on another core; it is some tens of microseconds behind.
-    }
+  }
+
+  /**
+   * Waits, for some milliseconds at most, until what was put before this call can be read through its queue; quiet ones
+   * are only waited for by who names one.
+   */
+  catchUp(queue?: QueueHandle): void {
+    const { progress } = this.#dispatch;
+    const wanted = queue?.quiet ? progress.confirmed : Math.min(progress.confirmed, this.#newsEnd);
+    if (progress.dispatched >= wanted || this.#watch.dispatchPaused) return;
+    this.#dispatch.wake();
+    progress.awaitDispatched(wanted, CATCH_UP_MS);
   }
 
   #writeFailed(error: unknown): PutStatus {

@@ -12,6 +12,7 @@ export class StoreQueue implements QueueHandle {
   nextOffset = 0;
   /** First offset whose record the log still holds. */
   minOffset = 0;
+  quiet = false;
   /** Its topic was deleted: it takes and has no messages. */
   retired = false;
   readonly reader: ConsumeQueueReader;

@@ -164,10 +164,19 @@ test("dead letters are shown, and sent again once each", async () => {
 test("timers: counted, and one taken back", async () => {
   const [sent] = await json("produce", "T", "later", "--delay", "1h");
   expect(await json("timer", "list")).toMatchObject([{ topic: "T", count: 1 }]);
+  await json("produce", "T", "sooner", "--delay", "30m", "--key", "k");
+  await succeeds("topic", "create", "Other");
+  await json("produce", "Other", "another", "--delay", "30m");
+  const listed = await json("timer", "list", "T");
+  expect(listed.map(({ keys }) => keys)).toEqual(["k", ""]);
   const handle = String(sent!["recallHandle"]);
+  expect(listed[1]).toMatchObject({ msgId: sent!["msgId"], recallHandle: handle });
+  expect(Date.parse(String(listed[1]!["due"])) - Date.parse(String(listed[0]!["due"]))).toBeGreaterThan(1_700_000);
+  expect(await json("timer", "list", "T", "--count", "1")).toEqual([listed[0]]);
   expect(await succeeds("timer", "cancel", "T", handle)).toBe(`${sent!["msgId"]} will not be delivered\n`);
+  expect(await json("timer", "list", "T")).toEqual([listed[0]]);
   await broker.advance("2h");
-  expect(broker.messages("T")).toEqual([]);
+  expect(broker.messages("T").map(({ body }) => body.toString())).toEqual(["sooner"]);
   expect((await run(["timer", "cancel", "T", "nonsense"])).status).toBe(1);
 });
 

@@ -10,6 +10,7 @@
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
+ *   --proxy                                       the gRPC clients only, through Apache's proxy in cluster mode
  *   --secured                                     instead of all these: a server that asks who clients are
  *   --keep                                        leaves the store and the logs, and says where
  */
@@ -30,6 +31,7 @@ import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
+import { proxyCommand, proxyListens } from "./apache-proxy.mjs";
 import { ClientUnavailable, installNodeProgram, NODE_PROGRAM } from "./node-client.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
@@ -43,6 +45,7 @@ const JAVA_GRPC_CLIENT = "java-grpc";
 const JAVA_GRPC_PROGRAM = path.join(HERE, "programs-grpc");
 const BULK_COUNT = 10_000;
 const START_LIMIT_MS = 30_000;
+const PROXY_LIMIT_MS = 90_000;
 const STOP_LIMIT_MS = 15_000;
 
 const { values: options } = parseArgs({
@@ -55,6 +58,7 @@ const { values: options } = parseArgs({
     bulk: { type: "string" },
     limit: { type: "string", default: "300" },
     client: { type: "string", default: "5.4.0" },
+    proxy: { type: "boolean", default: false },
     secured: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
@@ -73,7 +77,8 @@ const SECURED_CONF = [
 
 const old = options.client === "4.9.7";
 if (!old && options.client !== "5.4.0") throw new Error(`--client ${options.client}: 5.4.0 and 4.9.7 are known`);
-const programs = old ? PROGRAMS_4 : PROGRAMS;
+if (options.proxy && (old || options.secured)) throw new Error("--proxy is for the gRPC clients of an open server");
+const programs = options.proxy ? {} : old ? PROGRAMS_4 : PROGRAMS;
 
 const wantedClients = new RegExp(options.clients);
 const scratch = mkdtempSync(path.join(tmpdir(), "cometmq-clients-"));
@@ -91,16 +96,17 @@ await main();
 async function main() {
   if (options.secured) return securedRun();
   const cases = options.only === undefined ? listedCases() : [];
-  const bulkCount = Number(options.bulk ?? (options.only === undefined ? BULK_COUNT : 0));
+  const isWhole = options.only === undefined && !options.proxy;
+  const bulkCount = Number(options.bulk ?? (isWhole ? BULK_COUNT : 0));
   const all = [...cases, ...(bulkCount > 0 ? [`bulk/push-${bulkCount}`] : [])];
   const built = await build();
   if (built.reason !== undefined) {
     for (const name of all) report("skip", name, built.reason);
   } else {
-    const server = await startServer();
+    const server = options.proxy ? await startBehindProxy() : await startServer();
     if (server !== undefined) {
       for (const client of Object.keys(programs)) await runClient(client, cases, server, built.classPath);
-      if (programs === PROGRAMS) {
+      if (!old) {
         await runNodeClient(cases, server, built.classPath);
         await runJavaGrpcClient(cases, server, built.classPath);
       }
@@ -133,7 +139,8 @@ function listedCases() {
     .map((line) => line.replace(/#.*/, "").trim())
     .filter((line) => line !== "")
     .flatMap((line) => (old ? oldName(line) : [line]))
-    .filter((line) => wantedClients.test(line.split("/")[0]));
+    .filter((line) => wantedClients.test(line.split("/")[0]))
+    .filter((line) => !options.proxy || /^(node|java)-grpc\//.test(line));
 }
 
 /** The same case of the 4.x client, if it has it. */
@@ -220,6 +227,39 @@ async function startServer() {
   }
   say(`# ${line}`);
   return { namesrv, broker, grpc, stop: () => stopServer(server) };
+}
+
+/** The server, and Apache's proxy in front of it: its gRPC clients are those of the proxy. */
+async function startBehindProxy() {
+  const server = await startServer();
+  if (server === undefined) return undefined;
+  const grpc = await freePort();
+  const home = path.join(scratch, "proxy");
+  const command = await proxyCommand(home, server.namesrv, grpc, await freePort());
+  const proxy = start("proxy", "java", command, {}, () => {});
+  const up = await Promise.race([
+    proxyListens(grpc, PROXY_LIMIT_MS),
+    proxy.ended.then((status) => `it ended with ${status}: ${proxy.lastErrors()}`),
+  ]);
+  if (up !== undefined) {
+    report("FAIL", "proxy/start", up);
+    await server.stop();
+    return undefined;
+  }
+  say(`# Apache's proxy grpc=127.0.0.1:${grpc}`);
+  const stop = async () => {
+    proxy.child.kill("SIGKILL");
+    await proxy.ended;
+    await server.stop();
+  };
+  return { ...server, grpc: `127.0.0.1:${grpc}`, stop };
+}
+
+async function freePort() {
+  const probe = await listen(0);
+  const { port } = probe.address();
+  probe.close();
+  return port;
 }
 
 /** A broker that is told its port listens on the one 2 below as well: both are free, or were a moment ago. */

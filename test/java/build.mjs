@@ -24,6 +24,7 @@ const PROGRAMS = {
   filter: [path.join(TESTS, "java", "filter")],
   servers: [path.join(TESTS, "java", "servers")],
   released: [path.join(TESTS, "java", "released")],
+  proxy: [path.join(TESTS, "java", "proxy")],
   clients: [CLIENTS],
   "clients-4.9.7": [
     path.join(CLIENTS, "common"),

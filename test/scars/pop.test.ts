@@ -1,5 +1,5 @@
 /** What broke pop consumption elsewhere, each under the number of Apache's issue, and what broke here. */
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { PutStatus } from "#src/store/types.js";
 import { GROUP, type Held, PopLife, TOPIC } from "../property/pop-fixture.js";
@@ -212,4 +212,13 @@ test("a message that was sent with a handle among its properties can be acknowle
   const [again] = life.pop();
   expect(again!.handle.split(" ")[4]).toBe("1");
   expect(life.ack(again!)).toBe(ResponseCode.SUCCESS);
+});
+
+test("an acknowledgement does not wait for dispatch of those before it", async () => {
+  const life = await open(1);
+  await sendMany(life, 3);
+  const held = life.pop();
+  const catchUp = vi.spyOn(life.base.store, "catchUp");
+  expect(ackAll(life, held.slice(1))).toEqual([0, 0]);
+  expect(catchUp).not.toHaveBeenCalled();
 });

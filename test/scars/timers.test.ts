@@ -33,7 +33,7 @@ test.each([
   ["the wheel and the checkpoint", [WHEEL, CHECK]],
   ["wheel, log and checkpoint", [WHEEL, LOG, CHECK]],
   ["the log", [LOG]],
-])("the wheel could not be made again from its log: %s gone, every message comes", async (_, paths) => {
+])("the wheel could not be made again from its log (#9735): %s gone, every message comes", async (_, paths) => {
   timers = await TimerBroker.open();
   const bodies = fill(30, 60_000);
   await timers.advance(5000);
@@ -75,7 +75,7 @@ test("timer files that are no such files stopped the broker: they are put aside,
   expect(timers.delivered()).toEqual(bodies);
 });
 
-test("timers kept pointing into a log that was cut off: what lies there now is not delivered for them", async () => {
+test("timers kept pointing into a log that was cut off (#7480, #10668): what lies there now is not delivered for them", async () => {
   timers = await TimerBroker.open();
   const kept = fill(5, 60_000);
   await timers.advance(3000);

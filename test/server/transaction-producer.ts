@@ -54,8 +54,8 @@ export class TransactionProducer {
   }
 
   /** Rejects when the broker goes before it answers. */
-  async sendHalf(topic: string, body: string): Promise<SentHalf> {
-    const given = properties({ TRAN_MSG: "true", PGROUP: this.#group });
+  async sendHalf(topic: string, body: string, others: Record<string, string> = {}): Promise<SentHalf> {
+    const given = properties({ TRAN_MSG: "true", PGROUP: this.#group, ...others });
     const fields = { producerGroup: this.#group, topic, sysFlag: 4, properties: given, bornTimestamp: Date.now() };
     const answer = await send(this.client, fields, body);
     if (answer.code !== 0) throw new Error(`code ${answer.code}: ${answer.remark}`);

@@ -29,7 +29,11 @@ export class BrokerStore implements StorePort {
 
   /** An administrator or a consumer that asks where the queue ends means what was acknowledged. */
   maxOffset(queue: QueueHandle): number {
-    this.#store.catchUp();
+    this.#store.catchUp(queue);
+    return this.#store.maxOffset(queue);
+  }
+
+  readableEnd(queue: QueueHandle): number {
     return this.#store.maxOffset(queue);
   }
 

@@ -391,7 +391,7 @@ export class PullMessage {
     this.#limits.maxCount = pull.maxCount;
     this.#limits.maxBytes = pull.maxBytes;
     // A pull that does not wait is told of everything acknowledged before it came.
-    if (pull.suspendMs === 0 && pull.offset >= this.#store.maxOffset(pull.queue)) this.#store.catchUp();
+    if (pull.suspendMs === 0 && pull.offset >= this.#store.maxOffset(pull.queue)) this.#store.catchUp(pull.queue);
     const { clock, stats, offsets } = this.#context;
     this.#getTurn = (this.#getTurn + 1) % TIMED_GETS;
     const timed = this.#getTurn === 0;

@@ -40,6 +40,11 @@ export function putRefusal(status: PutStatus, maxMessageSize: number, failure: E
 const QUOTED_CHARS_MAX = 64;
 
 /** `given` is what the header has under the name, if anything. */
+/** Why nothing is put into a topic that `hasBatchQueues`. */
+export function batchQueuesRemark({ name }: { readonly name: string }): string {
+  return `topic[${name}] has batch queues (queue.type=BatchCQ), which this broker only reads`;
+}
+
 export function wrongField(name: string, given: string | undefined, expected: string): string {
   if (given === undefined) return `the custom field <${name}> is null`;
   return `the custom field <${name}> is not ${expected}: ${JSON.stringify(given.slice(0, QUOTED_CHARS_MAX))}`;

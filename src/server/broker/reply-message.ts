@@ -15,10 +15,11 @@ import type { Connection, Fields, Processor, Request, SerializeType } from "../.
 import type { MessageStore } from "../../store/message-store.js";
 import { PutStatus } from "../../store/types.js";
 import { type Answer, answerOf, failure, quoted, SUCCESS } from "../answer.js";
+import { LIGHT_QUEUES_REMARK } from "./batch-body.js";
 import type { BrokerContext } from "./context.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "./message-copy.js";
 import { isNotAllowedSendTopic, validateTopic } from "./names.js";
-import { putRefusal, wrongField } from "./put-remark.js";
+import { batchQueuesRemark, putRefusal, wrongField } from "./put-remark.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { Topic, topicQueue } from "./topic-config.js";
@@ -117,6 +118,10 @@ export class ReplyMessage {
       const remark = `request queueId[${given}] is illegal, topic ${topic.name} has ${topic.writeQueueNums} write queues`;
       return failure(ResponseCode.INVALID_PARAMETER, remark);
     }
+    const properties = parseProperties(header.text(names.properties) ?? "");
+    if (properties.has(PropertyName.INNER_MULTI_DISPATCH)) {
+      return failure(ResponseCode.SYSTEM_ERROR, LIGHT_QUEUES_REMARK);
+    }
     return {
       topic,
       queueId: given >= 0 ? given : this.#anyQueueId(topic),
@@ -125,7 +130,7 @@ export class ReplyMessage {
       bornTimestamp: timeOf(header, names),
       reconsumeTimes: int("reconsumeTimes", 0),
       defaultTopicQueueNums,
-      properties: parseProperties(header.text(names.properties) ?? ""),
+      properties,
     };
   }
 
@@ -147,6 +152,7 @@ export class ReplyMessage {
     const known = topics.get(name);
     const topic =
       known ?? topics.createInSendMessage(name, defaultTopic, connection.remoteAddress, Math.max(1, queueNums), 0);
+    if (topic?.hasBatchQueues) return failure(ResponseCode.SYSTEM_ERROR, batchQueuesRemark(topic));
     return topic ?? failure(ResponseCode.TOPIC_NOT_EXIST, `topic[${name}] not exist, apply first please!`);
   }
 

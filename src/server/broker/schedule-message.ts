@@ -285,7 +285,7 @@ export class ScheduleMessageService {
     if (!scan.has(REAL_TOPIC) || queueId < 0 || queueId > QUEUE_ID_MAX) return undefined;
     if (scan.has(CRC32)) this.#dropCrc();
     const topic = this.#context.topics.getBytes(record, scan.starts[REAL_TOPIC]!, scan.ends[REAL_TOPIC]!);
-    if (topic === this.#topic || topic?.name === TRANSACTION_HALF_TOPIC) return undefined;
+    if (topic === this.#topic || topic?.name === TRANSACTION_HALF_TOPIC || topic?.hasBatchQueues) return undefined;
     if (topic !== undefined) {
       message.queue = topicQueue(this.#context.store, topic, queueId);
       return topic;

@@ -22,7 +22,7 @@ import { endOfRetries } from "./dead-letters.js";
 import type { FlushWaiters } from "./flush-waiters.js";
 import { emptyMessage, emptyPutResult } from "./message-copy.js";
 import { isNotAllowedSendTopic, isRetryTopic, validateGroup, validateTopic } from "./names.js";
-import { putRefusal, wrongField } from "./put-remark.js";
+import { batchQueuesRemark, putRefusal, wrongField } from "./put-remark.js";
 import type { ScheduleMessageService } from "./schedule-message.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
@@ -197,11 +197,7 @@ export class SendMessage {
         `the broker[${connection.localHost}] sending message is forbidden`,
       );
     }
-    if (topic.attributes.get("queue.type") === "BatchCQ") {
-      const remark = `topic[${topic.name}] has batch queues (queue.type=BatchCQ), which this broker only reads`;
-      return this.#refuse(ResponseCode.SYSTEM_ERROR, remark);
-    }
-    return topic;
+    return topic.hasBatchQueues ? this.#refuse(ResponseCode.SYSTEM_ERROR, batchQueuesRemark(topic)) : topic;
   }
 
   #queue(topic: Topic, connection: Connection): QueueHandle | undefined {
@@ -333,13 +329,17 @@ export class SendMessage {
       const remark = `the broker[${brokerAddress()}] sending transaction message is forbidden`;
       return this.#refuse(ResponseCode.NO_PERMISSION, remark);
     }
-    if (properties.isTimed) {
+    // Apache takes one that is to wait, and then neither delivers it nor can end it.
+    const verdict = judgeTimer(properties, config, this.#context.clock.nowMs(), this.#timers);
+    if (verdict.kind === "refused") return this.#refuse(verdict.code, verdict.remark);
+    if (properties.delayLevel > 0 || verdict.kind === "wait") {
       return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, "a message of a transaction can not be delayed");
     }
-    const producerGroup = header.text(names.producerGroup) ?? "";
-    const problem = properties.hasProducerGroup ? "" : validateGroup(producerGroup);
+    const hasGroup = properties.hasProducerGroup;
+    const producerGroup = hasGroup ? "" : (header.text(names.producerGroup) ?? "");
+    const problem = hasGroup ? "" : validateGroup(producerGroup);
     if (problem !== "") return this.#refuse(ResponseCode.INVALID_PARAMETER, problem.slice(0, 512));
-    properties.prepare(topic.name, message.queue.queueId, producerGroup);
+    properties.prepare(topic.name, message.queue.queueId, hasGroup, producerGroup);
     message.propertiesLength = properties.length;
     message.queue = this.#transactions.halfQueue;
     return this.#transactions.topic;

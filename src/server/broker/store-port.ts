@@ -36,6 +36,8 @@ export interface StorePort {
   minOffset(queue: QueueHandle): number;
   /** One past the last message that readers may see. */
   maxOffset(queue: QueueHandle): number;
+  /** The same by what is there at this moment: never less than behind a message that was handed out. */
+  readableEnd(queue: QueueHandle): number;
   offsetByTime(queue: QueueHandle, timestampMs: number, boundary: Boundary): number;
   /** Store time of the first message there is, or -1. */
   earliestStoreTimestamp(queue: QueueHandle): number;

@@ -67,6 +67,7 @@ const HALF_NAMES = [
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
 ];
 const PRODUCER_GROUP = 0;
+const TRANSACTION_ID = Buffer.from(`${PropertyName.TRANSACTION_ID}\u0001`);
 
 const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
 
@@ -238,32 +239,32 @@ export class StoredProperties {
     return isPrepared && !(reconsumeTimes > 0 && this.#scan.has(Scanned.DELAY));
   }
 
-  /** The message asks to be delivered later. */
-  get isTimed(): boolean {
-    return this.delayLevel > 0 || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
-  }
-
   get hasProducerGroup(): boolean {
     this.#halfScan.scan(this.bytes, 0, this.length);
     return this.#halfScan.has(PRODUCER_GROUP);
   }
 
-  /** Makes the message a half one that belongs into a queue of `topic` (TransactionalMessageBridge#parseHalfMessageInner). */
-  prepare(topic: string, queueId: number, producerGroup: string): void {
-    const hasGroup = this.hasProducerGroup;
-    const brokersOwn = HALF_NAMES.some((_, index) => index !== PRODUCER_GROUP && this.#halfScan.has(index));
-    if (brokersOwn || this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
+  /** Makes the message, which `hasProducerGroup`, a half one that belongs into a queue of `topic` (TransactionalMessageBridge#parseHalfMessageInner). */
+  prepare(topic: string, queueId: number, hasGroup: boolean, producerGroup: string): void {
+    if (this.#hasBrokersOwn() || this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
       this.#rewrite((properties) => {
         for (const name of HALF_NAMES) if (name !== PropertyName.PRODUCER_GROUP) properties.delete(name);
         properties.delete(PropertyName.REAL_TOPIC);
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    const { uniqueKey } = this;
     if (!hasGroup) this.#add(PropertyName.PRODUCER_GROUP, producerGroup);
-    this.#add(PropertyName.TRANSACTION_ID, uniqueKey);
-    this.#add(PropertyName.REAL_TOPIC, topic);
-    this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+    this.length = copyBytes(this.bytes, this.length, TRANSACTION_ID, 0, TRANSACTION_ID.length);
+    this.length = copyBytes(this.bytes, this.length, this.bytes, this.uniqueKeyStart, this.uniqueKeyEnd);
+    const { REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
+    const belongs = `\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
+    this.length += this.bytes.write(belongs, this.length, "utf8");
+  }
+
+  /** Of the properties that `hasProducerGroup` has looked at: one that only brokers set. */
+  #hasBrokersOwn(): boolean {
+    for (let index = PRODUCER_GROUP + 1; index < HALF_NAMES.length; index++) if (this.#halfScan.has(index)) return true;
+    return false;
   }
 
   #hasAny(first: number, last: number): boolean {

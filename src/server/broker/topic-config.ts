@@ -57,6 +57,11 @@ export class Topic implements Named, TopicConfig {
     return this.name;
   }
 
+  /** Its queues are batch ones, which this broker only reads: a message put there would be found nowhere. */
+  get hasBatchQueues(): boolean {
+    return this.attributes.size > 0 && this.attributes.get("queue.type") === "BatchCQ";
+  }
+
   assign(settings: Partial<Omit<TopicConfig, "topicName">>): this {
     this.readQueueNums = settings.readQueueNums ?? this.readQueueNums;
     this.writeQueueNums = settings.writeQueueNums ?? this.writeQueueNums;

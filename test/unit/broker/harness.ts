@@ -172,6 +172,10 @@ export class ModelStore implements StorePort {
     return minOffset + times.length;
   }
 
+  readableEnd(queue: QueueHandle): number {
+    return this.maxOffset(queue);
+  }
+
   offsetByTime(queue: QueueHandle, timestampMs: number, boundary: "LOWER" | "UPPER"): number {
     const { minOffset, times } = queue as ModelQueue;
     if (boundary === "UPPER") return minOffset + times.findLastIndex((time) => time <= timestampMs);

@@ -30,6 +30,14 @@ describe("a message with a time", () => {
     expect(errors()).toEqual([]);
   });
 
+  test("is not delivered into a topic with batch queues, and that is told", async () => {
+    timers.wait({ TIMER_DELAY_MS: "1000" });
+    timers.broker.broker.context.topics.get("T")!.attributes = new Map([["queue.type", "BatchCQ"]]);
+    await timers.advance(2000);
+    expect(timers.delivered()).toEqual([]);
+    expect(timers.broker.log.at("error", /BatchCQ/)).toHaveLength(1);
+  });
+
   test("stands in the timer topic as Apache puts it there, and keeps that when it comes", async () => {
     const bornMs = timers.nowMs;
     timers.wait({ TIMER_DELAY_MS: "2345", UNIQ_KEY: "K1", REAL_TOPIC: "../../etc" });

@@ -3,17 +3,19 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { PutStatus } from "#src/store/types.js";
-import { StoreBroker, type StoreBrokerOptions } from "./store-broker.js";
+import type { StoreBroker, StoreBrokerOptions } from "./store-broker.js";
 import {
   answer,
   CHECK_INTERVAL_MS,
   COMMIT,
+  delivered,
   end,
   GIVEN_UP,
   HALF,
   joinProducer,
   nextCheck,
   OP,
+  openBroker,
   progress,
   putForeign,
   putHalf,
@@ -26,19 +28,12 @@ import {
 let broker: StoreBroker;
 
 async function start(options: StoreBrokerOptions = {}): Promise<StoreBroker> {
-  broker = await StoreBroker.open(options);
-  broker.schedule.start();
-  broker.transactions.start();
+  broker = await openBroker(options);
   return broker;
 }
 
 beforeEach(() => start());
 afterEach(() => broker.close());
-
-/** Everything that consumers of T can see. */
-function delivered(): string[] {
-  return [0, 1, 2, 3].flatMap((queueId) => broker.bodies("T", queueId));
-}
 
 describe("a question", () => {
   test("goes to a producer of the group, with the message as it was sent and where it is now", async () => {
@@ -67,7 +62,7 @@ describe("a question", () => {
     });
     expect(answer(broker, question!, COMMIT).code).toBe(0);
     await nextCheck(broker);
-    expect([delivered(), questionsTo(producer)]).toEqual([["open"], []]);
+    expect([delivered(broker), questionsTo(producer)]).toEqual([["open"], []]);
     expect(broker.messages("T", 1)[0]!.properties.has("TRAN_PREPARED_QUEUE_OFFSET")).toBe(false);
     expect(progress(broker)).toEqual([2, 1]);
   });
@@ -110,7 +105,7 @@ describe("a question", () => {
     expect(question!.message.properties.get("TRANSACTION_CHECK_TIMES")).toBe("1");
     answer(broker, question!, COMMIT);
     await broker.settle();
-    expect(delivered()).toEqual(["undecided"]);
+    expect(delivered(broker)).toEqual(["undecided"]);
   });
 
   test.each(["nonsense", "", "7F00000100005E24FFFFFFFFFFFFFFFF"])(
@@ -180,7 +175,7 @@ describe("a question", () => {
     const { properties } = asked.find(({ message }) => message.body.toString() === "patient")!.message;
     expect(properties.get("TRANSACTION_CHECK_TIMES")).toBe("1");
     expect(properties.get("TRAN_PREPARED_QUEUE_OFFSET")).toBe("0");
-    expect(delivered()).toEqual(["patient, committed"]);
+    expect(delivered(broker)).toEqual(["patient, committed"]);
   });
 
   test("a late end of what was asked about already ends it, and it is asked about no more", async () => {
@@ -191,7 +186,7 @@ describe("a question", () => {
     expect(end(broker, half, COMMIT).code).toBe(0);
     expect(answer(broker, question!, COMMIT)).toMatchObject({ code: 0, remark: "The transaction was ended before" });
     await nextCheck(broker);
-    expect([delivered(), questionsTo(producer)]).toEqual([["slow"], []]);
+    expect([delivered(broker), questionsTo(producer)]).toEqual([["slow"], []]);
   });
 
   test("what can not be put back stays where it is", async () => {
@@ -259,7 +254,7 @@ describe("another life of the broker", () => {
     for (const question of asked) answer(broker, question, COMMIT);
     expect(end(broker, late, COMMIT).remark).toBe("The transaction was ended before");
     await nextCheck(broker);
-    expect(delivered()).toEqual(["a", "open", "late"]);
+    expect(delivered(broker)).toEqual(["a", "open", "late"]);
   });
 
   test("offsets beyond the queues are told, and no half message is passed by them", async () => {

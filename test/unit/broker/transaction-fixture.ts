@@ -7,7 +7,7 @@ import type { Fields } from "#src/remoting/types.js";
 import { emptyMessage, emptyPutResult } from "#src/server/broker/message-copy.js";
 import { PutStatus } from "#src/store/types.js";
 import { type Answered, FakeConnection } from "./harness.js";
-import type { StoreBroker } from "./store-broker.js";
+import { StoreBroker, type StoreBrokerOptions } from "./store-broker.js";
 
 export const HALF = "RMQ_SYS_TRANS_HALF_TOPIC";
 export const OP = "RMQ_SYS_TRANS_OP_HALF_TOPIC";
@@ -16,6 +16,19 @@ export const COMMIT = 8;
 export const ROLLBACK = 12;
 export const UNKNOWN = 0;
 export const CHECK_INTERVAL_MS = 30_000;
+
+/** With everything running that transactions need. */
+export async function openBroker(options: StoreBrokerOptions = {}): Promise<StoreBroker> {
+  const broker = await StoreBroker.open(options);
+  broker.schedule.start();
+  broker.transactions.start();
+  return broker;
+}
+
+/** Everything that consumers of T can see. */
+export function delivered(broker: StoreBroker): string[] {
+  return [0, 1, 2, 3].flatMap((queueId) => broker.bodies("T", queueId));
+}
 
 /** What a producer keeps of a half message, to end it with. */
 export interface Half {

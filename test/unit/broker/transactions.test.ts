@@ -1,16 +1,20 @@
 /** Transactions: what is stored of them, and how they end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { EndedHalves } from "#src/server/broker/transaction/ended-halves.js";
+import { OperationLog } from "#src/server/broker/transaction/operation-log.js";
 import { PutStatus } from "#src/store/types.js";
-import { StoreBroker, type StoreBrokerOptions } from "./store-broker.js";
+import type { StoreBroker, StoreBrokerOptions } from "./store-broker.js";
 import {
   answer,
   COMMIT,
+  delivered,
   end,
   HALF,
   joinProducer,
   nextCheck,
   OP,
+  openBroker,
   progress,
   putHalf,
   questionsTo,
@@ -22,26 +26,19 @@ import {
 let broker: StoreBroker;
 
 async function start(options: StoreBrokerOptions = {}): Promise<StoreBroker> {
-  broker = await StoreBroker.open(options);
-  broker.schedule.start();
-  broker.transactions.start();
+  broker = await openBroker(options);
   return broker;
 }
 
 beforeEach(() => start());
 afterEach(() => broker.close());
 
-/** Everything that consumers of T can see. */
-function delivered(): string[] {
-  return [0, 1, 2, 3].flatMap((queueId) => broker.bodies("T", queueId));
-}
-
 describe("a half message", () => {
   test("is in the half queue, not where it belongs, and says where that is", async () => {
     const sent = broker.send({ TRAN_MSG: "true", PGROUP: "P", UNIQ_KEY: "U", TAGS: "A" }, { sysFlag: 5 });
     await broker.settle();
     expect(sent).toMatchObject({ code: 0, fields: { queueId: "1", queueOffset: "0", transactionId: "U" } });
-    expect(delivered()).toEqual([]);
+    expect(delivered(broker)).toEqual([]);
     const [half] = broker.messages(HALF);
     expect(half).toMatchObject({ queueId: 0, sysFlag: 1, flag: 7, msgId: sent.fields["msgId"] });
     expect(Object.fromEntries(half!.properties)).toMatchObject({
@@ -88,8 +85,41 @@ describe("a half message", () => {
     });
   });
 
-  test("is refused where transactions are not wanted, and when it is to be delivered later", async () => {
-    expect(broker.send({ TRAN_MSG: "true", PGROUP: "P", DELAY: "1" }).code).toBe(ResponseCode.MESSAGE_ILLEGAL);
+  test.each([
+    [{ DELAY: "1" }],
+    [{ TIMER_DELAY_MS: "1" }],
+    [{ TIMER_DELAY_SEC: "1" }],
+    [{ TIMER_DELIVER_MS: "2500000000000" }],
+    [{ TIMER_DELAY_MS: "soon" }],
+  ])("is refused when it is to be delivered later: %o", async (later) => {
+    const { code, remark } = broker.send({ TRAN_MSG: "true", PGROUP: "P", ...later });
+    expect(code).toBe(ResponseCode.MESSAGE_ILLEGAL);
+    expect(remark).toMatch(/can not be delayed|"soon", which is no integer/);
+    await broker.settle();
+    expect([broker.messages(HALF), broker.messages("rmq_sys_wheel_timer")]).toEqual([[], []]);
+  });
+
+  test("whose time is over is one like any other", async () => {
+    end(broker, sendHalf(broker, "late", { TIMER_DELIVER_MS: "1" }), COMMIT);
+    await broker.settle();
+    expect(delivered(broker)).toEqual(["late"]);
+  });
+
+  test("is not committed into a topic with batch queues, and stays open", async () => {
+    const sent = sendHalf(broker, "of Apache's store");
+    const topic = broker.broker.context.topics.get("T")!;
+    topic.attributes = new Map([["queue.type", "BatchCQ"]]);
+    expect(end(broker, sent, COMMIT)).toMatchObject({
+      code: ResponseCode.SYSTEM_ERROR,
+      remark: expect.stringContaining("BatchCQ"),
+    });
+    topic.attributes = new Map();
+    expect(end(broker, sent, COMMIT).code).toBe(0);
+    await broker.settle();
+    expect(delivered(broker)).toEqual(["of Apache's store"]);
+  });
+
+  test("is refused where transactions are not wanted", async () => {
     await broker.close();
     await start({ config: { rejectTransactionMessage: true } });
     expect(broker.send({ TRAN_MSG: "true", PGROUP: "P" })).toMatchObject({
@@ -129,7 +159,7 @@ describe("the end of a transaction", () => {
     end(broker, sendHalf(broker, "out"), ROLLBACK);
     await nextCheck(broker);
     await nextCheck(broker);
-    expect(delivered()).toEqual(["in"]);
+    expect(delivered(broker)).toEqual(["in"]);
     expect(questionsTo(producer)).toEqual([]);
     expect(progress(broker)).toEqual([2, 1]);
   });
@@ -168,7 +198,7 @@ describe("the end of a transaction", () => {
       remark: expect.stringContaining("was rolled back before"),
     });
     await broker.settle();
-    expect(delivered()).toEqual(["a"]);
+    expect(delivered(broker)).toEqual(["a"]);
     expect(broker.messages(OP).map(({ body }) => body.toString())).toEqual(["0,1,"]);
   });
 
@@ -177,7 +207,7 @@ describe("the end of a transaction", () => {
     broker.broker.context.topics.delete("T");
     expect(end(broker, half, COMMIT).code).toBe(0);
     await broker.settle();
-    expect(delivered()).toEqual(["late"]);
+    expect(delivered(broker)).toEqual(["late"]);
   });
 
   test("is answered once it is on the disk, in synchronous flush", async () => {
@@ -211,7 +241,7 @@ describe("the end of a transaction", () => {
     broker.store.put = put;
     expect(end(broker, half, COMMIT).code).toBe(0);
     await broker.advance(100);
-    expect(delivered()).toEqual(["later"]);
+    expect(delivered(broker)).toEqual(["later"]);
     expect(broker.messages(OP).map(({ body }) => body.toString())).toEqual(["1,0,"]);
 
     function sendHalfBefore() {
@@ -242,7 +272,7 @@ describe("an end that makes no sense", () => {
     const answered = end(broker, half, COMMIT, fields);
     expect(answered).toMatchObject({ code: ResponseCode.SYSTEM_ERROR, remark: expect.stringContaining(remark) });
     await broker.settle();
-    expect(delivered()).toEqual([]);
+    expect(delivered(broker)).toEqual([]);
     expect(broker.messages(OP)).toEqual([]);
     expect(end(broker, half, COMMIT).code).toBe(0);
   });
@@ -276,4 +306,13 @@ describe("an end that makes no sense", () => {
     expect(end(broker, half, COMMIT).code).toBe(ResponseCode.ILLEGAL_OPERATION);
     expect(answer(broker, half, COMMIT).code).toBe(0);
   });
+});
+
+test("an op record is needed until what was put back is done with, though dispatch has yet to come to that", () => {
+  const { store } = broker;
+  const operations = new OperationLog(broker.broker.context, store, store.queue(HALF, 0), new EndedHalves());
+  operations.putBack(7);
+  operations.add(3);
+  operations.flush();
+  expect([operations.doneOffset(7), operations.doneOffset(8)]).toEqual([0, 1]);
 });

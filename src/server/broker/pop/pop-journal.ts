@@ -55,6 +55,7 @@ export class PopJournal {
   #open(): QueueHandle {
     this.#makeTopic();
     this.handle = this.#store.queue(POP_JOURNAL_TOPIC, 0);
+    this.handle.quiet = true;
     this.#message.queue = this.handle;
     return this.handle;
   }

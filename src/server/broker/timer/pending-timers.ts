@@ -309,8 +309,11 @@ export class PendingTimers {
     }
   }
 
-  /** Where things stand; to be saved once all that was put until now is durable. */
-  snapshot(nowMs: number): { readTimeMs: number; within: WithinSlots; closed: number[] } {
+  /**
+   * Where things stand; to be saved once all that was put until now is durable. When nothing more `isToCome`, a slot that
+   * was read and is done with is passed even within its time: Apache would deliver it again.
+   */
+  snapshot(nowMs: number, isToCome: boolean): { readTimeMs: number; within: WithinSlots; closed: number[] } {
     this.closeSlots(nowMs);
     const { heap } = this;
     let dueMs = this.#loadedToMs + 1;
@@ -326,7 +329,8 @@ export class PendingTimers {
     const movedBelow = this.movedBelow === 0 ? 0 : Math.min(this.movedBelow, heap.minPhyOffset());
     const closed = this.#closed;
     this.#closed = [];
-    return { readTimeMs: this.readTimeMs(nowMs), within: { dueMs, position, movedBelow }, closed };
+    const readTimeMs = this.readTimeMs(isToCome ? nowMs : this.#loadedToMs);
+    return { readTimeMs, within: { dueMs, position, movedBelow }, closed };
   }
 
   /** The slots of a snapshot that is durable now have nothing any more. */

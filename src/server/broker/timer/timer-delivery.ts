@@ -12,6 +12,7 @@ import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "../names.js";
+import { batchQueuesRemark } from "../put-remark.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { Asked, TimerProperties } from "./timer-properties.js";
 
@@ -19,6 +20,10 @@ const QUEUE_ID_MAX = 65535;
 const SEPARATOR = 2;
 /** What is added to the properties is shorter. */
 const ADDED_BYTES_MAX = 256;
+/** What the record of the timer topic has and the delivered one has not, or has anew. */
+const DROPPED: readonly number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CRC32];
+const DROPPED_ROLLED: readonly number[] = [...DROPPED, Asked.ROLL_TIMES];
+const NO_NAMES: readonly number[] = [];
 const TIMER_TOPIC_BYTES = Buffer.from(TIMER_TOPIC);
 
 /** "retry": not now. "never": the message can not be put; it stays where it is in the log. */
@@ -29,6 +34,8 @@ export class TimerDelivery {
   readonly properties = new TimerProperties();
   readonly message: MessageInput = emptyMessage();
   readonly result: PutResult = emptyPutResult();
+  /** Of the message that was delivered last. */
+  realTopic = "";
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
   readonly #topic: Topic;
@@ -81,16 +88,18 @@ export class TimerDelivery {
   /** Puts the opened message where its producer sent it. */
   deliver(nowMs: number): DeliveryOutcome {
     copyMessage(this.#record, this.#view, this.message);
-    const queueIdText = this.properties.text(Asked.REAL_QUEUE_ID) ?? "";
-    const queueId = /^\d{1,5}$/.test(queueIdText) ? Number(queueIdText) : -1;
-    const name = this.properties.text(Asked.REAL_TOPIC);
-    if (name === undefined || queueId < 0 || queueId > QUEUE_ID_MAX)
+    const { store, topics } = this.#context;
+    const queueId = this.properties.realQueueId;
+    const { scan } = this.properties;
+    if (!scan.has(Asked.REAL_TOPIC) || !(queueId >= 0 && queueId <= QUEUE_ID_MAX))
       return this.#never("it does not say where it belongs");
-    const topic = this.#context.topics.get(name);
-    if (topic === this.#topic || name === TRANSACTION_HALF_TOPIC || !isSafeName(name)) {
+    const topic = topics.getBytes(this.#record, scan.starts[Asked.REAL_TOPIC]!, scan.ends[Asked.REAL_TOPIC]!);
+    const name = topic?.name ?? this.properties.realTopic;
+    if (topic === this.#topic || name === TRANSACTION_HALF_TOPIC || (topic === undefined && !isSafeName(name))) {
       return this.#never("it says that it belongs where no message is delivered to");
     }
-    const { store } = this.#context;
+    if (topic?.hasBatchQueues) return this.#never(batchQueuesRemark(topic));
+    this.realTopic = name;
     // As Apache does, also to a topic that was deleted in the meantime.
     this.message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
     this.#addTimes(nowMs, undefined);
@@ -110,12 +119,12 @@ export class TimerDelivery {
     const { message, properties } = this;
     const { timerPrecisionMs } = this.#context.config;
     const { storeTimestamp } = this.#view;
-    const dropped: number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CRC32];
+    let dropped = DROPPED;
     let added =
       `${PropertyName.TIMER_ENQUEUE_MS}\u0001${storeTimestamp - (storeTimestamp % timerPrecisionMs)}\u0002` +
       `${PropertyName.TIMER_DEQUEUE_MS}\u0001${nowMs}\u0002`;
     if (rolledDueMs !== undefined) {
-      dropped.push(Asked.ROLL_TIMES);
+      dropped = DROPPED_ROLLED;
       added += `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
       const hasTime = properties.scan.has(Asked.DELIVER_MS);
       if (!hasTime) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
@@ -131,10 +140,9 @@ export class TimerDelivery {
   #copyWithout(dropped: readonly number[]): number {
     const { scan } = this.properties;
     const { propertiesStart, propertiesLength } = this.#view;
-    const ends = dropped.filter((index) => scan.has(index)).sort((a, b) => scan.starts[a]! - scan.starts[b]!);
     let from = propertiesStart;
     let length = 0;
-    for (const index of ends) {
+    for (const index of this.#present(dropped)) {
       const nameStart = scan.starts[index]! - 1 - DROPPED_NAME_BYTES.get(index)!;
       length = copyBytes(this.#written, length, this.#record, from, nameStart);
       from = scan.ends[index]! + 1;
@@ -143,6 +151,16 @@ export class TimerDelivery {
     if (end > from) length = copyBytes(this.#written, length, this.#record, from, end);
     if (length > 0 && this.#written[length - 1] !== SEPARATOR) this.#written[length++] = SEPARATOR;
     return length;
+  }
+
+  /** Those of `names` that the message has, in the order in which it has them. */
+  #present(names: readonly number[]): readonly number[] {
+    const { scan } = this.properties;
+    for (const name of names) {
+      if (!scan.has(name)) continue;
+      return names.filter((index) => scan.has(index)).sort((a, b) => scan.starts[a]! - scan.starts[b]!);
+    }
+    return NO_NAMES;
   }
 
   #put(topic: Topic | undefined): DeliveryOutcome {

@@ -67,6 +67,7 @@ export class TimerMessageStore {
     this.#store = store;
     this.topic = topics.get(TIMER_TOPIC)!;
     this.queue = topicQueue(context.store, this.topic, 0);
+    this.queue.quiet = true;
     this.index = new TimerIndex({
       disk: store.disk,
       root: store.paths.root,
@@ -294,14 +295,13 @@ export class TimerMessageStore {
       return outcome !== "retry";
     }
     if (pending.meetsRecall(slotMs)) return true;
-    const topic = delivery.properties.realTopic;
     const outcome = delivery.deliver(clock.nowMs());
     if (outcome === "retry") {
       pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
       return false;
     }
     this.#dequeued.add();
-    timerMetrics.add(topic, -1);
+    timerMetrics.add(outcome === "done" ? delivery.realTopic : delivery.properties.realTopic, -1);
     return true;
   }
 
@@ -349,7 +349,7 @@ export class TimerMessageStore {
     const { clock, log, timerMetrics } = this.#context;
     const { pending, index } = this;
     this.#changed = false;
-    const { readTimeMs, within, closed } = pending.snapshot(clock.nowMs());
+    const { readTimeMs, within, closed } = pending.snapshot(clock.nowMs(), this.#running);
     try {
       await this.#store.whenFlushed(this.#store.maxPhyOffset);
       pending.wipe(closed);

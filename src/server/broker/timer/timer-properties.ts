@@ -10,6 +10,8 @@ import { javaHashUtf8 } from "../../../base/java-hash.js";
 import { PropertyScan } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 
+/** Numbers of so many digits are exact. */
+const PLAIN_DIGITS_MAX = 15;
 const INT64_MAX = 9223372036854775807n;
 
 export const Asked = {
@@ -54,11 +56,11 @@ export function parseJavaLong(text: string): number {
 }
 
 /** The property that a producer's timer goes by, first of the three as Apache looks for them. */
-export function askedTime(
-  text: (name: string) => string | undefined,
-): { readonly name: string; readonly text: string; readonly ms: number; readonly relative: boolean } | undefined {
+export function askedTime(properties: {
+  text(name: string): string | undefined;
+}): { readonly name: string; readonly text: string; readonly ms: number; readonly relative: boolean } | undefined {
   for (const [name, factor, relative] of ASKED) {
-    const given = text(name);
+    const given = properties.text(name);
     if (given !== undefined) return { name, text: given, ms: parseJavaLong(given) * factor, relative };
   }
   return undefined;
@@ -79,26 +81,38 @@ export function outMsOf(dueMs: number, precisionMs: number): number {
 export class TimerProperties {
   readonly scan = new PropertyScan(NAMES);
   #bytes: Buffer = Buffer.alloc(0);
+  #outMs = Number.NaN;
 
   /** Looks at `bytes[start, end)`; false without a TIMER_OUT_MS that is a time. */
   read(bytes: Buffer, start: number, end: number): boolean {
     this.#bytes = bytes;
     this.scan.scan(bytes, start, end);
-    return this.outMs >= 0;
+    const outMs = this.#long(Asked.OUT_MS);
+    this.#outMs = Number.isSafeInteger(outMs) ? outMs : Number.NaN;
+    return outMs >= 0;
   }
 
   text(index: number): string | undefined {
     return this.scan.text(this.#bytes, index);
   }
 
-  /** NaN without one. */
+  /** NaN without one. Most are a few digits, which need no text. */
   #long(index: number): number {
-    return this.scan.has(index) ? parseJavaLong(this.text(index)!) : Number.NaN;
+    if (!this.scan.has(index)) return Number.NaN;
+    const start = this.scan.starts[index]!;
+    const end = this.scan.ends[index]!;
+    if (end - start > PLAIN_DIGITS_MAX) return parseJavaLong(this.text(index)!);
+    let value = 0;
+    for (let at = start; at < end; at++) {
+      const digit = this.#bytes[at]! - 48;
+      if (digit < 0 || digit > 9) return parseJavaLong(this.text(index)!);
+      value = value * 10 + digit;
+    }
+    return value;
   }
 
   get outMs(): number {
-    const value = this.#long(Asked.OUT_MS);
-    return Number.isSafeInteger(value) ? value : Number.NaN;
+    return this.#outMs;
   }
 
   get isDelete(): boolean {

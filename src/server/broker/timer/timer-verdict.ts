@@ -30,22 +30,21 @@ export function judgeTimer(
 ): TimerVerdict {
   // One that has been through the timers is not sent through them again.
   if (properties.text(PropertyName.TIMER_OUT_MS) !== undefined) return NOW;
-  const asked = askedTime((name) => properties.text(name));
+  const asked = askedTime(properties);
   if (asked === undefined) return NOW;
   if (timers === undefined) {
     const remark = "accurate timer message is not enabled, timerWheelEnable is false";
     return { kind: "refused", code: ResponseCode.SYSTEM_ERROR, remark };
   }
-  const given = `the property ${asked.name} is ${JSON.stringify(asked.text.slice(0, QUOTED_CHARS_MAX))}`;
-  if (Number.isNaN(asked.ms)) return illegal(`${given}, which is no integer of 64 bits`);
+  if (Number.isNaN(asked.ms)) return illegal(asked, ", which is no integer of 64 bits");
   const dueMs = asked.relative ? nowMs + asked.ms : asked.ms;
   if (dueMs <= nowMs) {
     const isRecall = properties.text(PropertyName.TIMER_DEL_UNIQKEY) !== undefined;
-    return isRecall ? illegal(`${given}: a recall has to be ahead of its message's time`) : NOW;
+    return isRecall ? illegal(asked, ": a recall has to be ahead of its message's time") : NOW;
   }
   const maxDelayMs = config.timerMaxDelaySec * 1000;
   if (dueMs - nowMs > maxDelayMs) {
-    return illegal(`${given}: the delay time should not be bigger than the max delay ${maxDelayMs}ms`);
+    return illegal(asked, `: the delay time should not be bigger than the max delay ${maxDelayMs}ms`);
   }
   const outMs = outMsOf(dueMs, config.timerPrecisionMs);
   const limit = config.timerCongestNumEachSlot;
@@ -57,6 +56,7 @@ export function judgeTimer(
   return { kind: "wait", outMs };
 }
 
-function illegal(what: string): TimerVerdict {
-  return { kind: "refused", code: ResponseCode.MESSAGE_ILLEGAL, remark: `timer message illegal, ${what}` };
+function illegal({ name, text }: { readonly name: string; readonly text: string }, why: string): TimerVerdict {
+  const given = `the property ${name} is ${JSON.stringify(text.slice(0, QUOTED_CHARS_MAX))}`;
+  return { kind: "refused", code: ResponseCode.MESSAGE_ILLEGAL, remark: `timer message illegal, ${given}${why}` };
 }

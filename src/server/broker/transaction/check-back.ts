@@ -243,7 +243,12 @@ export class CheckBack {
   #put(): boolean {
     const { log, stats } = this.#context;
     const status = this.#store.put(this.#message, this.#result);
-    if (status === PutStatus.PUT_OK) return true;
+    if (status === PutStatus.PUT_OK) {
+      if (this.#message.queue === this.#transactions.halfQueue) {
+        this.#transactions.operations.putBack(this.#result.queueOffset);
+      }
+      return true;
+    }
     stats.putsFailed++;
     log.warn({ status }, "half messages can not be put back now, will try again");
     return false;

@@ -24,7 +24,7 @@ import type { BrokerContext } from "../context.js";
 import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isNotAllowedSendTopic, isSafeName } from "../names.js";
-import { putRefusal, wrongField } from "../put-remark.js";
+import { batchQueuesRemark, putRefusal, wrongField } from "../put-remark.js";
 import type { ScheduleMessageService } from "../schedule-message.js";
 import { markDelayed } from "../stored-properties.js";
 import { type Topic, topicQueue } from "../topic-config.js";
@@ -101,18 +101,22 @@ export class EndTransaction {
   }
 
   #endOf(header: HeaderView): Answer {
-    for (const name of ["producerGroup", "tranStateTableOffset", "commitLogOffset", "commitOrRollback", "msgId"]) {
-      if (header.find(name) < 0) return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, undefined, ""));
-    }
-    for (const name of ["tranStateTableOffset", "commitLogOffset", "commitOrRollback"]) {
-      if (Number.isSafeInteger(header.integer(name))) continue;
-      return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, header.text(name), "an integer"));
-    }
+    const producerGroup = header.text("producerGroup");
+    const tranStateTableOffset = header.integer("tranStateTableOffset");
+    const commitLogOffset = header.integer("commitLogOffset");
+    const commitOrRollback = header.integer("commitOrRollback");
+    const isWhole =
+      producerGroup !== undefined &&
+      Number.isSafeInteger(tranStateTableOffset) &&
+      Number.isSafeInteger(commitLogOffset) &&
+      Number.isSafeInteger(commitOrRollback) &&
+      header.find("msgId") >= 0;
+    if (!isWhole) return wrongEnd(header);
     return this.end({
-      producerGroup: header.text("producerGroup")!,
-      tranStateTableOffset: header.integer("tranStateTableOffset")!,
-      commitLogOffset: header.integer("commitLogOffset")!,
-      commitOrRollback: header.integer("commitOrRollback")!,
+      producerGroup,
+      tranStateTableOffset: tranStateTableOffset!,
+      commitLogOffset: commitLogOffset!,
+      commitOrRollback: commitOrRollback!,
       fromTransactionCheck: header.boolean("fromTransactionCheck") === true,
     });
   }
@@ -182,6 +186,9 @@ export class EndTransaction {
     message.sysFlag = withTransactionType(message.sysFlag, TRANSACTION_COMMIT_TYPE);
     message.preparedTransactionOffset = half.record.phyOffset;
     const topic = this.#route();
+    if (topic !== "nowhere" && topic?.hasBatchQueues) {
+      return failure(ResponseCode.SYSTEM_ERROR, batchQueuesRemark(topic));
+    }
     if (topic === "nowhere") {
       return failure(ResponseCode.SYSTEM_ERROR, "the prepared message does not say where it belongs");
     }
@@ -221,6 +228,19 @@ export class EndTransaction {
     message.queue = this.#schedule.queueOf(level);
     return this.#schedule.topic;
   }
+}
+
+/** The first that is missing, or is no number. */
+function wrongEnd(header: HeaderView): Answer {
+  for (const name of ["producerGroup", "tranStateTableOffset", "commitLogOffset", "commitOrRollback", "msgId"]) {
+    if (header.find(name) < 0) return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, undefined, ""));
+  }
+  for (const name of ["tranStateTableOffset", "commitLogOffset"]) {
+    if (Number.isSafeInteger(header.integer(name))) continue;
+    return failure(ResponseCode.SYSTEM_ERROR, wrongField(name, header.text(name), "an integer"));
+  }
+  const given = header.text("commitOrRollback");
+  return failure(ResponseCode.SYSTEM_ERROR, wrongField("commitOrRollback", given, "an integer"));
 }
 
 function alreadyEnded(state: HalfState, isCommit: boolean): Answer {

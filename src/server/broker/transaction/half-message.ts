@@ -60,6 +60,7 @@ const PROPERTIES_BYTES = 32768 + 256;
 export class HalfMessage {
   readonly record = new RecordView();
   bytes: Buffer = NO_BYTES;
+  #realTopic: string | undefined;
   readonly #scan = new PropertyScan(NAMES);
   readonly #properties = Buffer.allocUnsafeSlow(PROPERTIES_BYTES);
 
@@ -79,6 +80,7 @@ export class HalfMessage {
     if (bytes === undefined || queueId !== 0 || topicLength !== topic.length) return false;
     if (bytes.compare(topic, 0, topicLength, topicStart, topicStart + topicLength) !== 0) return false;
     this.bytes = bytes;
+    this.#realTopic = undefined;
     this.#scan.scan(bytes, propertiesStart, propertiesStart + propertiesLength);
     return true;
   }
@@ -86,10 +88,12 @@ export class HalfMessage {
   /** Lets go of the log. */
   forget(): void {
     this.bytes = NO_BYTES;
+    this.#realTopic = undefined;
   }
 
   get realTopic(): string | undefined {
-    return this.#text(Scanned.REAL_TOPIC);
+    this.#realTopic ??= this.#text(Scanned.REAL_TOPIC);
+    return this.#realTopic;
   }
 
   /** -1 when it is no queue id. */
@@ -116,7 +120,8 @@ export class HalfMessage {
 
   /** The offset in the half queue that it had when it was sent. */
   get firstQueueOffset(): number {
-    const text = this.#text(Scanned.PREPARED_QUEUE_OFFSET) ?? "";
+    const text = this.#text(Scanned.PREPARED_QUEUE_OFFSET);
+    if (text === undefined) return this.record.queueOffset;
     return /^\d{1,15}$/.test(text) ? Number(text) : this.record.queueOffset;
   }
 
@@ -130,7 +135,8 @@ export class HalfMessage {
 
   /** More than 0 only where another broker took a message that is to wait after its commit. */
   get delayLevel(): number {
-    const text = this.#text(Scanned.DELAY) ?? "";
+    const text = this.#text(Scanned.DELAY);
+    if (text === undefined) return 0;
     return /^\d{1,9}$/.test(text) ? Number(text) : 0;
   }
 

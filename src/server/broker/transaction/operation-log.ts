@@ -58,6 +58,7 @@ export class OperationLog {
   #retry: Timer | undefined;
   /** Everything before this op record is done with. */
   #doneOffset = 0;
+  #lastPutBack = -1;
   readonly #runs: Run[] = [];
   #closed = false;
 
@@ -69,6 +70,7 @@ export class OperationLog {
     // Nobody can delete a system topic.
     this.#topic = context.topics.get(TRANSACTION_OP_TOPIC)!;
     this.queue = topicQueue(context.store, this.#topic, 0);
+    this.queue.quiet = true;
   }
 
   // Writing
@@ -141,10 +143,15 @@ export class OperationLog {
 
   // Progress
 
+  /** A half message was put back at this offset, which dispatch may yet have to come to. */
+  putBack(halfOffset: number): void {
+    this.#lastPutBack = halfOffset;
+  }
+
   /** What it names may have been put back since, up to the end of the half queue. */
   #count(opOffset: number): void {
     const last = this.#runs.at(-1);
-    const lastHalfOffset = this.#store.maxOffset(this.#halfQueue) - 1;
+    const lastHalfOffset = Math.max(this.#lastPutBack, this.#store.maxOffset(this.#halfQueue) - 1);
     if (last === undefined || last.count >= RUN_OPS) {
       this.#runs.push({ end: opOffset + 1, count: 1, lastHalfOffset });
       return;

@@ -34,6 +34,7 @@ export class Transactions {
     // Nobody can delete a system topic.
     this.topic = context.topics.get(TRANSACTION_HALF_TOPIC)!;
     this.halfQueue = topicQueue(context.store, this.topic, 0);
+    this.halfQueue.quiet = true;
     this.operations = new OperationLog(context, store, this.halfQueue, this.#ended);
     this.#load();
   }
