@@ -117,7 +117,8 @@ export const MEANINGS = {
   maxHashSlotNum: "Slots of an index file. A store keeps what it was made with.",
   maxIndexNum: "Entries of an index file. A store keeps what it was made with.",
   messageIndexEnable: "Messages can be found by key and id.",
-  warmMapedFileEnable: "Segments are read into memory whole when they are made: steadier appends, for memory that may not be needed.",
+  warmMapedFileEnable:
+    "Segments are read into memory whole when they are made: steadier appends, for memory that may not be needed.",
   flushDiskType: "`SYNC_FLUSH`: acknowledged and visible once on the disk. `ASYNC_FLUSH`: at once.",
   flushIntervalCommitLog: "Milliseconds at most between an append and its sync with `ASYNC_FLUSH`.",
   syncFlushTimeout: "Milliseconds that a send waits for the disk; then it is answered FLUSH_DISK_TIMEOUT.",
