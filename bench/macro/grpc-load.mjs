@@ -91,6 +91,8 @@ async function receiveSome(session) {
     invisibleDuration: { seconds: 60, nanos: 0 },
     longPollingTimeout: { seconds: 5, nanos: 0 },
   });
+  const refusal = found.find(({ status }) => status != null && status.code !== 20000 && status.code !== 40401);
+  if (refusal !== undefined) must(refusal, "ReceiveMessage");
   const messages = found.filter(({ message }) => message !== null && message !== undefined);
   const acked = messages.map(async ({ message }) => {
     const { messageId, receiptHandle } = message.systemProperties;
@@ -127,7 +129,7 @@ async function measure(name, sessions, inFlight, work) {
   const seconds = (performance.now() - startMs) / 1000;
   const spent = cpuSeconds() - cpu;
   const cpuUsPerMessage = pids.length === 0 ? null : round((spent * 1e6) / count, 1);
-  const { p50Us, p99Us } = latencies.summary();
+  const { p50Us, p99Us, p999Us, maxUs } = latencies.summary();
   const line = {
     case: name,
     grpc: values.grpc,
@@ -136,6 +138,8 @@ async function measure(name, sessions, inFlight, work) {
     cpuUsPerMessage,
     p50Us,
     p99Us,
+    p999Us,
+    maxUs,
   };
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
