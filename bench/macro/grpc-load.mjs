@@ -47,7 +47,8 @@ function open(session, method, deadline) {
     ":path": SERVICE + method,
     "content-type": "application/grpc",
     te: "trailers",
-    "x-mq-client-id": "grpc-load",
+    // Of its own: a group that its client has left takes the client with it when the group expires.
+    "x-mq-client-id": `grpc-load-${process.pid}`,
     "x-mq-language": "NODE_JS",
     "x-mq-client-version": "5.0.8",
     "grpc-timeout": deadline,

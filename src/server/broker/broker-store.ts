@@ -27,8 +27,9 @@ export class BrokerStore implements StorePort {
     return this.#store.minOffset(queue);
   }
 
-  /** An administrator or a consumer that asks where the queue ends means what was acknowledged. */
-  maxOffset(queue: QueueHandle): number {
+  maxOffset(queue: QueueHandle, below = Number.POSITIVE_INFINITY): number {
+    const readable = this.#store.maxOffset(queue);
+    if (below < readable) return readable;
     this.#store.catchUp();
     return this.#store.maxOffset(queue);
   }

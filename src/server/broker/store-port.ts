@@ -35,7 +35,11 @@ export interface StorePort {
   queue(topic: string, queueId: number): QueueHandle;
   minOffset(queue: QueueHandle): number;
   /** One past the last message that readers may see. */
-  maxOffset(queue: QueueHandle): number;
+  /**
+   * Where the queue ends by what was acknowledged, as administrators and consumers mean it, which is to wait for dispatch.
+   * Who asks only whether `below` lies in the queue does not wait where it does.
+   */
+  maxOffset(queue: QueueHandle, below?: number): number;
   offsetByTime(queue: QueueHandle, timestampMs: number, boundary: Boundary): number;
   /** Store time of the first message there is, or -1. */
   earliestStoreTimestamp(queue: QueueHandle): number;

@@ -33,7 +33,7 @@ export function ackMessage(context: BrokerContext, state: PopState, header: Head
   }
   const queue = topicQueue(context.store, topic, queueId);
   const minOffset = context.store.minOffset(queue);
-  const maxOffset = context.store.maxOffset(queue);
+  const maxOffset = context.store.maxOffset(queue, queueOffset);
   if (queueOffset < minOffset || queueOffset > maxOffset) {
     const remark = `offset is illegal, key:${topicName}@${queueId}, commit:${queueOffset}, store:${minOffset}~${maxOffset}`;
     return failure(ResponseCode.NO_MESSAGE, remark);
@@ -111,7 +111,7 @@ function ackBatch(context: BrokerContext, state: PopState, batch: Batch, client:
   if (topic === undefined || queueId < 0 || queueId >= topic.readQueueNums) return SUCCESS;
   const queue = topicQueue(context.store, topic, queueId);
   const minOffset = context.store.minOffset(queue);
-  const maxOffset = context.store.maxOffset(queue);
+  const maxOffset = context.store.maxOffset(queue, batch.startOffset + batch.bits.length * 8 - 1);
   let worst: Answer = SUCCESS;
   for (let bit = 0; bit < batch.bits.length * 8; bit++) {
     if ((batch.bits[bit >> 3]! & (1 << (bit & 7))) === 0) continue;

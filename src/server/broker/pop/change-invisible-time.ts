@@ -29,7 +29,7 @@ export function changeInvisibleTime(
   }
   const queue = topicQueue(context.store, topic, queueId);
   const minOffset = context.store.minOffset(queue);
-  const maxOffset = context.store.maxOffset(queue);
+  const maxOffset = context.store.maxOffset(queue, queueOffset);
   if (queueOffset < minOffset || queueOffset >= maxOffset) {
     const remark = `offset is illegal, key:${topicName}@${queueId}, offset:${queueOffset}, store:${minOffset}~${maxOffset}`;
     return failure(ResponseCode.NO_MESSAGE, remark);
