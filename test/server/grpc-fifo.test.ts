@@ -93,6 +93,11 @@ class Scenario {
     for (let index = 0; index < PER_GROUP; index++) {
       for (const messageGroup of MESSAGE_GROUPS) await this.#send(messageGroup, index);
     }
+    // A long poll of this clock may end before dispatch has come to them.
+    const { store } = broker.context;
+    const end = (queueId: number) => store.maxOffset(store.queue("T", queueId));
+    const count = MESSAGE_GROUPS.length * PER_GROUP;
+    while (end(0) + end(1) < count) await new Promise((resolve) => setImmediate(resolve));
   }
 
   async #send(messageGroup: string, index: number): Promise<void> {
