@@ -112,10 +112,15 @@ export class GrpcEndpoint {
   }
 
   /** What is held at the moment, for health and tests. */
-  get counts(): { connections: number; clients: number; receipts: number; transactions: number } {
+  get counts() {
     const { clients, receipts, transactions } = this.#proxy;
-    const connections = this.#listener.connectionCount;
-    return { connections, clients: clients.size, receipts: receipts.size, transactions: transactions.size };
+    return {
+      connections: this.#listener.connectionCount,
+      clients: clients.size,
+      receipts: receipts.size,
+      transactions: transactions.size,
+      halfReceivedBytes: this.#server.halfReceivedBytes,
+    };
   }
 
   close(): Promise<void> {
