@@ -18,6 +18,7 @@ export const ERRORS = {
   COMETMQ_STORE_CLOSED: { retryable: false, remedy: "The store was closed; open it again." },
   COMETMQ_DISK_FULL: { retryable: true, remedy: "Free space on the device, or shorten the retention." },
   COMETMQ_IO: { retryable: false, remedy: "See the cause: the operating system refused the operation." },
+  COMETMQ_THREAD: { retryable: false, remedy: "Start the process again; the store recovers when it is opened." },
   COMETMQ_BACKEND: { retryable: false, remedy: "Choose another storage backend, or install the optional package." },
   COMETMQ_CONFIG: { retryable: false, remedy: "Correct the named option." },
   COMETMQ_BAD_FRAME: { retryable: false, remedy: "The peer does not speak the Remoting protocol on this port." },

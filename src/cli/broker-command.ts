@@ -5,7 +5,7 @@ import { hostPort } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printLine } from "./output.js";
-import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
+import { closeOnSignals, failureReporter, processLogger, recoveryReporter } from "./run.js";
 
 interface BrokerCommandFlags extends BrokerFlags {
   readonly grpcPort?: number;
@@ -31,16 +31,17 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   if (config.namesrvAddr === "") {
     throw new CometError("COMETMQ_CONFIG", "A broker alone needs --namesrv host:port, or namesrvAddr in its file.");
   }
-  const starting = Standalone.start({
+  const close = () => starting.then((server) => server.close());
+  const starting: Promise<Standalone> = Standalone.start({
     dataDir: config.storePathRootDir,
     reading,
     namesrvPort: false,
     grpcPort: flags.grpcPort ?? false,
     log: processLogger(),
-    onFailure: reportFailure,
+    onFailure: failureReporter(close),
     onRecoveryProgress: recoveryReporter(),
   });
-  closeOnSignals(() => starting.then((server) => server.close()));
+  closeOnSignals(close);
   const { broker, grpcPort } = await starting;
   const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(config.bindAddress, port));
   printLine(`ready namesrv=${config.namesrvAddr} broker=${at(broker.port)} grpc=${at(grpcPort)} http=absent`);

@@ -29,9 +29,11 @@ function must(problem: string | undefined): void {
 export class Image {
   readonly directory: string;
   readonly #image: string;
+  readonly #type: FileSystem;
   #mounted = false;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, type: FileSystem) {
+    this.#type = type;
     this.#image = join(directory, "image");
     this.directory = join(directory, "mount");
   }
@@ -39,7 +41,7 @@ export class Image {
   /** Made and mounted; or why not. */
   static make(type: FileSystem, megabytes: number, journal = true): Image | string {
     if (process.getuid?.() !== 0) return "mounting needs root";
-    const image = new Image(scratchDirectory(type));
+    const image = new Image(scratchDirectory(type), type);
     mkdirSync(image.directory);
     closeSync(openSync(image.#image, "w"));
     truncateSync(image.#image, megabytes * 1024 * 1024);
@@ -80,9 +82,10 @@ export class Image {
     must(run("mount", "-o", `remount,${readOnly ? "ro" : "rw"}`, this.directory));
   }
 
-  /** As by an error of the device: also while somebody has files open for writing. */
-  forceReadOnly(): void {
-    must(run("mount", "-o", "remount,ro,force", this.directory));
+  /** As by an error of the device, also while somebody has files open: ext4 by its own debugging option, XFS by stopping. */
+  turnReadOnly(): void {
+    if (this.#type === "ext4") must(run("mount", "-o", "remount,abort", this.directory));
+    else this.cutPower();
   }
 
   /** Takes all but `leftBytes` of what is free. */

@@ -158,7 +158,7 @@ test("a dispatch thread that dies is noticed, and nothing that was put is lost",
   await store.settled();
   await worker.terminate();
   await until(() => store.failure !== undefined, "the failure");
-  expect(store.failure!.message).toContain("The dispatch thread ended by itself.");
+  expect(store.failure!.message).toContain("The dispatch thread died.");
   expect(failed).toHaveBeenCalledTimes(1);
   const bodies = Array.from({ length: 100 }, (_, i) => `m${i}`);
   expectReadOnly(store, log, bodies);
