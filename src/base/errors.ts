@@ -17,6 +17,7 @@ export const ERRORS = {
   COMETMQ_STORE_READ_ONLY: { retryable: false, remedy: "A write or sync failed earlier; mend the disk and restart." },
   COMETMQ_STORE_CLOSED: { retryable: false, remedy: "The store was closed; open it again." },
   COMETMQ_DISK_FULL: { retryable: true, remedy: "Free space on the device, or shorten the retention." },
+  COMETMQ_HANDLES: { retryable: true, remedy: "Allow the process more open files (ulimit -n), or have fewer clients." },
   COMETMQ_IO: { retryable: false, remedy: "See the cause: the operating system refused the operation." },
   COMETMQ_THREAD: { retryable: false, remedy: "Start the process again; the store recovers when it is opened." },
   COMETMQ_BACKEND: { retryable: false, remedy: "Choose another storage backend, or install the optional package." },

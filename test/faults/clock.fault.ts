@@ -68,7 +68,7 @@ test.each(JUMPS.slice(0, times(3, JUMPS.length)))("the clock jumps %s", async (w
     onMessage: (message) => void arrivals.set(message.text(), performance.now()),
   });
   onEnd(() => consumer.close());
-  const load = new Load(server.port, { random, history });
+  const load = new Load(server.port, { random, history, paceMs: 60 });
   const committer = new Committer(server.port, history, "G", "T0");
   await until(() => load.ackedCount > 300, "acknowledgements");
   const sentAtMs = performance.now();
@@ -98,7 +98,8 @@ test.each(JUMPS.slice(0, times(3, JUMPS.length)))("the clock jumps %s", async (w
   await committer.stop();
   await consumer.close();
   await producer.close();
-  const figures = await verifyAll(server, history);
+  // The doctor goes by the clock, too: it finds times in the checkpoint that are still to come.
+  const figures = await verifyAll(server, history, { expectedFinding: /"path":"checkpoint"/ });
   say("T1", `clock: ${what}, and back`, {
     ...figures,
     delayedArrivedAfterMs: Math.round(arrivedMs),

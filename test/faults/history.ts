@@ -69,6 +69,8 @@ export interface History {
   readonly handled: Handled[];
   readonly committed: Committed[];
   readonly observed: Observed[];
+  /** The same of groups whose commits their own clients make, which only ever go ahead. In the order of asking. */
+  readonly watched: Observed[];
   /** When the server was killed: offsets committed shortly before may be gone, by the promise it makes. */
   readonly killsMs: number[];
 }
@@ -86,7 +88,7 @@ export interface Violation {
 }
 
 export function emptyHistory(): History {
-  return { sent: [], seen: [], handled: [], committed: [], observed: [], killsMs: [] };
+  return { sent: [], seen: [], handled: [], committed: [], observed: [], watched: [], killsMs: [] };
 }
 
 export function hashOf(body: Uint8Array): string {
@@ -100,6 +102,7 @@ export function checkHistory(history: History, options: CheckOptions = {}): Viol
     ...checkContents(history),
     ...checkSendOrder(history),
     ...checkCommits(history, options.commitsKeptAfterMs ?? 0),
+    ...checkWatched(history, options.commitsKeptAfterMs ?? 0),
     ...checkOverlaps(history),
     ...checkHandlingOrder(history),
   ];
@@ -224,6 +227,33 @@ export function checkCommits({ committed, observed, killsMs }: History, keptAfte
     }
   }
   return violations;
+}
+
+/** Where a group stands goes ahead only, but for what a kill may take: commits of the time just before it. */
+export function checkWatched({ watched, killsMs }: History, keptAfterMs: number): Violation[] {
+  const violations: Violation[] = [];
+  for (const [name, all] of byQueue(watched, ({ group, queue }) => `${group} ${queue}`)) {
+    for (let i = 1; i < all.length; i++) {
+      const one = all[i]!;
+      const before = all.slice(0, i).filter(({ completedMs }) => {
+        const isExcused = killsMs.some(
+          (kill) => kill >= completedMs && kill < completedMs + keptAfterMs && kill <= one.completedMs,
+        );
+        return !isExcused && completedMs <= one.invokedMs;
+      });
+      const reached = Math.max(-1, ...before.map(({ offset }) => offset));
+      if (one.offset < reached)
+        violations.push({ rule: "offset went back", what: `${name}: ${one.offset} after ${reached}` });
+    }
+  }
+  return violations;
+}
+
+/** Every acknowledged message of the topic was given to one of these readers: those that were not. */
+export function undelivered({ sent, seen }: History, topic: string, readers: ReadonlySet<string>): string[] {
+  const given = new Set(seen.filter(({ reader }) => readers.has(reader)).map(({ key }) => key));
+  const acked = sent.filter(({ outcome, queue }) => outcome === "acked" && queue.startsWith(`${topic}/`));
+  return acked.filter(({ key }) => !given.has(key)).map(({ key }) => key);
 }
 
 /** No two consumers of an ordered group are at the same queue at the same time. */

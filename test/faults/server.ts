@@ -21,8 +21,6 @@ export interface ServerOptions {
   readonly directory: string;
   readonly config?: Readonly<Record<string, string | number | boolean>>;
   readonly env?: NodeJS.ProcessEnv;
-  /** In front of the command: `prlimit --nofile=200`. */
-  readonly wrap?: readonly string[];
   /** 0: free ones. */
   readonly ports?: { readonly namesrv: number; readonly broker: number };
 }
@@ -43,7 +41,7 @@ export class Server {
   }
 
   /** Rejects, with what it said, when it ends before it serves. */
-  static async start({ directory, config = {}, env = {}, wrap = [], ports }: ServerOptions): Promise<Server> {
+  static async start({ directory, config = {}, env = {}, ports }: ServerOptions): Promise<Server> {
     const conf = join(directory, "broker.conf");
     mkdirSync(directory, { recursive: true });
     const lines = Object.entries({ ...CONFIG, ...config }).map(([name, value]) => `${name}=${value}\n`);
@@ -51,9 +49,8 @@ export class Server {
     const { namesrv, broker } = ports ?? { namesrv: 0, broker: 0 };
     const args = ["start", "-c", conf, "--data", join(directory, "store"), "--grpc-port", "0"];
     args.push("--namesrv-port", String(namesrv), "--broker-port", String(broker));
-    const [command = "", ...rest] = [...wrap, process.execPath, COMETMQ, ...args];
     const startedMs = performance.now();
-    const child = spawn(command, rest, {
+    const child = spawn(process.execPath, [COMETMQ, ...args], {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, CI: "true", ...env },
     });

@@ -11,6 +11,7 @@ import {
   type Observed,
   type Seen,
   type Sent,
+  undelivered,
 } from "../../faults/history.js";
 
 const OPTIONS = { finalReader: "all", commitsKeptAfterMs: 100 };
@@ -49,6 +50,7 @@ function fine(): History {
     handled: [...I.map((i) => handled(i)), handled(3, { startedMs: 500, endedMs: 501 })],
     committed: I.map((i) => committed(i)),
     observed: [observed(-1, 190), observed(0, 206), observed(2, 226), observed(4, 900)],
+    watched: [observed(1, 10), observed(1, 20), observed(5, 30)],
     killsMs: [],
   };
 }
@@ -147,6 +149,26 @@ test("an offset may go back where it was put back, or was not yet kept when the 
       history.observed.push(observed(1, 901));
     }),
   ).toEqual([]);
+});
+
+test("offset went back: a group stands behind where it stood, without a kill or long before one", () => {
+  expect(rulesBroken((history) => history.watched.push(observed(4, 40)))).toEqual(["offset went back"]);
+  const killed = (atMs: number) => (history: History) => {
+    history.killsMs.push(atMs);
+    history.watched.push(observed(1, atMs + 5));
+  };
+  // Kept by then, so a kill has no part in it.
+  expect(rulesBroken(killed(50))).toEqual([]);
+  expect(rulesBroken(killed(500))).toEqual(["offset went back"]);
+});
+
+test("undelivered: acknowledged messages that no reader of a group was given", () => {
+  const history = fine();
+  expect(undelivered(history, "T", new Set(["c"]))).toEqual([]);
+  expect(undelivered(history, "T", new Set(["d"]))).toHaveLength(I.length);
+  at(history.sent, 1, { outcome: "unknown" });
+  history.seen.splice(0, 3);
+  expect(undelivered(history, "T", new Set(["c"]))).toEqual(["k0", "k2"]);
 });
 
 test.each<[string, (history: History) => void]>([
