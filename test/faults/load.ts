@@ -5,7 +5,7 @@ import { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import type { RemoteAnswer } from "#src/remoting/types.js";
 import type { Random } from "../crash/programs/random.mjs";
-import { sendFieldsV2 } from "../server/harness.js";
+import { pullFields, sendFieldsV2 } from "../server/harness.js";
 import { type Committed, hashOf, type History, type Sent } from "./history.js";
 import { onEnd, pause } from "./scratch.js";
 
@@ -183,6 +183,9 @@ export class Committer {
     while (!this.#stopped) {
       const client = new RemotingClient("127.0.0.1", this.#port);
       try {
+        // The group comes into being with its first pull.
+        const pull = pullFields({ consumerGroup: this.#group, topic: this.#topic });
+        await client.call(RequestCode.PULL_MESSAGE, pull, undefined, 20_000);
         while (!this.#stopped) {
           await this.#observe(client);
           await this.#commit(client);
