@@ -259,8 +259,15 @@ function statOf(path: string): fs.Stats | undefined {
   }
 }
 
+/** On a device that has become read-only a file that is there can still be read; who writes hears of it then. */
 function openReadWrite(path: string, create: boolean): number {
-  return fs.openSync(path, create ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDWR, 0o644);
+  if (create) return fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
+  try {
+    return fs.openSync(path, fs.constants.O_RDWR);
+  } catch (error) {
+    if (systemCode(error) !== "EROFS") throw error;
+    return fs.openSync(path, fs.constants.O_RDONLY);
+  }
 }
 
 /** What is left of a failed attempt; the failure itself is what is told. */

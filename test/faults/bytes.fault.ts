@@ -73,7 +73,7 @@ test("a torn end of the log after a kill", async () => {
   const directory = scratchDirectory("torn");
   const history = emptyHistory();
   let server = await loaded(directory, random, history, 500);
-  const rounds = times(3, 30);
+  const rounds = times(2, 15);
   for (let round = 0; round < rounds; round++) {
     await server.kill();
     const { path, position } = endOfLog(directory);
@@ -99,7 +99,7 @@ function filesOf(directory: string, part: string): string[] {
 
 test("flipped bits", async () => {
   const { seed, random } = seedOf("flipped bits");
-  const rounds = times(6, 60);
+  const rounds = times(6, 36);
   const lost: Record<string, number> = {};
   const closed: Record<string, number> = {};
   const noticed: Record<string, number> = {};

@@ -11,7 +11,7 @@ import { verifyAll } from "./verify.js";
 /** Of the server, from the thread's death to its own. */
 const END_MS_MAX = 12_000;
 
-test.each(["crash", "exit"])("the dispatch thread: %s", async (action) => {
+test.each(["crash", "exit"].slice(0, times(1, 2)))("the dispatch thread: %s", async (action) => {
   const { seed, random } = seedOf(`dispatch thread, ${action}`);
   const directory = scratchDirectory("thread");
   const history = emptyHistory();
@@ -31,7 +31,7 @@ test.each(["crash", "exit"])("the dispatch thread: %s", async (action) => {
   say("C11", `dispatch thread: ${action}`, { ...(await verifyAll(next, history)), endedMs: Math.round(endedMs), seed });
 });
 
-test.each(["crash", "exit"].slice(0, times(1, 2)))("the thread that helps recovery: %s", async (action) => {
+test.each(["crash", "exit"].slice(0, times(0, 2)))("the thread that helps recovery: %s", async (action) => {
   const { seed, random } = seedOf(`check thread, ${action}`);
   const directory = scratchDirectory("check");
   const history = emptyHistory();
