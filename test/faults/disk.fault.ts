@@ -15,8 +15,8 @@ const RESUME_MS_MAX = 5000;
 /** The oldest messages are to stay, also where that leaves no room. */
 const KEEP_ALL = { cleanFileForciblyEnable: false, diskMaxUsedSpaceRatio: 100, diskSpaceWarningLevelRatio: 100 };
 
-test.each(["ASYNC_FLUSH", "SYNC_FLUSH"])("a full disk, %s", async (flushDiskType) => {
-  const image = Image.make("ext4", 640);
+test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s", async (flushDiskType) => {
+  const image = Image.make("ext4", 200);
   if (typeof image === "string") return skipAloud("a full disk", image);
   const { seed, random } = seedOf(`full disk, ${flushDiskType}`);
   const directory = join(image.directory, "server");
@@ -95,12 +95,14 @@ async function cutOnce(type: FileSystem, flushDiskType: string, round: number): 
   return { acked: history.sent.filter(({ outcome }) => outcome === "acked").length, lost, endedBy, seed };
 }
 
-test.each<[FileSystem, string]>([
+const CUTS: readonly [FileSystem, string][] = [
   ["ext4", "SYNC_FLUSH"],
   ["xfs", "SYNC_FLUSH"],
   ["ext4", "ASYNC_FLUSH"],
   ["xfs", "ASYNC_FLUSH"],
-])("power cuts on %s, %s", async (type, flushDiskType) => {
+];
+
+test.each(CUTS.slice(0, times(2, CUTS.length)))("power cuts on %s, %s", async (type, flushDiskType) => {
   for (let round = 1; round <= times(1, 4); round++) {
     const figures = await cutOnce(type, flushDiskType, round);
     if (figures === undefined) return;
