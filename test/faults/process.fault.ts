@@ -41,7 +41,12 @@ test("out of file handles", async () => {
   for (const socket of sockets) socket.destroy();
   const freedMs = performance.now();
   const taken = [load.ackedCount, other.ackedCount];
-  await until(() => load.ackedCount > taken[0]! + 100 && other.ackedCount > taken[1]!, "acknowledgements again");
+  await until(() => load.ackedCount > taken[0]! + 100 && other.ackedCount > taken[1]!, "acknowledgements again").catch(
+    (reason: Error) => {
+      const refusals = [...load.refusals, ...other.refusals].map(([what, count]) => `${count} × ${what}`);
+      throw new Error(`${reason.message}\n${refusals.join("\n")}\n${server.stderr}`);
+    },
+  );
   const resumedMs = performance.now() - freedMs;
   await load.stop();
   await other.stop();

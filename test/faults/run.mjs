@@ -26,13 +26,27 @@ const { values } = parseArgs({
   },
 });
 const RESULTS = join(import.meta.dirname, "results.json");
-const LIMIT_MS = values.soak ? (Number(values.minutes) + 10) * 60_000 : (values.short ? 6 : 20) * 60_000;
+const LIMIT_MS = values.soak ? (Number(values.minutes) + 10) * 60_000 : (values.short ? 10 : 25) * 60_000;
 
 const directory = mkdtempSync(join(tmpdir(), "cometmq-faults-"));
 const figures = join(directory, "figures.jsonl");
 writeFileSync(figures, "");
 
+/** Servers of tests that were cut off: they name this run's own directory. */
+function endServers() {
+  for (const pid of existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : []) {
+    try {
+      if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${directory}/`))
+        continue;
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
 function clear() {
+  endServers();
   const mounts = existsSync("/proc/mounts") ? readFileSync("/proc/mounts", "utf8").split("\n") : [];
   for (const mount of mounts
     .map((line) => line.split(" ")[1] ?? "")

@@ -107,8 +107,9 @@ export class Server {
     return readdirSync(`/proc/${this.pid}/fd`).length;
   }
 
-  get mapCount(): number {
-    return readFileSync(`/proc/${this.pid}/maps`, "latin1").split("\n").length - 1;
+  /** Maps of the store's files; those of memory are V8's own business, and in `privateBytes`. */
+  get storeMapCount(): number {
+    return readFileSync(`/proc/${this.pid}/maps`, "latin1").split(`${this.directory}/`).length - 1;
   }
 
   get threadCount(): number {
