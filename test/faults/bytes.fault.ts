@@ -137,6 +137,7 @@ test("flipped bits", async () => {
     // not served, and not thrown away either.
     const isTaken = part === "commitlog" && isKilled && length > BATCH_MAX;
     if (isTaken) expect(filesOf(directory, "lost+found").length, server.stderr).toBeGreaterThan(0);
+    if (isTaken) expect(server.stderr).toContain("they are in lost+found");
     if (isTaken) movedAside += length;
     // Otherwise one record, with those that share its batch, at the most; and nothing for what can be built again.
     expect(

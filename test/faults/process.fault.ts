@@ -10,7 +10,7 @@ import { Load } from "./load.js";
 import { Probe } from "./probe.js";
 import { onEnd, pause, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
 import { Server } from "./server.js";
-import { verifyAll } from "./verify.js";
+import { readAll, verifyAll } from "./verify.js";
 
 const HANDLES_SPARE = 30;
 
@@ -21,6 +21,8 @@ test("out of file handles", async () => {
   const server = await Server.start({ directory });
   const load = new Load(server.port, { random, history, topics: ["T0"] });
   await until(() => load.ackedCount > 100, "acknowledgements");
+  // Its threads run, and have their modules, once there is something to read.
+  await readAll(server.port, history, "before");
   const limit = server.handleCount + HANDLES_SPARE;
   // Not before it runs: to start takes more for a moment.
   const limited = spawnSync("prlimit", ["--pid", String(server.pid), `--nofile=${limit}`]);

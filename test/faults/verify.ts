@@ -23,28 +23,36 @@ const CAUGHT_UP_MS = 10_000;
 export async function readAll(port: number, history: History, reader = "all"): Promise<void> {
   const client = new RemotingClient("127.0.0.1", port);
   try {
-    for (const queue of new Set(history.sent.map((one) => one.queue))) await readQueue(client, queue, history, reader);
+    const deadline = performance.now() + CAUGHT_UP_MS;
+    for (const queue of new Set(history.sent.map((one) => one.queue)))
+      await readQueue(client, queue, history, reader, deadline);
   } finally {
     await client.close();
   }
 }
 
 /** Where the queue ends, once what was acknowledged last can be read: dispatch is some way behind. */
-async function endOf(client: RemotingClient, queue: string, { sent }: History): Promise<number> {
+async function endOf(client: RemotingClient, queue: string, { sent }: History, deadline: number): Promise<number> {
   const [topic = "", queueId = ""] = queue.split("/");
   let wanted = 0;
   for (const one of sent)
     if (one.queue === queue && one.outcome === "acked") wanted = Math.max(wanted, one.queueOffset + 1);
-  for (const deadline = performance.now() + CAUGHT_UP_MS; ; await pause(50)) {
+  for (; ; await pause(50)) {
     const max = await client.call(RequestCode.GET_MAX_OFFSET, { topic, queueId }, undefined, PULL_MS);
     const end = max.code === ResponseCode.SUCCESS ? Number(max.fields.offset) : 0;
     if (end >= wanted || performance.now() > deadline) return end;
   }
 }
 
-async function readQueue(client: RemotingClient, queue: string, history: History, reader: string): Promise<void> {
+async function readQueue(
+  client: RemotingClient,
+  queue: string,
+  history: History,
+  reader: string,
+  deadline: number,
+): Promise<void> {
   const [topic = "", queueId = ""] = queue.split("/");
-  const end = await endOf(client, queue, history);
+  const end = await endOf(client, queue, history, deadline);
   for (let queueOffset = 0; queueOffset < end; ) {
     const fields = pullFields({ consumerGroup: "READER", topic, queueId, queueOffset, maxMsgNums: 1000 });
     const answer = await client.call(RequestCode.PULL_MESSAGE, fields, undefined, PULL_MS);
