@@ -52,6 +52,7 @@ test("out of file handles", async () => {
   const resumedMs = performance.now() - freedMs;
   await load.stop();
   await other.stop();
+  await until(() => server.handleCount < limit - 5, "handles are free again");
   for (const refusal of [...load.refusals.keys(), ...other.refusals.keys()]) expect(refusal).not.toContain("\n");
   const figures = await verifyAll(server, history);
   say("S1", "out of file handles", {
