@@ -68,6 +68,7 @@ export class GrpcEndpoint {
   readonly #proxy: ProxyServices;
   /** Loaded for the first client: HTTP/2 and the codec take longer to load than all the rest of a broker to start. */
   #server: Promise<GrpcServer<ProxyPeer>> | undefined;
+  #loaded: GrpcServer<ProxyPeer> | undefined;
   readonly #listener: GrpcListener;
   #closing: Promise<void> | undefined;
 
@@ -119,7 +120,7 @@ export class GrpcEndpoint {
       clients: clients.size,
       receipts: receipts.size,
       transactions: transactions.size,
-      halfReceivedBytes: this.#server.halfReceivedBytes,
+      halfReceivedBytes: this.#loaded?.halfReceivedBytes ?? 0,
     };
   }
 
@@ -154,7 +155,7 @@ export class GrpcEndpoint {
   async #loadServer(): Promise<GrpcServer<ProxyPeer>> {
     const { GrpcServer } = await import("../../grpc/server.js");
     const { broker, clock, log, peering } = this.#proxy;
-    return new GrpcServer({
+    this.#loaded = new GrpcServer({
       methods: this.#methods(),
       messageBytesMax: broker.config.grpcMaxInboundMessageSize,
       clock,
@@ -162,6 +163,7 @@ export class GrpcEndpoint {
       peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),
       onPeerGone: (peer) => peer.connection.close(),
     });
+    return this.#loaded;
   }
 
   #methods(): GrpcMethods<ProxyPeer> {
