@@ -22,6 +22,7 @@ export type { RetentionSettings } from "./retention-settings.js";
 export type { TailedMessage, TailOptions } from "./tail.js";
 export {
   type GetResult,
+  emptyGetResult,
   GetStatus,
   type MessageInput,
   type PutResult,

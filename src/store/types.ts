@@ -41,3 +41,17 @@ export interface GetResult {
   /** The reader is so far behind that a slave should serve it (Apache: more than 40 % of memory). */
   suggestPullingFromSlave: boolean;
 }
+
+/** To be handed to `get`. */
+export function emptyGetResult(): GetResult {
+  return {
+    status: GetStatus.FOUND,
+    nextBeginOffset: 0,
+    minOffset: 0,
+    maxOffset: 0,
+    records: [],
+    queueOffsets: [],
+    totalBytes: 0,
+    suggestPullingFromSlave: false,
+  };
+}

@@ -20,7 +20,7 @@ import { PERM_READ, PERM_WRITE } from "../server/protocol/topic-config.js";
 // Loaded now, so that no test's first start waits for it.
 import "../server/proxy/endpoint.js";
 import { Standalone } from "../server/standalone.js";
-import { type GetResult, GetStatus } from "../store/types.js";
+import { emptyGetResult } from "../store/types.js";
 import { TestClock } from "./test-clock.js";
 
 /** In memory: a name, not a place. */
@@ -212,17 +212,4 @@ export class TestBroker {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
-}
-
-function emptyGetResult(): GetResult {
-  return {
-    status: GetStatus.FOUND,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
 }

@@ -5,9 +5,18 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { TRANSACTION_PREPARED_TYPE } from "#src/record/sys-flag.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { FakeClock } from "../unit/broker/harness.js";
-import { ANSWER_MS, closeAll, pulledMessages, send, startBroker, temporaryDirectory } from "../server/harness.js";
+import {
+  ANSWER_MS,
+  closeAll,
+  properties,
+  pulledMessages,
+  send,
+  startBroker,
+  temporaryDirectory,
+} from "../server/harness.js";
 
 afterEach(closeAll);
 
@@ -33,6 +42,32 @@ test("messages of a topic that a send has made are there after a kill, and so is
   expect((await pulledMessages(open(), { topic: "Fresh", queueId: 3 })).map(({ body }) => `${body}`)).toEqual(["kept"]);
   expect(next.context.topics.get("Fresh")).toMatchObject({ readQueueNums: 8, writeQueueNums: 8, perm: 6 });
   expect(log.at("warn", /only the store knew/)).toHaveLength(1);
+});
+
+test.each<[string, Record<string, string>, number]>([
+  ["for a delay level", { DELAY: "18" }, 0],
+  ["for its time", { TIMER_DELAY_MS: "3600000" }, 0],
+  ["for its commit", { TRAN_MSG: "true", PGROUP: "P" }, TRANSACTION_PREPARED_TYPE],
+])("so is a topic all of whose messages wait %s", async (_, given, sysFlag) => {
+  const { broker, client, directory } = await startStanding();
+  const sent = await send(client, { topic: "Waits", queueId: 2, properties: properties(given), sysFlag }, "kept");
+  expect(sent.code).toBe(ResponseCode.SUCCESS);
+  await broker.store.settled();
+  const { broker: next, log } = await startBroker({ directory: killed(directory) });
+  expect(next.context.topics.get("Waits")).toMatchObject({ readQueueNums: 8, writeQueueNums: 8, perm: 6 });
+  expect(log.at("warn", /only the store knew/)).toHaveLength(1);
+});
+
+test("a topic that was deleted while a message of it waited does not come back with a kill", async () => {
+  const clock = new FakeClock();
+  const { broker, client: open, directory } = await startBroker({ clock });
+  const client = open();
+  await send(client, { topic: "Gone", properties: properties({ DELAY: "18" }) }, "x");
+  await broker.store.settled();
+  clock.advance(50);
+  await client.call(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: "Gone" }, undefined, ANSWER_MS);
+  const { broker: next } = await startBroker({ directory: killed(directory) });
+  expect(next.context.topics.get("Gone")).toBeUndefined();
 });
 
 test("a topic that was deleted does not come back with a kill", async () => {

@@ -124,7 +124,7 @@ export class Broker {
         log,
         brokerAddress: () => hostPort(config.brokerIP1 || advertisedHost(config.bindAddress), port),
       });
-      adoptTopics(context, store, reports);
+      await adoptTopics(context, store, reports);
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
       registerResetOffset(processors, context);

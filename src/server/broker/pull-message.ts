@@ -10,7 +10,7 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
-import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
+import { emptyGetResult, type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
 import type { BrokerContext } from "./context.js";
 import { isTagType, type SubscriptionData } from "./heartbeat-data.js";
 import { LongPolling, type ParkedPull } from "./long-polling.js";
@@ -70,16 +70,7 @@ export class PullMessage {
   /** By topic and group: when the subscription is noted again. */
   readonly #notedUntil = new Map<string, number>();
   readonly #limits = { maxCount: 0, maxBytes: 0 };
-  readonly #result: GetResult = {
-    status: GetStatus.FOUND,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
+  readonly #result = emptyGetResult();
   #code = 0;
   #remark = "";
   #getTurn = 0;

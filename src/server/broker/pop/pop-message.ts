@@ -6,7 +6,7 @@
 import { ResponseCode } from "../../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
-import { type GetResult, GetStatus, type QueueHandle } from "../../../store/types.js";
+import { emptyGetResult, type GetResult, GetStatus, type QueueHandle } from "../../../store/types.js";
 import { answerOf, SUCCESS } from "../../answer.js";
 import type { BrokerContext } from "../context.js";
 import { type Topic, topicQueue } from "../topic-config.js";
@@ -50,16 +50,7 @@ export class PopMessage {
   readonly #filters: PopFilters;
   readonly #polling: PopPolling;
   readonly #limits = { maxCount: 0, maxBytes: 0 };
-  readonly #result: GetResult = {
-    status: GetStatus.FOUND,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
+  readonly #result = emptyGetResult();
   #reviveTurn = 0;
   /** Of 0 to 99: whether retries come first, and the queue to begin with. Apache throws dice. */
   #turn = 0;
