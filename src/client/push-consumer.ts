@@ -110,10 +110,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     });
   }
 
+  /** Its name as brokers know it, namespace included. */
   get group(): string {
     return this.settings.group;
   }
 
+  /** By which brokers tell this client from the others of its group. */
   get clientId(): string {
     return this.#instance.clientId;
   }
@@ -184,6 +186,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     };
   }
 
+  /** @internal */
   from(brokerName: string): ReceivedFrom {
     return this.#instance.from(brokerName);
   }
