@@ -10,7 +10,7 @@ import { rolldown } from "rolldown";
 const DIST = path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "dist");
 const COMMAND = path.join(DIST, "command");
 /** The threads' files keep their names: they are started as neighbours of whoever starts them. */
-const ENTRIES = ["cli/main.js", "dispatch/dispatch-worker.js", "recovery/check-worker.js"];
+const ENTRIES = ["cli/main.js", "dispatch/dispatch-worker.js", "recovery/check-worker.js", "cli/bench/pace-worker.js"];
 
 rmSync(COMMAND, { recursive: true, force: true });
 const bundle = await rolldown({

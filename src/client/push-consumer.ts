@@ -191,12 +191,18 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return this.#instance.from(brokerName);
   }
 
-  /** NOTIFY_CONSUMER_IDS_CHANGED */
+  /**
+   * NOTIFY_CONSUMER_IDS_CHANGED
+   * @internal
+   */
   consumersChanged(): void {
     void this.#rebalancer.rebalance();
   }
 
-  /** RESET_CONSUMER_CLIENT_OFFSET: what is held of these queues is dropped, and they begin anew. */
+  /**
+   * RESET_CONSUMER_CLIENT_OFFSET: what is held of these queues is dropped, and they begin anew.
+   * @internal
+   */
   async resetOffsets(offsets: ReadonlyMap<string, number>): Promise<void> {
     for (const [key, offset] of offsets) {
       const old = this.#queues.get(key);
@@ -210,7 +216,10 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#offsets.persist();
   }
 
-  /** CONSUME_MESSAGE_DIRECTLY */
+  /**
+   * CONSUME_MESSAGE_DIRECTLY
+   * @internal
+   */
   consumeDirectly(message: ReceivedMessage): Promise<Outcome> {
     const { clock, log } = this.#instance.settings;
     const { handler, consumeTimeoutMs } = this.settings;

@@ -65,3 +65,14 @@ test("no exception is left over", () => {
     EXCEPTIONS.filter(({ rule, path }) => !all.some((found) => found.rule === rule && found.path === path)),
   ).toEqual([]);
 });
+
+test("the command's bundle has the file of every thread", () => {
+  const files = src.flatMap(({ path: file, text }) =>
+    [...text.matchAll(/new Worker\(new URL\("\.\/([\w-]+\.js)"/g)].map(([, name]) =>
+      path.posix.join(path.posix.dirname(file).replace(/^src\//, ""), name!),
+    ),
+  );
+  expect(files.length).toBeGreaterThan(2);
+  const bundle = readFileSync(path.join(ROOT, "scripts", "bundle.mjs"), "utf8");
+  expect(files.filter((file) => !bundle.includes(`"${file}"`))).toEqual([]);
+});
