@@ -44,7 +44,7 @@ export class ResponseError extends ClientError {
   /** @internal */
   constructor(address: string, responseCode: number, remark: string, code: ErrorCode = "COMETMQ_REMOTE") {
     const name = responseCodeName(responseCode);
-    super(code, `${address} answered ${name}${remark === "" ? "" : `: ${remark}`}.`, responseCode);
+    super(code, `${address} answered ${name}${remark === "" ? "" : `: ${remark.replace(/\.$/, "")}`}.`, responseCode);
     this.responseName = name;
     this.remark = remark;
     this.address = address;
