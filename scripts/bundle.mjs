@@ -2,19 +2,19 @@
  * Joins the modules in dist/ that the `cometmq` command consists of into a few files in dist/command/, so that starting it
  * does not begin with opening four hundred. Packages stay outside. The library's own modules stay as they are.
  */
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
 const DIST = path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "dist");
 const COMMAND = path.join(DIST, "command");
-/** The threads' files keep their names: they are started as neighbours of whoever starts them. */
-const ENTRIES = ["cli/main.js", "dispatch/dispatch-worker.js", "recovery/check-worker.js", "cli/bench/pace-worker.js"];
 
 rmSync(COMMAND, { recursive: true, force: true });
+/** The threads' files keep their names: they are started as neighbours of whoever starts them. */
+const THREADS = readdirSync(DIST, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith("-worker.js"));
 const bundle = await rolldown({
-  input: ENTRIES.map((entry) => path.join(DIST, entry)),
+  input: ["cli/main.js", ...THREADS].map((entry) => path.join(DIST, entry)),
   external: (id) => !id.startsWith(".") && !path.isAbsolute(id),
   platform: "node",
 });
