@@ -63,9 +63,10 @@ export function javaVersion() {
  * @param {string[]} options.prefix of the broker's command line, such as taskset
  * @param {number} options.basePort
  * @param {Record<string, string | number | boolean>} [options.settings] further lines of broker.conf
+ * @param {boolean} [options.proxy] with the gRPC proxy, in local mode: in the broker's process
  * @returns {Promise<import("./server-process.mjs").RunningServer>}
  */
-export async function startApache({ dir, version, heapMB, prefix, basePort, settings = {} }) {
+export async function startApache({ dir, version, heapMB, prefix, basePort, settings = {}, proxy = false }) {
   const library = resolveApache(version);
   for (const folder of ["home/conf", "store", "log"]) mkdirSync(join(dir, folder), { recursive: true });
   const namesrvPort = await freePort(basePort, [0]);
@@ -92,17 +93,22 @@ export async function startApache({ dir, version, heapMB, prefix, basePort, sett
     const brokerConf = join(dir, "broker.conf");
     writeFileSync(brokerConf, brokerSettings(dir, namesrvPort, brokerPort, settings));
     const brokerLog = join(dir, "broker.out");
-    const brokerMain = ["org.apache.rocketmq.broker.BrokerStartup", "-c", brokerConf];
+    const grpcPort = proxy ? await freePort(brokerPort + 10, [0, 1]) : 0;
+    const brokerMain = proxy
+      ? proxyMain(dir, namesrvPort, brokerConf, grpcPort)
+      : ["org.apache.rocketmq.broker.BrokerStartup", "-c", brokerConf];
     const command = [...prefix, ...java, ...brokerHeap(heapMB), ...classPath, ...brokerMain];
     const broker = startProcess(command, brokerLog, dir);
     try {
       await waitUntil(broker, brokerLog, () => isPortOpen(brokerPort));
+      if (proxy) await waitUntil(broker, brokerLog, () => isPortOpen(grpcPort));
     } catch (error) {
       await stopProcess(broker);
       throw error;
     }
     return {
       broker: `${HOST}:${brokerPort}`,
+      grpc: `${HOST}:${grpcPort}`,
       namesrv: `${HOST}:${namesrvPort}`,
       pid: broker.pid,
       startMs: Math.round(performance.now() - startedMs),
@@ -115,6 +121,27 @@ export async function startApache({ dir, version, heapMB, prefix, basePort, sett
     await stopProcess(namesrv);
     throw new Error(`Apache RocketMQ: ${/** @type {Error} */ (error).message}`);
   }
+}
+
+/**
+ * @param {string} dir
+ * @param {number} namesrvPort
+ * @param {string} brokerConf
+ * @param {number} grpcPort
+ */
+function proxyMain(dir, namesrvPort, brokerConf, grpcPort) {
+  const settings = {
+    rocketMQClusterName: "DefaultCluster",
+    namesrvAddr: `${HOST}:${namesrvPort}`,
+    grpcServerPort: grpcPort,
+    remotingListenPort: grpcPort + 1,
+    localServeAddr: HOST,
+    proxyMode: "LOCAL",
+    tlsTestModeEnable: true,
+  };
+  const file = join(dir, "rmq-proxy.json");
+  writeFileSync(file, JSON.stringify(settings));
+  return ["org.apache.rocketmq.proxy.ProxyStartup", "-pm", "local", "-pc", file, "-bc", brokerConf];
 }
 
 /** @param {number} heapMB */

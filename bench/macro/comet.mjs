@@ -34,6 +34,7 @@ export async function startComet({ dir, prefix, basePort }) {
   }
   return {
     broker: `${HOST}:${brokerPort}`,
+    grpc: /\bgrpc=(\S+)/.exec(readFileSync(logPath, "utf8"))?.[1] ?? "",
     namesrv: `${HOST}:${namesrvPort}`,
     pid: child.pid,
     startMs: Math.round(performance.now() - startedMs),

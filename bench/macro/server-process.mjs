@@ -15,6 +15,7 @@ const POLL_MS = 20;
  *
  * @typedef {object} RunningServer
  * @property {string} broker host:port
+ * @property {string} grpc host:port, where the server has such an endpoint
  * @property {string} namesrv host:port
  * @property {number} pid of the process whose CPU is counted
  * @property {number} startMs from the start of the processes to the broker's open port

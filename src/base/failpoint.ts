@@ -5,6 +5,10 @@
  *   COMETMQ_FAILPOINT=segment-delete-after            SIGKILL when this place is first passed
  *   COMETMQ_FAILPOINT=segment-delete-after:3          SIGKILL the third time; each thread counts for itself
  *   COMETMQ_FAILPOINT=segment-delete-after:3=throw    throws a COMETMQ_IO there, the third time and no other
+ *   COMETMQ_FAILPOINT=dispatch-step:3=crash           throws what nobody expects; in a worker, its thread dies of that
+ *   COMETMQ_FAILPOINT=dispatch-step:3=exit            ends the thread, or the process, without a word
+ *   COMETMQ_FAILPOINT=disk-sync:3=EIO                 throws what the operating system would be the cause of
+ *   COMETMQ_FAILPOINT=disk-sync:3+=EIO                and from then on, each time
  */
 import { assert } from "./assert.js";
 import { CometError } from "./errors.js";
@@ -32,12 +36,25 @@ export const FAILPOINTS = [
   "recovery-truncate-before",
   /** The log is cut, the queues are not. */
   "recovery-truncate-after",
+  /** The dispatch thread looks for work. */
+  "dispatch-step",
+  /** The thread that checks records ahead of recovery takes the next ones. */
+  "recovery-check",
+  /** The file operations of src/io, on whatever thread: what is about to be asked of the operating system. */
+  "disk-open",
+  "disk-write",
+  "disk-sync",
+  "disk-reserve",
+  "disk-map",
+  "disk-rename",
 ] as const;
 export type FailpointName = (typeof FAILPOINTS)[number];
 
 interface Armed {
   readonly name: string;
-  readonly throws: boolean;
+  readonly action: string;
+  /** Each time from the first strike on. */
+  readonly stays: boolean;
   passesLeft: number;
 }
 
@@ -45,19 +62,35 @@ const armed = parse(process.env.COMETMQ_FAILPOINT ?? "");
 
 function parse(text: string): Armed | undefined {
   if (text === "") return undefined;
-  const [, name = "", count = "1", , action] = /^([a-z-]+)(?::(\d+))?(=(kill|throw))?$/.exec(text) ?? [];
+  const parts = /^([a-z-]+)(?::(\d+)(\+)?)?(?:=(kill|throw|crash|exit|E[A-Z]+))?$/.exec(text) ?? [];
+  const [, name = "", count = "1", plus, action = "kill"] = parts;
   assert((FAILPOINTS as readonly string[]).includes(name), "COMETMQ_FAILPOINT names a failpoint");
-  return { name, throws: action === "throw", passesLeft: Number(count) };
+  return { name, action, stays: plus !== undefined, passesLeft: Number(count) };
 }
 
 /** Costs one comparison while no failpoint is set. */
 export function failpoint(name: FailpointName): void {
-  if (armed !== undefined && armed.name === name && --armed.passesLeft === 0) strike(armed);
+  if (armed === undefined || armed.name !== name) return;
+  armed.passesLeft--;
+  if (armed.passesLeft === 0 || (armed.stays && armed.passesLeft < 0)) strike(armed);
 }
 
-function strike(point: Armed): void {
-  if (point.throws) throw new CometError("COMETMQ_IO", `The failpoint ${point.name} was passed.`);
-  process.kill(process.pid, "SIGKILL");
-  // The signal is on its way: not one more step until it is here.
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+function strike({ name, action }: Armed): void {
+  const message = `The failpoint ${name} was passed.`;
+  switch (action) {
+    case "throw":
+      throw new CometError("COMETMQ_IO", message);
+    case "crash":
+      throw new TypeError(message);
+    case "exit":
+      process.exit();
+      return;
+    case "kill":
+      process.kill(process.pid, "SIGKILL");
+      // The signal is on its way: not one more step until it is here.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+      return;
+    default:
+      throw Object.assign(new Error(message), { code: action });
+  }
 }

@@ -5,7 +5,7 @@ import { hostPort, parseAddresses } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printReady, READY_JSON_TEXT } from "./output.js";
-import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
+import { closeOnSignals, failureReporter, processLogger, recoveryReporter } from "./run.js";
 
 interface BrokerCommandFlags extends BrokerFlags {
   readonly grpcPort?: number;
@@ -35,16 +35,18 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   }
   // A wrong address is told before a store is opened, or made.
   parseAddresses(config.namesrvAddr);
-  const starting = Standalone.start({
+  // A start that fails has closed what it opened; `starting` below says why.
+  const close = async () => (await starting.catch(() => undefined))?.close();
+  const starting: Promise<Standalone> = Standalone.start({
     dataDir: config.storePathRootDir,
     reading,
     namesrvPort: false,
     grpcPort: flags.grpcPort ?? false,
     log: processLogger(),
-    onFailure: reportFailure,
+    onFailure: failureReporter(close),
     onRecoveryProgress: recoveryReporter(),
   });
-  closeOnSignals(() => starting.then((server) => server.close()));
+  closeOnSignals(close);
   const { broker, grpcPort } = await starting;
   const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(config.bindAddress, port));
   const { namesrvAddr: namesrv } = config;

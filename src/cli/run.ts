@@ -7,6 +7,8 @@ import type { RecoveryProgress } from "../recovery/recover.js";
 import { printError } from "./output.js";
 
 const GIB = 1024 ** 3;
+/** For what a process that failed still has to do. */
+const CLOSE_MS_MAX = 10_000;
 
 const LEVELS: readonly string[] = ["debug", "info", "warn", "error"] satisfies (keyof Logger)[];
 const DEFAULT_LEVEL = "warn";
@@ -70,7 +72,16 @@ export function recoveryReporter(): (progress: RecoveryProgress) => void {
   };
 }
 
-/** A store that turned read-only is told once, in a sentence. */
-export function reportFailure(error: CometError): void {
-  printError(`cometmq: ${error.message} (${error.code})`);
+/**
+ * A store that turned read-only is told once, in a sentence, and goes on to serve readers. One that has lost a thread ends
+ * the process with it, as nobody knows what that had begun: who started it starts it again, and the store recovers.
+ */
+export function failureReporter(close: () => Promise<void>): (error: CometError) => void {
+  return (error) => {
+    printError(`cometmq: ${error.message} (${error.code})`);
+    if ((error.cause as CometError | undefined)?.code !== "COMETMQ_THREAD") return;
+    const end = () => process.exit(1);
+    setTimeout(end, CLOSE_MS_MAX).unref();
+    close().then(end, end);
+  };
 }

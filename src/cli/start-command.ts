@@ -4,7 +4,7 @@ import { hostPort } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printReady, READY_JSON_TEXT } from "./output.js";
-import { closeOnSignals, processLogger, recoveryReporter, reportFailure } from "./run.js";
+import { closeOnSignals, failureReporter, processLogger, recoveryReporter } from "./run.js";
 
 const NAMESRV_PORT = 9876;
 
@@ -38,22 +38,18 @@ export function addStartCommand(program: Command): void {
 async function start(flags: StartFlags): Promise<void> {
   const reading = brokerReading(flags);
   const { namesrvPort, grpcPort } = flags;
-  const starting = Standalone.start({
+  // A start that fails has closed what it opened; `starting` below says why.
+  const close = async () => (await starting.catch(() => undefined))?.close();
+  const starting: Promise<Standalone> = Standalone.start({
     dataDir: reading.config.storePathRootDir,
     reading,
     namesrvPort,
     grpcPort,
     log: processLogger(),
-    onFailure: reportFailure,
+    onFailure: failureReporter(close),
     onRecoveryProgress: recoveryReporter(),
   });
-  // A start that fails has closed what it opened; `starting` below says why.
-  closeOnSignals(() =>
-    starting.then(
-      (server) => server.close(),
-      () => {},
-    ),
-  );
+  closeOnSignals(close);
   const { broker, nameServer, grpcPort: grpc } = await starting;
   const at = (port: number | undefined) => (port === undefined ? "absent" : hostPort(reading.config.bindAddress, port));
   const addresses = { namesrv: at(nameServer!.port), broker: at(broker.port), grpc: at(grpc), http: "absent" };

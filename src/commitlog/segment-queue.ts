@@ -12,6 +12,7 @@ const NAME = /^\d{20}$/;
 const RESERVING_SUFFIX = ".reserving";
 /** Open segments of one thread; beyond it those longest unused are closed (their maps go with the last view). */
 const OPEN_MAX = 1024;
+const NOTHING_PINNED = Number.MAX_SAFE_INTEGER;
 
 export function segmentName(baseOffset: number): string {
   return String(baseOffset).padStart(20, "0");
@@ -33,7 +34,7 @@ export class SegmentQueue {
   #last: Segment | undefined;
   #firstOffset = 0;
   #endOffset = 0;
-  #pinnedFrom = Number.MAX_SAFE_INTEGER;
+  #pinnedFrom = NOTHING_PINNED;
 
   constructor(options: SegmentQueueOptions) {
     this.#disk = options.disk;
@@ -133,7 +134,10 @@ export class SegmentQueue {
   }
 
   #openAt(base: number): Segment {
-    const segment = this.#disk.openSegment(this.pathOf(base), base, this.segmentBytes, this.#writable);
+    // Behind the appender nobody writes, and readers are to be served also where nobody could.
+    const isBehind = this.#pinnedFrom !== NOTHING_PINNED && base < this.#pinnedFrom;
+    const writable = this.#writable && !isBehind;
+    const segment = this.#disk.openSegment(this.pathOf(base), base, this.segmentBytes, writable);
     this.#open.set(base, segment);
     if (this.#open.size > OPEN_MAX) this.#evict(base);
     return segment;

@@ -3,6 +3,7 @@
  * A DiskFile taken from here is used at once and not kept: the next call may close it.
  */
 import { posix } from "node:path";
+import { CometError } from "../base/errors.js";
 import type { DeviceSync, Disk, DiskFile } from "../io/disk.js";
 
 export const OPEN_FILES_MAX = 512;
@@ -67,7 +68,7 @@ export class FileCache {
   /** Makes a file of `sizeBytes` zeros without blocks; what an interrupted attempt left there is overwritten. */
   create(path: string, sizeBytes: number): DiskFile {
     this.forget(path);
-    const file = this.#disk.openFile(path, true);
+    const file = this.#openFile(path, true);
     try {
       if (file.sizeBytes() > 0) file.truncate(0);
       file.truncate(sizeBytes);
@@ -138,7 +139,7 @@ export class FileCache {
 
   #entry(path: string): OpenFile {
     const known = this.#open.get(path);
-    if (known === undefined) return this.#admit(path, this.#disk.openFile(path, false));
+    if (known === undefined) return this.#admit(path, this.#openFile(path, false));
     if (path !== this.#latest) {
       this.#open.delete(path);
       this.#open.set(path, known);
@@ -151,18 +152,30 @@ export class FileCache {
     if (!this.#deviceAsked) this.#device = this.#disk.openDeviceSync?.(queuesDirectoryOf(path));
     this.#deviceAsked = true;
     const entry = { file, pins: 0, forgotten: false };
-    if (this.#open.size >= this.#limit) this.#closeOldest();
+    while (this.#open.size >= this.#limit && this.#closeOldest());
     this.#open.set(path, entry);
     this.#latest = path;
     return entry;
   }
 
-  #closeOldest(): void {
+  /** Where the process has no handle left, one of the files here makes room. */
+  #openFile(path: string, create: boolean): DiskFile {
+    try {
+      return this.#disk.openFile(path, create);
+    } catch (error) {
+      if (!(error instanceof CometError) || error.code !== "COMETMQ_HANDLES" || !this.#closeOldest()) throw error;
+      return this.#disk.openFile(path, create);
+    }
+  }
+
+  /** False when all are in use. */
+  #closeOldest(): boolean {
     for (const [path, entry] of this.#open) {
       if (entry.pins > 0) continue;
       this.forget(path);
-      if (this.#open.size < this.#limit) return;
+      return true;
     }
+    return false;
   }
 }
 

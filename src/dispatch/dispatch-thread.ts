@@ -74,9 +74,9 @@ export class DispatchThread implements Dispatch {
     this.#worker = new Worker(new URL("./dispatch-worker.js", import.meta.url), { name: "cometmq-dispatch" });
     this.#worker.on("message", (message: FromWorker) => this.#receive(message));
     this.#ended = new Promise((resolve) => {
-      this.#worker.on("error", (error) => this.#fail("COMETMQ_IO", `The dispatch thread died: ${error.message}`));
+      this.#worker.on("error", (error) => this.#died(error));
       this.#worker.on("exit", () => {
-        if (this.progress.state !== State.STOPPED) this.#fail("COMETMQ_IO", "The dispatch thread ended by itself.");
+        if (this.progress.state !== State.STOPPED) this.#died(new Error("It ended by itself."));
         this.#failed = true;
         this.#endSyncWaits();
         resolve();
@@ -165,15 +165,29 @@ export class DispatchThread implements Dispatch {
         this.#events.onResumed();
         return;
       case "failed":
-        this.#fail(message.code in ERRORS ? (message.code as ErrorCode) : "COMETMQ_IO", message.message);
+        this.#failedWith(message);
     }
   }
 
-  #fail(code: ErrorCode, message: string): void {
+  #failedWith({ code, message, stack }: Extract<FromWorker, { kind: "failed" }>): void {
+    const cause = Object.assign(new Error(message), { stack });
+    if (code === "COMETMQ_THREAD" || !(code in ERRORS)) this.#died(cause);
+    else
+      this.#fail(
+        new CometError(code as ErrorCode, message.replace(` ${ERRORS[code as ErrorCode].remedy}`, ""), { cause }),
+      );
+  }
+
+  /** Not the disk's doing, and nobody knows what it has left half done. */
+  #died(cause: Error): void {
+    this.#fail(new CometError("COMETMQ_THREAD", "The dispatch thread died.", { cause }));
+  }
+
+  #fail(error: CometError): void {
     if (this.#failed) return;
     this.#failed = true;
     this.#endSyncWaits();
-    this.#events.onFailure(new CometError(code, message));
+    this.#events.onFailure(error);
   }
 
   /** Ends a thread that was never begun, or whose store could not be opened. */

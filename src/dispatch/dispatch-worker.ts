@@ -6,6 +6,7 @@
 import { parentPort, receiveMessageOnPort } from "node:worker_threads";
 import { assert } from "../base/assert.js";
 import { CometError } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import { SegmentMaker } from "../commitlog/segment-source.js";
 import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { FileCache } from "../consumequeue/file-cache.js";
@@ -183,6 +184,7 @@ class DispatchWorker {
 
   /** True when the end was asked for and nothing is left to do. */
   async #round(): Promise<boolean> {
+    failpoint("dispatch-step");
     const progress = this.#progress;
     const sequence = progress.wakeSequence;
     // In this order: who put a record below `confirmed` had sent before what has to be known of its queue.
@@ -296,8 +298,9 @@ async function work(begin: BeginMessage): Promise<void> {
     worker = new DispatchWorker(begin);
     await worker.run();
   } catch (error) {
-    const code = error instanceof CometError ? error.code : "COMETMQ_IO";
-    tell({ kind: "failed", code, message: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    const code = error instanceof CometError ? error.code : "COMETMQ_THREAD";
+    const { message, stack = "" } = error instanceof Error ? error : new Error(String(error));
+    tell({ kind: "failed", code, message, stack });
     const progress = new SharedProgress(begin.progress);
     progress.state = State.FAILED;
     progress.segmentMade(progress.readyEnd, SegmentFailure.OTHER);

@@ -1,10 +1,15 @@
 /**
- * What dispatch does about a full disk: it stops where it is and tries the same again after a while, for nothing of what
- * it writes is lost, the log has it all. Any other failure goes through.
+ * What dispatch does about a full disk, or want of file handles: it stops where it is and tries the same again after a
+ * while, for nothing of what it writes is lost, the log has it all. Any other failure goes through.
  */
 import { CometError } from "../base/errors.js";
 
 const RETRY_MS = 1000;
+const PASSING: ReadonlySet<string> = new Set(["COMETMQ_DISK_FULL", "COMETMQ_HANDLES"]);
+
+export function isPassing(error: unknown): error is CometError {
+  return error instanceof CometError && PASSING.has(error.code);
+}
 
 export interface RoomEvents {
   /** Told once, until there is room again. */
@@ -33,13 +38,13 @@ export class RoomWait {
     return this.#failure === undefined ? 0 : Math.max(0, this.#retryAtMs - this.#monotonicMs());
   }
 
-  /** What `task` returns, or false when it found a disk full. */
+  /** What `task` returns, or false when it found a disk full or no handle left. */
   attempt(task: () => boolean): boolean {
     let result: boolean;
     try {
       result = task();
     } catch (error) {
-      if (!(error instanceof CometError) || error.code !== "COMETMQ_DISK_FULL") throw error;
+      if (!isPassing(error)) throw error;
       const isFirst = this.#failure === undefined;
       this.#failure = error;
       this.#retryAtMs = this.#monotonicMs() + RETRY_MS;

@@ -68,4 +68,5 @@ export type FromWorker =
   /** A disk is full, and dispatch waits until it is not. */
   | { readonly kind: "paused"; readonly reason: string }
   | { readonly kind: "resumed" }
-  | { readonly kind: "failed"; readonly code: string; readonly message: string };
+  /** `message` as clients may read it, `stack` for the log. */
+  | { readonly kind: "failed"; readonly code: string; readonly message: string; readonly stack: string };

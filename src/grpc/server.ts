@@ -122,6 +122,11 @@ export class GrpcServer<P extends GrpcPeer> {
     return this.#connections.size;
   }
 
+  /** Of requests that have begun and not ended. */
+  get halfReceivedBytes(): number {
+    return this.#budget.bytes;
+  }
+
   /** Answers what is in flight for at most `graceMs`, then cuts every connection. */
   async close(graceMs: number): Promise<void> {
     this.#sweep?.cancel();
@@ -239,7 +244,8 @@ export class GrpcServer<P extends GrpcPeer> {
   }
 
   #look(session: ServerHttp2Session, connected: Connected<P>): void {
-    if (connected.pinged) {
+    // What was closed a sweep ago, and one that HTTP/2 gave up for a flood of resets, does not end by itself.
+    if (connected.pinged || session.closed) {
       session.destroy();
       return;
     }
@@ -248,7 +254,7 @@ export class GrpcServer<P extends GrpcPeer> {
       session.close();
       return;
     }
-    if (session.destroyed || session.closed) return;
+    if (session.destroyed) return;
     connected.pinged = session.ping(() => {
       connected.pinged = false;
     });

@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import { dirname } from "node:path";
 import { CometError, systemCode } from "../base/errors.js";
+import { failpoint } from "../base/failpoint.js";
 import { loadOptional } from "../base/optional-package.js";
 import { openDeviceSync } from "./device-sync.js";
 import { collectMaps, discardFile, lingeringBytes } from "./discard.js";
@@ -96,13 +97,17 @@ export class FileDisk implements Disk {
   writeAtomically(path: string, content: Uint8Array | string): void {
     const temporary = `${path}.tmp`;
     try {
+      failpoint("disk-open");
       const fd = fs.openSync(temporary, "w");
       try {
+        failpoint("disk-write");
         fs.writeFileSync(fd, content);
+        failpoint("disk-sync");
         fs.fsyncSync(fd);
       } finally {
         fs.closeSync(fd);
       }
+      failpoint("disk-rename");
       fs.renameSync(temporary, path);
       syncDirectory(dirname(path));
     } catch (error) {
@@ -115,15 +120,19 @@ export class FileDisk implements Disk {
     const temporary = `${path}.tmp`;
     try {
       const permissions = mode ?? fs.statSync(path, { throwIfNoEntry: false })?.mode;
+      failpoint("disk-open");
       const file = await fs.promises.open(temporary, "w", permissions ?? 0o666);
       try {
+        failpoint("disk-write");
         // What was left there, or the process's mask, does not decide who may read this.
         if (permissions !== undefined) await file.chmod(permissions & 0o777);
         await file.writeFile(content);
+        failpoint("disk-sync");
         await file.sync();
       } finally {
         await file.close();
       }
+      failpoint("disk-rename");
       if (keepAs !== undefined && fs.existsSync(path)) fs.renameSync(path, keepAs);
       fs.renameSync(temporary, path);
       const directory = await fs.promises.open(dirname(path), "r");
@@ -166,6 +175,7 @@ export class FileDisk implements Disk {
 
   openFile(path: string, create: boolean, readOnly = false): DiskFile {
     try {
+      failpoint("disk-open");
       return new FileHandle(path, readOnly ? fs.openSync(path, "r") : openReadWrite(path, create));
     } catch (error) {
       throw ioError("open", path, error);
@@ -175,6 +185,7 @@ export class FileDisk implements Disk {
   createSegment(path: string, sizeBytes: number): void {
     const temporary = `${path}.reserving`;
     try {
+      failpoint("disk-reserve");
       const fd = fs.openSync(temporary, "w");
       try {
         reserve(fd, temporary, sizeBytes);
@@ -196,6 +207,7 @@ export class FileDisk implements Disk {
     }
     let fd = -1;
     try {
+      failpoint("disk-map");
       fd = fs.openSync(path, writable ? "r+" : "r");
       if (this.backend === "file") return new PlainSegment(path, baseOffset, sizeBytes, fd);
       return new MappedSegment(path, baseOffset, fd, this.#map(fd, sizeBytes, writable));
@@ -264,8 +276,15 @@ function statOf(path: string): fs.Stats | undefined {
   }
 }
 
+/** On a device that has become read-only a file that is there can still be read; who writes hears of it then. */
 function openReadWrite(path: string, create: boolean): number {
-  return fs.openSync(path, create ? fs.constants.O_RDWR | fs.constants.O_CREAT : fs.constants.O_RDWR, 0o644);
+  if (create) return fs.openSync(path, fs.constants.O_RDWR | fs.constants.O_CREAT, 0o644);
+  try {
+    return fs.openSync(path, fs.constants.O_RDWR);
+  } catch (error) {
+    if (systemCode(error) !== "EROFS") throw error;
+    return fs.openSync(path, fs.constants.O_RDONLY);
+  }
 }
 
 /** What is left of a failed attempt; the failure itself is what is told. */

@@ -1,6 +1,8 @@
 /** A file reached by pread and pwrite. */
 import * as fs from "node:fs";
+import { failpoint } from "../base/failpoint.js";
 import type { DiskFile } from "./disk.js";
+import { syncFile, syncFileNow } from "./sync-file.js";
 import { ioError } from "./system-error.js";
 
 export class FileHandle implements DiskFile {
@@ -29,6 +31,7 @@ export class FileHandle implements DiskFile {
   writeAt(source: Uint8Array, start: number, length: number, position: number): void {
     let done = 0;
     try {
+      failpoint("disk-write");
       while (done < length) {
         done += fs.writeSync(this.#fd, source, start + done, length - done, position + done);
       }
@@ -50,17 +53,11 @@ export class FileHandle implements DiskFile {
   }
 
   sync(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.#fd, (error) => (error ? reject(ioError("sync", this.path, error)) : resolve()));
-    });
+    return syncFile(this.#fd, this.path);
   }
 
   syncNow(): void {
-    try {
-      fs.fdatasyncSync(this.#fd);
-    } catch (error) {
-      throw ioError("sync", this.path, error);
-    }
+    syncFileNow(this.#fd, this.path);
   }
 
   close(): void {

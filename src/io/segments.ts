@@ -4,8 +4,10 @@
  */
 import * as fs from "node:fs";
 import { assert } from "../base/assert.js";
+import { failpoint } from "../base/failpoint.js";
 import type { Segment, SegmentWindow } from "./disk.js";
 import { type Native, native } from "./native.js";
+import { syncFile, syncFileNow } from "./sync-file.js";
 import { ioError } from "./system-error.js";
 
 /** Smallest heap window of a segment that is not mapped. */
@@ -26,17 +28,11 @@ abstract class FileSegment {
   }
 
   sync(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      fs.fdatasync(this.fd, (error) => (error ? reject(ioError("sync", this.path, error)) : resolve()));
-    });
+    return syncFile(this.fd, this.path);
   }
 
   syncNow(): void {
-    try {
-      fs.fdatasyncSync(this.fd);
-    } catch (error) {
-      throw ioError("sync", this.path, error);
-    }
+    syncFileNow(this.fd, this.path);
   }
 
   close(): void {
@@ -102,6 +98,7 @@ export class PlainSegment extends FileSegment implements Segment, SegmentWindow 
   publish(from: number, to: number): void {
     let position = from;
     try {
+      failpoint("disk-write");
       while (position < to) {
         position += fs.writeSync(this.fd, this.bytes, position - this.start, to - position, position);
       }

@@ -4,6 +4,7 @@
  * odd to be left out here, and where this thread is too slow it leaves out a stretch, which the walk does meanwhile.
  */
 import { workerData } from "node:worker_threads";
+import { failpoint } from "../base/failpoint.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
 import { SegmentQueue } from "../commitlog/segment-queue.js";
 import { FileDisk } from "../io/file-disk.js";
@@ -27,6 +28,7 @@ function checkAhead(task: CheckTask): void {
   const cursor = new LogCursor(segments);
   const properties = new IndexedProperties();
   while (!ring.stopAsked) {
+    failpoint("recovery-check");
     const { walkOffset } = ring;
     if (cursor.offset < walkOffset) cursor.seek(walkOffset);
     if (cursor.offset - walkOffset < LEAD_BYTES_MIN) leaveOut(cursor, cursor.offset + LEFT_BYTES, endOffset);

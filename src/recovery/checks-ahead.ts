@@ -2,7 +2,6 @@
  * The walk's handle on the check thread: what that has found out about a record. Everything here may fail or be late,
  * and the walk does the work itself.
  */
-import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import type { Backend, Disk } from "../io/disk.js";
@@ -36,8 +35,9 @@ export class ChecksAhead {
       name: "cometmq-check",
       workerData: { ...task, ring: this.#ring.buffer } satisfies CheckTask,
     });
+    // It may die of anything: then it knows of nothing more.
     this.#worker.on("error", () => {});
-    this.#ended = once(this.#worker, "exit");
+    this.#ended = new Promise((resolve) => this.#worker.once("exit", resolve));
   }
 
   /** The walk has come so far. */

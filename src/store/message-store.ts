@@ -246,6 +246,8 @@ export class MessageStore {
   }
 
   #writeFailed(error: unknown): PutStatus {
+    // The next segment could not be opened: nothing of the message is written, and it passes.
+    if (error instanceof CometError && error.code === "COMETMQ_HANDLES") return PutStatus.CREATE_MAPPED_FILE_FAILED;
     this.#fail(
       error instanceof CometError
         ? error

@@ -199,7 +199,9 @@ class Opening {
       queue.nextOffset = maxOffset;
     }
     const { findings, foreignPaths, damages, ...summary } = recovered.report;
-    if (aborted || summary.cutBytes > 0) log.info(summary, "recovered");
+    // Torn by the crash, or damaged since: who was told that it is stored has to be able to find out.
+    if (summary.cutBytes > 0) log.warn(summary, "the log ends before bytes that are no record; they are in lost+found");
+    else if (aborted) log.info(summary, "recovered");
     if (summary.lostBytes > 0) log.error(summary, "the log is shorter than it was");
     if (damages.length > 0) log.error({ damages }, "in the midst of the log there is what is no record");
     if (findings.length > 0) log.warn({ findings }, "records that do not fit their queues");

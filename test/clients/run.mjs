@@ -1,12 +1,13 @@
 /**
- * Drives Apache's unmodified Java and Node clients against a server and judges it by their answers: the cases of
- * cases.txt, then a bulk of messages that must all arrive, whole and in order. Prints one line a case and the count at the end.
+ * Drives Apache's unmodified clients against a server and judges it by their answers: the cases of cases.txt, then a bulk
+ * of messages that must all arrive, whole and in order. Prints one line a case and the count at the end. The Go, Python
+ * and Rust clients, which take their own toolchains and minutes to build, run only where --clients names them.
  *
  *   node test/clients/run.mjs                     starts CometMQ on a store of its own, on ports that were free
  *   --namesrv HOST:PORT --broker HOST:PORT        takes a running server instead, Apache's for instance
  *   --grpc HOST:PORT                              its gRPC endpoint; without one the gRPC cases are skipped
  *   --only REGEX                                  other cases than the listed ones, by name without the client
- *   --clients REGEX                               only these clients, by their names in cases.txt
+ *   --clients REGEX                               only these clients, by their names in cases.txt; 'go|python|rust' too
  *   --bulk COUNT                                  messages of the bulk (10000, and 0 with --only)
  *   --limit SECONDS                               a client program's time (300)
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
@@ -33,6 +34,7 @@ import { parseArgs } from "node:util";
 import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
 import { proxyCommand, proxyListens } from "./apache-proxy.mjs";
 import { ClientUnavailable, installNodeProgram, NODE_PROGRAM } from "./node-client.mjs";
+import { installToolchainProgram, TOOLCHAIN_CLIENTS, TOOLCHAIN_TOPICS } from "./toolchain-clients.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
@@ -80,7 +82,9 @@ if (!old && options.client !== "5.4.0") throw new Error(`--client ${options.clie
 if (options.proxy && (old || options.secured)) throw new Error("--proxy is for the gRPC clients of an open server");
 const programs = options.proxy ? {} : old ? PROGRAMS_4 : PROGRAMS;
 
-const wantedClients = new RegExp(options.clients);
+/** Without --clients, of the clients that need no toolchain of their own. */
+const wantedClients =
+  options.clients === "" ? { test: (client) => !(client in TOOLCHAIN_CLIENTS) } : new RegExp(options.clients);
 const scratch = mkdtempSync(path.join(tmpdir(), "cometmq-clients-"));
 const children = new Set();
 const counts = { ok: 0, FAIL: 0, skip: 0 };
@@ -109,6 +113,9 @@ async function main() {
       if (!old) {
         await runNodeClient(cases, server, built.classPath);
         await runJavaGrpcClient(cases, server, built.classPath);
+        for (const client of Object.keys(TOOLCHAIN_CLIENTS)) {
+          await runToolchainClient(client, cases, server, built.classPath);
+        }
       }
       if (bulkCount > 0) await runBulk(bulkCount, server, built.classPath);
       await server.stop();
@@ -446,6 +453,34 @@ async function runJavaGrpcClient(listed, server, adminClassPath) {
   const env = await prepare(JAVA_GRPC_CLIENT, JAVA_GRPC_PROGRAM, only, server, adminClassPath);
   const program = startJava(JAVA_GRPC_CLIENT, server, classPath, ["GrpcClient"], env, verdicts(missing));
   await judge(JAVA_GRPC_CLIENT, program, missing);
+}
+
+/** What its client can only do in plain text, or is to do there too, is a program of its own beside the others. */
+async function runToolchainClient(client, listed, server, adminClassPath) {
+  const { missing, only, skip } = casesOf(client, listed, server) ?? {};
+  if (missing === undefined) return;
+  let command;
+  try {
+    command = await installToolchainProgram(client);
+  } catch (error) {
+    if (error instanceof ClientUnavailable) return skip(error.message);
+    throw error;
+  }
+  const prepared = await prepare(client, TOOLCHAIN_TOPICS, only, server, adminClassPath);
+  const { plainCases, env } = TOOLCHAIN_CLIENTS[client];
+  const isPlain = (name) => plainCases.test(name.slice(client.length + 1));
+  await Promise.all(
+    [true, false].map(async (tls) => {
+      const cases = new Set([...missing].filter((name) => isPlain(name) !== tls));
+      const names = [...cases].map((name) => name.slice(client.length + 1)).join("|");
+      if (cases.size === 0 && (options.only === undefined || !tls)) return;
+      const own = await env(tls, server.grpc, scratch);
+      const chosen = { ...prepared, ...own, ONLY: options.only ?? names, HOME: scratch };
+      const [program, ...args] = command;
+      const title = tls ? client : `${client}-plain`;
+      await judge(client, start(title, program, args, chosen, verdicts(cases)), cases);
+    }),
+  );
 }
 
 async function runBulk(count, server, classPath) {

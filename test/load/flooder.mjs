@@ -1,7 +1,8 @@
 /**
  * A process that floods a broker with sends until it is killed: `node flooder.mjs PORT TOPIC CONNECTIONS WINDOW`, each
- * connection with WINDOW sends of 1 KB in flight. Writes the number of messages acknowledged so far, a line a quarter
- * second, and the codes of all other answers.
+ * connection with WINDOW sends of 1 KB in flight; with WINDOW 0 it waits for no answer, and sends what the network takes.
+ * Writes the number of messages acknowledged so far, a line a quarter second, the codes of all other answers, and how many
+ * were handed to the network.
  */
 import { connect } from "node:net";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -15,6 +16,8 @@ const REPORT_MS = 250;
 const header = new HeaderView();
 const refusals = new Map();
 let acknowledged = 0;
+let offered = 0;
+const BLIND_COUNT = 64;
 
 const body = Buffer.alloc(1024, "x");
 const fields = {
@@ -44,7 +47,13 @@ function flood() {
   const decoder = new FrameDecoder();
   const socket = connect({ port: Number(port), host: "127.0.0.1", noDelay: true });
   socket.on("error", () => {});
-  socket.once("connect", () => socket.write(sends(Number(windowCount))));
+  const isBlind = Number(windowCount) === 0;
+  const pour = () => {
+    do offered += BLIND_COUNT;
+    while (socket.write(ofSize(BLIND_COUNT)));
+  };
+  if (isBlind) socket.on("connect", pour).on("drain", pour);
+  else socket.once("connect", () => socket.write(sends(Number(windowCount))));
   socket.on("data", (chunk) => {
     let answered = 0;
     decoder.push(chunk);
@@ -54,7 +63,7 @@ function flood() {
       if (header.code === ResponseCode.SUCCESS) acknowledged++;
       else refusals.set(`${header.code} ${header.remark}`, (refusals.get(`${header.code} ${header.remark}`) ?? 0) + 1);
     }
-    if (answered > 0) socket.write(ofSize(answered));
+    if (answered > 0 && !isBlind) socket.write(ofSize(answered));
   });
 }
 
@@ -66,7 +75,7 @@ function ofSize(count) {
 
 for (let i = 0; i < Number(connectionCount); i++) flood();
 setInterval(() => {
-  process.stdout.write(`${JSON.stringify({ acknowledged, refusals: Object.fromEntries(refusals) })}\n`);
+  process.stdout.write(`${JSON.stringify({ acknowledged, offered, refusals: Object.fromEntries(refusals) })}\n`);
 }, REPORT_MS);
 process.stdin.on("end", () => process.exit(0));
 process.stdin.resume();

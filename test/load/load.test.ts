@@ -8,7 +8,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import readline from "node:readline";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { startServer } from "../crash/server-process.js";
@@ -24,6 +24,10 @@ const PIPELINED = 100;
 const FLOOD_MS = FULL ? 10_000 : 1000;
 const FLOOD_CONNECTIONS = 8;
 const FLOOD_WINDOW = 400;
+const BLIND_MS = FULL ? 60_000 : 2000;
+/** Others are served as fast as before so soon after a flood. */
+const RECOVERED_MS_MAX = 5000;
+const SERVED_MS = 250;
 const PULLS = FULL ? 2000 : 300;
 const MEBIBYTE = 1024 * 1024;
 /** Private memory after all that: files are the kernel's to drop. */
@@ -227,4 +231,51 @@ test.skipIf(process.platform !== "linux")("a flood of sends beside others", asyn
   });
   expect(last.refusals).toEqual({});
   expect(peakBytes).toBeLessThan(FLOOD_BYTES_MAX);
+});
+
+test.skipIf(process.platform !== "linux")("a flood that waits for no answer, to the end", async () => {
+  const loaded = await startLoaded();
+  await serveOthers(loaded);
+  const topic = { topic: "Blind", queueId: 0 };
+  expect(await send(loaded.client, { topic: "Blind" }, "x")).toMatchObject({ code: ResponseCode.SUCCESS });
+  const startedBytes = privateBytes(loaded);
+  const args = ["flooder.mjs", loaded.port, "Blind", FLOOD_CONNECTIONS, 0].map(String);
+  const flooder = spawn(process.execPath, args, { cwd: import.meta.dirname, stdio: ["pipe", "pipe", "inherit"] });
+  onCloseAll(() => void flooder.kill("SIGKILL"));
+  let last = { acknowledged: 0, offered: 0, refusals: {} };
+  readline.createInterface({ input: flooder.stdout }).on("line", (line) => {
+    last = JSON.parse(line);
+  });
+  await until(() => last.acknowledged > 0, "the flood");
+  const latenciesMs: number[] = [];
+  let peakBytes = 0;
+  const endMs = performance.now() + BLIND_MS;
+  while (performance.now() < endMs) {
+    latenciesMs.push(await serveOthers(loaded));
+    peakBytes = Math.max(peakBytes, privateBytes(loaded));
+  }
+  flooder.kill("SIGKILL");
+  const flooded = last;
+  const overMs = performance.now();
+  while ((await serveOthers(loaded)) > SERVED_MS && performance.now() - overMs < 60_000);
+  const recoveredMs = performance.now() - overMs;
+  // What was acknowledged is there, and what was on its way when the flood was cut off may be.
+  const max = async () => Number((await ok(loaded.client, RequestCode.GET_MAX_OFFSET, topic)).fields.offset);
+  await vi.waitUntil(async () => (await max()) > flooded.acknowledged, { timeout: 30_000, interval: 100 });
+  latenciesMs.sort((a, b) => a - b);
+  const at = (share: number) => Math.round(latenciesMs[Math.floor(latenciesMs.length * share)]! * 10) / 10;
+  say("flood without waiting", {
+    seconds: BLIND_MS / 1000,
+    acknowledgedPerSecond: Math.round((flooded.acknowledged / BLIND_MS) * 1000),
+    handedToTheNetwork: flooded.offered,
+    acknowledged: flooded.acknowledged,
+    refusals: flooded.refusals,
+    startedMiB: mebibytes(startedBytes),
+    peakMiB: mebibytes(peakBytes),
+    others: { count: latenciesMs.length, p50Ms: at(0.5), p99Ms: at(0.99) },
+    recoveredMs: Math.round(recoveredMs),
+    stored: await max(),
+  });
+  expect(peakBytes).toBeLessThan(FLOOD_BYTES_MAX);
+  expect(recoveredMs).toBeLessThan(RECOVERED_MS_MAX);
 });

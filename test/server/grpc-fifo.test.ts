@@ -63,12 +63,15 @@ class Scenario {
   /** The attempts of what each queue gave out last: the server counts on from there. */
   readonly #attempts = new Map<number, Map<number, number>>();
   redelivered = 0;
+  #autoRenew = false;
+  readonly #crashed = new Set<number>();
 
   constructor(seed: number) {
     this.#random = random(seed);
   }
 
-  async open(): Promise<void> {
+  async open({ autoRenew = false } = {}): Promise<void> {
+    this.#autoRenew = autoRenew;
     const config: Partial<BrokerConfig> = { grpcClientConsumerMinLongPollingTimeoutMillis: 10 };
     const { broker, endpoint } = await startEndpoint({ clock: this.clock, config });
     const { topics, groups } = broker.context;
@@ -81,13 +84,20 @@ class Scenario {
     for (let consumer = 0; consumer < 3; consumer++) {
       const session = connectTo(endpoint);
       const telemetry = new Telemetry(session, { "x-mq-client-id": `client-${consumer}` });
-      telemetry.send({ settings: { clientType: 3, subscription, requestTimeout: { seconds: 3, nanos: 0 } } });
+      telemetry.send({
+        settings: { clientType: autoRenew ? 2 : 3, subscription, requestTimeout: { seconds: 3, nanos: 0 } },
+      });
       await telemetry.next();
       this.#sessions.push(session);
     }
     for (let index = 0; index < PER_GROUP; index++) {
       for (const messageGroup of MESSAGE_GROUPS) await this.#send(messageGroup, index);
     }
+    // A long poll of this clock may end before dispatch has come to them.
+    const { store } = broker.context;
+    const end = (queueId: number) => store.maxOffset(store.queue("T", queueId));
+    const count = MESSAGE_GROUPS.length * PER_GROUP;
+    while (end(0) + end(1) < count) await new Promise((resolve) => setImmediate(resolve));
   }
 
   async #send(messageGroup: string, index: number): Promise<void> {
@@ -107,7 +117,9 @@ class Scenario {
       { seconds: INVISIBLE_MS / 1000, nanos: 0 },
       { seconds: 1, nanos: 0 },
     ];
-    const request = { group: GROUP, messageQueue, filterExpression, batchSize, invisibleDuration, longPollingTimeout };
+    const autoRenew = this.#autoRenew;
+    const times = { invisibleDuration, longPollingTimeout, autoRenew };
+    const request = { group: GROUP, messageQueue, filterExpression, batchSize, ...times };
     let answered = false;
     const answer = gather(stream, "ReceiveMessage", encoded("ReceiveMessage", request)).finally(() => {
       answered = true;
@@ -168,9 +180,17 @@ class Scenario {
 
   async heartbeats(): Promise<void> {
     for (const [consumer, session] of this.#sessions.entries()) {
+      if (this.#crashed.has(consumer)) continue;
       const headers = { "x-mq-client-id": `client-${consumer}` };
       await call(session, "Heartbeat", { group: GROUP, clientType: 3 }, headers);
     }
+  }
+
+  /** Nothing more is heard of it. Its leases are the server's to prolong, and to give up. */
+  crash(consumer: number): void {
+    this.#sessions[consumer]!.destroy();
+    this.#crashed.add(consumer);
+    for (const [group, lease] of this.#leases) if (lease.consumer === consumer) this.#leases.delete(group);
   }
 
   endLease(group: string): void {
@@ -219,4 +239,28 @@ test.each(SEEDS)("message groups keep their order and never overlap, seed %i", a
   expect(scenario.redelivered).toBeGreaterThan(0);
   for (let i = 0; i < 200 && !scenario.isDone; i++) await step(scenario, true);
   expect(Object.fromEntries(scenario.acked)).toEqual(Object.fromEntries(MESSAGE_GROUPS.map((g) => [g, PER_GROUP])));
+});
+
+test("what a crashed consumer held is prolonged for it until it is given up, and then comes in order to another", async () => {
+  const scenario = new Scenario(7);
+  await scenario.open({ autoRenew: true });
+  const held = await scenario.receive(0, 6);
+  expect(held.length).toBeGreaterThan(1);
+  expect(await scenario.ack(0, held[0]!)).toBe(true);
+  scenario.crash(0);
+  const crashedMs = scenario.clock.nowMs();
+  const queueIds = new Set(held.map(({ queueId }) => queueId));
+  let other: Delivered[] = [];
+  // It is silent for two minutes, then forgotten; `receive` checks that nothing overlaps and nothing is out of order.
+  for (let i = 0; i < 40 && !other.some(({ attempt }) => attempt > 1); i++) {
+    scenario.clock.advance(5000);
+    await scenario.heartbeats();
+    other = await scenario.receive(1, 6);
+    for (const found of other) expect(await scenario.ack(1, found)).toBe(true);
+    for (const { group } of other) scenario.endLease(group);
+  }
+  expect(scenario.clock.nowMs() - crashedMs).toBeGreaterThan(100_000);
+  const again = other.filter(({ queueId }) => queueIds.has(queueId));
+  const lost = held.slice(1).map(({ messageId }) => messageId);
+  expect(again.slice(0, lost.length).map(({ messageId }) => messageId)).toEqual(lost);
 });

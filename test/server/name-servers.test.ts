@@ -161,7 +161,7 @@ test.each<[string, string[], RegExp]>([
 ])("a broker with %s says so in one line and ends", (_, args, message) => {
   const cwd = temporaryDirectory();
   const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, "broker", ...args], { cwd });
-  expect({ status, stdout: stdout.toString() }).toEqual({ status: 1, stdout: "" });
+  expect({ status, stdout: stdout.toString() }).toEqual({ status: 2, stdout: "" });
   const lines = stderr.toString().trimEnd().split("\n");
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(message);

@@ -24,6 +24,8 @@ export class ConfigSaver {
   #running: Promise<string | undefined> | undefined;
   #next: Promise<string | undefined> | undefined;
   #timer: Timer | undefined;
+  /** The last attempt failed, and that was said. */
+  #isFailing = false;
 
   /** Without a file the table lives in memory only. */
   constructor(file: JsonConfigFile | undefined, content: () => FastjsonInput, clock: Clock, log: Logger) {
@@ -75,10 +77,17 @@ export class ConfigSaver {
     this.#dirty = false;
     try {
       await this.#file?.save(this.#content());
+      if (this.#isFailing) this.#log.info({ path: this.#file?.path }, "a configuration file was saved again");
+      this.#isFailing = false;
       return undefined;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#log.error({ path: this.#file?.path, error }, "a configuration file could not be saved, will try again");
+      if (!this.#isFailing)
+        this.#log.error(
+          { path: this.#file?.path, err: error },
+          "a configuration file could not be saved, will try again",
+        );
+      this.#isFailing = true;
       this.#dirty = true;
       this.#schedule(RETRY_MS);
       return message;

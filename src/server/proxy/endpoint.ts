@@ -68,6 +68,7 @@ export class GrpcEndpoint {
   readonly #proxy: ProxyServices;
   /** Loaded for the first client: HTTP/2 and the codec take longer to load than all the rest of a broker to start. */
   #server: Promise<GrpcServer<ProxyPeer>> | undefined;
+  #loaded: GrpcServer<ProxyPeer> | undefined;
   readonly #listener: GrpcListener;
   #closing: Promise<void> | undefined;
 
@@ -112,10 +113,15 @@ export class GrpcEndpoint {
   }
 
   /** What is held at the moment, for health and tests. */
-  get counts(): { connections: number; clients: number; receipts: number; transactions: number } {
+  get counts() {
     const { clients, receipts, transactions } = this.#proxy;
-    const connections = this.#listener.connectionCount;
-    return { connections, clients: clients.size, receipts: receipts.size, transactions: transactions.size };
+    return {
+      connections: this.#listener.connectionCount,
+      clients: clients.size,
+      receipts: receipts.size,
+      transactions: transactions.size,
+      halfReceivedBytes: this.#loaded?.halfReceivedBytes ?? 0,
+    };
   }
 
   close(): Promise<void> {
@@ -149,7 +155,7 @@ export class GrpcEndpoint {
   async #loadServer(): Promise<GrpcServer<ProxyPeer>> {
     const { GrpcServer } = await import("../../grpc/server.js");
     const { broker, clock, log, peering } = this.#proxy;
-    return new GrpcServer({
+    this.#loaded = new GrpcServer({
       methods: this.#methods(),
       messageBytesMax: broker.config.grpcMaxInboundMessageSize,
       clock,
@@ -157,6 +163,7 @@ export class GrpcEndpoint {
       peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),
       onPeerGone: (peer) => peer.connection.close(),
     });
+    return this.#loaded;
   }
 
   #methods(): GrpcMethods<ProxyPeer> {

@@ -34,6 +34,13 @@ test("a name kills the first time it is passed, with a count that time", () => {
   expect(run("segment-roll:3")).toMatchObject({ signal: "SIGKILL", lines: ["1", "2"] });
 });
 
+test("it can throw what the system would, and what nobody expects, and go on with that", () => {
+  expect(run("segment-roll:2=EIO")).toMatchObject({ status: 0, lines: ["1", "EIO", "2", "3", "4"] });
+  expect(run("segment-roll:3+=ENOSPC")).toMatchObject({ lines: ["1", "2", "ENOSPC", "3", "ENOSPC", "4"] });
+  expect(run("segment-roll:3=crash")).toMatchObject({ lines: ["1", "2", "undefined", "3", "4"] });
+  expect(run("segment-roll:3=exit")).toMatchObject({ status: 0, lines: ["1", "2"] });
+});
+
 test("it can throw instead, once", () => {
   expect(run("segment-roll:2=throw")).toMatchObject({ status: 0, lines: ["1", "COMETMQ_IO", "2", "3", "4"] });
 });

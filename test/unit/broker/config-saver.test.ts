@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { CometError } from "#src/base/errors.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { ConfigSaver } from "#src/server/broker/config-saver.js";
 import { JsonConfigFile } from "#src/server/broker/json-config-file.js";
@@ -53,6 +54,22 @@ test("changes made while a save is under way share the next one, and are acknowl
   await Promise.all([second, third]);
   expect([done, saved(), disk.saving, saver.dirty]).toEqual([[1, 2, 3], '{\n\t"n":3\n}', 0, false]);
   expect(saver.saveIfDirty()).toBeUndefined();
+});
+
+test("a save that fails is told once until one succeeds, with its cause", async () => {
+  const disk = new MemoryDisk();
+  let isBroken = true;
+  disk.replace = async (path, content) => {
+    if (isBroken) throw new CometError("COMETMQ_IO", "Could not write it.");
+    disk.writeAtomically(path, content);
+  };
+  const log = new FakeLog();
+  const saver = new ConfigSaver(new JsonConfigFile(disk, PATH), () => ({}), new FakeClock(), log);
+  for (let i = 0; i < 3; i++) expect(await saver.save()).toContain("Could not write it.");
+  expect(log.at("error", /could not be saved/)).toHaveLength(1);
+  isBroken = false;
+  expect(await saver.save()).toBeUndefined();
+  expect(log.at("info", /was saved again/)).toHaveLength(1);
 });
 
 test("who has changed nothing waits for what another has changed", async () => {

@@ -22,6 +22,19 @@ describe("FileCache", () => {
     expect(watched.openHandles).toBe(0);
   });
 
+  it("gives back the longest unused handle where the process has none left", async () => {
+    const watched = new WatchedDisk();
+    watched.handlesMax = 2;
+    const cache = new FileCache(watched.asDisk(), 10);
+    for (const path of ["/a", "/b", "/c"]) cache.create(path, 10);
+    expect([cache.openCount, watched.openHandles]).toEqual([2, 2]);
+    await cache.sync("/a");
+    expect(watched.syncs).toEqual(["/a"]);
+    watched.handlesMax = 0;
+    cache.close();
+    expect(() => cache.get("/a")).toThrow("As asked.");
+  });
+
   it("does not close a file under a sync, and closes it afterwards", async () => {
     const watched = new WatchedDisk();
     const cache = new FileCache(watched.asDisk(), 1);

@@ -70,6 +70,8 @@ export class WatchedDisk {
   openHandles = 0;
   openMax = 0;
   reads = 0;
+  /** Handles that can be open at once. */
+  handlesMax = Number.POSITIVE_INFINITY;
   failWith: "COMETMQ_DISK_FULL" | "COMETMQ_IO" | undefined;
   /** Writes allowed before `failWith` takes effect. */
   failAfter = 0;
@@ -90,6 +92,7 @@ export class WatchedDisk {
   }
 
   #open(file: DiskFile): DiskFile {
+    if (this.openHandles >= this.handlesMax) throw new CometError("COMETMQ_HANDLES", "As asked.");
     this.openHandles++;
     this.openMax = Math.max(this.openMax, this.openHandles);
     let open = true;

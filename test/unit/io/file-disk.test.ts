@@ -188,3 +188,21 @@ describe.skipIf(typeof small === "string")("on a file system that is full", () =
     },
   );
 });
+
+test("on a device that has become read-only what is there can be read, and writing says why not", ({ skip }) => {
+  const small = mountSmallDisk(16);
+  if (typeof small === "string") {
+    skipAloud("a device that has become read-only", small);
+    return skip();
+  }
+  const path = join(small.directory, "file");
+  const disk = new FileDisk("file");
+  disk.writeAtomically(path, "kept");
+  expect(spawnSync("mount", ["-o", "remount,ro", small.directory]).status).toBe(0);
+  const file = disk.openFile(path, false);
+  const bytes = Buffer.alloc(4);
+  expect([file.readAt(bytes, 0, 4, 0), bytes.toString()]).toEqual([4, "kept"]);
+  expect(() => file.writeAt(bytes, 0, 4, 0)).toThrow(expect.objectContaining({ code: "COMETMQ_IO" }));
+  expect(() => disk.openFile(`${path}2`, true)).toThrow(/EROFS/);
+  file.close();
+});

@@ -133,3 +133,16 @@ function readable(store: MessageStore, queueId: number): number[] {
   }
   return found;
 }
+
+test("a thread that dies takes nobody along: the walk goes on by itself, and may still end it", async () => {
+  const directory = newDirectory();
+  await filledStore(directory, 10, 1000);
+  const commitLog = `${directory}/commitlog`;
+  // There is no such segment.
+  const task = { directory: commitLog, segmentBytes: SEGMENT_BYTES, firstOffset: 0, endOffset: 2 * SEGMENT_BYTES };
+  rmSync(`${commitLog}/${segmentName(0)}`);
+  const checks = new ChecksAhead({ ...task, backend: new FileDisk().backend }, 0);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(checks.knows(0, 0)).toBe(false);
+  await checks.stop();
+});

@@ -158,7 +158,8 @@ test("a dispatch thread that dies is noticed, and nothing that was put is lost",
   await store.settled();
   await worker.terminate();
   await until(() => store.failure !== undefined, "the failure");
-  expect(store.failure!.message).toContain("The dispatch thread ended by itself.");
+  expect(store.failure!.message).toContain("The dispatch thread died.");
+  expect(store.failure!.cause).toMatchObject({ code: "COMETMQ_THREAD" });
   expect(failed).toHaveBeenCalledTimes(1);
   const bodies = Array.from({ length: 100 }, (_, i) => `m${i}`);
   expectReadOnly(store, log, bodies);
@@ -180,6 +181,9 @@ test("a queue that cannot be written ends writing, and is built anew once it can
   expect(put(store, "Broken", 0, "acknowledged")).toBe(PutStatus.PUT_OK);
   await expect(store.settled()).rejects.toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
   expect(store.failure!.message).toMatch(/consumequeue\/Broken\/0 \(ENOTDIR\)/);
+  // Clients read it: one line, and no stack.
+  expect(store.failure!.message).not.toMatch(/\n|\.js:/);
+  expect(store.failure!.cause).toMatchObject({ code: "COMETMQ_IO" });
   expectReadOnly(store, log, ["good"]);
   await store.close();
   rmSync(join(directory, "consumequeue", "Broken"));

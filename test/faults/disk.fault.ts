@@ -1,0 +1,156 @@
+/** Real file systems that are filled up, become read-only, or lose what was not synced. */
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { checkLost, emptyHistory } from "./history.js";
+import { type FileSystem, Image } from "./images.js";
+import { Committer, Load } from "./load.js";
+import { pause, say, seedOf, skipAloud, times, until } from "./scratch.js";
+import { Server } from "./server.js";
+import { apacheSees, doctorFindings, readAll, verifyAll } from "./verify.js";
+
+const KIB = 1024;
+/** Acknowledged so long before a power cut, a message is on the disk also without synchronous flush: 500 ms and a sync. */
+const ASYNC_LOSS_MS = 3000;
+const RESUME_MS_MAX = 5000;
+/** The oldest messages are to stay, also where that leaves no room. */
+const KEEP_ALL = { cleanFileForciblyEnable: false, diskMaxUsedSpaceRatio: 100, diskSpaceWarningLevelRatio: 100 };
+
+test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s", async (flushDiskType) => {
+  const image = Image.make("ext4", 200);
+  if (typeof image === "string") return skipAloud("a full disk", image);
+  const { seed, random } = seedOf(`full disk, ${flushDiskType}`);
+  const directory = join(image.directory, "server");
+  const history = emptyHistory();
+  const server = await Server.start({ directory, config: { flushDiskType, ...KEEP_ALL } });
+  const load = new Load(server.port, { random, history, bodyBytesMax: 4000, paceMs: 3 });
+  let slowestResumeMs = 0;
+  const points = times(3, 20);
+  for (let point = 0; point < points; point++) {
+    const taken = load.ackedCount;
+    await until(() => load.ackedCount > taken + 20, "acknowledgements");
+    const before = load.refusedCount;
+    image.fill(point === 0 ? 0 : random.integer(0, 2500 * KIB));
+    await until(() => load.refusedCount > before, "a refusal for want of room", 60_000);
+    const readers = emptyHistory();
+    readers.sent.push(...history.sent.slice(0, 100));
+    await readAll(server.port, readers);
+    expect(readers.seen.length).toBeGreaterThan(0);
+    const refused = load.ackedCount;
+    image.empty();
+    slowestResumeMs = Math.max(slowestResumeMs, await until(() => load.ackedCount > refused, "acknowledgements again"));
+    await pause(random.integer(100, 600));
+  }
+  await load.stop();
+  const refusals = [...load.refusals.keys()];
+  expect(refusals.filter((refusal) => !/disk is full|disk full/.test(refusal))).toEqual([]);
+  const figures = await verifyAll(server, history);
+  expect(slowestResumeMs).toBeLessThan(RESUME_MS_MAX);
+  say("C9", `full disk, ${flushDiskType}`, { points, ...figures, slowestResumeMs: Math.round(slowestResumeMs), seed });
+});
+
+async function cutOnce(type: FileSystem, flushDiskType: string, round: number): Promise<object | undefined> {
+  // XFS wants 300 MB; what nobody writes takes no room.
+  const image = Image.make(type, type === "xfs" ? 400 : 200);
+  if (typeof image === "string") {
+    skipAloud(`power cut on ${type}`, image);
+    return undefined;
+  }
+  const { seed, random } = seedOf(`power cut ${round}, ${type}, ${flushDiskType}`);
+  const directory = join(image.directory, "server");
+  const config = { flushDiskType, ...KEEP_ALL };
+  const history = emptyHistory();
+  const server = await Server.start({ directory, config });
+  const load = new Load(server.port, { random, history });
+  const committer = new Committer(server.port, history, "G", "T0");
+  await until(() => load.ackedCount > 200, "acknowledgements");
+  await pause(random.integer(0, 3000));
+  const cutMs = performance.now();
+  image.cutPower();
+  // It may see errors, or die of them; the power is gone.
+  await pause(random.integer(0, 300));
+  const endedBy = server.running ? "still running" : await server.ended;
+  if (server.running) server.signal("SIGKILL");
+  await server.ended;
+  history.killsMs.push(cutMs);
+  await load.stop();
+  await committer.stop();
+  // A sync that was under way may have ended well on a device that is no more; of a real one nobody would have heard.
+  for (const one of history.sent) if (one.completedMs >= cutMs && one.outcome === "acked") one.outcome = "unknown";
+  image.remount();
+  const next = await Server.start({ directory, config });
+  if (flushDiskType === "SYNC_FLUSH") {
+    const again = new Load(next.port, { random, history });
+    await until(() => again.ackedCount > 100, "acknowledgements after the cut");
+    await again.stop();
+    return { ...(await verifyAll(next, history, { apache: true })), endedBy, seed };
+  }
+  await readAll(next.port, history);
+  expect(await next.stop()).toBe("0");
+  const safe = { ...history, sent: history.sent.filter(({ completedMs }) => completedMs < cutMs - ASYNC_LOSS_MS) };
+  expect(checkLost(safe, "all").slice(0, 5)).toEqual([]);
+  expect(doctorFindings(directory)).toEqual([]);
+  const apache = await apacheSees(directory);
+  if (apache !== undefined) expect(checkLost({ ...safe, seen: apache }, "apache").slice(0, 5)).toEqual([]);
+  const lost = checkLost(history, "all").length;
+  return { acked: history.sent.filter(({ outcome }) => outcome === "acked").length, lost, endedBy, seed };
+}
+
+const CUTS: readonly [FileSystem, string][] = [
+  ["ext4", "SYNC_FLUSH"],
+  ["xfs", "SYNC_FLUSH"],
+  ["ext4", "ASYNC_FLUSH"],
+  ["xfs", "ASYNC_FLUSH"],
+];
+
+test.each(CUTS.slice(0, times(2, CUTS.length)))("power cuts on %s, %s", async (type, flushDiskType) => {
+  for (let round = 1; round <= times(1, 4); round++) {
+    const figures = await cutOnce(type, flushDiskType, round);
+    if (figures === undefined) return;
+    say("C5", `power cut, ${type}, ${flushDiskType}`, figures);
+  }
+});
+
+test.each<FileSystem>(["ext4", "xfs"])("a device of %s that becomes read-only", async (type) => {
+  const image = Image.make(type, type === "xfs" ? 400 : 200);
+  if (typeof image === "string") return skipAloud("a device that becomes read-only", image);
+  const { seed, random } = seedOf(`read-only, ${type}`);
+  const directory = join(image.directory, "server");
+  const history = emptyHistory();
+  const config = { flushDiskType: "SYNC_FLUSH", ...KEEP_ALL };
+  const server = await Server.start({ directory, config });
+  const load = new Load(server.port, { random, history });
+  await until(() => load.ackedCount > 200, "acknowledgements");
+  image.turnReadOnly();
+  await until(() => load.refusedCount > 0 || !server.running, "a refusal, or the end", 20_000);
+  await pause(500);
+  const endedBy = server.running ? "still running" : await server.ended;
+  let served = 0;
+  if (server.running) {
+    const readers = emptyHistory();
+    readers.sent.push(...history.sent.slice(0, 100));
+    await readAll(server.port, readers);
+    served = readers.seen.length;
+    expect(served).toBeGreaterThan(0);
+    expect(server.stderr).toMatch(/read-only/);
+    await server.stop(10_000);
+  }
+  await load.stop();
+  image.remount();
+  const next = await Server.start({ directory, config });
+  say("C7", `device turns read-only, ${type}`, { ...(await verifyAll(next, history)), endedBy, served, seed });
+});
+
+test("a remount of a used device as read-only is refused by the kernel, and nothing happens", async () => {
+  const image = Image.make("ext4", 100);
+  if (typeof image === "string") return skipAloud("a read-only remount", image);
+  const { random } = seedOf("remount");
+  const history = emptyHistory();
+  const server = await Server.start({ directory: join(image.directory, "server"), config: KEEP_ALL });
+  const load = new Load(server.port, { random, history });
+  await until(() => load.ackedCount > 100, "acknowledgements");
+  expect(() => image.setReadOnly(true)).toThrow(/busy/);
+  const before = load.ackedCount;
+  await until(() => load.ackedCount > before + 100, "further acknowledgements");
+  await load.stop();
+  await verifyAll(server, history);
+});
