@@ -38,9 +38,10 @@ charged to all that wait behind it. Ctrl-C ends a run with the figures up to the
 \`--topic\` they use a topic of their own, which is deleted afterwards.
 
 \`\`\`sh
-cometmq bench e2e --rate 2000 --duration 30 --server-pid 4711 --json before.json --html before.html
-cometmq bench send --topic orders --connections 8 --in-flight 128
-cometmq bench compare before.json after.json --fail-above 1.1
+cometmq bench e2e --rate 500 --duration 5 --json before.json --html before.html   # --server-pid PID: its CPU and memory
+cometmq bench send --topic orders --connections 8 --in-flight 128 --duration 2
+cometmq bench e2e --rate 500 --duration 5 --json after.json
+cometmq bench compare before.json after.json --fail-above 1.1 || echo slower
 source <(cometmq completion bash)                # completes commands and flags; zsh and fish likewise
 \`\`\`
 

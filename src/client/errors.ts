@@ -18,6 +18,7 @@ export const ClientErrorCode = {
   CREATE_REPLY_MESSAGE_EXCEPTION: 10007,
 } as const;
 
+/** What went wrong between a client and its servers. Instances are of the classes below. */
 export class ClientError extends CometError {
   /** Apache's, of `ResponseCode` or `ClientErrorCode`; undefined where it has none. */
   readonly responseCode: number | undefined;
@@ -43,7 +44,7 @@ export class ResponseError extends ClientError {
   /** @internal */
   constructor(address: string, responseCode: number, remark: string, code: ErrorCode = "COMETMQ_REMOTE") {
     const name = responseCodeName(responseCode);
-    super(code, `${address} answered ${name}${remark === "" ? "" : `: ${remark}`}.`, responseCode);
+    super(code, `${address} answered ${name}${remark === "" ? "" : `: ${remark.replace(/\.$/, "")}`}.`, responseCode);
     this.responseName = name;
     this.remark = remark;
     this.address = address;
@@ -52,6 +53,7 @@ export class ResponseError extends ClientError {
 
 /** No connection to a server could be made: nothing was sent. */
 export class ConnectError extends ClientError {
+  /** Of the server: `127.0.0.1:10911`. */
   readonly address: string;
 
   /** @internal */
@@ -63,6 +65,7 @@ export class ConnectError extends ClientError {
 
 /** A connection ended before the answer came: the server may have done what it was asked, or not. */
 export class ConnectionLostError extends ClientError {
+  /** Of the server: `127.0.0.1:10911`. */
   readonly address: string;
 
   /** @internal */
@@ -86,6 +89,7 @@ export class TimeoutError extends ClientError {
 
 /** Nobody replied to a request in time. */
 export class RequestTimeoutError extends TimeoutError {
+  /** Property CORRELATION_ID of the request. */
   readonly correlationId: string;
 
   /** @internal */
@@ -98,6 +102,7 @@ export class RequestTimeoutError extends TimeoutError {
 
 /** No name server knows a queue of the topic that could be used. */
 export class NoRouteError extends ClientError {
+  /** As the brokers know it, namespace included; a consumer's several with commas between them. */
   readonly topic: string;
 
   /** @internal */
@@ -119,6 +124,7 @@ export class NoNameServerError extends ClientError {
 
 /** No route names a master of the broker. */
 export class BrokerNotFoundError extends ClientError {
+  /** As routes name it. */
   readonly brokerName: string;
 
   /** @internal */
@@ -147,6 +153,7 @@ export class TooManySendsError extends ClientError {
 
 /** All attempts to send failed. `cause` is what the last one met, `attempts` what each of them did. */
 export class SendError extends ClientError {
+  /** In their order: the broker that was asked, and what came of it. */
   readonly attempts: readonly { readonly brokerName: string; readonly error: unknown }[];
 
   /** @internal */

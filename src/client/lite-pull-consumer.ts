@@ -191,6 +191,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     }
   }
 
+  /** `messages` without options: `for await (const message of consumer)`. */
   [Symbol.asyncIterator](): AsyncGenerator<ReceivedMessage, void, void> {
     return this.messages();
   }

@@ -22,8 +22,9 @@ const TABLE = /^[A-Za-z_][A-Za-z0-9_]{0,47}(\.[A-Za-z_][A-Za-z0-9_]{0,47})?$/;
 const KEY_CHARS_MAX = 255;
 const EXPIRE_AT_ONCE_MAX = 1000;
 
+/** Where keys stand, and how long. Times are milliseconds. */
 export interface ProcessedKeysOptions {
-  /** cometmq_processed_keys */
+  /** The table, perhaps with its schema (`cometmq_processed_keys`). */
   readonly table?: string;
   /** False where a migration has made the table: see `tableStatements`. */
   readonly createTable?: boolean;
@@ -34,19 +35,22 @@ export interface ProcessedKeysOptions {
   readonly keepMs?: number;
   /** How often (10 min). */
   readonly expireIntervalMs?: number;
+  /** In place of the system's, for tests. */
   readonly clock?: Clock;
+  /** Hears when old keys could not be forgotten; says nothing by default. */
   readonly log?: Logger;
 }
 
 /** The key of a message: what counts as the same work. */
 export type KeyOf = (message: ReceivedMessage) => string;
 
+/** Of `handler` and `batchHandler`. */
 export interface OnceOptions {
   /** The message id by default, which a producer's own retries keep; an order's number where producers may repeat it. */
   readonly keyOf?: KeyOf;
 }
 
-/** Makes the table, and the index by which old keys are found. */
+/** The statements that make the table, and the index by which old keys are found. Throws ConfigError for another name. */
 export function tableStatements(dialect: SqlDialect, table = "cometmq_processed_keys"): string[] {
   checkTable(table);
   const index = `${table.replace(".", "_")}_at`;
@@ -58,6 +62,10 @@ export function tableStatements(dialect: SqlDialect, table = "cometmq_processed_
   ];
 }
 
+/**
+ * The keys of messages whose work is done, in a table of the application's database: work is done once, however often its
+ * message comes. `Handle` is what the application's statements go by.
+ */
 export class ProcessedKeys<Handle> implements AsyncDisposable {
   readonly #database: SqlDatabase<Handle>;
   readonly #claim: string;
@@ -68,7 +76,7 @@ export class ProcessedKeys<Handle> implements AsyncDisposable {
   readonly #timer: Periodic;
   #expiring: Promise<number> = Promise.resolve(0);
 
-  /** Rejects with ConfigError, or as the driver does when the table cannot be made. */
+  /** Makes the table where there is none. Rejects with ConfigError, or as the driver does when that fails. */
   static async open<Handle>(
     database: SqlDatabase<Handle>,
     options: ProcessedKeysOptions = {},

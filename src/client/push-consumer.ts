@@ -110,10 +110,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     });
   }
 
+  /** Its name as brokers know it, namespace included. */
   get group(): string {
     return this.settings.group;
   }
 
+  /** By which brokers tell this client from the others of its group. */
   get clientId(): string {
     return this.#instance.clientId;
   }
@@ -184,16 +186,23 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     };
   }
 
+  /** @internal */
   from(brokerName: string): ReceivedFrom {
     return this.#instance.from(brokerName);
   }
 
-  /** NOTIFY_CONSUMER_IDS_CHANGED */
+  /**
+   * NOTIFY_CONSUMER_IDS_CHANGED
+   * @internal
+   */
   consumersChanged(): void {
     void this.#rebalancer.rebalance();
   }
 
-  /** RESET_CONSUMER_CLIENT_OFFSET: what is held of these queues is dropped, and they begin anew. */
+  /**
+   * RESET_CONSUMER_CLIENT_OFFSET: what is held of these queues is dropped, and they begin anew.
+   * @internal
+   */
   async resetOffsets(offsets: ReadonlyMap<string, number>): Promise<void> {
     for (const [key, offset] of offsets) {
       const old = this.#queues.get(key);
@@ -207,7 +216,10 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#offsets.persist();
   }
 
-  /** CONSUME_MESSAGE_DIRECTLY */
+  /**
+   * CONSUME_MESSAGE_DIRECTLY
+   * @internal
+   */
   consumeDirectly(message: ReceivedMessage): Promise<Outcome> {
     const { clock, log } = this.#instance.settings;
     const { handler, consumeTimeoutMs } = this.settings;

@@ -151,6 +151,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     }
   }
 
+  /** `messages` without options: `for await (const message of consumer)`. */
   [Symbol.asyncIterator](): AsyncGenerator<PoppedMessage, void, void> {
     return this.messages();
   }

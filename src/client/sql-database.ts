@@ -3,6 +3,7 @@
  * other drivers and mappers the two interfaces are a few lines to write.
  */
 
+/** How statements number their parameters, and what types the table of keys has. */
 export type SqlDialect = "sqlite" | "postgresql";
 
 /** Statements within one transaction that is open. */
@@ -13,6 +14,7 @@ export interface SqlTransaction {
 
 /** `Handle` is what the application's own statements go by within a transaction: the driver's client or connection. */
 export interface SqlDatabase<Handle> {
+  /** What statements are written for. */
   readonly dialect: SqlDialect;
   /** Commits when `work` resolves, rolls back when it rejects; rejects as well when the commit did not take place. */
   transaction<Result>(work: (sql: SqlTransaction, handle: Handle) => Promise<Result>): Promise<Result>;
@@ -20,8 +22,13 @@ export interface SqlDatabase<Handle> {
 
 /** A connection of better-sqlite3, or DatabaseSync of node:sqlite. */
 export interface SqliteConnection {
+  /** Runs a statement without parameters; throws when it fails. */
   exec(sql: string): unknown;
-  prepare(sql: string): { run(...parameters: (string | number)[]): { readonly changes: number | bigint } };
+  /** A statement to `run`; throws when it is none. */
+  prepare(sql: string): {
+    /** Gives each `?` its value; `changes` is how many rows changed. Throws when it fails. */
+    run(...parameters: (string | number)[]): { readonly changes: number | bigint };
+  };
 }
 
 /**
@@ -57,18 +64,22 @@ export function sqliteDatabase<Connection extends SqliteConnection>(connection: 
 
 /** A client of `pg`, lent by its pool. */
 export interface PostgresClient {
+  /** Rejects when the statement fails; `command` is what was done: `COMMIT` becomes `ROLLBACK` after a failure. */
   query(
     text: string,
     values?: readonly unknown[],
   ): Promise<{ readonly rowCount: number | null; readonly command: string }>;
+  /** Gives the client back to its pool; one with an error is thrown away. */
   release(error?: Error | boolean): void;
 }
 
 /** A Pool of `pg`; each transaction borrows a client of it. */
 export interface PostgresPool<Client extends PostgresClient> {
+  /** Waits for a client that is free. */
   connect(): Promise<Client>;
 }
 
+/** A pool of connections: transactions run side by side, each on a client of its own, at the isolation that is its default. */
 export function postgresDatabase<Client extends PostgresClient>(pool: PostgresPool<Client>): SqlDatabase<Client> {
   return {
     dialect: "postgresql",

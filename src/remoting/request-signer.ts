@@ -9,8 +9,11 @@ export const ACCESS_KEY = "AccessKey";
 export const SECURITY_TOKEN = "SecurityToken";
 export const SIGNATURE = "Signature";
 
+/** A user of servers with access control: what signs its requests. The secret key itself is never sent. */
 export interface Credentials {
+  /** The user's name. */
   readonly accessKey: string;
+  /** The user's password. */
   readonly secretKey: string;
   /** Of keys that are lent for a time; signed along with the rest. */
   readonly securityToken?: string | undefined;

@@ -1,6 +1,7 @@
 /** Runs one block of a page, and compares what it prints with what the page says. */
 import { basename, join } from "node:path";
 import { expect } from "vitest";
+import { POSTGRES_PROGRAMS, type Postgres, startPostgres } from "../client/postgres.js";
 import { ClientUnavailable, nodeClientModules } from "../clients/node-client.mjs";
 import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
 import { type Block, ROOT } from "./blocks.js";
@@ -41,7 +42,7 @@ function command(text: string): string {
 function needsServer(text: string): boolean {
   return (
     /(?:127\.0\.0\.1|localhost):(?:9876|8081|10911)|NAMESRV_ADDR/.test(text) ||
-    /cometmq (?:topic|group|produce|consume|message|lag|offset|dlq|timer|config)\b/.test(text)
+    /cometmq (?:topic|group|produce|consume|message|lag|offset|dlq|timer|config|bench (?!store|compare))\b/.test(text)
   );
 }
 
@@ -52,6 +53,11 @@ async function node(page: PageRun, block: Block, text: string): Promise<Outcome>
     });
     page.link(APACHE_NODE_CLIENT, join(modules, APACHE_NODE_CLIENT));
   }
+  if (/from "pg"/.test(text)) return withPostgres(page, block, text);
+  return nodeFile(page, block, text);
+}
+
+async function nodeFile(page: PageRun, block: Block, text: string): Promise<Outcome> {
   const line = /:(\d+)$/.exec(block.at)![1];
   if (/from "vitest"/.test(text)) {
     page.write(`block-${line}.test.mjs`, text);
@@ -61,6 +67,22 @@ async function node(page: PageRun, block: Block, text: string): Promise<Outcome>
   const name = `block-${line}.mjs`;
   page.write(name, text);
   return page.run(process.execPath, [name]);
+}
+
+/** `new pg.Pool()` goes by the environment. */
+async function withPostgres(page: PageRun, block: Block, text: string): Promise<Outcome> {
+  if (POSTGRES_PROGRAMS === undefined) throw new Lacking("PostgreSQL is not installed here");
+  const postgres: Postgres = await startPostgres();
+  try {
+    const { host, port, user, database } = postgres.pool.options;
+    page.setEnv("PGHOST", host!);
+    page.setEnv("PGPORT", String(port));
+    page.setEnv("PGUSER", user!);
+    page.setEnv("PGDATABASE", database!);
+    return await nodeFile(page, block, text);
+  } finally {
+    await postgres.stop();
+  }
 }
 
 /** Of Apache's clients of the Remoting protocol, with its tools, or of gRPC. */

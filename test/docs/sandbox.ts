@@ -12,6 +12,9 @@ const COMMAND = join(ROOT, "bin", "cometmq.mjs");
 const BLOCK_MS = 50_000;
 const FOLLOW_SECONDS = 2;
 
+/** What blocks import besides this package. */
+const PACKAGES = ["vitest", "@types", "@electric-sql", "node-sqlite3-wasm", "pg"];
+
 /** Small files: nobody waits for gigabytes. */
 const SMALL = "mappedFileSizeCommitLog=16777216\nmappedFileSizeConsumeQueue=120000\nmappedFileSizeTimerLog=1048576\n";
 
@@ -70,7 +73,7 @@ export class Sandbox {
     }
     const modules = join(this.directory, "node_modules");
     symlinkSync(ROOT, join(modules, "cometmq"));
-    for (const name of ["vitest", "@types"]) symlinkSync(join(ROOT, "node_modules", name), join(modules, name));
+    for (const name of PACKAGES) symlinkSync(join(ROOT, "node_modules", name), join(modules, name));
   }
 
   /** The directory of a page. */

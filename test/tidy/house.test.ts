@@ -65,3 +65,12 @@ test("no exception is left over", () => {
     EXCEPTIONS.filter(({ rule, path }) => !all.some((found) => found.rule === rule && found.path === path)),
   ).toEqual([]);
 });
+
+test("threads' files have the ending by which the command's bundle finds them", () => {
+  const files = src.flatMap(({ text }) =>
+    [...text.matchAll(/new Worker\(new URL\("([^"]+)"/g)].map(([, file]) => file!),
+  );
+  expect(files.length).toBeGreaterThan(2);
+  const [, ending] = /endsWith\("(.+?)"\)/.exec(readFileSync(path.join(ROOT, "scripts", "bundle.mjs"), "utf8"))!;
+  expect(files.filter((file) => !file.endsWith(ending!))).toEqual([]);
+});
