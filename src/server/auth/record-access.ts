@@ -38,21 +38,25 @@ export function consumedRefusal(
   properties: ReadonlyMap<string, string>,
 ): string | undefined {
   const { access, request, connection } = asker;
-  if (access?.enforced !== true || isRetryTopicOf(topic, group)) return undefined;
+  const popped = isRetryTopic(topic) ? restOfRetryTopic(topic, group) : undefined;
+  if (access?.enforced !== true || popped === "") return undefined;
   if (connection instanceof LocalConnection) {
     // Of a gRPC client's handle, which can be made up, only the topic was asked for.
     const isNamed = !access.control.rules.authorizationEnabled || request.header.text("originTopic") === topic;
     return isNamed ? undefined : "the message is not of the topic that was named";
   }
-  const refusal = topicRefusal(asker, topic, "Sub");
+  const refusal = topicRefusal(asker, popped ?? topic, "Sub");
   const queues = properties.get(PropertyName.INNER_MULTI_DISPATCH);
   if (refusal === undefined || queues === undefined) return refusal;
   return queues.split(",").some((name) => topicRefusal(asker, name, "Sub") === undefined) ? undefined : refusal;
 }
 
-/** The retry topic of a pop is named after its topic as well. */
-function isRetryTopicOf(topic: string, group: string): boolean {
-  if (!isRetryTopic(topic)) return false;
-  const rest = groupOfRetryTopic(topic);
-  return rest === group || (rest.startsWith(group) && /^[_+]/.test(rest.slice(group.length)));
+/**
+ * Empty for the group's own retry topic, the topic for that of a pop, which is named after both; undefined for another
+ * group's. Where `G_T` may also be a group, the right to the topic T is asked for.
+ */
+function restOfRetryTopic(topic: string, group: string): string | undefined {
+  const name = groupOfRetryTopic(topic);
+  if (name === group) return "";
+  return name.startsWith(group) && /^[_+]./.test(name.slice(group.length)) ? name.slice(group.length + 1) : undefined;
 }
