@@ -11,6 +11,7 @@
  *   --limit SECONDS                               a client program's time (300)
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
  *   --secured                                     instead of all these: a server that asks who clients are
+ *   --tls                                         instead of all these: servers and clients with certificates
  *   --keep                                        leaves the store and the logs, and says where
  */
 import { spawn } from "node:child_process";
@@ -56,6 +57,7 @@ const { values: options } = parseArgs({
     limit: { type: "string", default: "300" },
     client: { type: "string", default: "5.4.0" },
     secured: { type: "boolean", default: false },
+    tls: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
 });
@@ -90,6 +92,7 @@ await main();
 
 async function main() {
   if (options.secured) return securedRun();
+  if (options.tls) return overTls();
   const cases = options.only === undefined ? listedCases() : [];
   const bulkCount = Number(options.bulk ?? (options.only === undefined ? BULK_COUNT : 0));
   const all = [...cases, ...(bulkCount > 0 ? [`bulk/push-${bulkCount}`] : [])];
@@ -186,7 +189,8 @@ function sleep(ms) {
 
 // The server
 
-async function startServer() {
+/** On a store of its own, with the lines of a broker.conf. */
+async function startServer(conf = []) {
   if (options.namesrv !== undefined || options.broker !== undefined) {
     if (options.namesrv === undefined || options.broker === undefined)
       throw new Error("--namesrv and --broker go together");
@@ -197,10 +201,11 @@ async function startServer() {
     ready = resolve;
   });
   const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort()), "--grpc-port", "0"];
-  const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), ...ports];
-  if (options.secured) {
-    const file = path.join(scratch, "broker.conf");
-    writeFileSync(file, SECURED_CONF.join("\n"));
+  const folder = mkdtempSync(path.join(scratch, "server-"));
+  const args = [COMETMQ, "start", "--data", path.join(folder, "data"), ...ports];
+  if (conf.length > 0) {
+    const file = path.join(folder, "broker.conf");
+    writeFileSync(file, conf.join("\n"));
     args.push("--config", file);
   }
   const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
@@ -362,7 +367,7 @@ async function securedRun() {
     report("skip", "secured", built.reason);
     return finishRun();
   }
-  const server = await startServer();
+  const server = await startServer(SECURED_CONF);
   if (server === undefined) return finishRun();
   const prefix = `s${Date.now()}`;
   const env = { ROOT_PASSWORD, ONLY: options.only ?? "", PREFIX: prefix, GRPC_TOPIC: `${prefix}-secured` };
@@ -372,6 +377,16 @@ async function securedRun() {
   await runSecuredNode(server, env, verdict);
   await server.stop();
   if (counts.ok < 2) report("FAIL", "secured", "no case was run");
+  finishRun();
+}
+
+async function overTls() {
+  const built = await build();
+  if (built.reason !== undefined) report("skip", "tls", built.reason);
+  else {
+    const { tlsRun } = await import("./tls.mjs");
+    await tlsRun({ scratch, classPath: built.classPath, startServer, startJava, verdicts, judge, report });
+  }
   finishRun();
 }
 
