@@ -188,7 +188,7 @@ async function contentOf(bytes: Buffer): Promise<string> {
 
 const METHODS = [...loadMethods().values()];
 
-function protoSeeds(): Buffer[] {
+export function protoSeeds(): Buffer[] {
   const topic = { name: "T" };
   const group = { name: "G" };
   const messages = [
