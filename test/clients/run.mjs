@@ -208,7 +208,8 @@ async function startServer(conf = []) {
     writeFileSync(file, conf.join("\n"));
     args.push("--config", file);
   }
-  const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
+  const env = { CI: "true", ...(options.secured ? { COMETMQ_LOG_LEVEL: "trace" } : {}) };
+  const server = start("server", process.execPath, args, env, (line) => {
     if (line.startsWith("ready")) ready(line);
   });
   const line = await Promise.race([serving, server.ended, sleep(START_LIMIT_MS)]);
@@ -376,8 +377,18 @@ async function securedRun() {
   await judge("secured-java", java, new Set());
   await runSecuredNode(server, env, verdict);
   await server.stop();
+  judgeLog();
   if (counts.ok < 2) report("FAIL", "secured", "no case was run");
   finishRun();
+}
+
+/** Of all that the server has said with everything logged: none of the passwords that the cases were run with. */
+function judgeLog() {
+  const lines = readFileSync(path.join(scratch, "server.err"), "utf8").split("\n");
+  const told = lines.filter((line) => /pw-\d|root-secret|inner-secret|"(secretKey|password)":"[^"]/.test(line));
+  const isLogged = lines.some((line) => line.includes("a user was"));
+  if (isLogged && told.length === 0) report("ok", "secured/no-secret-in-the-log", `${lines.length} lines`);
+  else report("FAIL", "secured/no-secret-in-the-log", told[0]?.slice(0, 200) ?? "nothing was logged");
 }
 
 async function overTls() {
