@@ -12,7 +12,7 @@ import { changed, keep, keptInputs } from "./bytes.js";
 import { Dice } from "./mutations.js";
 import { protoSeeds } from "./targets.js";
 
-const SECONDS = Number(process.env["COMETMQ_FUZZ_SECONDS"] ?? 2);
+const SECONDS = Number(process.env["COMETMQ_FUZZ_SECONDS"] ?? 1);
 const SEED = Number(process.env["COMETMQ_SEED"] ?? Date.now() % 1e9);
 const METHODS = [...loadMethods().keys()];
 const ENCODINGS = ["identity", "gzip", "deflate", "br"];

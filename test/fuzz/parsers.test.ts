@@ -2,7 +2,7 @@
  * Each parser of bytes that strangers or damaged files can hold, fed with kept inputs and with what is made of them.
  * Nothing may be thrown but refusals, nothing may take long, and no result may be larger than its bound.
  *
- * `npm test` gives each target half a second, `npm run test:fuzz` its share of COMETMQ_FUZZ_SECONDS. COMETMQ_SEED repeats
+ * `npm test` gives each target a quarter of a second, `npm run test:fuzz` its share of COMETMQ_FUZZ_SECONDS. COMETMQ_SEED repeats
  * a run. An input that is a find is written to test/fuzz/corpus, where it stays as a test once it is mended; with
  * COMETMQ_FUZZ_KEEP=1 inputs whose outcome is new are kept there, too.
  */
@@ -12,7 +12,7 @@ import { Dice } from "./mutations.js";
 import { type FuzzTarget, meant, TARGETS } from "./targets.js";
 
 const SECONDS = process.env["COMETMQ_FUZZ_SECONDS"];
-const TARGET_MS = SECONDS === undefined ? 400 : (Number(SECONDS) * 1000) / TARGETS.length;
+const TARGET_MS = SECONDS === undefined ? 250 : (Number(SECONDS) * 1000) / TARGETS.length;
 /** A parse that takes longer holds up everybody; with room for a machine that is busy. */
 const PARSE_MS_MAX = 1500;
 const POOL_MAX = 2000;

@@ -90,7 +90,7 @@ function damaged(dice: Dice, image: ReadonlyMap<string, Buffer>): Map<string, Bu
   const paths = [...image.keys()];
   for (let count = 1 + dice.below(3); count > 0; count--) {
     const path = dice.one(paths);
-    const bytes = copy.get(path)!;
+    const bytes = copy.get(path) ?? MISSING;
     const other = image.get(dice.one(paths))!;
     const kind = dice.below(10);
     if (kind === 0) copy.set(path, MISSING);
@@ -112,11 +112,10 @@ function hurt(dice: Dice, bytes: Buffer, other: Buffer): Buffer {
   const copy = Buffer.from(bytes);
   for (let edits = 1 + dice.below(4); edits > 0; edits--) {
     const at = dice.below(dice.rarely(3) ? copy.length : 8192) % copy.length;
-    copy.fill(
-      changed(dice, copy.subarray(at, at + 16), other.subarray(0, 64), []),
-      at,
-      Math.min(copy.length, at + 1 + dice.below(32)),
-    );
+    const piece = changed(dice, copy.subarray(at, at + 16), other.subarray(0, 64), []);
+    const end = Math.min(copy.length, at + 1 + dice.below(32));
+    if (piece.length === 0) copy.fill(0, at, end);
+    else copy.fill(piece, at, end);
   }
   return dice.rarely(10) ? copy.subarray(0, dice.below(copy.length)) : copy;
 }

@@ -1,14 +1,19 @@
 /** Messages that are named by their place in the log: the right to one topic is no right to another's messages. */
+import { createHmac } from "node:crypto";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RequestCode } from "#src/remoting/codes.js";
 import type { Fields } from "#src/remoting/types.js";
 import type { RemotingClient } from "#src/remoting/client.js";
 import { parseMessageId } from "#src/record/message-id.js";
+import { GrpcEndpoint } from "#src/server/proxy/endpoint.js";
+import { encodeReceiptHandle } from "#src/server/proxy/receipt-handle.js";
+import { call, connectTo } from "./grpc-client.js";
 import { requestSigner } from "#src/server/auth/signature.js";
 import {
   ANSWER_MS,
   bodiesOf,
   closeAll,
+  onCloseAll,
   properties,
   pull,
   send,
@@ -129,4 +134,37 @@ test("sends with the old code and the new one ask for the topic that they are pu
   expect((await call(RequestCode.SEND_MESSAGE, both)).code).toBe(NO_PERMISSION);
   await sent(reader, "open");
   await expect(sent(reader, "secret", { topic: "secret" })).rejects.toThrow();
+});
+
+test("over gRPC the right to a group alone changes no message of a topic, and a made-up handle moves none", async () => {
+  const { context, processors, store } = started.broker;
+  const endpoint = await GrpcEndpoint.start({ broker: context, processors, files: store.disk, port: 0 });
+  onCloseAll(() => endpoint.close());
+  const secret = await sent(root, "secret");
+  await sent(root, "open");
+  const date = "20260102T030405Z";
+  const signature = createHmac("sha1", "reader-pw").update(date).digest("hex");
+  const authorization = `MQv2-HMAC-SHA1 Credential=reader, SignedHeaders=x-mq-date-time, Signature=${signature}`;
+  const session = connectTo(endpoint);
+  const ask = (method: string, topic: string, phyOffset: number) => {
+    const handle = {
+      startOffset: 0,
+      retrieveTime: Date.now(),
+      invisibleTime: 60_000,
+      reviveQueueId: 0,
+      topicType: "0",
+    };
+    const rest = { brokerName: context.config.brokerName, queueId: 0, offset: 0, phyOffset };
+    const receiptHandle = encodeReceiptHandle({ ...handle, ...rest } as never);
+    const request = { group: { name: "mine" }, topic: { name: topic }, receiptHandle, messageId: "m" };
+    const headers = { "x-mq-date-time": date, authorization };
+    return call(session, method, { ...request, invisibleDuration: { seconds: 60 } }, headers);
+  };
+  const UNAUTHORIZED = 40100;
+  const { status } = await ask("ChangeInvisibleDuration", "secret", secret.at);
+  expect(status.code).toBe(UNAUTHORIZED);
+  expect((await ask("ChangeInvisibleDuration", "open", secret.at)).status.code).not.toBe(UNAUTHORIZED);
+  const forward = await ask("ForwardMessageToDeadLetterQueue", "open", secret.at);
+  expect(forward.status.message).toContain("not of the topic that was named");
+  expect(context.topics.get("%DLQ%mine")).toBe(undefined);
 });
