@@ -181,6 +181,10 @@ test("no password, no super user and no new right for those who may not", async 
   );
   expect(broker.as(admin, 3002, { username: "root" }, '{"password":"mine"}').code).toBe(NO_PERMISSION);
   expect(broker.as(admin, 3003, { username: "root" }).code).toBe(NO_PERMISSION);
+  for (const who of [admin, ROOT]) {
+    const again = broker.as(who, 3001, { username: "root" }, '{"password":"mine"}');
+    expect(again).toMatchObject({ code: NO_PERMISSION, remark: "The user is existed" });
+  }
   expect(broker.as(ROOT, 26).body.toString()).not.toContain("secret");
   expect(JSON.stringify(broker.log.lines)).not.toContain("secret");
 });
