@@ -17,7 +17,7 @@ import { imageOf } from "../property/store-fixture.js";
 import { changed } from "./bytes.js";
 import { Dice } from "./mutations.js";
 
-const SECONDS = Number(process.env["COMETMQ_FUZZ_SECONDS"] ?? 2);
+const SECONDS = Number(process.env["COMETMQ_FUZZ_SECONDS"] ?? 1);
 const SEED = Number(process.env["COMETMQ_SEED"] ?? Date.now() % 1e9);
 const ROOT = "/data/store";
 const MISSING = Buffer.alloc(0);
