@@ -1,6 +1,7 @@
 /** What every serving verb has in common: a log on stderr, and an orderly end on SIGTERM and SIGINT. */
 import { createRequire } from "node:module";
 import type * as Pino from "pino";
+import { systemClock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
 import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
@@ -10,30 +11,55 @@ const GIB = 1024 ** 3;
 /** For what a process that failed still has to do. */
 const CLOSE_MS_MAX = 10_000;
 
-const LEVELS: readonly string[] = ["debug", "info", "warn", "error"] satisfies (keyof Logger)[];
+type Level = keyof Logger;
+const LEVELS: readonly string[] = ["debug", "info", "warn", "error"] satisfies Level[];
 const DEFAULT_LEVEL = "warn";
+/** A server is ready by then. */
+const LOAD_AFTER_MS = 2000;
 
-/** JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warn by default). */
+/**
+ * JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warn by default). Pino is loaded when a server has started, or for
+ * the first line before that; where it cannot be, for want of a file handle, lines have the least they need.
+ */
 export function processLogger(): Logger {
   const level = process.env.COMETMQ_LOG_LEVEL ?? DEFAULT_LEVEL;
   const lowest = LEVELS.indexOf(level);
   if (lowest < 0) return pinoLogger(level);
   let made: Logger | undefined;
-  const said = (name: keyof Logger): Logger["warn"] => {
-    if (LEVELS.indexOf(name) < lowest) return () => {};
-    return (fields, message) => {
+  const load = (): Logger | undefined => {
+    try {
       made ??= pinoLogger(level);
-      made[name](fields, message);
-    };
+    } catch {
+      // The line that is due matters more.
+    }
+    return made;
+  };
+  setTimeout(load, LOAD_AFTER_MS).unref();
+  const said = (name: Level): Logger["warn"] => {
+    if (LEVELS.indexOf(name) < lowest) return () => {};
+    return (fields, message) => (load() ?? plainLogger)[name](fields, message);
   };
   return { debug: said("debug"), info: said("info"), warn: said("warn"), error: said("error") };
 }
 
-/** Loaded for the first line: most processes never say one. */
 function pinoLogger(level: string): Logger {
   const { pino } = createRequire(import.meta.url)("pino") as typeof Pino;
   return pino({ level }, pino.destination({ dest: 2, sync: true }));
 }
+
+/** Lines as pino's, of the error's message alone. */
+const plainLogger = Object.fromEntries(
+  LEVELS.map((name, i) => {
+    const say = (fields: object, msg: string): void => {
+      const { err, ...rest } = fields as { readonly err?: unknown };
+      const error = err instanceof Error ? { err: { message: err.message } } : {};
+      printError(
+        JSON.stringify({ level: 20 + 10 * i, time: systemClock.nowMs(), pid: process.pid, ...rest, ...error, msg }),
+      );
+    };
+    return [name, say];
+  }),
+) as unknown as Logger;
 
 /**
  * Ends the process in order at the first signal, at once at the second. Installed before anything is open, so that a

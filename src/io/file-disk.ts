@@ -76,7 +76,7 @@ export class FileDisk implements Disk {
 
   makeDirectory(directory: string): void {
     try {
-      fs.mkdirSync(directory, { recursive: true });
+      makeEach(directory);
     } catch (error) {
       throw ioError("create the directory", directory, error);
     }
@@ -273,6 +273,22 @@ function statOf(path: string): fs.Stats | undefined {
     // A file where a directory should be: nothing can be below it.
     if (systemCode(error) === "ENOTDIR") return undefined;
     throw ioError("look at", path, error);
+  }
+}
+
+/**
+ * Node's own `recursive` is not used: where a directory is there and nothing can be made in it, which the kernel says with
+ * ENOENT (/proc), it tries for ever.
+ */
+function makeEach(directory: string): void {
+  try {
+    fs.mkdirSync(directory);
+  } catch (error) {
+    const parent = dirname(directory);
+    if (systemCode(error) === "EEXIST" && statOf(directory)?.isDirectory() === true) return;
+    if (systemCode(error) !== "ENOENT" || parent === directory || statOf(parent) !== undefined) throw error;
+    makeEach(parent);
+    fs.mkdirSync(directory);
   }
 }
 

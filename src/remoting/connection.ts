@@ -24,7 +24,7 @@ import type { ReceiveBuffer } from "./receive-buffer.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
 import type { TlsEntrance } from "./tls-entrance.js";
 import { type Turns, workOf } from "./turns.js";
-import type { Connection, Fields, Processor, RemoteAnswer, SerializeType } from "./types.js";
+import type { Connection, Fields, Processor, RemoteAnswer, SerializeType, StrangerRefusal } from "./types.js";
 
 /** A batch of answers that grows past this is sent before the rest of the chunk is handled. */
 const FLUSH_BYTES = 262144;
@@ -55,6 +55,8 @@ export interface ConnectionSettings {
   readonly header: HeaderView;
   /** Request codes that the log has named. */
   readonly unknownCodes: Set<number>;
+  /** What the sender of a code that nobody serves is told instead of that, if anything; with NO_PERMISSION. */
+  readonly strangerRefusal?: StrangerRefusal | undefined;
   /** Where TLS clients go; undefined at ends that are secure already, or never will be. */
   readonly entrance?: TlsEntrance | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
@@ -348,9 +350,14 @@ export class RemotingConnection implements Connection {
 
   #notSupported(header: HeaderView): void {
     const { code, opaque, serializeType } = header;
+    const { unknownCodes, log, strangerRefusal } = this.#settings;
+    const refusal = strangerRefusal?.(this.#request, this);
+    if (refusal !== undefined) {
+      this.writer.response(opaque, serializeType, ResponseCode.NO_PERMISSION, refusal);
+      return;
+    }
     const remark = ` request type ${code} not supported`;
     this.writer.response(opaque, serializeType, ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark);
-    const { unknownCodes, log } = this.#settings;
     if (unknownCodes.has(code) || unknownCodes.size > UNKNOWN_CODES_LOGGED_MAX) return;
     unknownCodes.add(code);
     log.warn({ remote: this.remoteAddress, code }, "unknown request code; said once for each code");

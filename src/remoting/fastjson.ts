@@ -119,7 +119,10 @@ class Parser {
   #key(): FastjsonKey {
     const first = this.#peek();
     if (first === '"' || first === "'") return this.#string();
-    return first === "{" ? this.#map() : this.#number();
+    if (first === "{") return this.#map();
+    const number = this.#number();
+    // Infinity has no digits to be written with again.
+    return Number.isFinite(number) ? number : this.#fail();
   }
 
   #list(): FastjsonValue[] {

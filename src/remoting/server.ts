@@ -15,7 +15,7 @@ import { ReceiveBuffer } from "./receive-buffer.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
 import { Turns } from "./turns.js";
-import { type Connection, type Processor, SerializeType } from "./types.js";
+import { type Connection, type Processor, SerializeType, type StrangerRefusal } from "./types.js";
 
 const HOST = "127.0.0.1";
 const IDLE_MS_MAX = 120_000;
@@ -42,6 +42,8 @@ export interface RemotingServerOptions {
   readonly name?: string;
   /** Looked up for each request, so later additions count. */
   readonly processors: ReadonlyMap<number, Processor>;
+  /** What the sender of a code that nobody serves is told instead of that, if anything; with NO_PERMISSION. */
+  readonly strangerRefusal?: StrangerRefusal | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
   /** 16777216: a whole frame with its length word. */
@@ -100,6 +102,7 @@ export class RemotingServer {
       receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),
+      strangerRefusal: options.strangerRefusal,
       onClosed: (connection) => this.#connections.delete(connection),
     };
     this.#entrance = options.tls && this.#makeEntrance(options.tls);

@@ -1,5 +1,5 @@
 /** From the options of either end to what node:tls takes. */
-import { X509Certificate } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import { createSecureContext, getCiphers, type SecureContextOptions, type SecureVersion } from "node:tls";
 import { CometError } from "../base/errors.js";
 import { hasCertificate, isSet, type TlsEnd, type TlsOptions } from "./tls-options.js";
@@ -44,7 +44,11 @@ export function sameFiles(a: TlsFiles, b: TlsFiles): boolean {
 
 /** Throws COMETMQ_CONFIG when key, certificate and bounds do not work together. */
 export function secureContextOptions(end: TlsEnd, tls: TlsOptions, files: TlsFiles): SecureContextOptions {
-  const options: SecureContextOptions = { ...versions(tls.protocols) };
+  // A second handshake within a connection is work for nothing, and could bring another certificate than was judged.
+  const options: SecureContextOptions = {
+    ...versions(tls.protocols),
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  };
   if (files.key !== undefined) options.key = files.key;
   if (files.cert !== undefined) options.cert = files.cert;
   if (files.ca !== undefined) options.ca = files.ca;

@@ -30,6 +30,9 @@ export interface Request {
  */
 export type Processor = (request: Request, connection: Connection) => void;
 
+/** Undefined for those who may know which request codes there are, else what they are told. */
+export type StrangerRefusal = (request: Request, connection: Connection) => string | undefined;
+
 export interface Connection {
   /** Grows by one for each connection of the process. */
   readonly id: number;

@@ -13,6 +13,7 @@
  *   --client 4.9.7                                runs the Remoting cases with that client: those listed that it has
  *   --proxy                                       the gRPC clients only, through Apache's proxy in cluster mode
  *   --secured                                     instead of all these: a server that asks who clients are
+ *   --tls                                         instead of all these: servers and clients with certificates
  *   --keep                                        leaves the store and the logs, and says where
  */
 import { spawn } from "node:child_process";
@@ -62,6 +63,7 @@ const { values: options } = parseArgs({
     client: { type: "string", default: "5.4.0" },
     proxy: { type: "boolean", default: false },
     secured: { type: "boolean", default: false },
+    tls: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
   },
 });
@@ -99,6 +101,7 @@ await main();
 
 async function main() {
   if (options.secured) return securedRun();
+  if (options.tls) return overTls();
   const cases = options.only === undefined ? listedCases() : [];
   const isWhole = options.only === undefined && !options.proxy;
   const bulkCount = Number(options.bulk ?? (isWhole ? BULK_COUNT : 0));
@@ -200,7 +203,8 @@ function sleep(ms) {
 
 // The server
 
-async function startServer() {
+/** On a store of its own, with the lines of a broker.conf. */
+async function startServer(conf = []) {
   if (options.namesrv !== undefined || options.broker !== undefined) {
     if (options.namesrv === undefined || options.broker === undefined)
       throw new Error("--namesrv and --broker go together");
@@ -211,13 +215,15 @@ async function startServer() {
     ready = resolve;
   });
   const ports = ["--namesrv-port", "0", "--broker-port", String(await freeBrokerPort()), "--grpc-port", "0"];
-  const args = [COMETMQ, "start", "--data", path.join(scratch, "data"), ...ports];
-  if (options.secured) {
-    const file = path.join(scratch, "broker.conf");
-    writeFileSync(file, SECURED_CONF.join("\n"));
+  const folder = mkdtempSync(path.join(scratch, "server-"));
+  const args = [COMETMQ, "start", "--data", path.join(folder, "data"), ...ports];
+  if (conf.length > 0) {
+    const file = path.join(folder, "broker.conf");
+    writeFileSync(file, conf.join("\n"));
     args.push("--config", file);
   }
-  const server = start("server", process.execPath, args, { CI: "true" }, (line) => {
+  const env = { CI: "true", ...(options.secured ? { COMETMQ_LOG_LEVEL: "trace" } : {}) };
+  const server = start("server", process.execPath, args, env, (line) => {
     if (line.startsWith("ready")) ready(line);
   });
   const line = await Promise.race([serving, server.ended, sleep(START_LIMIT_MS)]);
@@ -409,7 +415,7 @@ async function securedRun() {
     report("skip", "secured", built.reason);
     return finishRun();
   }
-  const server = await startServer();
+  const server = await startServer(SECURED_CONF);
   if (server === undefined) return finishRun();
   const prefix = `s${Date.now()}`;
   const env = { ROOT_PASSWORD, ONLY: options.only ?? "", PREFIX: prefix, GRPC_TOPIC: `${prefix}-secured` };
@@ -418,7 +424,27 @@ async function securedRun() {
   await judge("secured-java", java, new Set());
   await runSecuredNode(server, env, verdict);
   await server.stop();
+  judgeLog();
   if (counts.ok < 2) report("FAIL", "secured", "no case was run");
+  finishRun();
+}
+
+/** Of all that the server has said with everything logged: none of the passwords that the cases were run with. */
+function judgeLog() {
+  const lines = readFileSync(path.join(scratch, "server.err"), "utf8").split("\n");
+  const told = lines.filter((line) => /pw-\d|root-secret|inner-secret|"(secretKey|password)":"[^"]/.test(line));
+  const isLogged = lines.some((line) => line.includes("a user was"));
+  if (isLogged && told.length === 0) report("ok", "secured/no-secret-in-the-log", `${lines.length} lines`);
+  else report("FAIL", "secured/no-secret-in-the-log", told[0]?.slice(0, 200) ?? "nothing was logged");
+}
+
+async function overTls() {
+  const built = await build();
+  if (built.reason !== undefined) report("skip", "tls", built.reason);
+  else {
+    const { tlsRun } = await import("./tls.mjs");
+    await tlsRun({ scratch, classPath: built.classPath, startServer, startJava, verdicts, judge, report });
+  }
   finishRun();
 }
 

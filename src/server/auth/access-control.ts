@@ -67,11 +67,14 @@ export class AccessControl {
     this.#refusals = new RefusalLog(clock, log);
   }
 
-  /** Undefined when the request is let in, else what its sender is told. */
-  refusalOf(request: Request, connection: Connection): string | undefined {
+  /** Undefined when the request is let in, else what its sender is told. `asked` is what is found out only later. */
+  refusalOf(
+    request: Request,
+    connection: Connection,
+    asked: () => readonly Need[] = () => needsOf(request, this.rules.clusterName),
+  ): string | undefined {
     const host = hostOf(connection.remoteAddress);
     try {
-      const asked = () => needsOf(request, this.rules.clusterName);
       this.admit(String(request.header.code), claimOf(request), host, asked);
       return undefined;
     } catch (error) {

@@ -3,7 +3,7 @@
  * a request costs what it cost before.
  */
 import { ResponseCode } from "../../remoting/codes.js";
-import type { Processor } from "../../remoting/types.js";
+import type { Processor, StrangerRefusal } from "../../remoting/types.js";
 import type { AccessControl } from "./access-control.js";
 
 /** Of `processors` as they are now. Codes in `open` are anybody's. */
@@ -17,6 +17,11 @@ export function guarded(
     open.has(String(code)) ? processor : guard(processor, access),
   ]);
   return new Map(entries);
+}
+
+/** As Apache's broker does, strangers are not told which codes there are; nothing is asked for what is not there. */
+export function strangerRefusal(access: AccessControl): StrangerRefusal {
+  return (request, connection) => access.refusalOf(request, connection, () => []);
 }
 
 function guard(processor: Processor, access: AccessControl): Processor {

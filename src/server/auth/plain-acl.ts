@@ -36,15 +36,17 @@ export function readPlainAcl(content: Buffer, path: string): PlainAcl {
   const { parse } = requireYaml("yaml") as typeof import("yaml");
   let file: unknown;
   try {
-    file = parse(content.toString("utf8"), { maxAliasCount: 100, prettyErrors: false });
+    // As Apache's beans take them, values are text: a password of digits keeps all of them. Warnings quote what they are about.
+    const options = { schema: "failsafe", logLevel: "error", maxAliasCount: 100, prettyErrors: false } as const;
+    file = parse(content.toString("utf8"), options);
   } catch {
     // What the parser says quotes the line, which may hold a secret.
     throw wrong("it is not YAML");
   }
-  const root = file === null || file === undefined ? {} : file;
+  const root = isNothing(file) ? {} : file;
   if (!isRecord(root)) throw wrong("it is no map");
-  const list = root.accounts ?? [];
-  const addresses = root.globalWhiteRemoteAddresses ?? [];
+  const list = isNothing(root.accounts) ? [] : root.accounts;
+  const addresses = isNothing(root.globalWhiteRemoteAddresses) ? [] : root.globalWhiteRemoteAddresses;
   if (!Array.isArray(list) || !Array.isArray(addresses))
     throw wrong("accounts or globalWhiteRemoteAddresses is no list");
   if (list.length > ACCOUNTS_MAX) throw wrong(`it has more than ${ACCOUNTS_MAX} accounts`);
@@ -63,6 +65,11 @@ export function readPlainAcl(content: Buffer, path: string): PlainAcl {
   return { accounts, globalWhite };
 }
 
+/** All scalars are text here, those that stand for nothing as well. */
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || value === "" || value === "~" || value === "null";
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
@@ -76,12 +83,12 @@ function readAccount(account: unknown): PlainAccount {
   const address = scalar(account.whiteRemoteAddress).trim();
   const white = address === "" ? undefined : hostPattern(address);
   if (address !== "" && white === undefined) throw new Error("whiteRemoteAddress is no address");
-  const isAdmin = account.admin === true || scalar(account.admin).toLowerCase() === "true";
+  const isAdmin = /^(true|yes|on)$/i.test(scalar(account.admin));
   return { user: new User(accessKey, secretKey, isAdmin ? "Super" : "Normal"), acl: readPermissions(account), white };
 }
 
 function scalar(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : "";
+  return typeof value === "string" && !isNothing(value) ? value : "";
 }
 
 function readPermissions(account: Record<string, unknown>): Acl {
@@ -94,7 +101,7 @@ function readPermissions(account: Record<string, unknown>): Acl {
 }
 
 function listed(member: string, list: unknown, type: "Topic" | "Group"): PolicyEntry[] {
-  if (list === undefined || list === null) return [];
+  if (isNothing(list)) return [];
   if (!Array.isArray(list)) throw new Error(`${member} is no list`);
   return list.map((line) => {
     const [name = "", permission, ...rest] = String(line).split("=");

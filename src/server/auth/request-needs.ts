@@ -43,13 +43,13 @@ function fields(needs: readonly FieldNeed[], ...otherwise: Action[]): Asked {
 function askedBy({ type, field, actions, optional, separator }: FieldNeed, header: HeaderView): Need[] {
   const value = header.text(field) ?? "";
   if (value === "" && optional === true) return [];
-  if (separator === undefined) return [need(type, value, actions)];
+  if (separator === undefined) return [needOf(type, value, actions)];
   const names = value.split(separator).filter((name) => name !== "");
-  return checkedCount(names).map((name) => need(type, name, actions));
+  return checkedCount(names).map((name) => needOf(type, name, actions));
 }
 
 /** A retry topic is its group's. */
-function need(type: ResourceType, name: string, actions: readonly Action[]): Need {
+export function needOf(type: ResourceType, name: string, actions: readonly Action[]): Need {
   return type === "Topic" && isRetryTopic(name)
     ? { type: "Group", name: groupOfRetryTopic(name), actions: withSub(actions) }
     : { type, name: type === "Group" && isRetryTopic(name) ? groupOfRetryTopic(name) : name, actions };
@@ -84,11 +84,11 @@ function checkedCount<T>(list: T[]): T[] {
 }
 
 function topicOf(map: FastjsonMap, name: string, ...actions: Action[]): Need {
-  return need("Topic", textMember(map, name) ?? "", actions);
+  return needOf("Topic", textMember(map, name) ?? "", actions);
 }
 
 function groupOf(map: FastjsonMap, name: string, ...actions: Action[]): Need {
-  return need("Group", textMember(map, name) ?? "", actions);
+  return needOf("Group", textMember(map, name) ?? "", actions);
 }
 
 const heartbeat = body((map) =>
@@ -101,7 +101,7 @@ const heartbeat = body((map) =>
 
 const queueLocks = body((map) => {
   const topics = new Set(listMember(map, "mqSet").map((queue) => textMember(asMap(queue, "mqSet"), "topic") ?? ""));
-  return [groupOf(map, "consumerGroup", "Sub"), ...[...topics].map((name) => need("Topic", name, ["Sub"]))];
+  return [groupOf(map, "consumerGroup", "Sub"), ...[...topics].map((name) => needOf("Topic", name, ["Sub"]))];
 });
 
 const clientConfig = body((map) => {
@@ -117,7 +117,7 @@ const consumerOfTopic = (...actions: Action[]) =>
 const batchAck = body((map) =>
   listMember(map, "acks").map((value) => {
     const ack = asMap(value, "acks");
-    return need("Group", textMember(ack, "c") ?? textMember(ack, "consumerGroup") ?? "", ["Sub"]);
+    return needOf("Group", textMember(ack, "c") ?? textMember(ack, "consumerGroup") ?? "", ["Sub"]);
   }),
 );
 
@@ -133,8 +133,8 @@ const popped: Asked = ({ header }) => {
   const groupName = header.text("consumerGroup") ?? "";
   const name = header.text("topic") ?? "";
   const own = isRetryTopic(name) && /^[_+]/.test(groupOfRetryTopic(name).slice(groupName.length));
-  const ofGroup = need("Group", groupName, ["Sub"]);
-  return own && groupOfRetryTopic(name).startsWith(groupName) ? [ofGroup] : [ofGroup, need("Topic", name, ["Sub"])];
+  const ofGroup = needOf("Group", groupName, ["Sub"]);
+  return own && groupOfRetryTopic(name).startsWith(groupName) ? [ofGroup] : [ofGroup, needOf("Topic", name, ["Sub"])];
 };
 
 const consumed = fields([group("consumerGroup", "Sub"), topic("topic", "Sub")]);

@@ -13,7 +13,7 @@ import { isLoopback } from "../../remoting/tls-options.js";
 import type { Processor } from "../../remoting/types.js";
 import { MessageStore } from "../../store/message-store.js";
 import { isAccessControlled } from "../auth/access-options.js";
-import { guarded } from "../auth/guard.js";
+import { guarded, strangerRefusal } from "../auth/guard.js";
 import { type Access, openAccess } from "../auth/open-access.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import { adoptTopics } from "./adopt-topics.js";
@@ -155,6 +155,7 @@ export class Broker {
         tls: tlsServerOptions(config, store.disk),
         name: "broker",
         processors: access?.enforced === true ? guarded(processors, access.control) : processors,
+        strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
         clock,
         log,
         idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,

@@ -7,11 +7,12 @@ import { parseMessageId } from "../../record/message-id.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import { versionName, versionOrdinal } from "../../remoting/mq-version.js";
-import type { Fields, Processor, RemoteAnswer, Request } from "../../remoting/types.js";
+import type { Connection, Fields, Processor, RemoteAnswer, Request } from "../../remoting/types.js";
 import { type Answer, failure, quoted, requiredText } from "../answer.js";
+import { topicRefusal } from "../auth/record-access.js";
 import type { BrokerContext } from "./context.js";
 import { serveLate } from "./serve.js";
-import { isRecordAt } from "./stored-message.js";
+import { isRecordAt, topicOf } from "./stored-message.js";
 
 /** Apache's Broker2Client#callClient. */
 const TIMEOUT_MS = 10_000;
@@ -26,8 +27,9 @@ async function runningInfo(context: BrokerContext, { header, body }: Request): P
   return call(context, header, {}, body);
 }
 
-async function consumeDirectly(context: BrokerContext, { header }: Request): Promise<Answer> {
-  const { config, groups, store, topics } = context;
+async function consumeDirectly(context: BrokerContext, request: Request, connection: Connection): Promise<Answer> {
+  const { access, config, groups, store, topics } = context;
+  const { header } = request;
   const group = requiredText(header, "consumerGroup");
   const msgId = requiredText(header, "msgId");
   const phyOffset = parseMessageId(msgId)?.phyOffset ?? -1;
@@ -36,6 +38,8 @@ async function consumeDirectly(context: BrokerContext, { header }: Request): Pro
   if (record === undefined || !isRecordAt(record, phyOffset)) {
     return failure(ResponseCode.SYSTEM_ERROR, `can not find message by the id, ${quoted(msgId)}`);
   }
+  const refusal = topicRefusal({ access, request, connection }, topicOf(record), "Sub");
+  if (refusal !== undefined) return failure(ResponseCode.NO_PERMISSION, refusal);
   const added = {
     brokerName: config.brokerName,
     topicSysFlag: topics.get(header.text("topic") ?? "")?.topicSysFlag,

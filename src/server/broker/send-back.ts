@@ -22,6 +22,7 @@ import {
   requiredText,
   SUCCESS,
 } from "../answer.js";
+import { consumedRefusal } from "../auth/record-access.js";
 import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
 import type { BrokerContext } from "./context.js";
 import { deadLetterTopic, maxReconsumeTimes, noSuchGroup } from "./dead-letters.js";
@@ -82,12 +83,7 @@ export class SendBack {
   #process(request: Request, connection: Connection): void {
     const { opaque, serializeType, isOneway } = request.header;
     this.#result.sizeBytes = 0;
-    const answer = answerOf(
-      (given) => this.#sendBack(given.header, connection),
-      request,
-      connection,
-      this.#context.log,
-    );
+    const answer = answerOf((given) => this.#sendBack(given, connection), request, connection, this.#context.log);
     forgetBytes(this.#message);
     const { phyOffset, sizeBytes } = this.#result;
     // The consumer passes the message over once it is told that the broker has it.
@@ -113,17 +109,9 @@ export class SendBack {
     return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
   }
 
-  #sendBack(header: HeaderView, connection: Connection): Answer {
+  #sendBack(given: Request, connection: Connection): Answer {
     const { config, groups } = this.#context;
-    const request: SendBackRequest = {
-      group: requiredText(header, "group"),
-      offset: requiredInteger(header, "offset"),
-      delayLevel: requiredInt(header, "delayLevel"),
-      originTopic: header.text("originTopic"),
-      unitMode: header.boolean("unitMode") === true,
-      clientVersion: header.version,
-      maxReconsumeTimes: optionalInt(header, "maxReconsumeTimes"),
-    };
+    const request = sendBackRequest(given.header);
     const group = groups.find(request.group);
     if (group === undefined) return noSuchGroup(request.group);
     if ((config.brokerPermission & PERM_WRITE) === 0) {
@@ -137,7 +125,18 @@ export class SendBack {
     if (record === undefined) {
       return failure(ResponseCode.SYSTEM_ERROR, `look message by offset failed, ${request.offset}`);
     }
+    const refusal = this.#refusal(given, connection, request.group, record);
+    if (refusal !== undefined) return failure(ResponseCode.NO_PERMISSION, refusal);
     return this.#put(request, group, topic, record, connection);
+  }
+
+  #refusal(request: Request, connection: Connection, group: string, record: Buffer): string | undefined {
+    const { access } = this.#context;
+    if (access?.enforced !== true) return undefined;
+    const { topicStart, topicLength, propertiesStart, propertiesLength } = this.#record;
+    const topic = record.toString("utf8", topicStart, topicStart + topicLength);
+    const properties = decodeProperties(record, propertiesStart, propertiesStart + propertiesLength);
+    return consumedRefusal({ access, request, connection }, group, topic, properties);
   }
 
   #retryTopic(group: SubscriptionGroup, unitMode: boolean): Topic | Answer {
@@ -219,6 +218,18 @@ export class SendBack {
     const uniqueKey = properties.get(PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX);
     this.#context.log.info({ group, originTopic, offset, uniqueKey }, "a message that was tried goes to dead letters");
   }
+}
+
+function sendBackRequest(header: HeaderView): SendBackRequest {
+  return {
+    group: requiredText(header, "group"),
+    offset: requiredInteger(header, "offset"),
+    delayLevel: requiredInt(header, "delayLevel"),
+    originTopic: header.text("originTopic"),
+    unitMode: header.boolean("unitMode") === true,
+    clientVersion: header.version,
+    maxReconsumeTimes: optionalInt(header, "maxReconsumeTimes"),
+  };
 }
 
 /** The message's own, and what it was before it was given back for the first time. */

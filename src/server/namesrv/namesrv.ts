@@ -11,7 +11,7 @@ import { RemotingServer } from "../../remoting/server.js";
 import type { TlsServerOptions } from "../../remoting/tls-options.js";
 import type { Connection, Processor } from "../../remoting/types.js";
 import { processorOf } from "../answer.js";
-import { guarded } from "../auth/guard.js";
+import { guarded, strangerRefusal } from "../auth/guard.js";
 import type { Access } from "../auth/open-access.js";
 import { brokerHandlers } from "./broker-requests.js";
 import { configHandlers } from "./config-requests.js";
@@ -105,6 +105,7 @@ export class NameServer {
       port,
       name: "name server",
       processors,
+      strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
       clock,
       log: logger,
       tls,

@@ -45,7 +45,8 @@ const ASKED: Readonly<Record<string, Asked>> = {
     return [...topics].map((name) => topicNeed({ name }, "Pub"));
   },
   AckMessage: subOfBoth,
-  ChangeInvisibleDuration: subOfGroup,
+  // Apache asks for the group; but what is given more time comes again, from the topic that is named here.
+  ChangeInvisibleDuration: subOfBoth,
   ForwardMessageToDeadLetterQueue: subOfBoth,
   EndTransaction: pubOfTopic,
   RecallMessage: pubOfTopic,

@@ -146,6 +146,8 @@ export class GrpcEndpoint {
         if (!socket.destroyed) server.accept(socket);
       },
       (err: unknown) => {
+        // Without a free file handle, for one: the next client may find some.
+        this.#server = undefined;
         this.#proxy.log.error({ err }, "gRPC can not be served");
         socket.destroy();
       },

@@ -5,6 +5,7 @@ import { requestCodeName } from "#src/remoting/codes.js";
 import type { Fields, Processor } from "#src/remoting/types.js";
 import { guarded } from "#src/server/auth/guard.js";
 import { openAccess } from "#src/server/auth/open-access.js";
+import { readPlainAcl } from "#src/server/auth/plain-acl.js";
 import { knownCodes } from "#src/server/auth/request-needs.js";
 import { requestSigner } from "#src/remoting/request-signer.js";
 import { defaultBrokerConfig, readBrokerConfig } from "#src/server/broker/broker-config.js";
@@ -180,6 +181,10 @@ test("no password, no super user and no new right for those who may not", async 
   );
   expect(broker.as(admin, 3002, { username: "root" }, '{"password":"mine"}').code).toBe(NO_PERMISSION);
   expect(broker.as(admin, 3003, { username: "root" }).code).toBe(NO_PERMISSION);
+  for (const who of [admin, ROOT]) {
+    const again = broker.as(who, 3001, { username: "root" }, '{"password":"mine"}');
+    expect(again).toMatchObject({ code: NO_PERMISSION, remark: "The user is existed" });
+  }
   expect(broker.as(ROOT, 26).body.toString()).not.toContain("secret");
   expect(JSON.stringify(broker.log.lines)).not.toContain("secret");
 });
@@ -327,6 +332,33 @@ test.each([
     expect(String(error)).toContain(message);
     expect(String(error)).not.toContain("s3cr3t");
   }
+});
+
+test("values of a plain_acl.yml are text, and nothing of it is printed", () => {
+  const printed: unknown[] = [];
+  const onWarning = process.emitWarning;
+  process.emitWarning = (...given: unknown[]) => void printed.push(given);
+  const passwordOf = (text: string) => {
+    const content = Buffer.from(`accounts:\n- accessKey: a\n  admin: yes\n  secretKey: ${text}\n`);
+    const { user } = readPlainAcl(content, "plain_acl.yml").accounts[0]!;
+    expect(user.isSuper).toBe(true);
+    return user.password;
+  };
+  try {
+    const asTheyStand = ["12345678901234567890", "0123", "1.50", "1e3", "0x1F", "true", "2026-01-02"];
+    expect(asTheyStand.map(passwordOf)).toEqual(asTheyStand);
+    expect(passwordOf("'quoted: #1'")).toBe("quoted: #1");
+    // A tag to YAML, whatever was meant.
+    expect(() => passwordOf("!secret1")).toThrow("secretKey can not be blank");
+    expect(() => passwordOf("!secret1 secret2")).not.toThrow();
+    expect(() => passwordOf("~")).toThrow("secretKey can not be blank");
+    for (const empty of ["", "accounts:\n", "accounts: ~\nglobalWhiteRemoteAddresses:\n", "# nothing"]) {
+      expect(readPlainAcl(Buffer.from(empty), "plain_acl.yml")).toEqual({ accounts: [], globalWhite: [] });
+    }
+  } finally {
+    process.emitWarning = onWarning;
+  }
+  expect(printed).toEqual([]);
 });
 
 test("credentials in the configuration are never quoted", () => {

@@ -1,6 +1,6 @@
 /** What only a disk of real files does: blocks, a device that is full, and what is missing on the machine. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, statfsSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, statfsSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -34,6 +34,7 @@ function withoutKoffi(program: string, path: string, PATH = process.env.PATH): s
   const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", source], {
     encoding: "utf8",
     env: { ...process.env, PATH },
+    timeout: 20_000,
   });
   return stderr === "" ? stdout.trim() : stderr;
 }
@@ -205,4 +206,43 @@ test("on a device that has become read-only what is there can be read, and writi
   expect(() => file.writeAt(bytes, 0, 4, 0)).toThrow(expect.objectContaining({ code: "COMETMQ_IO" }));
   expect(() => disk.openFile(`${path}2`, true)).toThrow(/EROFS/);
   file.close();
+});
+
+describe("directories", () => {
+  const disk = new FileDisk("file");
+
+  test("are made with those above them, whatever is there already", () => {
+    const path = join(root, "made", "one", "two");
+    disk.makeDirectory(path);
+    disk.makeDirectory(path);
+    disk.makeDirectory(`${join(root, "made", "one", "three")}/`);
+    disk.makeDirectory("/");
+    expect(disk.list(join(root, "made", "one"))).toEqual(["three", "two"]);
+    const link = join(root, "link");
+    symlinkSync(path, link);
+    disk.makeDirectory(link);
+    disk.makeDirectory(join(link, "below"));
+    expect(disk.list(path)).toEqual(["below"]);
+  });
+
+  test("are not made below a file, nor behind a link to nothing", () => {
+    const file = join(root, "a-file");
+    writeFileSync(file, "");
+    expect(() => disk.makeDirectory(file)).toThrow("EEXIST");
+    expect(() => disk.makeDirectory(join(file, "x", "y"))).toThrow("ENOTDIR");
+    const link = join(root, "to-nothing");
+    symlinkSync(join(root, "nothing"), link);
+    expect(() => disk.makeDirectory(link)).toThrow("EEXIST");
+    expect(() => disk.makeDirectory(join(link, "x"))).toThrow(/EEXIST|ENOENT/);
+  });
+
+  test.skipIf(process.platform !== "linux")(
+    "where the kernel lets none be made are refused, and not tried for ever",
+    () => {
+      const program = `try { disk.makeDirectory(path); } catch ({ code, message }) { process.stdout.write(code + " " + message); }`;
+      for (const path of ["/proc/cometmq", "/proc/cometmq/deep/er", "/proc/self/x"]) {
+        expect(withoutKoffi(program, path)).toMatch(/^COMETMQ_\w+ .*\((ENOENT|EPERM|EACCES)\)/);
+      }
+    },
+  );
 });

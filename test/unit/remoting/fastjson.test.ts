@@ -84,6 +84,11 @@ test.each([
   expect(parseFastjson(text)).toBeUndefined();
 });
 
+test("a key that is beyond all numbers is none: it could not be written again", () => {
+  for (const key of ["9".repeat(400), "1e999", "-1e999"]) expect(parseFastjson(`{${key}:1}`)).toBe(undefined);
+  expect(toFastjson(parseFastjson(`{"a":${"9".repeat(400)}}`))).toBe('{"a":null}');
+});
+
 test("depth is bounded, in keys too", () => {
   expect(parseFastjson("[".repeat(64) + "]".repeat(64))).toBeDefined();
   expect(parseFastjson("[".repeat(65) + "]".repeat(65))).toBeUndefined();

@@ -377,3 +377,30 @@ test("TLS within TLS is refused", async () => {
   await closed;
   expect(fixture.log.count("warn a TLS client came in")).toBe(1);
 });
+
+test("a client that wants to shake hands again is refused that, and a connection's certificate stays", async () => {
+  const fixture = await new TlsFixture().listen({});
+  const { socket, frames } = await fixture.secure({ maxVersion: "TLSv1.2" });
+  const refused = await new Promise<Error | null>((resolve) => {
+    socket.on("error", resolve);
+    socket.renegotiate({ rejectUnauthorized: false }, resolve);
+  });
+  expect(refused).toBeInstanceOf(Error);
+  socket.destroy();
+  await until(() => fixture.server.connections.size === 0, "the end of who asked for it");
+  const other = await fixture.secure({ maxVersion: "TLSv1.2" });
+  other.socket.write(requestBytes({ opaque: 1, code: ECHO }));
+  await until(() => other.frames.length === 1, "the answer to another client");
+  expect(frames.length).toBe(0);
+});
+
+test.each([[["h2"]], [["http/1.1", "h2"]], [["x"]]])(
+  "a client that offers the protocols %j is served",
+  async (offered) => {
+    const fixture = await new TlsFixture().listen({});
+    const { socket, frames } = await fixture.secure({ ALPNProtocols: offered });
+    expect(socket.alpnProtocol).toBe(false);
+    socket.write(requestBytes({ opaque: 1, code: ECHO }));
+    await until(() => frames.length === 1, "the answer");
+  },
+);

@@ -20,6 +20,7 @@ import type { Connection, Processor, Request } from "../../../remoting/types.js"
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus } from "../../../store/types.js";
 import { type Answer, answerOf, failure, SUCCESS } from "../../answer.js";
+import { type Asker, topicRefusal } from "../../auth/record-access.js";
 import type { BrokerContext } from "../context.js";
 import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
@@ -76,7 +77,7 @@ export class EndTransaction {
 
   #process(request: Request, connection: Connection): void {
     const { opaque, serializeType, isOneway } = request.header;
-    const answer = answerOf(({ header }) => this.#endOf(header), request, connection, this.#context.log);
+    const answer = answerOf((given) => this.#endOf(given, connection), request, connection, this.#context.log);
     if (isOneway) return;
     if (answer.code === ResponseCode.SUCCESS && this.#store.syncFlush) {
       this.#transactions.operations.flush();
@@ -100,7 +101,8 @@ export class EndTransaction {
     return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
   }
 
-  #endOf(header: HeaderView): Answer {
+  #endOf(request: Request, connection: Connection): Answer {
+    const { header } = request;
     const producerGroup = header.text("producerGroup");
     const tranStateTableOffset = header.integer("tranStateTableOffset");
     const commitLogOffset = header.integer("commitLogOffset");
@@ -112,17 +114,21 @@ export class EndTransaction {
       Number.isSafeInteger(commitOrRollback) &&
       header.find("msgId") >= 0;
     if (!isWhole) return wrongEnd(header);
-    return this.end({
-      producerGroup,
-      tranStateTableOffset: tranStateTableOffset!,
-      commitLogOffset: commitLogOffset!,
-      commitOrRollback: commitOrRollback!,
-      fromTransactionCheck: header.boolean("fromTransactionCheck") === true,
-    });
+    const { access } = this.#context;
+    return this.end(
+      {
+        producerGroup,
+        tranStateTableOffset: tranStateTableOffset!,
+        commitLogOffset: commitLogOffset!,
+        commitOrRollback: commitOrRollback!,
+        fromTransactionCheck: header.boolean("fromTransactionCheck") === true,
+      },
+      access?.enforced === true ? { access, request, connection } : undefined,
+    );
   }
 
   /** Ends a transaction. What it has put is on the disk when the store's present `maxPhyOffset` is. */
-  end(end: TransactionEnd): Answer {
+  end(end: TransactionEnd, asker?: Asker): Answer {
     const { commitOrRollback } = end;
     // Not known yet: the producer will be asked.
     if (commitOrRollback === TRANSACTION_NOT_TYPE) return SUCCESS;
@@ -131,7 +137,7 @@ export class EndTransaction {
       const remark = `commitOrRollback field wrong: ${wrongField("commitOrRollback", String(commitOrRollback), expected)}`;
       return failure(ResponseCode.SYSTEM_ERROR, remark);
     }
-    const answer = this.#end(end);
+    const answer = this.#end(end, asker);
     this.#half.forget();
     forgetBytes(this.#message);
     if (answer.code !== ResponseCode.SUCCESS) {
@@ -140,9 +146,12 @@ export class EndTransaction {
     return answer;
   }
 
-  #end(end: TransactionEnd): Answer {
+  #end(end: TransactionEnd, asker: Asker | undefined): Answer {
     const half = this.#half;
     if (!half.read(this.#store.lookUp, end.commitLogOffset)) return NOT_FOUND;
+    // Clients of 4.x do not say which topic it is.
+    const refusal = asker && topicRefusal(asker, half.realTopic ?? "", "Pub");
+    if (refusal !== undefined) return failure(ResponseCode.NO_PERMISSION, refusal);
     const problem = this.#problem(end);
     if (problem !== undefined) return problem;
     const isCommit = end.commitOrRollback === TRANSACTION_COMMIT_TYPE;

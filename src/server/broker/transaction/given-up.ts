@@ -8,6 +8,7 @@ import type { Processor } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus } from "../../../store/types.js";
 import { type Answer, failure, quoted, requiredText, SUCCESS } from "../../answer.js";
+import { type Asker, topicRefusal } from "../../auth/record-access.js";
 import { PERM_READ, PERM_WRITE } from "../../protocol/topic-config.js";
 import type { BrokerContext } from "../context.js";
 import { emptyMessage, emptyPutResult } from "../message-copy.js";
@@ -29,18 +30,21 @@ export function registerResumeCheck(
   store: MessageStore,
   transactions: Transactions,
 ): void {
-  serve(processors, context, RequestCode.RESUME_CHECK_HALF_MESSAGE, (_, { header }) =>
-    resume(context, store, transactions, requiredText(header, "msgId")),
+  serve(processors, context, RequestCode.RESUME_CHECK_HALF_MESSAGE, (_, request, connection) =>
+    resume(context, store, transactions, { access: context.access, request, connection }),
   );
 }
 
-function resume(context: BrokerContext, store: MessageStore, transactions: Transactions, msgId: string): Answer {
+function resume(context: BrokerContext, store: MessageStore, transactions: Transactions, asker: Asker): Answer {
+  const msgId = requiredText(asker.request.header, "msgId");
   const half = new HalfMessage();
   const phyOffset = parseMessageId(msgId)?.phyOffset ?? -1;
   if (!half.readGivenUp(store.lookUp, phyOffset)) {
     const remark = `no message of ${TRANSACTION_CHECK_MAX_TOPIC} has the id ${quoted(msgId)}`;
     return failure(ResponseCode.SYSTEM_ERROR, remark);
   }
+  const refusal = topicRefusal(asker, half.realTopic ?? "", "Update");
+  if (refusal !== undefined) return failure(ResponseCode.NO_PERMISSION, refusal);
   const message = emptyMessage();
   const result = emptyPutResult();
   half.fillAsked(message, 0);

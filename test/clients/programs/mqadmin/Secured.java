@@ -111,6 +111,35 @@ public class Secured {
             DefaultMQProducer q = producer(as(u, "pw-2"));
             refused("send", () -> q.send(new Message(t, new byte[1])));
         });
+        H.add("consumer-gives-back", 120, () -> {
+            String t = n("back"), g = n("backg"), u = n("backuser"); topic(t);
+            user(u, "pw-8"); allow(u, "Topic:" + t + ",Group:" + g, "Sub", "Allow");
+            send(producer(as("root", ROOT_PASSWORD)), t, "m");
+            Set<Integer> tries = ConcurrentHashMap.newKeySet();
+            DefaultMQPushConsumer c = new DefaultMQPushConsumer(null, g, as(u, "pw-8"), new AllocateMessageQueueAveragely());
+            c.setNamesrvAddr(H.NS); c.setInstanceName(UUID.randomUUID().toString()); c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET); c.subscribe(t, "*");
+            c.registerMessageListener((MessageListenerConcurrently) (ms, x) -> {
+                tries.add(ms.get(0).getReconsumeTimes()); x.setDelayLevelWhenNextConsume(1);
+                return tries.size() < 3 ? ConsumeConcurrentlyStatus.RECONSUME_LATER : ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+            });
+            c.start(); H.later(c::shutdown);
+            H.until(90, "three tries, have " + tries, () -> tries.equals(Set.of(0, 1, 2)));
+        });
+        H.add("transaction", 90, () -> {
+            String t = n("tx"), u = n("txuser"); topic(t);
+            user(u, "pw-9"); allow(u, "Topic:" + t, "Pub", "Allow");
+            Set<String> got = push(n("txg"), t, as("root", ROOT_PASSWORD));
+            TransactionMQProducer p = new TransactionMQProducer(n("txp"), as(u, "pw-9"));
+            p.setNamesrvAddr(H.NS); p.setInstanceName(UUID.randomUUID().toString());
+            p.setTransactionListener(new TransactionListener() {
+                public LocalTransactionState executeLocalTransaction(Message m, Object arg) { return (LocalTransactionState) arg; }
+                public LocalTransactionState checkLocalTransaction(MessageExt m) { return LocalTransactionState.UNKNOW; }
+            });
+            p.start(); H.later(p::shutdown);
+            p.sendMessageInTransaction(new Message(t, "undone".getBytes()), LocalTransactionState.ROLLBACK_MESSAGE);
+            p.sendMessageInTransaction(new Message(t, "done".getBytes()), LocalTransactionState.COMMIT_MESSAGE);
+            H.until(60, "the committed message, have " + got, () -> got.equals(Set.of("done")));
+        });
         H.add("deny-before-allow", 90, () -> {
             String pre = n("deny"), t = pre + "-a", secret = pre + "-secret", u = n("denyuser"); topic(t); topic(secret);
             user(u, "pw-3"); allow(u, "Topic:" + pre + "*", "Pub", "Allow"); allow(u, "Topic:" + secret, "All", "Deny");
