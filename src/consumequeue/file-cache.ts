@@ -21,7 +21,7 @@ interface OpenFile {
 
 export class FileCache {
   readonly #disk: Disk;
-  readonly #limit: number;
+  #limit: number;
   /** In order of use, the latest last. */
   readonly #open = new Map<string, OpenFile>();
   #latest = "";
@@ -158,14 +158,21 @@ export class FileCache {
     return entry;
   }
 
-  /** Where the process has no handle left, one of the files here makes room. */
   #openFile(path: string, create: boolean): DiskFile {
     try {
       return this.#disk.openFile(path, create);
     } catch (error) {
-      if (!(error instanceof CometError) || error.code !== "COMETMQ_HANDLES" || !this.#closeOldest()) throw error;
+      if (!(error instanceof CometError) || error.code !== "COMETMQ_HANDLES" || !this.#makeRoom()) throw error;
       return this.#disk.openFile(path, create);
     }
+  }
+
+  /** The process has no handle left: a quarter of these is for others from now on, clients among them. */
+  #makeRoom(): boolean {
+    this.#limit = Math.max(1, Math.floor((this.#open.size * 3) / 4));
+    const before = this.#open.size;
+    while (this.#open.size > this.#limit && this.#closeOldest());
+    return this.#open.size < before;
   }
 
   /** False when all are in use. */
