@@ -26,7 +26,6 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
@@ -36,6 +35,7 @@ import { buildJava, JarsUnavailable, missingTool } from "../java/build.mjs";
 import { proxyCommand, proxyListens } from "./apache-proxy.mjs";
 import { ClientUnavailable, installNodeProgram, NODE_PROGRAM } from "./node-client.mjs";
 import { installToolchainProgram, TOOLCHAIN_CLIENTS, TOOLCHAIN_TOPICS } from "./toolchain-clients.mjs";
+import { freeBrokerPort, freePort } from "./ports.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const COMETMQ = path.join(HERE, "..", "..", "bin", "cometmq.mjs");
@@ -266,32 +266,6 @@ async function startBehindProxy() {
     await server.stop();
   };
   return { ...server, grpc: `127.0.0.1:${grpc}`, stop };
-}
-
-async function freePort() {
-  const probe = await listen(0);
-  const { port } = probe.address();
-  probe.close();
-  return port;
-}
-
-/** A broker that is told its port listens on the one 2 below as well: both are free, or were a moment ago. */
-async function freeBrokerPort() {
-  for (;;) {
-    const upper = await listen(0);
-    const { port } = upper.address();
-    const lower = await listen(port - 2).catch(() => undefined);
-    upper.close();
-    lower?.close();
-    if (lower !== undefined) return port;
-  }
-}
-
-function listen(port) {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }
 
 /** A server that died meanwhile, or does not end with status 0 when asked to, has failed whatever the clients saw. */

@@ -7,12 +7,12 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import readline from "node:readline";
 import { parseArgs } from "node:util";
 import { buildJava, JarsUnavailable, missingTool } from "../build.mjs";
+import { freeBrokerPort } from "../../clients/ports.mjs";
 
 const COMETMQ = path.join(import.meta.dirname, "..", "..", "..", "bin", "cometmq.mjs");
 const BROKERS = ["broker-1", "broker-2"];
@@ -117,25 +117,6 @@ async function startServer(command, args, name = command) {
     return namesrv;
   }
   throw new Error(`${name}: no ready line: ${readFileSync(path.join(scratch, `${name}.log`), "utf8")}`);
-}
-
-/** A broker that is told its port listens on the one 2 below as well: both are free, or were a moment ago. */
-async function freeBrokerPort() {
-  for (;;) {
-    const upper = await listen(0);
-    const { port } = upper.address();
-    const lower = await listen(port - 2).catch(() => undefined);
-    upper.close();
-    lower?.close();
-    if (lower !== undefined) return port;
-  }
-}
-
-function listen(port) {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }
 
 /** A server that died meanwhile, or that does not end with status 0, has failed whatever the tests saw. */

@@ -22,12 +22,13 @@ describe("FileCache", () => {
     expect(watched.openHandles).toBe(0);
   });
 
-  it("gives back the longest unused handle where the process has none left", async () => {
+  it("gives back a quarter of its handles, for good, where the process has none left", async () => {
     const watched = new WatchedDisk();
-    watched.handlesMax = 2;
+    watched.handlesMax = 8;
     const cache = new FileCache(watched.asDisk(), 10);
-    for (const path of ["/a", "/b", "/c"]) cache.create(path, 10);
-    expect([cache.openCount, watched.openHandles]).toEqual([2, 2]);
+    for (const path of ["/a", "/b", "/c", "/d", "/e", "/f", "/g", "/h", "/i"]) cache.create(path, 10);
+    expect([cache.openCount, watched.openHandles]).toEqual([6, 6]);
+    expect(["/c", "/d"].map((path) => cache.holds(path))).toEqual([false, true]);
     await cache.sync("/a");
     expect(watched.syncs).toEqual(["/a"]);
     watched.handlesMax = 0;
