@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 /** Tables: with lines and colour for people at a terminal, plain everywhere else. */
 import { afterEach, expect, test, vi } from "vitest";
 import { renderPairs, renderTable } from "#src/cli/table.js";
@@ -10,7 +11,14 @@ const ROWS = [
 
 afterEach(() => vi.unstubAllEnvs());
 
+/** What cli-table3 colours with looks at the environment, and at where stdout goes, once: when it is loaded. */
+function enableColours(): void {
+  const ofTable = createRequire(createRequire(import.meta.url).resolve("cli-table3"));
+  (ofTable("@colors/colors/safe") as { enable(): void }).enable();
+}
+
 test("a terminal gets colour, but not where its user wants none or it is dumb", () => {
+  enableColours();
   vi.stubEnv("NO_COLOR", "");
   vi.stubEnv("TERM", "xterm");
   const colours = "\u001b[";
