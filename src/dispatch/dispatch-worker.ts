@@ -24,6 +24,8 @@ import type { BeginMessage, FromWorker, TopicDeletion, ToWorker } from "./worker
 
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
+/** Between two looks at whether a sync has ended. */
+const SYNC_POLL_MS = 1;
 const SLEEP_MS = 10_000;
 /** Turns of the event loop in which finalizers of collected maps run. */
 const RECLAIM_TURNS = 3;
@@ -206,7 +208,7 @@ class DispatchWorker {
     }
     if (stopAsked) return true;
     if (this.#syncing === undefined) this.#rest(sequence);
-    else await this.#restWhileSyncing(this.#syncing, sequence);
+    else await this.#restWhileSyncing(sequence);
     return false;
   }
 
@@ -253,9 +255,17 @@ class DispatchWorker {
     this.#progress.park(sequence, Math.max(1, Math.min(SLEEP_MS, untilSync)));
   }
 
-  async #restWhileSyncing(syncing: Promise<void>, sequence: number): Promise<void> {
+  /**
+   * Pool threads answer through the event loop, and a message is to be seen at once: Atomics.waitAsync, which would do for
+   * both, wakes milliseconds late.
+   */
+  async #restWhileSyncing(sequence: number): Promise<void> {
     const { delayMs } = this.#room;
-    await this.#progress.parkUntil(syncing, sequence, delayMs > 0 ? delayMs : INDEX_PAUSE_MS);
+    const until = performance.now() + (delayMs > 0 ? delayMs : INDEX_PAUSE_MS);
+    while (this.#syncing !== undefined && this.#progress.wakeSequence === sequence && performance.now() < until) {
+      this.#progress.park(sequence, SYNC_POLL_MS);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     if (delayMs === 0 && this.#progress.wakeSequence === sequence) this.#room.attempt(this.#indexTask);
   }
 

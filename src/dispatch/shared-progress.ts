@@ -185,14 +185,6 @@ export class SharedProgress {
     Atomics.store(this.#words, PARKED, 0);
   }
 
-  /** The same without holding up the thread's event loop, and until `done` at the latest. */
-  async parkUntil(done: Promise<unknown>, sequence: number, timeoutMs: number): Promise<void> {
-    Atomics.store(this.#words, PARKED, 1);
-    const waiting = Atomics.waitAsync(this.#words, WAKE, sequence, timeoutMs);
-    if (waiting.async) await Promise.race([done, waiting.value]);
-    Atomics.store(this.#words, PARKED, 0);
-  }
-
   segmentMade(readyEnd: number, failure: number): void {
     this.readyEnd = readyEnd;
     Atomics.store(this.#words, SEGMENT_FAILURE, failure);

@@ -133,8 +133,9 @@ export class FileDisk implements Disk {
         await file.close();
       }
       failpoint("disk-rename");
-      if (keepAs !== undefined && fs.existsSync(path)) fs.renameSync(path, keepAs);
-      fs.renameSync(temporary, path);
+      // On pool threads too: a rename waits while the file system's journal is being written.
+      if (keepAs !== undefined && fs.existsSync(path)) await fs.promises.rename(path, keepAs);
+      await fs.promises.rename(temporary, path);
       const directory = await fs.promises.open(dirname(path), "r");
       await directory.sync().finally(() => directory.close());
     } catch (error) {
