@@ -2,12 +2,12 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chownSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { PGlite, Transaction } from "@electric-sql/pglite";
 import pg from "pg";
 import type { SqlDatabase } from "#src/client/sql-database.js";
+import { freePort } from "../clients/ports.mjs";
 
 /** A server does not run as root; anybody else does. */
 const NOBODY = 65_534;
@@ -64,14 +64,6 @@ async function stop(server: ChildProcess): Promise<void> {
   if (server.exitCode !== null) return;
   server.kill("SIGQUIT");
   await once(server, "exit");
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }
 
 /** An adapter for a driver that has transactions of its own: as much as another one takes. */

@@ -5,11 +5,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import path from "node:path";
 import { describe } from "vitest";
 import { onCloseAll, temporaryDirectory } from "../server/harness.js";
 import { buildJava, JarsUnavailable, missingTool } from "./build.mjs";
+import { freePort } from "../clients/ports.mjs";
 
 const POLL_MS = 50;
 const prepared = await prepare();
@@ -93,14 +94,6 @@ export class ApacheBroker {
 
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }
 
 async function isOpen(port: number): Promise<boolean> {

@@ -1,0 +1,3 @@
+/** Types of ports.mjs. */
+export function freePort(): Promise<number>;
+export function freeBrokerPort(): Promise<number>;
