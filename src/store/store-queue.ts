@@ -19,9 +19,9 @@ export class StoreQueue implements QueueHandle {
   retired = false;
   readonly reader: ConsumeQueueReader;
 
-  constructor(topic: string, queueId: number, slot: number, reader: ConsumeQueueReader) {
+  constructor(topic: string, topicBytes: Buffer, queueId: number, slot: number, reader: ConsumeQueueReader) {
     this.topic = topic;
-    this.topicBytes = Buffer.from(topic);
+    this.topicBytes = topicBytes;
     this.queueId = queueId;
     this.slot = slot;
     this.reader = reader;
@@ -62,10 +62,11 @@ export class StoreQueues {
   add(topic: string, queueId: number): StoreQueue {
     const reader = new ConsumeQueueReader(this.#context, queueDirectory(this.#root, topic, queueId));
     const slot = this.#freeSlots.pop() ?? this.#bySlot.length;
-    const queue = new StoreQueue(topic, queueId, slot, reader);
+    const ofTopic = this.#byTopic.get(topic);
+    const sibling = ofTopic?.values().next().value;
+    const queue = new StoreQueue(topic, sibling?.topicBytes ?? Buffer.from(topic), queueId, slot, reader);
     queue.sealed = this.#sealedTopics.has(topic);
     this.#bySlot[slot] = queue;
-    const ofTopic = this.#byTopic.get(topic);
     if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[queueId, queue]]));
     else ofTopic.set(queueId, queue);
     return queue;

@@ -5,8 +5,8 @@
 import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
+import { FastjsonEntries, type FastjsonInput, type FastjsonMap } from "../../remoting/fastjson.js";
+import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
 import { asKey, asMap } from "../protocol/members.js";
 import {
   DEFAULT_QUEUE_NUMS,
@@ -16,8 +16,8 @@ import {
   readTopicConfig,
   type TopicConfig,
   type TopicFilterType,
+  topicConfigJson,
 } from "../protocol/topic-config.js";
-import { topicConfigWrapperJson } from "../protocol/topic-config-wrapper.js";
 import { alterAttributes, TOPIC_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
@@ -287,7 +287,11 @@ export class TopicTable {
 
   /** As `topics.json` has it, and registrations and code 21 but for what static topics add. */
   toJson(): FastjsonInput {
-    return topicConfigWrapperJson({ dataVersion: this.dataVersion, topicConfigTable: this.configs() });
+    const topics = this.#topics;
+    const topicConfigTable = new FastjsonEntries(function* () {
+      for (const topic of topics.values()) yield [topic.name, topicConfigJson(topic)];
+    });
+    return { dataVersion: dataVersionJson(this.dataVersion), topicConfigTable };
   }
 
   configs(): Map<string, TopicConfig> {
