@@ -24,6 +24,7 @@ export type FastjsonInput =
   | readonly FastjsonInput[]
   | ReadonlyMap<string | number | object, FastjsonInput>
   | FastjsonEntries
+  | FastjsonText
   | { readonly [name: string]: FastjsonInput };
 
 /** Members of an object that are made while it is written, one after the other: of tables too large to be made twice. */
@@ -36,6 +37,15 @@ export class FastjsonEntries implements Iterable<readonly [string | number, Fast
 
   [Symbol.iterator](): Iterator<readonly [string | number, FastjsonInput]> {
     return this.#make()[Symbol.iterator]();
+  }
+}
+
+/** A value that was written before, for the place where it stands. */
+export class FastjsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
   }
 }
 
@@ -240,6 +250,7 @@ function write(value: FastjsonInput, line: string | undefined): string {
       ? `${value.value}.0`
       : write(value.value, line);
   }
+  if (value instanceof FastjsonText) return value.text;
   const inner = line === undefined ? undefined : `${line}\t`;
   if (Array.isArray(value)) {
     const items = value.map((item) => write(item, inner));

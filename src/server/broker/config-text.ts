@@ -3,7 +3,7 @@
  * numbers in one. A table of many thousand entries is saved whenever one of them changes, so its text is made an entry at
  * a time, in room that is kept: what a save leaves to the collector does not grow with the table.
  */
-import { FastjsonEntries, type FastjsonInput, JavaDouble, toFastjson } from "../../remoting/fastjson.js";
+import { FastjsonEntries, type FastjsonInput, FastjsonText, JavaDouble, toFastjson } from "../../remoting/fastjson.js";
 
 /** Objects with more members are written a member at a time; smaller ones are one string each. */
 const WHOLE_MEMBERS_MAX = 16;
@@ -54,7 +54,8 @@ export class ConfigText {
 }
 
 function isObject(value: FastjsonInput): value is Members {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof JavaDouble);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  return !(value instanceof JavaDouble || value instanceof FastjsonText);
 }
 
 function isLarge(value: FastjsonInput): value is FastjsonEntries | ReadonlyMap<Key, FastjsonInput> {
@@ -70,10 +71,12 @@ function keyText(key: Key): string {
   return typeof key === "number" ? `${key}:` : `${JSON.stringify(key)}:`;
 }
 
-function textOf(value: FastjsonInput, indent: string): string {
+/** For a member whose object's own members stand at `indent` and a tab. */
+export function textOf(value: FastjsonInput, indent: string): string {
   if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
   if (value === null || value === undefined || typeof value !== "object") return JSON.stringify(value ?? null);
   if (value instanceof JavaDouble) return toFastjson(value);
+  if (value instanceof FastjsonText) return value.text;
   if (Array.isArray(value)) return listText(value, indent);
   return objectText(value as Members, indent);
 }
