@@ -68,7 +68,8 @@ export class Topic implements Named, TopicConfig {
 
   /** As `topics.json` has it: all topics are saved whenever one of them changes. */
   get savedText(): FastjsonText {
-    this.#savedText ??= new FastjsonText(textOf(topicConfigJson(this), TABLE_INDENT));
+    // In one piece: a string that was added together keeps all that it was made of.
+    this.#savedText ??= new FastjsonText(Buffer.from(textOf(topicConfigJson(this), TABLE_INDENT)).toString());
     return this.#savedText;
   }
 
