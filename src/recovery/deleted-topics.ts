@@ -42,7 +42,16 @@ function parse(bytes: Buffer): Map<string, number> | undefined {
 
 /** Durable when it returns. */
 export function writeDeletedTopics(disk: Disk, path: string, topics: DeletedTopics): void {
-  disk.writeAtomically(path, `${JSON.stringify({ version: VERSION, topics: [...topics] })}\n`);
+  disk.writeAtomically(path, textOf(topics));
+}
+
+/** The same beside the event loop; nobody may write the file meanwhile. */
+export async function replaceDeletedTopics(disk: Disk, path: string, topics: DeletedTopics): Promise<void> {
+  await disk.replace(path, textOf(topics));
+}
+
+function textOf(topics: DeletedTopics): string {
+  return `${JSON.stringify({ version: VERSION, topics: [...topics] })}\n`;
 }
 
 /**

@@ -23,7 +23,31 @@ export type FastjsonInput =
   | JavaDouble
   | readonly FastjsonInput[]
   | ReadonlyMap<string | number | object, FastjsonInput>
+  | FastjsonEntries
+  | FastjsonText
   | { readonly [name: string]: FastjsonInput };
+
+/** Members of an object that are made while it is written, one after the other: of tables too large to be made twice. */
+export class FastjsonEntries implements Iterable<readonly [string | number, FastjsonInput]> {
+  readonly #make: () => Iterable<readonly [string | number, FastjsonInput]>;
+
+  constructor(make: () => Iterable<readonly [string | number, FastjsonInput]>) {
+    this.#make = make;
+  }
+
+  [Symbol.iterator](): Iterator<readonly [string | number, FastjsonInput]> {
+    return this.#make()[Symbol.iterator]();
+  }
+}
+
+/** A value that was written before, for the place where it stands. */
+export class FastjsonText {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+}
 
 /** A number that Java has as a double, so that it is written with a fraction: `0.0`. */
 export class JavaDouble {
@@ -226,6 +250,7 @@ function write(value: FastjsonInput, line: string | undefined): string {
       ? `${value.value}.0`
       : write(value.value, line);
   }
+  if (value instanceof FastjsonText) return value.text;
   const inner = line === undefined ? undefined : `${line}\t`;
   if (Array.isArray(value)) {
     const items = value.map((item) => write(item, inner));
@@ -240,8 +265,9 @@ function wrapped(open: string, items: readonly string[], close: string, line: st
   return `${open}${line}\t${items.join(`,${line}\t`)}${line}${close}`;
 }
 
-function* membersOf(value: object): Iterable<[unknown, FastjsonInput]> {
-  const entries: Iterable<[unknown, FastjsonInput]> = value instanceof Map ? value : Object.entries(value);
+function* membersOf(value: object): Iterable<readonly [unknown, FastjsonInput]> {
+  const isTable = value instanceof Map || value instanceof FastjsonEntries;
+  const entries: Iterable<readonly [unknown, FastjsonInput]> = isTable ? value : Object.entries(value);
   for (const entry of entries) if (entry[1] !== undefined) yield entry;
 }
 

@@ -13,7 +13,7 @@ import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { RecoveryReport } from "../recovery/recover.js";
-import { deleteTopics } from "./delete-topics.js";
+import { TopicDeletions } from "./delete-topics.js";
 import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
 import { type GetLimits, MessageReader } from "./message-reader.js";
@@ -48,6 +48,7 @@ const CATCH_UP_MS = 5;
 /** A durable log with queues and an index, open in one directory. One thread calls it. */
 export class MessageStore {
   readonly #parts: StoreParts;
+  readonly #deletions: TopicDeletions;
   readonly #log: CommitLog;
   readonly #dispatch: Dispatch;
   readonly #watch: DiskWatch;
@@ -71,6 +72,7 @@ export class MessageStore {
 
   private constructor(parts: StoreParts) {
     this.#parts = parts;
+    this.#deletions = new TopicDeletions(parts);
     this.#log = parts.commitLog;
     this.#dispatch = parts.dispatch;
     this.#waits = new DispatchWaits(parts.dispatch);
@@ -148,7 +150,7 @@ export class MessageStore {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = message.queue as StoreQueue;
-    if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (queue.sealed) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queued = isQueued(message.sysFlag);
     let status: PutStatus;
     try {
@@ -167,7 +169,7 @@ export class MessageStore {
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = messages[0]?.queue as StoreQueue | undefined;
     if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
-    if (queue.retired) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (queue.sealed) return PutStatus.SERVICE_NOT_AVAILABLE;
     let status: PutStatus;
     try {
       status = this.#log.appendBatch(messages, queue.nextOffset, result);
@@ -404,10 +406,11 @@ export class MessageStore {
   /**
    * Deletes the messages of topics. A topic of such a name begins at offset 0 from then on, and what it had before does
    * not come back, whatever is rebuilt from the log. Handles of its queues are retired: they take and have no messages.
-   * Durable when it returns; throws as the disk does, and then nothing has changed.
+   * None is taken while this is under way. Durable when it resolves; rejects as the disk does, and then nothing has changed.
    */
-  deleteTopics(topics: readonly string[]): void {
-    for (const queue of deleteTopics(this.#parts, topics)) this.#grown(queue);
+  async deleteTopics(topics: readonly string[]): Promise<void> {
+    if (this.#closing !== undefined) throw new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    for (const queue of await this.#deletions.delete(topics)) this.#grown(queue);
   }
 
   /** Deletes expired segments now, whatever deleteWhen says; resolves with their count when the queues have followed. */
@@ -470,6 +473,7 @@ export class MessageStore {
     let clean = this.#failure === undefined;
     try {
       await retention.close();
+      await this.#deletions.ended();
       await flusher.drain();
       dispatch.progress.confirmed = this.#log.appendPosition;
       await dispatch.stop();

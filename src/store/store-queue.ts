@@ -13,13 +13,15 @@ export class StoreQueue implements QueueHandle {
   /** First offset whose record the log still holds. */
   minOffset = 0;
   quiet = false;
+  /** Its topic is being deleted, or was: it takes no messages. */
+  sealed = false;
   /** Its topic was deleted: it takes and has no messages. */
   retired = false;
   readonly reader: ConsumeQueueReader;
 
-  constructor(topic: string, queueId: number, slot: number, reader: ConsumeQueueReader) {
+  constructor(topic: string, topicBytes: Buffer, queueId: number, slot: number, reader: ConsumeQueueReader) {
     this.topic = topic;
-    this.topicBytes = Buffer.from(topic);
+    this.topicBytes = topicBytes;
     this.queueId = queueId;
     this.slot = slot;
     this.reader = reader;
@@ -32,6 +34,7 @@ export class StoreQueue implements QueueHandle {
   }
 
   retire(): void {
+    this.sealed = true;
     this.retired = true;
     this.reader.retire();
   }
@@ -44,6 +47,7 @@ export class StoreQueues {
   /** By slot; a retired queue stands where there is no other. */
   readonly #bySlot: StoreQueue[] = [];
   readonly #freeSlots: number[] = [];
+  readonly #sealedTopics = new Set<string>();
 
   constructor(root: string, context: ReaderContext) {
     this.#root = root;
@@ -58,9 +62,11 @@ export class StoreQueues {
   add(topic: string, queueId: number): StoreQueue {
     const reader = new ConsumeQueueReader(this.#context, queueDirectory(this.#root, topic, queueId));
     const slot = this.#freeSlots.pop() ?? this.#bySlot.length;
-    const queue = new StoreQueue(topic, queueId, slot, reader);
-    this.#bySlot[slot] = queue;
     const ofTopic = this.#byTopic.get(topic);
+    const sibling = ofTopic?.values().next().value;
+    const queue = new StoreQueue(topic, sibling?.topicBytes ?? Buffer.from(topic), queueId, slot, reader);
+    queue.sealed = this.#sealedTopics.has(topic);
+    this.#bySlot[slot] = queue;
     if (ofTopic === undefined) this.#byTopic.set(topic, new Map([[queueId, queue]]));
     else ofTopic.set(queueId, queue);
     return queue;
@@ -88,10 +94,22 @@ export class StoreQueues {
     return this.#bySlot.filter(({ retired }) => !retired);
   }
 
+  /** The queues of the topic, those to come included, take no messages until `unseal` or `remove`. */
+  seal(topic: string): void {
+    this.#sealedTopics.add(topic);
+    for (const queue of this.ofTopic(topic)) queue.sealed = true;
+  }
+
+  unseal(topic: string): void {
+    this.#sealedTopics.delete(topic);
+    for (const queue of this.ofTopic(topic)) queue.sealed = false;
+  }
+
   /** The topic was deleted: its queues are retired, and their slots stay theirs until `freeSlots`. */
   remove(topic: string): StoreQueue[] {
     const queues = this.ofTopic(topic);
     this.#byTopic.delete(topic);
+    this.#sealedTopics.delete(topic);
     for (const queue of queues) queue.retire();
     return queues;
   }

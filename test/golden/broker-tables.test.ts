@@ -6,7 +6,8 @@ import { FileDisk } from "#src/io/file-disk.js";
 import { type FastjsonKey, type FastjsonMap, type FastjsonValue, parseFastjson } from "#src/remoting/fastjson.js";
 import type { Fields } from "#src/remoting/types.js";
 import { readBrokerConfig } from "#src/server/broker/broker-config.js";
-import { formatConfigJson, JsonConfigFile } from "#src/server/broker/json-config-file.js";
+import { ConfigText } from "#src/server/broker/config-text.js";
+import { JsonConfigFile } from "#src/server/broker/json-config-file.js";
 import { FakeConnection, TestBroker } from "../unit/broker/harness.js";
 import { extractStore } from "./golden-store.js";
 
@@ -45,7 +46,7 @@ describe("config files", () => {
     "consumerOrderInfo.json",
   ])("%s is laid out as Apache lays it out, byte for byte", (name) => {
     const bytes = readFileSync(join(configDirectory, name), "utf8");
-    expect(formatConfigJson(parseFastjson(bytes) as never)).toBe(bytes);
+    expect(new ConfigText().write(parseFastjson(bytes) as never).toString()).toBe(bytes);
   });
 
   test("the broker's own configuration is taken", () => {

@@ -33,7 +33,7 @@ const MEBIBYTE = 1024 * 1024;
 /** Private memory after all that: files are the kernel's to drop. */
 const STARTED_BYTES_MAX = 150 * MEBIBYTE;
 const IDLE_CONNECTION_BYTES_MAX = 24 * 1024;
-const GROUP_TOPIC_BYTES_MAX = 32 * 1024;
+const GROUP_TOPIC_BYTES_MAX = 16 * 1024;
 const UNREAD_BYTES_MAX = 150 * MEBIBYTE;
 const FLOOD_BYTES_MAX = 250 * MEBIBYTE;
 

@@ -55,7 +55,7 @@ class Bench {
       case "put":
         return this.#put(action);
       case "delete":
-        this.store.deleteTopics(action.topics);
+        await this.store.deleteTopics(action.topics);
         for (const name of action.topics) for (const id of QUEUE_IDS) this.model.delete(keyOf(name, id));
         return;
       case "restart":
@@ -150,7 +150,7 @@ test("a deletion whose place the log has lost does not swallow what is written t
   await store.settled();
   const segment = `${ROOT}/commitlog/${"0".repeat(20)}`;
   const end = store.lookUp.phyOffsetOf(store.findQueue("B", 0)!, 1);
-  store.deleteTopics(["A"]);
+  await store.deleteTopics(["A"]);
   const image = imageOf(disk);
   image.get(segment)!.fill(0, end);
   for (const path of image.keys()) if (/checkpoint$/.test(path)) image.delete(path);

@@ -71,7 +71,7 @@ test.each(POPS)("a pop of %s", async (_, fields, code, remark) => {
 
 test("a topic that may not be read is not popped", async () => {
   makeTopic(started, "Closed");
-  started.broker.context.topics.get("Closed")!.perm = 2;
+  started.broker.context.topics.get("Closed")!.assign({ perm: 2 });
   const bytes = bytesOf(POP_MESSAGE, popFields({ topic: "Closed" }));
   await expectRefusal(started, bytes, NO_PERMISSION, /topic\[Closed\]/);
   await expectRefusal(started, bytesOf(NOTIFICATION, popFields({ topic: "Closed" })), NO_PERMISSION, /topic\[Closed\]/);

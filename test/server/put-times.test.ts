@@ -22,6 +22,9 @@ test("one put and one get in 64 is timed", async () => {
   const info = await producer.call(RequestCode.GET_BROKER_RUNTIME_INFO, {}, undefined, ANSWER_MS);
   const table = (parseFastjson(info.body) as Map<string, Map<string, string>>).get("table")!;
   expect(Number(table.get("putMessageEntireTimeMax"))).toBeGreaterThanOrEqual(13);
+  const counts = [...table.get("putMessageDistributeTime")!.matchAll(/(\S+):(\d+) /g)];
+  expect(counts.map(([, range]) => range)).toContain("[10~50ms]");
+  expect(counts.reduce((sum, [, , count]) => sum + Number(count), 0)).toBe(3);
   expect(Number(table.get("getMessageEntireTimeMax"))).toBeGreaterThanOrEqual(7);
 });
 

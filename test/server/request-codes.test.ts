@@ -100,6 +100,10 @@ test("a question for correction offsets leaves groups out and does not delete th
   expect(await ask("C", "A")).toBe('{"correctionOffsets":{0:5}}');
   expect(await ask("A", "A")).toBe('{"correctionOffsets":{0:9223372036854775807}}');
   expect(await ask("C")).toBe('{"correctionOffsets":{0:3}}');
+  const uncompared = ok(client, RequestCode.QUERY_CORRECTION_OFFSET, { topic: "T" });
+  expect(await uncompared).toBe('{"correctionOffsets":{0:3}}');
+  const unknown = ok(client, RequestCode.QUERY_CORRECTION_OFFSET, { topic: "Unknown", compareGroup: "C" });
+  expect(await unknown).toBe('{"correctionOffsets":{}}');
 });
 
 test("without a controller, copies or RocksDB, tools hear so", async () => {
@@ -110,4 +114,8 @@ test("without a controller, copies or RocksDB, tools hear so", async () => {
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "F" })).toBe(ResponseCode.SUCCESS);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "R" })).toBe(ResponseCode.INVALID_PARAMETER);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, {})).toBe(ResponseCode.INVALID_PARAMETER);
+  expect(await codeOf(RequestCode.EXPORT_ROCKSDB_CONFIG_TO_JSON, { configType: "topics" })).toBe(ResponseCode.SUCCESS);
+  expect(await codeOf(RequestCode.POP_ROLLBACK, {})).toBe(ResponseCode.SUCCESS);
+  const checked = await ok(client, RequestCode.CHECK_ROCKSDB_CQ_WRITE_PROGRESS, { topic: "T" });
+  expect(JSON.parse(checked)).toMatchObject({ checkStatus: 0 });
 });

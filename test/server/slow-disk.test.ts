@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import { closeSync, createReadStream, openSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { FileDisk } from "#src/io/file-disk.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { heartbeatBody } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
@@ -45,25 +46,50 @@ async function holdSyncs(): Promise<() => Promise<void>> {
   return letGo;
 }
 
+/** Holds all syncs as soon as the first deletion of a topic is noted. */
+class NotingDisk extends FileDisk {
+  readonly noted: Promise<() => Promise<void>>;
+  #hasNoted = false;
+  #note: (letGo: Promise<() => Promise<void>>) => void = () => {};
+
+  constructor() {
+    super();
+    this.noted = new Promise((resolve) => {
+      this.#note = resolve;
+    });
+  }
+
+  override async replace(path: string, content: Uint8Array | string, keepAs?: string, mode?: number): Promise<void> {
+    await super.replace(path, content, keepAs, mode);
+    if (this.#hasNoted || !path.endsWith("deleted.topics")) return;
+    this.#hasNoted = true;
+    const held = holdSyncs();
+    this.#note(held);
+    await held;
+  }
+}
+
 function topicFields(topic: string) {
   const queues = { readQueueNums: 1, writeQueueNums: 1, perm: 6 };
   return { topic, defaultTopic: "TBW102", ...queues, topicFilterType: "SINGLE_TAG", topicSysFlag: 0, order: false };
 }
 
 test("while the disk syncs nothing, consumers find their group and get messages, and only changes wait", async () => {
-  const { broker, client } = await startBroker();
+  const disk = new NotingDisk();
+  const { broker, client } = await startBroker({ disk });
   const admin = client();
   const consumer = client();
-  for (const topic of ["Doomed", "T"]) {
+  for (const topic of ["Doomed", "Other", "T"]) {
     const made = await admin.call(RequestCode.UPDATE_AND_CREATE_TOPIC, topicFields(topic), undefined, ANSWER_MS);
     expect(made.code).toBe(ResponseCode.SUCCESS);
   }
-  await send(admin, { topic: "Doomed" }, "x");
+  for (const topic of ["Doomed", "Other"]) await send(admin, { topic }, "x");
   await broker.store.settled();
 
-  const letGo = await holdSyncs();
-  // The deletion has the dispatch thread sync what it has, at once.
+  // The deletion is noted, and has the dispatch thread sync what it has, at once.
   const deleted = watched(admin.call(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: "Doomed" }, undefined, ANSWER_MS));
+  const letGo = await disk.noted;
+  const forgotten = watched(admin.call(RequestCode.DELETE_TOPIC_IN_BROKER, { topic: "Other" }, undefined, ANSWER_MS));
   await send(admin, {}, "first");
   await until(() => broker.store.dispatchedPosition === broker.store.maxPhyOffset, "dispatch");
 
@@ -80,9 +106,15 @@ test("while the disk syncs nothing, consumers find their group and get messages,
     await send(admin, {}, `m${i}`);
     expect(bodiesOf(await waiting)).toEqual([`m${i}`]);
   }
-  expect([late.done, deleted.done]).toEqual([false, false]);
+  const refused = await send(admin, { topic: "Other" }, "y");
+  expect([refused.code, refused.remark]).toEqual([
+    ResponseCode.SERVICE_NOT_AVAILABLE,
+    "service not available now: the store is closing, or the topic is being deleted.",
+  ]);
+  expect([late.done, deleted.done, forgotten.done]).toEqual([false, false, false]);
 
   await letGo();
   expect((await late.answer).code).toBe(ResponseCode.SUCCESS);
   expect((await deleted.answer).code).toBe(ResponseCode.SUCCESS);
+  expect((await forgotten.answer).code).toBe(ResponseCode.SUCCESS);
 });

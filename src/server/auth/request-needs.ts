@@ -243,7 +243,8 @@ const NEEDS: readonly (readonly [Asked, ...number[]])[] = [
   [clusterRead, RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST],
   // Users and policies
   [clusterChange, RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN, RequestCode.RESET_MASTER_FLUSH_OFFSET],
-  [clusterChange, RequestCode.SWITCH_TIMER_ENGINE],
+  [clusterChange, RequestCode.SWITCH_TIMER_ENGINE, RequestCode.EXPORT_ROCKSDB_CONFIG_TO_JSON, RequestCode.POP_ROLLBACK],
+  [cluster("Get"), RequestCode.CHECK_ROCKSDB_CQ_WRITE_PROGRESS],
   [cluster("Get"), RequestCode.QUERY_CORRECTION_OFFSET, RequestCode.GET_BROKER_EPOCH_CACHE],
   [clusterChange, RequestCode.AUTH_CREATE_USER, RequestCode.AUTH_UPDATE_USER, RequestCode.AUTH_DELETE_USER],
   [clusterChange, RequestCode.AUTH_CREATE_ACL, RequestCode.AUTH_UPDATE_ACL, RequestCode.AUTH_DELETE_ACL],

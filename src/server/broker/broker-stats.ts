@@ -9,7 +9,23 @@ import { StatsItem } from "./stats-item.js";
 import type { Topic } from "./topic-config.js";
 
 const TEN_MINUTES_SAMPLES = 61;
-const LATENCY_MS_MAX = 1023;
+const LATENCY_MS_MAX = 10_000;
+/** Apache's names for ranges of time, and where each ends. */
+const TIME_RANGES: readonly (readonly [name: string, endMs: number])[] = [
+  ["[<=0ms]", 1],
+  ["[0~10ms]", 10],
+  ["[10~50ms]", 50],
+  ["[50~100ms]", 100],
+  ["[100~200ms]", 200],
+  ["[200~500ms]", 500],
+  ["[500ms~1s]", 1000],
+  ["[1~2s]", 2000],
+  ["[2~3s]", 3000],
+  ["[3~4s]", 4000],
+  ["[4~5s]", 5000],
+  ["[5~10s]", 10_000],
+  ["[10s~]", LATENCY_MS_MAX + 1],
+];
 
 /** Counts at the last two midnights, for "today" and "yesterday". */
 class DayCount {
@@ -128,6 +144,16 @@ export class BrokerStats {
       if (rest <= 0) return ms;
     }
     return LATENCY_MS_MAX;
+  }
+
+  /** How many of the puts that were timed since the start took how long. */
+  putTimeDistribution(): string {
+    let ms = 0;
+    return TIME_RANGES.map(([name, endMs]) => {
+      let count = 0;
+      for (; ms < endMs; ms++) count += this.#putTimes[ms]!;
+      return `${name}:${count} `;
+    }).join("");
   }
 
   /** Called every SAMPLE_MS. */

@@ -94,8 +94,8 @@ export class BrokerStore implements StorePort {
     return this.#store.topics();
   }
 
-  deleteTopics(topics: readonly string[]): void {
-    this.#store.deleteTopics(topics);
+  deleteTopics(topics: readonly string[]): Promise<void> {
+    return this.#store.deleteTopics(topics);
   }
 
   deleteExpired(): Promise<number> {

@@ -22,11 +22,11 @@ function deleteExpired({ log, store }: BrokerContext): Answer {
 }
 
 /** Queues of topics that the broker does not know (DefaultMessageStore.java#cleanUnusedTopic). */
-function cleanUnusedTopics({ log, store, topics }: BrokerContext): Answer {
+async function cleanUnusedTopics({ log, store, topics }: BrokerContext): Promise<Answer> {
   const unused = store.topics().filter((name) => {
     return topics.get(name) === undefined && !topics.isSystemTopic(name) && !name.startsWith(LIGHT_QUEUE_PREFIX);
   });
-  store.deleteTopics(unused);
+  await store.deleteTopics(unused);
   if (unused.length > 0) log.info({ topics: unused }, "queues of unknown topics deleted");
   return SUCCESS;
 }

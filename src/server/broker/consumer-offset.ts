@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
-import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
+import { FastjsonEntries, type FastjsonInput, type FastjsonMap } from "../../remoting/fastjson.js";
 import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
 import { asInt, asKey, asLong, asMap } from "../protocol/members.js";
 import type { BrokerConfig } from "./broker-options.js";
@@ -17,17 +17,18 @@ import { isSafeName } from "./names.js";
 /** By queue id. */
 export type QueueOffsets = ReadonlyMap<number, number>;
 
+/** There are as many as groups have topics: what few of them need is made when it is needed. */
 class TopicOffsets {
   readonly committed = new Map<number, number>();
   /** Where the group reads, which may be ahead of what it has committed. Not saved. */
-  readonly pulled = new Map<number, number>();
+  pulled: Map<number, number> | undefined;
   /** Where an administrator wants the group to go on; until it has read from there its commits do not count. Not saved. */
-  readonly reset = new Map<number, number>();
+  reset: Map<number, number> | undefined;
   /**
    * Queues of a topic that was deleted while members of the group read it: until they have been sent to the beginning of
    * the one that has its name now, their commits do not count. Not saved.
    */
-  readonly restart = new Set<number>();
+  restart: Set<number> | undefined;
 }
 
 /** Who keeps more of a group's reading than this table does. */
@@ -109,7 +110,7 @@ export class ConsumerOffsetTable {
    */
   commitOffset(clientHost: string, group: string, topic: string, queueId: number, offset: number): void {
     const { committed, reset, restart } = this.#find(group, topic) ?? this.#make(group, topic);
-    if (restart.has(queueId) || (this.#config.useServerSideResetOffset && reset.has(queueId))) return;
+    if (restart?.has(queueId) || (this.#config.useServerSideResetOffset && reset?.has(queueId))) return;
     const before = committed.get(queueId);
     if (before !== offset) this.saver.markDirty();
     committed.set(queueId, offset);
@@ -120,7 +121,9 @@ export class ConsumerOffsetTable {
   }
 
   commitPullOffset(group: string, topic: string, queueId: number, offset: number): void {
-    (this.#find(group, topic) ?? this.#make(group, topic)).pulled.set(queueId, offset);
+    const offsets = this.#find(group, topic) ?? this.#make(group, topic);
+    offsets.pulled ??= new Map();
+    offsets.pulled.set(queueId, offset);
   }
 
   /** Where the group is to go on: what it has committed or was reset to; -1 when it has neither. */
@@ -129,7 +132,7 @@ export class ConsumerOffsetTable {
   }
 
   queryPullOffset(group: string, topic: string, queueId: number): number {
-    return this.#find(group, topic)?.pulled.get(queueId) ?? this.queryOffset(group, topic, queueId);
+    return this.#find(group, topic)?.pulled?.get(queueId) ?? this.queryOffset(group, topic, queueId);
   }
 
   /** What the group has committed in `topic`, by queue. */
@@ -140,6 +143,7 @@ export class ConsumerOffsetTable {
   /** An administrator's reset: holds until the group reads from there (`queryThenEraseResetOffset`). */
   assignResetOffset(topic: string, group: string, queueId: number, offset: number): void {
     const offsets = this.#find(group, topic) ?? this.#make(group, topic);
+    offsets.reset ??= new Map();
     offsets.reset.set(queueId, offset);
     offsets.committed.set(queueId, offset);
     this.#nextVersion();
@@ -151,7 +155,8 @@ export class ConsumerOffsetTable {
   hasOffsetReset(topic: string, group: string, queueId: number): boolean {
     const offsets = this.#find(group, topic);
     if (offsets === undefined) return false;
-    return offsets.restart.has(queueId) || (this.#config.useServerSideResetOffset && offsets.reset.has(queueId));
+    if (offsets.restart?.has(queueId) === true) return true;
+    return this.#config.useServerSideResetOffset && offsets.reset?.has(queueId) === true;
   }
 
   queryThenEraseResetOffset(topic: string, group: string, queueId: number): number | undefined {
@@ -163,27 +168,28 @@ export class ConsumerOffsetTable {
 
   /** The topic is deleted, and the group reads it: holds for each queue until the group reads there again. */
   expectRestart(group: string, topic: string, queueCount: number): void {
-    const { restart } = this.#make(group, topic);
-    for (let queueId = 0; queueId < queueCount; queueId++) restart.add(queueId);
+    const offsets = this.#make(group, topic);
+    offsets.restart ??= new Set();
+    for (let queueId = 0; queueId < queueCount; queueId++) offsets.restart.add(queueId);
   }
 
   /** True once after `expectRestart`: the reader is to begin at 0. */
   queryThenEraseRestart(group: string, topic: string, queueId: number): boolean {
-    return this.#find(group, topic)?.restart.delete(queueId) === true;
+    return this.#find(group, topic)?.restart?.delete(queueId) === true;
   }
 
   /** Nobody is left who could hold offsets of deleted topics. */
   forgetRestarts(group: string): void {
-    for (const { restart } of this.#groups.get(group)?.values() ?? []) restart.clear();
+    for (const offsets of this.#groups.get(group)?.values() ?? []) offsets.restart = undefined;
   }
 
   cloneOffset(srcGroup: string, destGroup: string, topic: string): void {
     const from = this.#find(srcGroup, topic)?.committed;
     if (from === undefined || from.size === 0 || srcGroup === destGroup) return;
-    const { committed, reset } = this.#make(destGroup, topic);
-    committed.clear();
-    reset.clear();
-    for (const [queueId, offset] of from) committed.set(queueId, offset);
+    const offsets = this.#make(destGroup, topic);
+    offsets.committed.clear();
+    offsets.reset = undefined;
+    for (const [queueId, offset] of from) offsets.committed.set(queueId, offset);
     this.saver.markDirty();
   }
 
@@ -243,14 +249,24 @@ export class ConsumerOffsetTable {
 
   /** As `consumerOffset.json` and code 43 have it. */
   toJson(): FastjsonInput {
-    const groupTopicMap = new Map<string, string[]>();
-    const offsetTable = new Map<string, QueueOffsets>();
-    for (const [group, topics] of this.#groups) {
-      const names = this.topicsOf(group);
-      if (names.length > 0) groupTopicMap.set(group, names);
-      for (const name of names) offsetTable.set(`${name}@${group}`, topics.get(name)!.committed);
-    }
+    const all = () => this.#committed();
+    const groupTopicMap = new FastjsonEntries(function* () {
+      for (const [group, topics] of all()) yield [group, topics.map(([name]) => name)];
+    });
+    const offsetTable = new FastjsonEntries(function* () {
+      for (const [group, topics] of all()) {
+        for (const [name, { committed }] of topics) yield [`${name}@${group}`, committed];
+      }
+    });
     return { dataVersion: dataVersionJson(this.dataVersion), groupTopicMap, offsetTable };
+  }
+
+  /** By group; of topics those in which it has committed something. */
+  *#committed(): Iterable<readonly [string, readonly (readonly [string, TopicOffsets])[]]> {
+    for (const [group, topics] of this.#groups) {
+      const committed = [...topics].filter(([, offsets]) => offsets.committed.size > 0);
+      if (committed.length > 0) yield [group, committed];
+    }
   }
 
   #find(group: string, topic: string): TopicOffsets | undefined {

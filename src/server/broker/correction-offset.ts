@@ -1,11 +1,11 @@
 /**
  * Code 308: the smallest offset that any group has committed in each queue of a topic, or Java's greatest long where the
- * group it is compared with is behind it (AdminBrokerProcessor.java#queryCorrectionOffset). Groups to be left out are
- * left out; Apache deletes the offsets of theirs.
+ * group it is compared with, if any, is behind it (AdminBrokerProcessor.java#queryCorrectionOffset). Groups to be left
+ * out are left out; Apache deletes the offsets of theirs.
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredText } from "../answer.js";
+import { type Answer, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 import { topicQueue } from "./topic-config.js";
@@ -19,12 +19,11 @@ export function registerCorrectionOffset(processors: Map<number, Processor>, con
 
 function correctionOffset({ offsets, store, topics }: BrokerContext, { header }: Request): Answer {
   const name = requiredText(header, "topic");
-  const compareGroup = requiredText(header, "compareGroup");
+  const compareGroup = header.text("compareGroup");
   const leftOut = new Set((header.text("filterGroups") ?? "").split(","));
   const topic = topics.get(name);
-  if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `topic[${quoted(name)}] not exist`);
-  const minOffset = (queueId: number) => store.minOffset(topicQueue(store, topic, queueId));
-  const compared = offsets.offsetsOf(compareGroup, name);
+  const minOffset = (queueId: number) => (topic === undefined ? 0 : store.minOffset(topicQueue(store, topic, queueId)));
+  const compared = compareGroup === undefined ? undefined : offsets.offsetsOf(compareGroup, name);
   const entries: string[] = [];
   for (const [queueId, smallest] of offsets.minOffsetInAllGroups(name, minOffset, leftOut)) {
     const own = compared?.get(queueId) ?? smallest;

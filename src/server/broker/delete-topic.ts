@@ -11,7 +11,7 @@ export function registerDeleteTopic(processors: Map<number, Processor>, context:
   serve(processors, context, RequestCode.DELETE_TOPIC_IN_BROKER, deleteTopic);
 }
 
-function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Answer | Promise<Answer> {
+async function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Promise<Answer> {
   const { config, log, offsets, staticTopics, topics } = context;
   const name = requiredText(header, "topic");
   if (isBlank(name)) return failure(ResponseCode.INVALID_PARAMETER, "The specified topic is blank.");
@@ -23,7 +23,7 @@ function deleteTopic(context: BrokerContext, { header }: Request, connection: Co
     for (const group of offsets.groupsOf(name)) doomed.push(...popRetryTopics(name, group));
   }
   // Messages first, for that may fail; no names reach the store but those of topics.
-  context.store.deleteTopics(doomed.filter((topic) => topics.get(topic) !== undefined));
+  await context.store.deleteTopics(doomed.filter((topic) => topics.get(topic) !== undefined));
   for (const topic of doomed) forget(context, topic);
   log.info({ topics: doomed, client: connection.remoteAddress }, "topics deleted");
   return savedAnswer([topics.saver, offsets.saver, staticTopics.saver]);

@@ -9,15 +9,10 @@
  */
 import { dirname } from "node:path";
 import type { Disk } from "../../io/disk.js";
-import {
-  type FastjsonInput,
-  type FastjsonMap,
-  JavaDouble,
-  parseFastjson,
-  toFastjson,
-} from "../../remoting/fastjson.js";
+import { type FastjsonInput, type FastjsonMap, parseFastjson } from "../../remoting/fastjson.js";
 import { type DataVersion, readDataVersion } from "../protocol/data-version.js";
 import { mapMember } from "../protocol/members.js";
+import { ConfigText } from "./config-text.js";
 
 /** How a table came to be, for the log and for whoever decides whether to start with it. */
 export interface LoadReport {
@@ -53,6 +48,8 @@ export class JsonConfigFile {
   readonly #mode: number | undefined;
   /** Whether what lies under `path` is a whole generation. */
   #whole = false;
+  /** One save at a time, so its room serves the next one. */
+  readonly #text = new ConfigText();
 
   /** `mode` is for files that not everybody may read. */
   constructor(disk: Disk, path: string, mode?: number) {
@@ -105,62 +102,12 @@ export class JsonConfigFile {
    * time.
    */
   async save(content: FastjsonInput): Promise<void> {
-    const text = formatConfigJson(content);
+    const text = this.#text.write(content);
     this.#disk.makeDirectory(dirname(this.path));
     const keepAs = this.#whole ? `${this.path}.bak` : `${this.path}.damaged`;
     await this.#disk.replace(this.path, text, keepAs, this.#mode);
     this.#whole = true;
   }
-}
-
-/** JSON as fastjson2 prints it with PrettyFormat: tabs, one member a line, bare integer keys, lists of numbers in one. */
-export function formatConfigJson(content: FastjsonInput): string {
-  const parts: string[] = [];
-  append(parts, content, "");
-  return parts.join("");
-}
-
-function append(parts: string[], value: FastjsonInput, indent: string): void {
-  if (typeof value === "number") {
-    parts.push(Number.isFinite(value) ? String(value) : "null");
-  } else if (value === null || value === undefined || typeof value !== "object") {
-    parts.push(JSON.stringify(value ?? null));
-  } else if (value instanceof JavaDouble) {
-    parts.push(toFastjson(value));
-  } else if (Array.isArray(value)) {
-    appendList(parts, value, indent);
-  } else {
-    appendObject(parts, value as ReadonlyMap<string | number, FastjsonInput>, indent);
-  }
-}
-
-function appendList(parts: string[], list: readonly FastjsonInput[], indent: string): void {
-  if (list.every((item) => typeof item === "number")) {
-    parts.push(JSON.stringify(list));
-    return;
-  }
-  const inner = `${indent}\t`;
-  list.forEach((item, index) => {
-    parts.push(index === 0 ? `[\n${inner}` : `,\n${inner}`);
-    append(parts, item, inner);
-  });
-  parts.push(`\n${indent}]`);
-}
-
-type Members = ReadonlyMap<string | number, FastjsonInput> | { readonly [name: string]: FastjsonInput };
-
-function appendObject(parts: string[], object: Members, indent: string): void {
-  const inner = `${indent}\t`;
-  const members = object instanceof Map ? object : Object.entries(object);
-  let first = true;
-  for (const [key, value] of members as Iterable<[string | number, FastjsonInput]>) {
-    if (value === undefined) continue;
-    parts.push(first ? `{\n${inner}` : `,\n${inner}`);
-    parts.push(typeof key === "number" ? `${key}:` : `${JSON.stringify(key)}:`);
-    append(parts, value, inner);
-    first = false;
-  }
-  parts.push(first ? `{\n${inner}\n${indent}}` : `\n${indent}}`);
 }
 
 /** The version that a file says it is of; undefined, and noted, where what it says is none. */

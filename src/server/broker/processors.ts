@@ -30,6 +30,7 @@ import { registerQueryMessage } from "./query-message.js";
 import { registerQueryOffset } from "./query-offset.js";
 import { registerQueueOffsets } from "./queue-offsets.js";
 import { registerRequestModeRequests } from "./request-mode-requests.js";
+import { registerRocksDb } from "./rocksdb-requests.js";
 import { registerRuntimeInfo } from "./runtime-info.js";
 import { registerSubscriptionQueries } from "./subscription-queries.js";
 import { registerTimerRequests } from "./timer/timer-requests.js";
@@ -73,6 +74,7 @@ export function registerTableProcessors(processors: Map<number, Processor>, cont
   registerRequestModeRequests(processors, context);
   registerCreateStaticTopic(processors, context);
   registerCleanStore(processors, context);
+  registerRocksDb(processors, context);
   registerColdDataControl(processors, context);
   registerHaStatus(processors, context);
   registerTimerRequests(processors, context);

@@ -26,7 +26,7 @@ export function putRefusal(status: PutStatus, maxMessageSize: number, failure: E
     case PutStatus.UNKNOWN_ERROR:
       return {
         code: ResponseCode.SERVICE_NOT_AVAILABLE,
-        remark: `service not available now: ${failure?.message ?? "the store is closing."}`,
+        remark: `service not available now: ${failure?.message ?? "the store is closing, or the topic is being deleted."}`,
       };
     case PutStatus.CREATE_MAPPED_FILE_FAILED:
       return { code: ResponseCode.SYSTEM_ERROR, remark: "create mapped file failed, server is busy or broken." };

@@ -62,7 +62,7 @@ function countInfo({ clock, stats }: BrokerContext): Record<string, string> {
     putMessageTimesTotal: String(putCount),
     putMessageFailedTimes: String(stats.putsFailed),
     putMessageSizeTotal: String(stats.putBytes),
-    putMessageDistributeTime: "null",
+    putMessageDistributeTime: stats.putTimeDistribution(),
     putMessageAverageSize: javaDouble(stats.putBytes / putCount),
     dispatchMaxBuffer: "0",
     getMessageEntireTimeMax: String(Math.round(stats.getTimeMsMax)),

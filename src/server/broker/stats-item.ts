@@ -18,21 +18,28 @@ const NOTHING: StatsSnapshot = { sum: 0, tps: 0, avgpt: 0 };
 /** Words of a sample: time, total, calls. */
 const WORDS = 3;
 
-/** The last samples of one interval. */
+/** The last samples of one interval. An array of doubles takes half the memory that a typed array of this size does. */
 class Samples {
-  readonly #words: Float64Array;
+  readonly #words: number[];
   #count = 0;
 
-  /** Before the first sample, one interval ago, nothing had happened. */
-  constructor(samplesMax: number, intervalMs: number, nowMs: number) {
-    this.#words = new Float64Array(samplesMax * WORDS);
-    this.add(nowMs - intervalMs, 0, 0);
+  /** One interval ago there had been so much. */
+  constructor(samplesMax: number, agoMs: number, total: number, times: number) {
+    this.#words = new Array<number>(samplesMax * WORDS).fill(0.5);
+    this.add(agoMs, total, times);
   }
 
   add(nowMs: number, total: number, times: number): void {
     const at = (this.#count % (this.#words.length / WORDS)) * WORDS;
-    this.#words.set([nowMs, total, times], at);
+    this.#words[at] = nowMs;
+    this.#words[at + 1] = total;
+    this.#words[at + 2] = times;
     this.#count++;
+  }
+
+  /** Nothing has happened since the oldest sample, and there are all that it may have. */
+  get isIdle(): boolean {
+    return this.#count >= this.#words.length / WORDS && this.snapshot().sum === 0;
   }
 
   /** From the oldest sample to the newest. */
@@ -48,13 +55,34 @@ class Samples {
   }
 }
 
+/** The samples of one interval for as long as they tell of something: most of many topics are idle. */
+class Interval {
+  #samples: Samples | undefined;
+  /** As of the last call of `sample`. */
+  #total = 0;
+  #times = 0;
+
+  sample(nowMs: number, intervalMs: number, samplesMax: number, total: number, times: number): void {
+    if (this.#samples === undefined && total === this.#total) return;
+    this.#samples ??= new Samples(samplesMax, nowMs - intervalMs, this.#total, this.#times);
+    this.#samples.add(nowMs, total, times);
+    this.#total = total;
+    this.#times = times;
+    if (this.#samples.isIdle) this.#samples = undefined;
+  }
+
+  snapshot(): StatsSnapshot {
+    return this.#samples?.snapshot() ?? NOTHING;
+  }
+}
+
 export class StatsItem {
   /** Events since the start, and the calls that counted them. */
   total = 0;
   times = 0;
-  #minute: Samples | undefined;
-  #hour: Samples | undefined;
-  #day: Samples | undefined;
+  #minute: Interval | undefined;
+  #hour: Interval | undefined;
+  #day: Interval | undefined;
 
   add(count: number): void {
     this.total += count;
@@ -63,16 +91,17 @@ export class StatsItem {
 
   /** Called every SAMPLE_MS; `tick` counts the calls. */
   sample(nowMs: number, tick: number): void {
-    if (this.total === 0) return;
-    this.#minute ??= new Samples(7, SAMPLE_MS, nowMs);
-    this.#minute.add(nowMs, this.total, this.times);
+    const { total, times } = this;
+    if (total === 0) return;
+    this.#minute ??= new Interval();
+    this.#minute.sample(nowMs, SAMPLE_MS, 7, total, times);
     if (tick % ((10 * MINUTE_MS) / SAMPLE_MS) === 0) {
-      this.#hour ??= new Samples(7, 10 * MINUTE_MS, nowMs);
-      this.#hour.add(nowMs, this.total, this.times);
+      this.#hour ??= new Interval();
+      this.#hour.sample(nowMs, 10 * MINUTE_MS, 7, total, times);
     }
     if (tick % (HOUR_MS / SAMPLE_MS) === 0) {
-      this.#day ??= new Samples(25, HOUR_MS, nowMs);
-      this.#day.add(nowMs, this.total, this.times);
+      this.#day ??= new Interval();
+      this.#day.sample(nowMs, HOUR_MS, 25, total, times);
     }
   }
 

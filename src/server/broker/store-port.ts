@@ -61,9 +61,9 @@ export interface StorePort {
   topics(): string[];
   /**
    * Deletes the messages of topics: what is stored of them from now on begins at offset 0. Handles of their queues are
-   * not to be used any more. Throws as the disk does, and then nothing has changed.
+   * not to be used any more. Rejects as the disk does, and then nothing has changed.
    */
-  deleteTopics(topics: readonly string[]): void;
+  deleteTopics(topics: readonly string[]): Promise<void>;
 
   /** Deletes segments that have expired; the count of them. */
   deleteExpired(): Promise<number>;

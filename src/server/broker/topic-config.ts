@@ -5,8 +5,8 @@
 import type { Clock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import type { Logger } from "../../base/log.js";
-import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
-import { type DataVersion, nextDataVersion } from "../protocol/data-version.js";
+import { FastjsonEntries, type FastjsonInput, type FastjsonMap, FastjsonText } from "../../remoting/fastjson.js";
+import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
 import { asKey, asMap } from "../protocol/members.js";
 import {
   DEFAULT_QUEUE_NUMS,
@@ -16,11 +16,12 @@ import {
   readTopicConfig,
   type TopicConfig,
   type TopicFilterType,
+  topicConfigJson,
 } from "../protocol/topic-config.js";
-import { topicConfigWrapperJson } from "../protocol/topic-config-wrapper.js";
 import { alterAttributes, TOPIC_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
+import { textOf } from "./config-text.js";
 import { defaultTopics } from "./default-topics.js";
 import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
 import { type Named, NameTable } from "./name-table.js";
@@ -30,6 +31,8 @@ import type { QueueHandle, StorePort } from "./store-port.js";
 
 const PERM_READ_WRITE = PERM_READ | PERM_WRITE;
 const FILE_QUEUE_COUNT_MAX = 65536;
+/** Of an entry of a table in a configuration file. */
+const TABLE_INDENT = "\t\t";
 
 /** One topic, interned. */
 export class Topic implements Named, TopicConfig {
@@ -47,6 +50,7 @@ export class Topic implements Named, TopicConfig {
   /** Messages stored for this topic, and their bytes. */
   readonly puts = new StatsItem();
   readonly putSizes = new StatsItem();
+  #savedText: FastjsonText | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -62,7 +66,16 @@ export class Topic implements Named, TopicConfig {
     return this.attributes.size > 0 && this.attributes.get("queue.type") === "BatchCQ";
   }
 
+  /** As `topics.json` has it: all topics are saved whenever one of them changes. */
+  get savedText(): FastjsonText {
+    // In one piece: a string that was added together keeps all that it was made of.
+    this.#savedText ??= new FastjsonText(Buffer.from(textOf(topicConfigJson(this), TABLE_INDENT)).toString());
+    return this.#savedText;
+  }
+
+  /** The only way to change settings. */
   assign(settings: Partial<Omit<TopicConfig, "topicName">>): this {
+    this.#savedText = undefined;
     this.readQueueNums = settings.readQueueNums ?? this.readQueueNums;
     this.writeQueueNums = settings.writeQueueNums ?? this.writeQueueNums;
     this.perm = settings.perm ?? this.perm;
@@ -184,7 +197,8 @@ export class TopicTable {
     const existing = this.get(name);
     if (existing !== undefined) return existing;
     const model = this.get(defaultTopic);
-    if (model?.name === AUTO_CREATE_TOPIC && !this.#config.autoCreateTopicEnable) model.perm = PERM_READ_WRITE;
+    if (model?.name === AUTO_CREATE_TOPIC && !this.#config.autoCreateTopicEnable)
+      model.assign({ perm: PERM_READ_WRITE });
     if (model === undefined || (model.perm & PERM_INHERIT) === 0) {
       this.#log.warn({ topic: name, defaultTopic, remoteAddress }, "no such topic, and it may not be made");
       return undefined;
@@ -219,7 +233,7 @@ export class TopicTable {
       return this.#create(name, { readQueueNums: queueNums, writeQueueNums: queueNums, perm, topicSysFlag, order });
     }
     if (existing.order !== order) {
-      existing.order = order;
+      existing.assign({ order });
       this.#changed(name);
       this.saver.saveSoon();
     }
@@ -272,7 +286,7 @@ export class TopicTable {
     for (const name of names) {
       const topic = this.get(name);
       if (topic === undefined || topic.order) continue;
-      topic.order = true;
+      topic.assign({ order: true });
       this.#changed(name);
       this.saver.saveSoon();
     }
@@ -287,7 +301,11 @@ export class TopicTable {
 
   /** As `topics.json` has it, and registrations and code 21 but for what static topics add. */
   toJson(): FastjsonInput {
-    return topicConfigWrapperJson({ dataVersion: this.dataVersion, topicConfigTable: this.configs() });
+    const topics = this.#topics;
+    const topicConfigTable = new FastjsonEntries(function* () {
+      for (const topic of topics.values()) yield [topic.name, topic.savedText];
+    });
+    return { dataVersion: dataVersionJson(this.dataVersion), topicConfigTable };
   }
 
   configs(): Map<string, TopicConfig> {

@@ -2,7 +2,7 @@
  * All topics of a broker with their version: what slaves fetch and registrations carry. JSON shapes:
  * remoting/protocol/body/{TopicConfigSerializeWrapper,TopicConfigAndMappingSerializeWrapper}.java.
  */
-import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
+import { FastjsonEntries, type FastjsonInput, type FastjsonMap } from "../../remoting/fastjson.js";
 import { type DataVersion, dataVersionJson, NO_DATA_VERSION, readDataVersion } from "./data-version.js";
 import { asKey, asMap, mapMember } from "./members.js";
 import { readTopicConfig, type TopicConfig, topicConfigJson } from "./topic-config.js";
@@ -24,16 +24,9 @@ export interface TopicConfigAndMappingWrapper extends TopicConfigWrapper {
 }
 
 function topicConfigTableJson(table: ReadonlyMap<string, TopicConfig>): FastjsonInput {
-  const topics = new Map<string, FastjsonInput>();
-  for (const [name, config] of table) topics.set(name, topicConfigJson(config));
-  return topics;
-}
-
-export function topicConfigWrapperJson(wrapper: TopicConfigWrapper): FastjsonInput {
-  return {
-    dataVersion: dataVersionJson(wrapper.dataVersion),
-    topicConfigTable: topicConfigTableJson(wrapper.topicConfigTable),
-  };
+  return new FastjsonEntries(function* () {
+    for (const [name, config] of table) yield [name, topicConfigJson(config)];
+  });
 }
 
 /** `details` are what slaves and tools are told of static topics (code 21), and registrations leave out. */

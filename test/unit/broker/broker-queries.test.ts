@@ -62,7 +62,7 @@ test("code 321 shows entries as they lie in the queue, and how a group filters",
 test("code 317 adds up what every group has left", async () => {
   const broker = brokerWithQueue([1, 2, 3]);
   const { groups, offsets, topics } = broker.context;
-  topics.createInSendMessage("Ordered", "TBW102", "peer", 1, 0)!.order = true;
+  topics.createInSendMessage("Ordered", "TBW102", "peer", 1, 0)!.assign({ order: true });
   Object.assign(broker.store.queue("Ordered", 0), { times: [5, 6] });
   for (const group of ["g", "h"]) groups.find(group);
   offsets.commitOffset("peer", "g", "T", 0, 1);
@@ -101,10 +101,10 @@ test("nobody copies this broker's log", () => {
   });
 });
 
-test("code 316 deletes queues of topics that the broker does not know, and no others", () => {
+test("code 316 deletes queues of topics that the broker does not know, and no others", async () => {
   const broker = brokerWithQueue([1]);
   for (const topic of ["Unknown", "SCHEDULE_TOPIC_XXXX", "rmq_sys_x", "%LMQ%light", "T"]) broker.store.queue(topic, 0);
-  expect(broker.ask(316)).toMatchObject({ code: 0, remark: "" });
+  expect(await broker.askLate(316)).toMatchObject({ code: 0, remark: "" });
   expect(broker.store.deletedTopics).toEqual(["Unknown"]);
 });
 

@@ -220,7 +220,7 @@ export class ModelStore implements StorePort {
     return Promise.resolve(0);
   }
 
-  deleteTopics(topics: readonly string[]): void {
+  async deleteTopics(topics: readonly string[]): Promise<void> {
     this.deletedTopics.push(...topics);
   }
 

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CometError } from "#src/base/errors.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
-import type { FastjsonMap } from "#src/remoting/fastjson.js";
-import { formatConfigJson, JsonConfigFile } from "#src/server/broker/json-config-file.js";
+import { FastjsonEntries, type FastjsonMap, toPrettyFastjson } from "#src/remoting/fastjson.js";
+import { ConfigText } from "#src/server/broker/config-text.js";
+import { JsonConfigFile } from "#src/server/broker/json-config-file.js";
 
 const PATH = "/data/config/t.json";
 
@@ -46,8 +47,28 @@ test("each save keeps the generation before as the backup", async () => {
   expect(disk.readFile(`${PATH}.bak`)?.toString()).toBe('{\n\t"n":1\n}');
 });
 
+test("tables are written an entry at a time, in room that serves the next text", () => {
+  const text = new ConfigText();
+  const many = (count: number) =>
+    new FastjsonEntries(function* () {
+      for (let i = 0; i < count; i++) yield [i % 2 === 0 ? `größe ${i}` : i, new Map([[i, `"${i}"`]])];
+    });
+  const content = (count: number) => ({
+    v: 1,
+    none: undefined,
+    table: many(count),
+    list: [1, 2],
+    empty: many(0),
+    last: {},
+  });
+  const large = text.write(content(5000)).toString();
+  expect(large).toBe(toPrettyFastjson({ ...content(5000), list: [1, 2] }));
+  expect(text.write(content(1)).toString()).toBe(toPrettyFastjson(content(1)));
+  expect(text.write([]).toString()).toBe("[]");
+});
+
 test("a file torn at any byte is recovered from the backup, and never takes the backup's place", async () => {
-  const whole = Buffer.from(formatConfigJson({ n: 2 }));
+  const whole = Buffer.from(new ConfigText().write({ n: 2 }));
   for (let length = 0; length < whole.length; length++) {
     const disk = new MemoryDisk();
     const writer = new JsonConfigFile(disk, PATH);

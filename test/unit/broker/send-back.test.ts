@@ -199,7 +199,7 @@ describe("refusals, in Apache's words", () => {
   test("a broker, or a retry topic, that takes no messages", async () => {
     const message = await broker.sent();
     await sentBack(message);
-    broker.broker.context.topics.get(RETRY)!.perm = 4;
+    broker.broker.context.topics.get(RETRY)!.assign({ perm: 4 });
     expect(broker.sendBack({ offset: message.phyOffset })).toMatchObject({
       code: ResponseCode.NO_PERMISSION,
       remark: "the topic[%RETRY%G] sending message is forbidden",

@@ -37,6 +37,18 @@ test("a minute is six samples, an hour six of ten minutes, a day twenty-four hou
   expect(item.day()).toEqual({ sum: 20 * 360 * 24, tps: 2, avgpt: 10 });
 });
 
+test("what was idle for as long as samples reach back counts anew from what it had", () => {
+  const item = counted(7, 30);
+  for (let tick = 7; tick < 20; tick++) item.sample(tick * SAMPLE_MS, tick);
+  expect(item.minute()).toEqual({ sum: 0, tps: 0, avgpt: 0 });
+  item.add(60);
+  item.sample(20 * SAMPLE_MS, 20);
+  expect(item.minute()).toEqual({ sum: 60, tps: 6, avgpt: 60 });
+  expect(item.hour().sum).toBe(30);
+  item.sample(60 * SAMPLE_MS, 60);
+  expect(item.hour()).toEqual({ sum: 30 * 7 + 60, tps: (30 * 7 + 60) / 1200, avgpt: (30 * 7 + 60) / 15 });
+});
+
 test("code 315 tells the counts of topics, groups and the broker, and refuses names it does not have", () => {
   const broker = new TestBroker();
   const { stats, topics } = broker.context;

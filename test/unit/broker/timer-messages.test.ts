@@ -32,7 +32,7 @@ describe("a message with a time", () => {
 
   test("is not delivered into a topic with batch queues, and that is told", async () => {
     timers.wait({ TIMER_DELAY_MS: "1000" });
-    timers.broker.broker.context.topics.get("T")!.attributes = new Map([["queue.type", "BatchCQ"]]);
+    timers.broker.broker.context.topics.get("T")!.assign({ attributes: new Map([["queue.type", "BatchCQ"]]) });
     await timers.advance(2000);
     expect(timers.delivered()).toEqual([]);
     expect(timers.broker.log.at("error", /BatchCQ/)).toHaveLength(1);
@@ -365,6 +365,22 @@ async function offBroker() {
   await closeAll();
   return answer;
 }
+
+test("brokerStatus tells of no lag where nothing is due, however long ago something was", async () => {
+  const behind = () => timers.broker.broker.context.timerMetrics.figures().readBehindMs;
+  timers.wait({ TIMER_DELAY_SEC: "30" });
+  await timers.advance(31_000);
+  expect(timers.delivered()).toEqual(["body"]);
+  timers.wait({ TIMER_DELAY_SEC: "600" });
+  await timers.advance(0);
+  timers.clock.offsetMs += 300_000;
+  expect(behind()).toBe(0);
+  timers.clock.offsetMs += 310_000;
+  expect(behind()).toBeGreaterThan(8000);
+  await timers.advance(5000);
+  expect(timers.delivered()).toHaveLength(2);
+  expect(behind()).toBeLessThan(1000);
+});
 
 test("a connection's address is the recall's born host", async () => {
   const handle = timers.wait({ TIMER_DELAY_SEC: "30" });

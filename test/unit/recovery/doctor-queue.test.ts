@@ -118,7 +118,7 @@ describe("queue entries", () => {
 describe("a deleted topic", () => {
   beforeEach(async () => {
     const open = await store.open();
-    open.deleteTopics(["Orders"]);
+    await open.deleteTopics(["Orders"]);
     await open.close();
   });
 

@@ -17,6 +17,11 @@ function putAll(store: MessageStore, topic: string, bodies: readonly string[], q
   });
 }
 
+async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 100 && !condition(); turn++) await new Promise((resolve) => setImmediate(resolve));
+  expect(condition()).toBe(true);
+}
+
 function getFrom(store: MessageStore, queue: QueueHandle, offset: number): GetResult {
   const result: GetResult = {
     status: GetStatus.FOUND,
@@ -39,7 +44,7 @@ async function deletedStore(directory: string): Promise<MessageStore> {
   putAll(store, "T", ["old 3"], 1);
   putAll(store, "U", ["u 0", "u 1"]);
   await store.settled();
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   expect(putAll(store, "T", ["new 0", "new 1"])).toEqual([0, 1]);
   expect(putAll(store, "U", ["u 2"])).toEqual([2]);
   await store.settled();
@@ -93,7 +98,7 @@ test("handles of a deleted topic take and have no messages, and send readers to 
   store.onArrival((queue) => grown.push(queue));
   const message = messageOf(store, "T", 0, "late");
   const old = message.queue;
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   expect(grown).toEqual([old]);
   putAll(store, "T", ["new 0"]);
   await store.settled();
@@ -119,7 +124,7 @@ test("what dispatch has not seen yet when the topic goes never comes into a queu
       Array.from({ length: 400 }, (_, i) => `old ${round} ${i}`),
     );
     putAll(store, "U", [`u ${round}`]);
-    store.deleteTopics(["T"]);
+    await store.deleteTopics(["T"]);
     putAll(store, "T", [`new ${round}`]);
   }
   await store.settled();
@@ -135,7 +140,7 @@ test("slots are given to others once dispatch has let go of them", async () => {
     slots.add(store.findQueue("T", 0)!.slot);
     await store.settled();
     expect(bodiesIn(store, "T", 0)).toEqual([`m ${round}`]);
-    store.deleteTopics(["T"]);
+    await store.deleteTopics(["T"]);
     // The worker's answer comes by message.
     for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -159,7 +164,7 @@ test("messages of a deleted topic are not found by key", async () => {
   putKeyed("old");
   await store.settled();
   await foundAtLast(1);
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   expect(found()).toBe(0);
   putKeyed("new");
   await store.settled();
@@ -170,7 +175,7 @@ test("a topic without messages leaves no trace, one that is unknown neither", as
   const directory = newDirectory();
   const store = await openStore({ directory });
   const queue = store.queue("Empty", 0);
-  store.deleteTopics(["Empty", "Unknown", "../x"]);
+  await store.deleteTopics(["Empty", "Unknown", "../x"]);
   expect(existsSync(join(directory, "deleted.topics"))).toBe(false);
   expect(store.findQueue("Empty", 0)).toBe(queue);
 });
@@ -188,10 +193,53 @@ test("a deletion that the disk refuses has not happened", async () => {
   putAll(store, "T", ["m 0"]);
   await store.settled();
   disk.refuses = true;
-  expect(() => store.deleteTopics(["T"])).toThrow("There is no room for /store/deleted.topics.");
+  await expect(store.deleteTopics(["T"])).rejects.toThrow("There is no room for /store/deleted.topics.");
   disk.refuses = false;
   expect(bodiesIn(store, "T", 0)).toEqual(["m 0"]);
   expect(putAll(store, "T", ["m 1"])).toEqual([1]);
+});
+
+/** Its list of deleted topics is written when the test says so. */
+class HeldNotes extends MemoryDisk {
+  readonly waiting: { write: () => void; fail: (error: Error) => void }[] = [];
+  override replace(path: string, content: string | Uint8Array): Promise<void> {
+    if (!path.endsWith("deleted.topics")) return super.replace(path, content);
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ write: () => resolve(super.replace(path, content)), fail: reject });
+    });
+  }
+}
+
+test("while the deletion is being noted its topic is read and takes nothing, and others do not notice", async () => {
+  const disk = new HeldNotes();
+  const store = await openStore({ directory: "/store", disk });
+  putAll(store, "T", ["old 0"]);
+  await store.settled();
+  const late = messageOf(store, "T", 0, "late");
+  const deletion = store.deleteTopics(["T"]);
+  await until(() => disk.waiting.length === 1);
+  expect(store.put(late, newPutResult())).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  expect(store.putBatch([late], newPutResult())).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  expect(put(store, "T", 5, "to a queue that is new", newPutResult())).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
+  expect(bodiesIn(store, "T", 0)).toEqual(["old 0"]);
+  expect(putAll(store, "U", ["u 0"])).toEqual([0]);
+  disk.waiting[0]!.fail(new CometError("COMETMQ_IO", "The disk is broken."));
+  await expect(deletion).rejects.toThrow("The disk is broken.");
+  expect(putAll(store, "T", ["old 1"])).toEqual([1]);
+  expect(putAll(store, "T", ["five"], 5)).toEqual([0]);
+
+  const both = [store.deleteTopics(["T"]), store.deleteTopics(["U"])];
+  await until(() => disk.waiting.length === 2);
+  disk.waiting[1]!.write();
+  await both[0];
+  expect(putAll(store, "T", ["new 0"])).toEqual([0]);
+  await until(() => disk.waiting.length === 3);
+  const closed = store.close();
+  disk.waiting[2]!.write();
+  await Promise.all([...both, closed]);
+  const again = await openStore({ directory: "/store", disk });
+  expect([bodiesIn(again, "T", 0), bodiesIn(again, "T", 5), bodiesIn(again, "U", 0)]).toEqual([["new 0"], [], []]);
+  await expect(store.deleteTopics(["T"])).rejects.toThrow("The store was closed.");
 });
 
 test("a damaged list of deleted topics is refused: they would come back", async () => {

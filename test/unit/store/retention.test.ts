@@ -264,7 +264,7 @@ test("queues of a deleted topic, and those that have their slots, are told apart
   fill(store, 3);
   await store.settled();
   const old = store.queue("T", 0);
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   // The slot is free, and the first that comes gets it.
   put(store, "other", 0, "a");
   put(store, "T", 0, "b");

@@ -87,7 +87,7 @@ test("it ends when the store is closed or the topic deleted, and says why when t
   putAll(store, ["a"]);
   const tails = [follow(store, 9), follow(store, 9, { from: "end" })];
   await new Promise((resolve) => setImmediate(resolve));
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   expect(await Promise.all(tails)).toEqual([["a"], []]);
   putAll(store, ["b"]);
   const closing = follow(store, 9);

@@ -108,6 +108,14 @@ export class PendingTimers {
     return first;
   }
 
+  /** How long the first slot that has something due has been waiting for that. */
+  behindMs(nowMs: number): number {
+    let first = nowMs;
+    if (this.#loadedToMs <= nowMs) first = this.#index.wheel.nextUsed(this.#loadedToMs, nowMs + 1) ?? nowMs;
+    for (const [slotMs, { count }] of this.#active) if (count > 0) first = Math.min(first, slotMs);
+    return Math.max(0, nowMs - Math.min(first, this.#loading?.slotMs ?? first));
+  }
+
   /**
    * Takes the message that the delivery has open, or a producer's that was just stored with these properties. False when
    * the wheel has no room before older slots are done with.

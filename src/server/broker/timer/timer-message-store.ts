@@ -368,7 +368,7 @@ export class TimerMessageStore {
   #figures() {
     const nowMs = this.#context.clock.nowMs();
     return {
-      readBehindMs: Math.max(0, nowMs - this.pending.readTimeMs(nowMs)),
+      readBehindMs: this.pending.behindMs(nowMs),
       offsetBehind: Math.max(0, this.#endOffset - this.#nextOffset),
       congestCount: this.index.pendingCount(this.pending.readTimeMs(nowMs)),
       enqueueTps: this.#enqueued.perSecond(),
