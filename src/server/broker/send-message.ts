@@ -27,6 +27,7 @@ import type { ScheduleMessageService } from "./schedule-message.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
+import type { RecallHandleWriter } from "./timer/recall-handle.js";
 import type { TimerMessageStore } from "./timer/timer-message-store.js";
 import { judgeTimer } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
@@ -36,6 +37,7 @@ const MSG_ID = encodedName("msgId");
 const QUEUE_ID = encodedName("queueId");
 const QUEUE_OFFSET = encodedName("queueOffset");
 const TRANSACTION_ID = encodedName("transactionId");
+const RECALL_HANDLE = encodedName("recallHandle");
 
 const PERM_WRITE = 2;
 /** One put in so many is timed. */
@@ -67,7 +69,7 @@ export class SendMessage {
   #defaultTopicQueueNums = 0;
   #putTurn = 0;
   /** What the producer can recall the message with, when it waits for its time. */
-  #recallHandle: string | undefined;
+  #recallHandle: RecallHandleWriter | undefined;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
@@ -357,7 +359,13 @@ export class SendMessage {
     properties.wait(verdict.outMs, target.name, message.queue.queueId);
     message.propertiesLength = properties.length;
     message.queue = timers.queue;
-    this.#recallHandle = timers.recallHandle(target.name, verdict.outMs, properties.uniqueKey);
+    this.#recallHandle = timers.recallHandle(
+      target.name,
+      verdict.outMs,
+      properties.bytes,
+      properties.uniqueKeyStart,
+      properties.uniqueKeyEnd,
+    );
     return timers.topic;
   }
 
@@ -436,7 +444,8 @@ export class SendMessage {
     writer.integerField(QUEUE_ID, queueId);
     writer.integerField(QUEUE_OFFSET, this.#result.queueOffset);
     writer.bytesField(TRANSACTION_ID, properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
-    if (this.#recallHandle !== undefined) writer.field("recallHandle", this.#recallHandle);
+    const handle = this.#recallHandle;
+    if (handle !== undefined) writer.bytesField(RECALL_HANDLE, handle.bytes, 0, handle.length);
     writer.endHeader();
     writer.end();
   }
@@ -465,7 +474,7 @@ export class SendMessage {
     const msgId = isBatch ? this.#batchIds() : this.#messageId.toString("latin1", 0, end);
     const transactionId = bytes.toString("utf8", uniqueKeyStart, uniqueKeyEnd);
     const { clock, config, stats } = this.#context;
-    const recallHandle = this.#recallHandle;
+    const recallHandle = this.#recallHandle?.toString();
     const beginMs = clock.monotonicMs();
     this.#waiters.add({
       position: phyOffset + sizeBytes,

@@ -202,9 +202,9 @@ export class StoredProperties {
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    this.#add(PropertyName.TIMER_OUT_MS, String(outMs));
-    this.#add(PropertyName.REAL_TOPIC, topic);
-    this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+    const { TIMER_OUT_MS, REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
+    const waits = `${TIMER_OUT_MS}\u0001${outMs}\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
+    this.length += this.bytes.write(waits, this.length, "utf8");
   }
 
   /**

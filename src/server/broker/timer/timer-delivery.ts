@@ -25,6 +25,7 @@ const DROPPED: readonly number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CR
 const DROPPED_ROLLED: readonly number[] = [...DROPPED, Asked.ROLL_TIMES];
 const NO_NAMES: readonly number[] = [];
 const TIMER_TOPIC_BYTES = Buffer.from(TIMER_TOPIC);
+const NO_BYTES = Buffer.alloc(0);
 
 /** "retry": not now. "never": the message can not be put; it stays where it is in the log. */
 export type DeliveryOutcome = "done" | "retry" | "never";
@@ -42,8 +43,12 @@ export class TimerDelivery {
   readonly #queue: QueueHandle;
   readonly #view = new RecordView();
   readonly #written = Buffer.allocUnsafeSlow(PROPERTIES_BYTES_MAX + ADDED_BYTES_MAX);
-  #record: Buffer = Buffer.alloc(0);
+  #record: Buffer = NO_BYTES;
   #putsFail = false;
+  /** The properties that say when a message came and went, and the times that they are made for. */
+  #times = NO_BYTES;
+  #enqueueMs = -1;
+  #dequeueMs = -1;
 
   constructor(context: BrokerContext, store: MessageStore, topic: Topic, queue: QueueHandle) {
     this.#context = context;
@@ -59,12 +64,12 @@ export class TimerDelivery {
 
   /** False where there is no message that waits: an index may be older than the log, or damaged. */
   open(phyOffset: number): boolean {
-    const record = this.#store.lookUp.readRecord(phyOffset, this.#view);
-    if (record === undefined) return false;
+    const place = this.#store.lookUp.findRecord(phyOffset, this.#view);
+    if (place === undefined) return false;
     const { topicStart, topicLength, propertiesStart, propertiesLength } = this.#view;
-    if (TIMER_TOPIC_BYTES.compare(record, topicStart, topicStart + topicLength) !== 0) return false;
-    this.#record = record;
-    return this.properties.read(record, propertiesStart, propertiesStart + propertiesLength);
+    if (!isTimerTopic(place.bytes, topicStart, topicLength)) return false;
+    this.#record = place.bytes;
+    return this.properties.read(place.bytes, propertiesStart, propertiesStart + propertiesLength, place.view);
   }
 
   get storeTimestamp(): number {
@@ -82,7 +87,8 @@ export class TimerDelivery {
   /** Lets go of the log's bytes. */
   forget(): void {
     forgetBytes(this.message);
-    this.#record = Buffer.alloc(0);
+    this.properties.forget();
+    this.#record = NO_BYTES;
   }
 
   /** Puts the opened message where its producer sent it. */
@@ -119,22 +125,36 @@ export class TimerDelivery {
     const { message, properties } = this;
     const { timerPrecisionMs } = this.#context.config;
     const { storeTimestamp } = this.#view;
+    const enqueueMs = storeTimestamp - (storeTimestamp % timerPrecisionMs);
     let dropped = DROPPED;
-    let added =
-      `${PropertyName.TIMER_ENQUEUE_MS}\u0001${storeTimestamp - (storeTimestamp % timerPrecisionMs)}\u0002` +
-      `${PropertyName.TIMER_DEQUEUE_MS}\u0001${nowMs}\u0002`;
+    let times = this.#timesOf(enqueueMs, nowMs);
     if (rolledDueMs !== undefined) {
       dropped = DROPPED_ROLLED;
-      added += `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
+      let added = `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
       const hasTime = properties.scan.has(Asked.DELIVER_MS);
       if (!hasTime) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
+      times = Buffer.concat([times, Buffer.from(added, "latin1")]);
     }
     let length = this.#copyWithout(dropped);
     // A message that may not grow any more is delivered as it is.
-    if (length + added.length <= PROPERTIES_BYTES_MAX) length += this.#written.write(added, length, "latin1");
+    if (length + times.length <= PROPERTIES_BYTES_MAX) {
+      length = copyBytes(this.#written, length, times, 0, times.length);
+    }
     message.properties = this.#written;
     message.propertiesStart = 0;
     message.propertiesLength = length;
+  }
+
+  /** When it came and when it went: the same for most of what one turn delivers. */
+  #timesOf(enqueueMs: number, dequeueMs: number): Buffer {
+    if (enqueueMs !== this.#enqueueMs || dequeueMs !== this.#dequeueMs) {
+      this.#enqueueMs = enqueueMs;
+      this.#dequeueMs = dequeueMs;
+      const { TIMER_ENQUEUE_MS, TIMER_DEQUEUE_MS } = PropertyName;
+      const text = `${TIMER_ENQUEUE_MS}\u0001${enqueueMs}\u0002${TIMER_DEQUEUE_MS}\u0001${dequeueMs}\u0002`;
+      this.#times = Buffer.from(text, "latin1");
+    }
+    return this.#times;
   }
 
   #copyWithout(dropped: readonly number[]): number {
@@ -185,6 +205,12 @@ export class TimerDelivery {
     this.#context.log.error({ phyOffset, queueOffset }, `a timer can not be delivered: ${why}`);
     return "never";
   }
+}
+
+function isTimerTopic(bytes: Buffer, start: number, length: number): boolean {
+  if (length !== TIMER_TOPIC_BYTES.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== TIMER_TOPIC_BYTES[i]) return false;
+  return true;
 }
 
 const DROPPED_NAME_BYTES: ReadonlyMap<number, number> = new Map([

@@ -77,19 +77,50 @@ export function outMsOf(dueMs: number, precisionMs: number): number {
   return dueMs - 1 - ((dueMs - 1) % precisionMs);
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
+interface KnownTopic {
+  bytes: Buffer;
+  name: string;
+  hash: number;
+}
+
+function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let i = 0; i < known.length; i++) if (bytes[start + i] !== known[i]) return false;
+  return true;
+}
+
 /** Reads the properties of a record of the timer topic. One is made and used for all. */
 export class TimerProperties {
   readonly scan = new PropertyScan(NAMES);
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Buffer = NO_BYTES;
   #outMs = Number.NaN;
+  /** Where properties of new messages come from: always the same few buffers. */
+  #viewed: Buffer = NO_BYTES;
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  readonly #topic: KnownTopic = { bytes: NO_BYTES, name: "", hash: 0 };
 
-  /** Looks at `bytes[start, end)`; false without a TIMER_OUT_MS that is a time. */
-  read(bytes: Buffer, start: number, end: number): boolean {
+  /** Looks at `bytes[start, end)`, which `view` shows too; false without a TIMER_OUT_MS that is a time. */
+  read(bytes: Buffer, start: number, end: number, view = this.#viewOf(bytes)): boolean {
     this.#bytes = bytes;
-    this.scan.scan(bytes, start, end);
+    this.scan.scanWords(bytes, view, start, end);
     const outMs = this.#long(Asked.OUT_MS);
     this.#outMs = Number.isSafeInteger(outMs) ? outMs : Number.NaN;
     return outMs >= 0;
+  }
+
+  #viewOf(bytes: Buffer): DataView {
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    return this.#view;
+  }
+
+  /** Lets go of the bytes. */
+  forget(): void {
+    this.#bytes = NO_BYTES;
   }
 
   text(index: number): string | undefined {
@@ -140,14 +171,24 @@ export class TimerProperties {
   }
 
   get topicHash(): number {
-    const { starts, ends } = this.scan;
-    return this.scan.has(Asked.REAL_TOPIC)
-      ? javaHashUtf8(this.#bytes, starts[Asked.REAL_TOPIC]!, ends[Asked.REAL_TOPIC]!)
-      : 0;
+    return this.scan.has(Asked.REAL_TOPIC) ? this.#knownTopic().hash : 0;
   }
 
   get realTopic(): string {
-    return this.text(Asked.REAL_TOPIC) ?? "";
+    return this.scan.has(Asked.REAL_TOPIC) ? this.#knownTopic().name : "";
+  }
+
+  /** Most messages are of the same topic as the one before. */
+  #knownTopic(): KnownTopic {
+    const topic = this.#topic;
+    const start = this.scan.starts[Asked.REAL_TOPIC]!;
+    const end = this.scan.ends[Asked.REAL_TOPIC]!;
+    if (!isSame(topic.bytes, this.#bytes, start, end)) {
+      topic.bytes = Buffer.from(this.#bytes.subarray(start, end));
+      topic.name = this.text(Asked.REAL_TOPIC)!;
+      topic.hash = javaHashUtf8(topic.bytes, 0, topic.bytes.length);
+    }
+    return topic;
   }
 
   get realQueueId(): number {
