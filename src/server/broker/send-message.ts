@@ -29,7 +29,7 @@ import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
 import type { RecallHandleWriter } from "./timer/recall-handle.js";
 import type { TimerMessageStore } from "./timer/timer-message-store.js";
-import { judgeTimer } from "./timer/timer-verdict.js";
+import { judgeTimer, refuseHalf } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
 import type { Transactions } from "./transaction/transactions.js";
 
@@ -324,19 +324,15 @@ export class SendMessage {
 
   /** Makes the message one that waits for the end of its transaction. Undefined after `#refuse`. */
   #prepare(header: HeaderView, names: FieldNames, topic: Topic): Topic | undefined {
-    const { config, brokerAddress } = this.#context;
+    const { config, brokerAddress, clock } = this.#context;
     const message = this.#message;
     const properties = this.#properties;
     if (config.rejectTransactionMessage) {
       const remark = `the broker[${brokerAddress()}] sending transaction message is forbidden`;
       return this.#refuse(ResponseCode.NO_PERMISSION, remark);
     }
-    // Apache takes one that is to wait, and then neither delivers it nor can end it.
-    const verdict = judgeTimer(properties, config, this.#context.clock.nowMs(), this.#timers);
-    if (verdict.kind === "refused") return this.#refuse(verdict.code, verdict.remark);
-    if (properties.delayLevel > 0 || verdict.kind === "wait") {
-      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, "a message of a transaction can not be delayed");
-    }
+    const delayed = properties.waits ? refuseHalf(properties, config, clock.nowMs(), this.#timers) : undefined;
+    if (delayed !== undefined) return this.#refuse(delayed.code, delayed.remark);
     const hasGroup = properties.hasProducerGroup;
     const producerGroup = hasGroup ? "" : (header.text(names.producerGroup) ?? "");
     const problem = hasGroup ? "" : validateGroup(producerGroup);

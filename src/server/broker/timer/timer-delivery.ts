@@ -17,13 +17,11 @@ import { type Topic, topicQueue } from "../topic-config.js";
 import { Asked, TimerProperties } from "./timer-properties.js";
 
 const QUEUE_ID_MAX = 65535;
-const SEPARATOR = 2;
 /** What is added to the properties is shorter. */
 const ADDED_BYTES_MAX = 256;
 /** What the record of the timer topic has and the delivered one has not, or has anew. */
 const DROPPED: readonly number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CRC32];
 const DROPPED_ROLLED: readonly number[] = [...DROPPED, Asked.ROLL_TIMES];
-const NO_NAMES: readonly number[] = [];
 const TIMER_TOPIC_BYTES = Buffer.from(TIMER_TOPIC);
 const NO_BYTES = Buffer.alloc(0);
 
@@ -131,11 +129,13 @@ export class TimerDelivery {
     if (rolledDueMs !== undefined) {
       dropped = DROPPED_ROLLED;
       let added = `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
-      const hasTime = properties.scan.has(Asked.DELIVER_MS);
-      if (!hasTime) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
+      if (!properties.scan.has(Asked.DELIVER_MS)) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
       times = Buffer.concat([times, Buffer.from(added, "latin1")]);
     }
-    let length = this.#copyWithout(dropped);
+    const { scan } = properties;
+    const { propertiesStart, propertiesLength } = this.#view;
+    const end = propertiesStart + propertiesLength;
+    let length = scan.copyExcept(this.#record, propertiesStart, end, dropped, this.#written, 0);
     // A message that may not grow any more is delivered as it is.
     if (length + times.length <= PROPERTIES_BYTES_MAX) {
       length = copyBytes(this.#written, length, times, 0, times.length);
@@ -155,32 +155,6 @@ export class TimerDelivery {
       this.#times = Buffer.from(text, "latin1");
     }
     return this.#times;
-  }
-
-  #copyWithout(dropped: readonly number[]): number {
-    const { scan } = this.properties;
-    const { propertiesStart, propertiesLength } = this.#view;
-    let from = propertiesStart;
-    let length = 0;
-    for (const index of this.#present(dropped)) {
-      const nameStart = scan.starts[index]! - 1 - DROPPED_NAME_BYTES.get(index)!;
-      length = copyBytes(this.#written, length, this.#record, from, nameStart);
-      from = scan.ends[index]! + 1;
-    }
-    const end = propertiesStart + propertiesLength;
-    if (end > from) length = copyBytes(this.#written, length, this.#record, from, end);
-    if (length > 0 && this.#written[length - 1] !== SEPARATOR) this.#written[length++] = SEPARATOR;
-    return length;
-  }
-
-  /** Those of `names` that the message has, in the order in which it has them. */
-  #present(names: readonly number[]): readonly number[] {
-    const { scan } = this.properties;
-    for (const name of names) {
-      if (!scan.has(name)) continue;
-      return names.filter((index) => scan.has(index)).sort((a, b) => scan.starts[a]! - scan.starts[b]!);
-    }
-    return NO_NAMES;
   }
 
   #put(topic: Topic | undefined): DeliveryOutcome {
@@ -212,10 +186,3 @@ function isTimerTopic(bytes: Buffer, start: number, length: number): boolean {
   for (let i = 0; i < length; i++) if (bytes[start + i] !== TIMER_TOPIC_BYTES[i]) return false;
   return true;
 }
-
-const DROPPED_NAME_BYTES: ReadonlyMap<number, number> = new Map([
-  [Asked.ENQUEUE_MS, PropertyName.TIMER_ENQUEUE_MS.length],
-  [Asked.DEQUEUE_MS, PropertyName.TIMER_DEQUEUE_MS.length],
-  [Asked.ROLL_TIMES, PropertyName.TIMER_ROLL_TIMES.length],
-  [Asked.CRC32, PropertyName.CRC32.length],
-]);

@@ -6,7 +6,8 @@
  * delivers when that slot is over, up to one precision late. The exact time follows from what the producer asked for, and
  * goes by it as long as it lies in the slot; so a broker of either kind can take over, and none delivers early.
  */
-import { javaHashUtf8 } from "../../../base/java-hash.js";
+import { javaHash } from "../../../base/java-hash.js";
+import { RecentText } from "../../../base/recent-text.js";
 import { PropertyScan } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 
@@ -79,18 +80,6 @@ export function outMsOf(dueMs: number, precisionMs: number): number {
 
 const NO_BYTES = Buffer.alloc(0);
 
-interface KnownTopic {
-  bytes: Buffer;
-  name: string;
-  hash: number;
-}
-
-function isSame(known: Buffer, bytes: Buffer, start: number, end: number): boolean {
-  if (known.length !== end - start) return false;
-  for (let i = 0; i < known.length; i++) if (bytes[start + i] !== known[i]) return false;
-  return true;
-}
-
 /** Reads the properties of a record of the timer topic. One is made and used for all. */
 export class TimerProperties {
   readonly scan = new PropertyScan(NAMES);
@@ -99,7 +88,9 @@ export class TimerProperties {
   /** Where properties of new messages come from: always the same few buffers. */
   #viewed: Buffer = NO_BYTES;
   #view: DataView = new DataView(new ArrayBuffer(0));
-  readonly #topic: KnownTopic = { bytes: NO_BYTES, name: "", hash: 0 };
+  readonly #topic = new RecentText();
+  #hashed = "";
+  #hash = 0;
 
   /** Looks at `bytes[start, end)`, which `view` shows too; false without a TIMER_OUT_MS that is a time. */
   read(bytes: Buffer, start: number, end: number, view = this.#viewOf(bytes)): boolean {
@@ -171,24 +162,18 @@ export class TimerProperties {
   }
 
   get topicHash(): number {
-    return this.scan.has(Asked.REAL_TOPIC) ? this.#knownTopic().hash : 0;
+    const { realTopic } = this;
+    if (realTopic !== this.#hashed) {
+      this.#hashed = realTopic;
+      this.#hash = javaHash(realTopic);
+    }
+    return this.#hash;
   }
 
   get realTopic(): string {
-    return this.scan.has(Asked.REAL_TOPIC) ? this.#knownTopic().name : "";
-  }
-
-  /** Most messages are of the same topic as the one before. */
-  #knownTopic(): KnownTopic {
-    const topic = this.#topic;
-    const start = this.scan.starts[Asked.REAL_TOPIC]!;
-    const end = this.scan.ends[Asked.REAL_TOPIC]!;
-    if (!isSame(topic.bytes, this.#bytes, start, end)) {
-      topic.bytes = Buffer.from(this.#bytes.subarray(start, end));
-      topic.name = this.text(Asked.REAL_TOPIC)!;
-      topic.hash = javaHashUtf8(topic.bytes, 0, topic.bytes.length);
-    }
-    return topic;
+    const { starts, ends } = this.scan;
+    if (!this.scan.has(Asked.REAL_TOPIC)) return "";
+    return this.#topic.of(this.#bytes, starts[Asked.REAL_TOPIC]!, ends[Asked.REAL_TOPIC]!);
   }
 
   get realQueueId(): number {

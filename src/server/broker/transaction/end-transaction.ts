@@ -219,9 +219,9 @@ export class EndTransaction {
     const half = this.#half;
     const name = half.realTopic ?? "";
     const queueId = half.realQueueId;
-    if (!isSafeName(name) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";
-    if (half.delayLevel > 0) return this.#routeDelayed(name, queueId);
     const topic = topics.get(name);
+    if ((topic === undefined && !isSafeName(name)) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";
+    if (half.delayLevel > 0) return this.#routeDelayed(name, queueId);
     this.#message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
     return topic;
   }
