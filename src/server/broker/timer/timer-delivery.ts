@@ -10,6 +10,7 @@ import type { MessageStore } from "../../../store/message-store.js";
 import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
+import { LightQueueNotice } from "../light-queues.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "../names.js";
 import { batchQueuesRemark } from "../put-remark.js";
@@ -41,6 +42,7 @@ export class TimerDelivery {
   readonly #queue: QueueHandle;
   readonly #view = new RecordView();
   readonly #written = Buffer.allocUnsafeSlow(PROPERTIES_BYTES_MAX + ADDED_BYTES_MAX);
+  readonly #light: LightQueueNotice;
   #record: Buffer = NO_BYTES;
   #putsFail = false;
   /** The properties that say when a message came and went, and the times that they are made for. */
@@ -53,6 +55,7 @@ export class TimerDelivery {
     this.#store = store;
     this.#topic = topic;
     this.#queue = queue;
+    this.#light = new LightQueueNotice(context);
   }
 
   /** The log can be read up to here. */
@@ -107,7 +110,10 @@ export class TimerDelivery {
     // As Apache does, also to a topic that was deleted in the meantime.
     this.message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
     this.#addTimes(nowMs, undefined);
-    return this.#put(topic);
+    const outcome = this.#put(topic);
+    if (outcome === "done" && scan.has(Asked.LIGHT_QUEUES))
+      this.#light.missed(this.properties.text(Asked.LIGHT_QUEUES)!, name, this.result.phyOffset);
+    return outcome;
   }
 
   /** Puts the opened message into the timer topic again. */

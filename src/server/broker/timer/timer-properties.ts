@@ -29,6 +29,7 @@ export const Asked = {
   DEQUEUE_MS: 10,
   CRC32: 11,
   KEYS: 12,
+  LIGHT_QUEUES: 13,
 } as const;
 
 const NAMES = [
@@ -45,6 +46,7 @@ const NAMES = [
   PropertyName.TIMER_DEQUEUE_MS,
   PropertyName.CRC32,
   PropertyName.KEYS,
+  PropertyName.INNER_MULTI_DISPATCH,
 ];
 
 /** The text of a Java long as a number, exact below 2^53; NaN for anything else, as Long.parseLong refuses it. */

@@ -26,6 +26,7 @@ const Scanned = {
   IMMUNITY: 6,
   DELAY: 7,
   CRC32: 8,
+  LIGHT_QUEUES: 9,
 } as const;
 
 const NAMES = [
@@ -38,6 +39,7 @@ const NAMES = [
   PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS,
   PropertyName.DELAY_TIME_LEVEL,
   PropertyName.CRC32,
+  PropertyName.INNER_MULTI_DISPATCH,
 ];
 
 const HALF_TOPIC = asciiName(TRANSACTION_HALF_TOPIC);
@@ -136,6 +138,11 @@ export class HalfMessage {
     const text = this.#text(Scanned.DELAY);
     if (text === undefined) return 0;
     return /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  }
+
+  /** Names of light queues, which only a message that another broker took has. */
+  get lightQueues(): string | undefined {
+    return this.#text(Scanned.LIGHT_QUEUES);
   }
 
   #recent(index: number, recent: RecentText): string | undefined {
