@@ -98,36 +98,6 @@ export function findProperty(bytes: Buffer, start: number, end: number, name: Bu
   return found;
 }
 
-/**
- * Copies the properties `bytes[start, end)` to `target[at]` without those of `names`, each with its separator; answers
- * where they end. `target` has room for one byte more than there is to copy.
- */
-export function copyPropertiesExcept(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  names: readonly Buffer[],
-  target: Buffer,
-  at: number,
-): number {
-  let to = at;
-  for (let from = start; from < end; ) {
-    const nameEnd = endOfName(bytes, from, end);
-    const valueEnd = endOfValue(bytes, nameEnd, end);
-    if (!isOneOf(names, bytes, from, nameEnd - from)) {
-      to = copyBytes(target, to, bytes, from, valueEnd);
-      target[to++] = PROPERTY_SEPARATOR;
-    }
-    from = valueEnd + 1;
-  }
-  return to;
-}
-
-function isOneOf(names: readonly Buffer[], bytes: Buffer, at: number, length: number): boolean {
-  for (const name of names) if (name.length === length && equalBytes(bytes, at, name)) return true;
-  return false;
-}
-
 /** Looks for several names in one pass over the properties: made once for the names, then used for every record. */
 export class PropertyScan {
   /** By index of the name: where its value starts, or -1. */
@@ -189,6 +159,40 @@ export class PropertyScan {
       }
     }
     if (nameEnd >= 0) this.take(bytes, at, nameEnd, end);
+  }
+
+  /**
+   * Copies the properties `bytes[start, end)`, which were scanned, to `target[at]` without those of the names `indexes`,
+   * with a separator behind the last one; answers where they end. Of a name that was there twice only the last goes.
+   * `target` has room for one byte more than there is to copy.
+   */
+  copyExcept(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    indexes: readonly number[],
+    target: Buffer,
+    at: number,
+  ): number {
+    let to = at;
+    let from = start;
+    for (let next = this.#nextOf(indexes, from); next >= 0; next = this.#nextOf(indexes, from)) {
+      to = copyBytes(target, to, bytes, from, this.starts[next]! - 1 - this.#names[next]!.length);
+      from = this.ends[next]! + 1;
+    }
+    if (end > from) to = copyBytes(target, to, bytes, from, end);
+    if (to > at && target[to - 1] !== PROPERTY_SEPARATOR) target[to++] = PROPERTY_SEPARATOR;
+    return to;
+  }
+
+  /** Of `indexes` the first that was found from `from` on, or -1. */
+  #nextOf(indexes: readonly number[], from: number): number {
+    let next = -1;
+    for (const index of indexes) {
+      const start = this.starts[index]!;
+      if (start >= from && (next < 0 || start < this.starts[next]!)) next = index;
+    }
+    return next;
   }
 
   has(index: number): boolean {

@@ -17,6 +17,12 @@ export interface KeyQueryResult {
   readonly indexLastUpdatePhyOffset: number;
 }
 
+/** Bytes that hold a record, and perhaps the whole segment around it; `view` shows the same bytes. */
+export interface RecordPlace {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+}
+
 export class LookUp {
   readonly #segments: SegmentQueue;
   readonly #progress: SharedProgress;
@@ -58,6 +64,21 @@ export class LookUp {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     if (into.read(view, 0, sizeBytes) !== RecordVerdict.RECORD || into.phyOffset !== phyOffset) return undefined;
     return record;
+  }
+
+  /** As `readRecord`, without an object for each record where segments are mapped: for who goes through many of them. */
+  findRecord(phyOffset: number, into: RecordView): RecordPlace | undefined {
+    if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
+    const segment = this.#segments.at(phyOffset);
+    if (segment === undefined) return undefined;
+    if (!segment.mapped) {
+      const bytes = this.readRecord(phyOffset, into);
+      return bytes && { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
+    }
+    const position = phyOffset - segment.baseOffset;
+    const place = segment.window(position, 0);
+    const verdict = into.read(place.view, position - place.start, segment.sizeBytes - place.start);
+    return verdict === RecordVerdict.RECORD && into.phyOffset === phyOffset ? place : undefined;
   }
 
   /** Store time of the record that begins at `phyOffset`, or -1. */

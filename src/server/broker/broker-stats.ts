@@ -60,6 +60,8 @@ export class BrokerStats {
   readonly brokerGets = new StatsItem();
   putBytes = 0;
   putsFailed = 0;
+  /** Messages delivered to their topics, but not to the light queues that they name. */
+  lightQueueMessagesMissed = 0;
   putTimeMsMax = 0;
   getTimeMsMax = 0;
   readonly putsByDay = new DayCount();

@@ -35,6 +35,8 @@ class TopicOffsets {
 export interface OffsetListener {
   /** An administrator sends the group to `offset`. */
   reset?(group: string, topic: string, queueId: number, offset: number): void;
+  /** Where the group goes on in a queue that it has read without committing all of it; -1 where it has not. */
+  readTo?(group: string, topic: string, queueId: number): number;
   topicGone?(topic: string): void;
   groupGone?(group: string): void;
 }
@@ -129,6 +131,16 @@ export class ConsumerOffsetTable {
   /** Where the group is to go on: what it has committed or was reset to; -1 when it has neither. */
   queryOffset(group: string, topic: string, queueId: number): number {
     return this.#find(group, topic)?.committed.get(queueId) ?? -1;
+  }
+
+  /**
+   * Where a member that takes the queue up goes on: what the group has popped and not acknowledged is leased, and comes
+   * again by its retry topic.
+   */
+  nextOffset(group: string, topic: string, queueId: number): number {
+    let offset = this.queryOffset(group, topic, queueId);
+    for (const listener of this.listeners) offset = Math.max(offset, listener.readTo?.(group, topic, queueId) ?? -1);
+    return offset;
   }
 
   queryPullOffset(group: string, topic: string, queueId: number): number {

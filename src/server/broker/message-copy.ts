@@ -3,6 +3,9 @@ import type { RecordView } from "../../record/record-view.js";
 import type { MessageInput, PutResult } from "../../store/types.js";
 
 const EMPTY = Buffer.alloc(0);
+/** Hosts met last, as copies of their own: few clients make most of what a turn copies. */
+const HOSTS_KEPT = 16;
+const hosts: Buffer[] = new Array<Buffer>(HOSTS_KEPT).fill(EMPTY);
 
 export function emptyMessage(): MessageInput {
   return {
@@ -33,8 +36,8 @@ export function copyMessage(bytes: Buffer, fields: RecordView, message: MessageI
   message.flag = fields.flag;
   message.sysFlag = fields.sysFlag;
   message.bornTimestamp = fields.bornTimestamp;
-  message.bornHost = bytes.subarray(bornHostStart, bornHostStart + bornHostLength);
-  message.storeHost = bytes.subarray(storeHostStart, storeHostStart + storeHostLength);
+  message.bornHost = hostAt(bytes, bornHostStart, bornHostLength);
+  message.storeHost = hostAt(bytes, storeHostStart, storeHostLength);
   message.reconsumeTimes = fields.reconsumeTimes;
   message.preparedTransactionOffset = 0;
   message.body = bytes;
@@ -43,6 +46,22 @@ export function copyMessage(bytes: Buffer, fields: RecordView, message: MessageI
   message.properties = bytes;
   message.propertiesStart = fields.propertiesStart;
   message.propertiesLength = fields.propertiesLength;
+}
+
+/** The host in `bytes[start, start + length)`: the one kept of it, or a copy that is kept from now on. */
+function hostAt(bytes: Buffer, start: number, length: number): Buffer {
+  const end = start + length;
+  const index = (bytes[end - 1]! ^ bytes[start + 3]!) & (HOSTS_KEPT - 1);
+  const kept = hosts[index]!;
+  if (kept.length === length && isAt(bytes, start, kept)) return kept;
+  const host = Buffer.from(bytes.subarray(start, end));
+  hosts[index] = host;
+  return host;
+}
+
+function isAt(bytes: Buffer, start: number, host: Buffer): boolean {
+  for (let i = 0; i < host.length; i++) if (bytes[start + i] !== host[i]) return false;
+  return true;
 }
 
 /** Lets go of the bytes that the message was filled from: a view on the log keeps its segment's map. */

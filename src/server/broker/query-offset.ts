@@ -14,7 +14,7 @@ function queryOffset(context: BrokerContext, { header }: Request): Answer {
   const group = requiredText(header, "consumerGroup");
   const topic = requiredText(header, "topic");
   const queueId = requiredInt(header, "queueId");
-  const offset = context.offsets.queryOffset(group, topic, queueId);
+  const offset = context.offsets.nextOffset(group, topic, queueId);
   if (offset >= 0) return { code: ResponseCode.SUCCESS, fields: { offset } };
   if (header.boolean("setZeroIfNotFound") === false) {
     return failure(ResponseCode.QUERY_NOT_FOUND, "Not found, do not set to zero, maybe this group boot first");

@@ -61,6 +61,7 @@ function countInfo({ clock, stats }: BrokerContext): Record<string, string> {
     putMessageEntireTimeMax: String(Math.round(stats.putTimeMsMax)),
     putMessageTimesTotal: String(putCount),
     putMessageFailedTimes: String(stats.putsFailed),
+    lightQueueMessagesMissed: String(stats.lightQueueMessagesMissed),
     putMessageSizeTotal: String(stats.putBytes),
     putMessageDistributeTime: stats.putTimeDistribution(),
     putMessageAverageSize: javaDouble(stats.putBytes / putCount),

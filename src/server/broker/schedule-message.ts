@@ -15,6 +15,7 @@ import { type PutResult, PutStatus, type QueueHandle } from "../../store/types.j
 import type { BrokerContext } from "./context.js";
 import { SCHEDULE_TOPIC } from "./default-topics.js";
 import { DelayLevel } from "./delay-level.js";
+import { LightQueueNotice } from "./light-queues.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "./message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "./names.js";
 import { type Topic, topicQueue } from "./topic-config.js";
@@ -32,6 +33,7 @@ const QUEUE_ID_MAX = 65535;
 const REAL_TOPIC = 0;
 const REAL_QUEUE_ID = 1;
 const CRC32 = 2;
+const LIGHT_QUEUES = 3;
 
 export class ScheduleMessageService {
   readonly #context: BrokerContext;
@@ -40,7 +42,13 @@ export class ScheduleMessageService {
   readonly #topic: Topic;
   readonly #units = new UnitBatch(BATCH_UNITS);
   readonly #record = new RecordView();
-  readonly #scan = new PropertyScan([PropertyName.REAL_TOPIC, PropertyName.REAL_QUEUE_ID, PropertyName.CRC32]);
+  readonly #scan = new PropertyScan([
+    PropertyName.REAL_TOPIC,
+    PropertyName.REAL_QUEUE_ID,
+    PropertyName.CRC32,
+    PropertyName.INNER_MULTI_DISPATCH,
+  ]);
+  readonly #light: LightQueueNotice;
   readonly #message = emptyMessage();
   readonly #result = emptyPutResult();
   /** What is left of the turn. */
@@ -57,6 +65,7 @@ export class ScheduleMessageService {
   constructor(context: BrokerContext, store: MessageStore) {
     this.#context = context;
     this.#store = store;
+    this.#light = new LightQueueNotice(context);
     // Nobody can delete a system topic.
     this.#topic = context.topics.get(SCHEDULE_TOPIC)!;
     this.#levels = parseDelayLevels(context.config.messageDelayLevel).map(
@@ -252,6 +261,7 @@ export class ScheduleMessageService {
     if (status === PutStatus.PUT_OK) {
       this.#putsFail = false;
       if (target !== NO_TOPIC) stats.recordPut(target, 1, this.#result.sizeBytes);
+      if (this.#scan.has(LIGHT_QUEUES)) this.#missedLightQueues(record!);
       return true;
     }
     stats.putsFailed++;
@@ -265,6 +275,11 @@ export class ScheduleMessageService {
     }
     this.#putsFail = true;
     return false;
+  }
+
+  #missedLightQueues(record: Buffer): void {
+    const { topic } = this.#message.queue;
+    this.#light.missed(this.#scan.text(record, LIGHT_QUEUES)!, topic, this.#result.phyOffset);
   }
 
   /** One message that can not be delivered must not hold up all behind it; it stays in the log, where this says. */

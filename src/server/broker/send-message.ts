@@ -27,8 +27,9 @@ import type { ScheduleMessageService } from "./schedule-message.js";
 import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
+import type { RecallHandleWriter } from "./timer/recall-handle.js";
 import type { TimerMessageStore } from "./timer/timer-message-store.js";
-import { judgeTimer } from "./timer/timer-verdict.js";
+import { judgeTimer, refuseHalf } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
 import type { Transactions } from "./transaction/transactions.js";
 
@@ -36,6 +37,7 @@ const MSG_ID = encodedName("msgId");
 const QUEUE_ID = encodedName("queueId");
 const QUEUE_OFFSET = encodedName("queueOffset");
 const TRANSACTION_ID = encodedName("transactionId");
+const RECALL_HANDLE = encodedName("recallHandle");
 
 const PERM_WRITE = 2;
 /** One put in so many is timed. */
@@ -67,7 +69,7 @@ export class SendMessage {
   #defaultTopicQueueNums = 0;
   #putTurn = 0;
   /** What the producer can recall the message with, when it waits for its time. */
-  #recallHandle: string | undefined;
+  #recallHandle: RecallHandleWriter | undefined;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
@@ -322,19 +324,15 @@ export class SendMessage {
 
   /** Makes the message one that waits for the end of its transaction. Undefined after `#refuse`. */
   #prepare(header: HeaderView, names: FieldNames, topic: Topic): Topic | undefined {
-    const { config, brokerAddress } = this.#context;
+    const { config, brokerAddress, clock } = this.#context;
     const message = this.#message;
     const properties = this.#properties;
     if (config.rejectTransactionMessage) {
       const remark = `the broker[${brokerAddress()}] sending transaction message is forbidden`;
       return this.#refuse(ResponseCode.NO_PERMISSION, remark);
     }
-    // Apache takes one that is to wait, and then neither delivers it nor can end it.
-    const verdict = judgeTimer(properties, config, this.#context.clock.nowMs(), this.#timers);
-    if (verdict.kind === "refused") return this.#refuse(verdict.code, verdict.remark);
-    if (properties.delayLevel > 0 || verdict.kind === "wait") {
-      return this.#refuse(ResponseCode.MESSAGE_ILLEGAL, "a message of a transaction can not be delayed");
-    }
+    const delayed = properties.waits ? refuseHalf(properties, config, clock.nowMs(), this.#timers) : undefined;
+    if (delayed !== undefined) return this.#refuse(delayed.code, delayed.remark);
     const hasGroup = properties.hasProducerGroup;
     const producerGroup = hasGroup ? "" : (header.text(names.producerGroup) ?? "");
     const problem = hasGroup ? "" : validateGroup(producerGroup);
@@ -357,7 +355,13 @@ export class SendMessage {
     properties.wait(verdict.outMs, target.name, message.queue.queueId);
     message.propertiesLength = properties.length;
     message.queue = timers.queue;
-    this.#recallHandle = timers.recallHandle(target.name, verdict.outMs, properties.uniqueKey);
+    this.#recallHandle = timers.recallHandle(
+      target.name,
+      verdict.outMs,
+      properties.bytes,
+      properties.uniqueKeyStart,
+      properties.uniqueKeyEnd,
+    );
     return timers.topic;
   }
 
@@ -436,7 +440,8 @@ export class SendMessage {
     writer.integerField(QUEUE_ID, queueId);
     writer.integerField(QUEUE_OFFSET, this.#result.queueOffset);
     writer.bytesField(TRANSACTION_ID, properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
-    if (this.#recallHandle !== undefined) writer.field("recallHandle", this.#recallHandle);
+    const handle = this.#recallHandle;
+    if (handle !== undefined) writer.bytesField(RECALL_HANDLE, handle.bytes, 0, handle.length);
     writer.endHeader();
     writer.end();
   }
@@ -465,7 +470,7 @@ export class SendMessage {
     const msgId = isBatch ? this.#batchIds() : this.#messageId.toString("latin1", 0, end);
     const transactionId = bytes.toString("utf8", uniqueKeyStart, uniqueKeyEnd);
     const { clock, config, stats } = this.#context;
-    const recallHandle = this.#recallHandle;
+    const recallHandle = this.#recallHandle?.toString();
     const beginMs = clock.monotonicMs();
     this.#waiters.add({
       position: phyOffset + sizeBytes,

@@ -35,6 +35,10 @@ const Scanned = {
   TIMER_DEL_UNIQKEY: 16,
   SHARDING_KEY: 17,
   PRIORITY: 18,
+  PRODUCER_GROUP: 19,
+  TRANSACTION_ID: 20,
+  TRANSACTION_CHECK_TIMES: 21,
+  TRANSACTION_PREPARED_QUEUE_OFFSET: 22,
 } as const;
 
 const NAMES = [
@@ -57,16 +61,12 @@ const NAMES = [
   PropertyName.TIMER_DEL_UNIQKEY,
   PropertyName.SHARDING_KEY,
   PropertyName.PRIORITY,
-];
-
-/** Looked for in messages of transactions only. */
-const HALF_NAMES = [
   PropertyName.PRODUCER_GROUP,
   PropertyName.TRANSACTION_ID,
   PropertyName.TRANSACTION_CHECK_TIMES,
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
 ];
-const PRODUCER_GROUP = 0;
+
 const TRANSACTION_ID = Buffer.from(`${PropertyName.TRANSACTION_ID}\u0001`);
 
 const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
@@ -76,7 +76,6 @@ export class StoredProperties {
   length = 0;
   readonly #config: BrokerConfig;
   readonly #scan = new PropertyScan(NAMES);
-  readonly #halfScan = new PropertyScan(HALF_NAMES);
   #suffix = Buffer.alloc(0);
   #suffixRegionId: string | undefined;
   #suffixTraceOn: boolean | undefined;
@@ -188,6 +187,11 @@ export class StoredProperties {
     return this.delayLevel <= 0 && this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
   }
 
+  /** The message names a time or a delay. */
+  get waits(): boolean {
+    return this.delayLevel > 0 || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
+  }
+
   /** The value of one of the properties that the broker looks at. */
   text(name: string): string | undefined {
     const index = (NAMES as readonly string[]).indexOf(name);
@@ -202,9 +206,9 @@ export class StoredProperties {
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    this.#add(PropertyName.TIMER_OUT_MS, String(outMs));
-    this.#add(PropertyName.REAL_TOPIC, topic);
-    this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+    const { TIMER_OUT_MS, REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
+    const waits = `${TIMER_OUT_MS}\u0001${outMs}\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
+    this.length += this.bytes.write(waits, this.length, "utf8");
   }
 
   /**
@@ -240,15 +244,15 @@ export class StoredProperties {
   }
 
   get hasProducerGroup(): boolean {
-    this.#halfScan.scan(this.bytes, 0, this.length);
-    return this.#halfScan.has(PRODUCER_GROUP);
+    return this.#scan.has(Scanned.PRODUCER_GROUP);
   }
 
-  /** Makes the message, which `hasProducerGroup`, a half one that belongs into a queue of `topic` (TransactionalMessageBridge#parseHalfMessageInner). */
+  /** Makes the message a half one that belongs into a queue of `topic` (TransactionalMessageBridge#parseHalfMessageInner). */
   prepare(topic: string, queueId: number, hasGroup: boolean, producerGroup: string): void {
-    if (this.#hasBrokersOwn() || this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
+    const { TRANSACTION_ID: FIRST, TRANSACTION_PREPARED_QUEUE_OFFSET: LAST } = Scanned;
+    if (this.#hasAny(FIRST, LAST) || this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
       this.#rewrite((properties) => {
-        for (const name of HALF_NAMES) if (name !== PropertyName.PRODUCER_GROUP) properties.delete(name);
+        for (let index: number = FIRST; index <= LAST; index++) properties.delete(NAMES[index]!);
         properties.delete(PropertyName.REAL_TOPIC);
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
@@ -259,12 +263,6 @@ export class StoredProperties {
     const { REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
     const belongs = `\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
     this.length += this.bytes.write(belongs, this.length, "utf8");
-  }
-
-  /** Of the properties that `hasProducerGroup` has looked at: one that only brokers set. */
-  #hasBrokersOwn(): boolean {
-    for (let index = PRODUCER_GROUP + 1; index < HALF_NAMES.length; index++) if (this.#halfScan.has(index)) return true;
-    return false;
   }
 
   #hasAny(first: number, last: number): boolean {

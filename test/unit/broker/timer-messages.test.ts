@@ -1,7 +1,7 @@
 /** Messages that name their time: where they wait, when they come, what is refused. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
-import { formatRecallHandle, parseRecallHandle } from "#src/server/broker/timer/recall-handle.js";
+import { formatRecallHandle, parseRecallHandle, RecallHandleWriter } from "#src/server/broker/timer/recall-handle.js";
 import { FakeConnection } from "./harness.js";
 import { HOUR_MS, ROOT, TIMER_TOPIC, TimerBroker } from "./timer-harness.js";
 
@@ -396,4 +396,15 @@ test("a connection's address is the recall's born host", async () => {
   expect(properties.get("PGROUP")).toBe("PXY");
   expect(properties.get("TAGS")).toBe("_RECALL_TAG_");
   expect(body.toString()).toBe("0");
+});
+
+test("handles are written as they are formatted, topic after topic, whatever the length of the key", () => {
+  const writer = new RecallHandleWriter();
+  for (const topic of ["T", "orders", "T", "t\u00f6pic", "x".repeat(255)]) {
+    for (const length of [1, 2, 3, 32, 500, 4]) {
+      const keys = Buffer.from(`<${"K".repeat(length)}>`);
+      writer.write(topic, "broker-a", 1_795_000_000_123, keys, 1, 1 + length);
+      expect(writer.toString()).toBe(formatRecallHandle(topic, "broker-a", 1_795_000_000_123, "K".repeat(length)));
+    }
+  }
 });

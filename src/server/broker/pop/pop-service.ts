@@ -85,6 +85,7 @@ export class PopService {
     });
     offsets.listeners.push({
       topicGone: (topic) => this.state.forgetTopic(topic),
+      readTo: (group, topic, queueId) => this.state.readTo(group, topic, queueId),
       groupGone: (group) => this.state.forgetGroup(group),
       reset: (group, topic, queueId, offset) => {
         this.state.move(group, topic, queueId, offset);

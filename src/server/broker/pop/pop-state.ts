@@ -85,6 +85,12 @@ export class PopState {
     return Math.max(popped, offset < 0 ? this.#context.store.minOffset(queue) : offset);
   }
 
+  /** Behind what the group has popped, while it has not settled all of that: a client may send it back after that. */
+  readTo(group: string, topic: string, queueId: number): number {
+    const queue = this.leases.find(group, topic, queueId);
+    return queue === undefined || queue.settledOffset === queue.popOffset ? -1 : queue.popOffset;
+  }
+
   #initialOffset(topic: string, queue: QueueHandle, initMode: number): number {
     const { config, store } = this.#context;
     const minOffset = store.minOffset(queue);

@@ -2,6 +2,8 @@
 import type { Clock } from "../../../base/clock.js";
 
 const INTERVAL_MS = 1000;
+/** The clock is looked at for one event of so many. */
+const LOOK_EVENTS = 16;
 
 export class RateMeter {
   readonly #clock: Clock;
@@ -16,8 +18,7 @@ export class RateMeter {
   }
 
   add(): void {
-    this.#total++;
-    this.#roll();
+    if (++this.#total % LOOK_EVENTS === 0) this.#roll();
   }
 
   #roll(): void {

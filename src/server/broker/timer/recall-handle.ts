@@ -1,7 +1,12 @@
 /** What a producer recalls a message with (common/producer/RecallMessageHandle.java): `v1 topic broker time id`, in Base64. */
+import { copyBytes } from "../../../base/copy-bytes.js";
+import { DECIMAL_BYTES_MAX, writeDecimal } from "../../../remoting/decimal.js";
 import { parseJavaLong } from "./timer-properties.js";
 
 const VERSION = "v1";
+const SPACE = 32;
+const PADDING = 61;
+const BASE64_DIGITS = Buffer.from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
 const HANDLE_CHARS_MAX = 4096;
 /** Java's decoder takes the URL's alphabet, whole, with padding or without. */
 const BASE64_URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}(?:==)?|[A-Za-z0-9_-]{3}=?)?$/;
@@ -17,6 +22,64 @@ export interface RecallHandle {
 export function formatRecallHandle(topic: string, brokerName: string, outMs: number, uniqueKey: string): string {
   const text = Buffer.from(`${VERSION} ${topic} ${brokerName} ${outMs + 1} ${uniqueKey}`).toString("base64url");
   return text.padEnd(text.length + ((4 - (text.length % 4)) % 4), "=");
+}
+
+/** Writes handles into one buffer: each is valid until the next. */
+export class RecallHandleWriter {
+  /** The handle is `bytes[0, length)`. */
+  bytes = Buffer.alloc(0);
+  length = 0;
+  #text = Buffer.alloc(0);
+  #topic = "";
+  #brokerName = "";
+  /** What handles of that topic begin with, in `#text`. */
+  #prefixBytes = 0;
+
+  /** The unique key is `keys[keyStart, keyEnd)`. */
+  write(topic: string, brokerName: string, outMs: number, keys: Buffer, keyStart: number, keyEnd: number): void {
+    if (topic !== this.#topic || brokerName !== this.#brokerName) this.#begin(topic, brokerName);
+    this.#reserve(this.#prefixBytes + DECIMAL_BYTES_MAX + 1 + keyEnd - keyStart);
+    let end = writeDecimal(this.#text, this.#prefixBytes, outMs + 1);
+    this.#text[end++] = SPACE;
+    end = copyBytes(this.#text, end, keys, keyStart, keyEnd);
+    this.#encode(end);
+  }
+
+  toString(): string {
+    return this.bytes.toString("latin1", 0, this.length);
+  }
+
+  #begin(topic: string, brokerName: string): void {
+    this.#topic = topic;
+    this.#brokerName = brokerName;
+    const prefix = `${VERSION} ${topic} ${brokerName} `;
+    this.#prefixBytes = 0;
+    this.#reserve(Buffer.byteLength(prefix));
+    this.#prefixBytes = this.#text.write(prefix);
+  }
+
+  #reserve(textBytes: number): void {
+    if (this.#text.length >= textBytes) return;
+    const grown = Buffer.allocUnsafeSlow(textBytes * 2);
+    this.#text.copy(grown, 0, 0, this.#prefixBytes);
+    this.#text = grown;
+    this.bytes = Buffer.allocUnsafeSlow(Math.ceil(grown.length / 3) * 4);
+  }
+
+  #encode(end: number): void {
+    const { bytes } = this;
+    const text = this.#text;
+    let to = 0;
+    for (let at = 0; at < end; at += 3) {
+      const left = end - at;
+      const triple = (text[at]! << 16) | (left > 1 ? text[at + 1]! << 8 : 0) | (left > 2 ? text[at + 2]! : 0);
+      bytes[to++] = BASE64_DIGITS[triple >> 18]!;
+      bytes[to++] = BASE64_DIGITS[(triple >> 12) & 63]!;
+      bytes[to++] = left > 1 ? BASE64_DIGITS[(triple >> 6) & 63]! : PADDING;
+      bytes[to++] = left > 2 ? BASE64_DIGITS[triple & 63]! : PADDING;
+    }
+    this.length = to;
+  }
 }
 
 /** Undefined for what is no handle. */

@@ -10,6 +10,7 @@ import type { MessageStore } from "../../../store/message-store.js";
 import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
+import { LightQueueNotice } from "../light-queues.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "../names.js";
 import { batchQueuesRemark } from "../put-remark.js";
@@ -17,14 +18,13 @@ import { type Topic, topicQueue } from "../topic-config.js";
 import { Asked, TimerProperties } from "./timer-properties.js";
 
 const QUEUE_ID_MAX = 65535;
-const SEPARATOR = 2;
 /** What is added to the properties is shorter. */
 const ADDED_BYTES_MAX = 256;
 /** What the record of the timer topic has and the delivered one has not, or has anew. */
 const DROPPED: readonly number[] = [Asked.ENQUEUE_MS, Asked.DEQUEUE_MS, Asked.CRC32];
 const DROPPED_ROLLED: readonly number[] = [...DROPPED, Asked.ROLL_TIMES];
-const NO_NAMES: readonly number[] = [];
 const TIMER_TOPIC_BYTES = Buffer.from(TIMER_TOPIC);
+const NO_BYTES = Buffer.alloc(0);
 
 /** "retry": not now. "never": the message can not be put; it stays where it is in the log. */
 export type DeliveryOutcome = "done" | "retry" | "never";
@@ -42,14 +42,20 @@ export class TimerDelivery {
   readonly #queue: QueueHandle;
   readonly #view = new RecordView();
   readonly #written = Buffer.allocUnsafeSlow(PROPERTIES_BYTES_MAX + ADDED_BYTES_MAX);
-  #record: Buffer = Buffer.alloc(0);
+  readonly #light: LightQueueNotice;
+  #record: Buffer = NO_BYTES;
   #putsFail = false;
+  /** The properties that say when a message came and went, and the times that they are made for. */
+  #times = NO_BYTES;
+  #enqueueMs = -1;
+  #dequeueMs = -1;
 
   constructor(context: BrokerContext, store: MessageStore, topic: Topic, queue: QueueHandle) {
     this.#context = context;
     this.#store = store;
     this.#topic = topic;
     this.#queue = queue;
+    this.#light = new LightQueueNotice(context);
   }
 
   /** The log can be read up to here. */
@@ -59,12 +65,12 @@ export class TimerDelivery {
 
   /** False where there is no message that waits: an index may be older than the log, or damaged. */
   open(phyOffset: number): boolean {
-    const record = this.#store.lookUp.readRecord(phyOffset, this.#view);
-    if (record === undefined) return false;
+    const place = this.#store.lookUp.findRecord(phyOffset, this.#view);
+    if (place === undefined) return false;
     const { topicStart, topicLength, propertiesStart, propertiesLength } = this.#view;
-    if (TIMER_TOPIC_BYTES.compare(record, topicStart, topicStart + topicLength) !== 0) return false;
-    this.#record = record;
-    return this.properties.read(record, propertiesStart, propertiesStart + propertiesLength);
+    if (!isTimerTopic(place.bytes, topicStart, topicLength)) return false;
+    this.#record = place.bytes;
+    return this.properties.read(place.bytes, propertiesStart, propertiesStart + propertiesLength, place.view);
   }
 
   get storeTimestamp(): number {
@@ -82,7 +88,8 @@ export class TimerDelivery {
   /** Lets go of the log's bytes. */
   forget(): void {
     forgetBytes(this.message);
-    this.#record = Buffer.alloc(0);
+    this.properties.forget();
+    this.#record = NO_BYTES;
   }
 
   /** Puts the opened message where its producer sent it. */
@@ -103,7 +110,10 @@ export class TimerDelivery {
     // As Apache does, also to a topic that was deleted in the meantime.
     this.message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
     this.#addTimes(nowMs, undefined);
-    return this.#put(topic);
+    const outcome = this.#put(topic);
+    if (outcome === "done" && scan.has(Asked.LIGHT_QUEUES))
+      this.#light.missed(this.properties.text(Asked.LIGHT_QUEUES)!, name, this.result.phyOffset);
+    return outcome;
   }
 
   /** Puts the opened message into the timer topic again. */
@@ -119,48 +129,38 @@ export class TimerDelivery {
     const { message, properties } = this;
     const { timerPrecisionMs } = this.#context.config;
     const { storeTimestamp } = this.#view;
+    const enqueueMs = storeTimestamp - (storeTimestamp % timerPrecisionMs);
     let dropped = DROPPED;
-    let added =
-      `${PropertyName.TIMER_ENQUEUE_MS}\u0001${storeTimestamp - (storeTimestamp % timerPrecisionMs)}\u0002` +
-      `${PropertyName.TIMER_DEQUEUE_MS}\u0001${nowMs}\u0002`;
+    let times = this.#timesOf(enqueueMs, nowMs);
     if (rolledDueMs !== undefined) {
       dropped = DROPPED_ROLLED;
-      added += `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
-      const hasTime = properties.scan.has(Asked.DELIVER_MS);
-      if (!hasTime) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
+      let added = `${PropertyName.TIMER_ROLL_TIMES}\u0001${properties.rollTimes + 1}\u0002`;
+      if (!properties.scan.has(Asked.DELIVER_MS)) added += `${PropertyName.TIMER_DELIVER_MS}\u0001${rolledDueMs}\u0002`;
+      times = Buffer.concat([times, Buffer.from(added, "latin1")]);
     }
-    let length = this.#copyWithout(dropped);
+    const { scan } = properties;
+    const { propertiesStart, propertiesLength } = this.#view;
+    const end = propertiesStart + propertiesLength;
+    let length = scan.copyExcept(this.#record, propertiesStart, end, dropped, this.#written, 0);
     // A message that may not grow any more is delivered as it is.
-    if (length + added.length <= PROPERTIES_BYTES_MAX) length += this.#written.write(added, length, "latin1");
+    if (length + times.length <= PROPERTIES_BYTES_MAX) {
+      length = copyBytes(this.#written, length, times, 0, times.length);
+    }
     message.properties = this.#written;
     message.propertiesStart = 0;
     message.propertiesLength = length;
   }
 
-  #copyWithout(dropped: readonly number[]): number {
-    const { scan } = this.properties;
-    const { propertiesStart, propertiesLength } = this.#view;
-    let from = propertiesStart;
-    let length = 0;
-    for (const index of this.#present(dropped)) {
-      const nameStart = scan.starts[index]! - 1 - DROPPED_NAME_BYTES.get(index)!;
-      length = copyBytes(this.#written, length, this.#record, from, nameStart);
-      from = scan.ends[index]! + 1;
+  /** When it came and when it went: the same for most of what one turn delivers. */
+  #timesOf(enqueueMs: number, dequeueMs: number): Buffer {
+    if (enqueueMs !== this.#enqueueMs || dequeueMs !== this.#dequeueMs) {
+      this.#enqueueMs = enqueueMs;
+      this.#dequeueMs = dequeueMs;
+      const { TIMER_ENQUEUE_MS, TIMER_DEQUEUE_MS } = PropertyName;
+      const text = `${TIMER_ENQUEUE_MS}\u0001${enqueueMs}\u0002${TIMER_DEQUEUE_MS}\u0001${dequeueMs}\u0002`;
+      this.#times = Buffer.from(text, "latin1");
     }
-    const end = propertiesStart + propertiesLength;
-    if (end > from) length = copyBytes(this.#written, length, this.#record, from, end);
-    if (length > 0 && this.#written[length - 1] !== SEPARATOR) this.#written[length++] = SEPARATOR;
-    return length;
-  }
-
-  /** Those of `names` that the message has, in the order in which it has them. */
-  #present(names: readonly number[]): readonly number[] {
-    const { scan } = this.properties;
-    for (const name of names) {
-      if (!scan.has(name)) continue;
-      return names.filter((index) => scan.has(index)).sort((a, b) => scan.starts[a]! - scan.starts[b]!);
-    }
-    return NO_NAMES;
+    return this.#times;
   }
 
   #put(topic: Topic | undefined): DeliveryOutcome {
@@ -187,9 +187,8 @@ export class TimerDelivery {
   }
 }
 
-const DROPPED_NAME_BYTES: ReadonlyMap<number, number> = new Map([
-  [Asked.ENQUEUE_MS, PropertyName.TIMER_ENQUEUE_MS.length],
-  [Asked.DEQUEUE_MS, PropertyName.TIMER_DEQUEUE_MS.length],
-  [Asked.ROLL_TIMES, PropertyName.TIMER_ROLL_TIMES.length],
-  [Asked.CRC32, PropertyName.CRC32.length],
-]);
+function isTimerTopic(bytes: Buffer, start: number, length: number): boolean {
+  if (length !== TIMER_TOPIC_BYTES.length) return false;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== TIMER_TOPIC_BYTES[i]) return false;
+  return true;
+}

@@ -15,7 +15,7 @@ import { TIMER_TOPIC } from "../default-topics.js";
 import { isRetryTopic } from "../names.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { isRoll, PendingTimers } from "./pending-timers.js";
-import { formatRecallHandle } from "./recall-handle.js";
+import { RecallHandleWriter } from "./recall-handle.js";
 import { RateMeter } from "./rate-meter.js";
 import { TimerDelivery } from "./timer-delivery.js";
 import { TimerIndex } from "./timer-index.js";
@@ -26,6 +26,8 @@ import { BLANK_SLOTS, WHEEL_SLOTS } from "./timer-wheel.js";
 const TURN_MESSAGES_MAX = 512;
 const TURN_UNITS_MAX = 8192;
 const TURN_MS_MAX = 3;
+/** The clocks are looked at for one message of so many. */
+const LOOK_MESSAGES = 8;
 const RETRY_MS = 100;
 /** Until the next look for what is on its way to the disk, or through dispatch. */
 const SOON_MS = 5;
@@ -46,13 +48,16 @@ export class TimerMessageStore {
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
   readonly #units = new UnitBatch(BATCH_UNITS);
+  readonly #recallHandle = new RecallHandleWriter();
   readonly #enqueued: RateMeter;
   readonly #dequeued: RateMeter;
   /** The next message of the queue to look at, and one past the last that was put. */
   #nextOffset = 0;
   #endOffset = 0;
   #timer: Timer | undefined;
+  /** When the next turn is, by the clock that never steps and, as far as that goes, by the wall's. */
   #wakeMs = Number.POSITIVE_INFINITY;
+  #wakeWallMs = Number.POSITIVE_INFINITY;
   #flushTimer: Timer | undefined;
   #flushing: Promise<void> | undefined;
   #changed = false;
@@ -97,10 +102,20 @@ export class TimerMessageStore {
     return this.index.countAt(timeMs);
   }
 
-  /** What a producer can take its message back with; none for one that is tried again. */
-  recallHandle(topic: string, outMs: number, uniqueKey: string): string | undefined {
+  /**
+   * What a producer can take its message back with, whose unique key is `keys[keyStart, keyEnd)`; none for one that is
+   * tried again. Valid until the next call.
+   */
+  recallHandle(
+    topic: string,
+    outMs: number,
+    keys: Buffer,
+    keyStart: number,
+    keyEnd: number,
+  ): RecallHandleWriter | undefined {
     if (isRetryTopic(topic)) return undefined;
-    return formatRecallHandle(topic, this.#context.config.brokerName, outMs, uniqueKey);
+    this.#recallHandle.write(topic, this.#context.config.brokerName, outMs, keys, keyStart, keyEnd);
+    return this.#recallHandle;
   }
 
   /** Whoever puts a message into the queue says so. */
@@ -111,13 +126,15 @@ export class TimerMessageStore {
       return;
     }
     const { properties, propertiesStart, propertiesLength } = message;
-    const isTimer = this.delivery.properties.read(properties, propertiesStart, propertiesStart + propertiesLength);
+    const timer = this.delivery.properties;
+    const isTimer = timer.read(properties, propertiesStart, propertiesStart + propertiesLength);
     if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) {
       this.#wake(0);
       return;
     }
     this.#nextOffset++;
-    this.#wakeForNext();
+    // The next turn looks for itself: nothing is to be done for what is not before it, unless the wall clock was set.
+    if (timer.outMs < this.#wakeWallMs || this.#wakeWallMs < this.#context.clock.nowMs()) this.#wakeForNext();
   }
 
   /** Files what the delivery's properties are of; false when it has to wait. */
@@ -183,11 +200,13 @@ export class TimerMessageStore {
     if (wakeMs >= this.#wakeMs) return;
     this.#timer?.cancel();
     this.#wakeMs = wakeMs;
+    this.#wakeWallMs = clock.nowMs() + delayMs;
     this.#timer = clock.schedule(Math.max(0, Math.ceil(delayMs)), () => this.#turn());
   }
 
   #turn(): void {
     this.#wakeMs = Number.POSITIVE_INFINITY;
+    this.#wakeWallMs = Number.POSITIVE_INFINITY;
     if (!this.#running) return;
     const { clock } = this.#context;
     this.#watchClock();
@@ -261,11 +280,14 @@ export class TimerMessageStore {
     const { clock } = this.#context;
     const { pending } = this;
     const { heap } = pending;
-    const unitsLeft = pending.load(clock.nowMs(), TURN_UNITS_MAX);
-    for (let count = 0; pending.isFirstReady && heap.dueMs <= clock.nowMs(); count++) {
-      if (count === TURN_MESSAGES_MAX || clock.monotonicMs() > endMs) return 0;
+    let nowMs = clock.nowMs();
+    const unitsLeft = pending.load(nowMs, TURN_UNITS_MAX);
+    for (let count = 0; pending.isFirstReady; count++) {
+      if (count % LOOK_MESSAGES === 0) nowMs = clock.nowMs();
+      if (heap.dueMs > nowMs) break;
+      if (count === TURN_MESSAGES_MAX || (count % LOOK_MESSAGES === 0 && clock.monotonicMs() > endMs)) return 0;
       if (heap.phyOffset >= this.delivery.readablePosition) return SOON_MS;
-      if (!this.#deliverFirst()) return RETRY_MS;
+      if (!this.#deliverFirst(nowMs)) return RETRY_MS;
     }
     pending.closeSlots(clock.nowMs());
     if (unitsLeft < 0) return SOON_MS;
@@ -273,9 +295,9 @@ export class TimerMessageStore {
   }
 
   /** False when it could not be put and is to be tried again. */
-  #deliverFirst(): boolean {
+  #deliverFirst(nowMs: number): boolean {
     const { pending, delivery } = this;
-    const { log, clock, timerMetrics } = this.#context;
+    const { log, timerMetrics } = this.#context;
     const { heap } = pending;
     const { phyOffset, slotMs, dueMs, position, magic } = heap;
     pending.popFirst();
@@ -286,16 +308,13 @@ export class TimerMessageStore {
     }
     if (isRoll(magic)) {
       const { timerPrecisionMs } = this.#context.config;
-      const outcome = delivery.roll(
-        clock.nowMs(),
-        delivery.properties.dueMs(delivery.storeTimestamp, timerPrecisionMs),
-      );
+      const outcome = delivery.roll(nowMs, delivery.properties.dueMs(delivery.storeTimestamp, timerPrecisionMs));
       if (outcome === "done") this.stored(delivery.message, delivery.result);
       if (outcome === "retry") pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
       return outcome !== "retry";
     }
     if (pending.meetsRecall(slotMs)) return true;
-    const outcome = delivery.deliver(clock.nowMs());
+    const outcome = delivery.deliver(nowMs);
     if (outcome === "retry") {
       pending.pushBack(slotMs, dueMs, position, phyOffset, magic);
       return false;

@@ -6,7 +6,8 @@
  * delivers when that slot is over, up to one precision late. The exact time follows from what the producer asked for, and
  * goes by it as long as it lies in the slot; so a broker of either kind can take over, and none delivers early.
  */
-import { javaHashUtf8 } from "../../../base/java-hash.js";
+import { javaHash } from "../../../base/java-hash.js";
+import { RecentText } from "../../../base/recent-text.js";
 import { PropertyScan } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 
@@ -28,6 +29,7 @@ export const Asked = {
   DEQUEUE_MS: 10,
   CRC32: 11,
   KEYS: 12,
+  LIGHT_QUEUES: 13,
 } as const;
 
 const NAMES = [
@@ -44,6 +46,7 @@ const NAMES = [
   PropertyName.TIMER_DEQUEUE_MS,
   PropertyName.CRC32,
   PropertyName.KEYS,
+  PropertyName.INNER_MULTI_DISPATCH,
 ];
 
 /** The text of a Java long as a number, exact below 2^53; NaN for anything else, as Long.parseLong refuses it. */
@@ -77,19 +80,40 @@ export function outMsOf(dueMs: number, precisionMs: number): number {
   return dueMs - 1 - ((dueMs - 1) % precisionMs);
 }
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** Reads the properties of a record of the timer topic. One is made and used for all. */
 export class TimerProperties {
   readonly scan = new PropertyScan(NAMES);
-  #bytes: Buffer = Buffer.alloc(0);
+  #bytes: Buffer = NO_BYTES;
   #outMs = Number.NaN;
+  /** Where properties of new messages come from: always the same few buffers. */
+  #viewed: Buffer = NO_BYTES;
+  #view: DataView = new DataView(new ArrayBuffer(0));
+  readonly #topic = new RecentText();
+  #hashed = "";
+  #hash = 0;
 
-  /** Looks at `bytes[start, end)`; false without a TIMER_OUT_MS that is a time. */
-  read(bytes: Buffer, start: number, end: number): boolean {
+  /** Looks at `bytes[start, end)`, which `view` shows too; false without a TIMER_OUT_MS that is a time. */
+  read(bytes: Buffer, start: number, end: number, view = this.#viewOf(bytes)): boolean {
     this.#bytes = bytes;
-    this.scan.scan(bytes, start, end);
+    this.scan.scanWords(bytes, view, start, end);
     const outMs = this.#long(Asked.OUT_MS);
     this.#outMs = Number.isSafeInteger(outMs) ? outMs : Number.NaN;
     return outMs >= 0;
+  }
+
+  #viewOf(bytes: Buffer): DataView {
+    if (bytes !== this.#viewed) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    return this.#view;
+  }
+
+  /** Lets go of the bytes. */
+  forget(): void {
+    this.#bytes = NO_BYTES;
   }
 
   text(index: number): string | undefined {
@@ -140,14 +164,18 @@ export class TimerProperties {
   }
 
   get topicHash(): number {
-    const { starts, ends } = this.scan;
-    return this.scan.has(Asked.REAL_TOPIC)
-      ? javaHashUtf8(this.#bytes, starts[Asked.REAL_TOPIC]!, ends[Asked.REAL_TOPIC]!)
-      : 0;
+    const { realTopic } = this;
+    if (realTopic !== this.#hashed) {
+      this.#hashed = realTopic;
+      this.#hash = javaHash(realTopic);
+    }
+    return this.#hash;
   }
 
   get realTopic(): string {
-    return this.text(Asked.REAL_TOPIC) ?? "";
+    const { starts, ends } = this.scan;
+    if (!this.scan.has(Asked.REAL_TOPIC)) return "";
+    return this.#topic.of(this.#bytes, starts[Asked.REAL_TOPIC]!, ends[Asked.REAL_TOPIC]!);
   }
 
   get realQueueId(): number {

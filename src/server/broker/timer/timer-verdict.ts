@@ -56,6 +56,22 @@ export function judgeTimer(
   return { kind: "wait", outMs };
 }
 
+/**
+ * Why a message of a transaction, which names a time or a delay level, is not taken; undefined where its time is over.
+ * Apache takes one that is to wait, and then neither delivers it nor can end it.
+ */
+export function refuseHalf(
+  properties: PropertyText & { readonly delayLevel: number },
+  config: TimerConfig,
+  nowMs: number,
+  timers: { countAt(outMs: number): number } | undefined,
+): { readonly code: number; readonly remark: string } | undefined {
+  const verdict = judgeTimer(properties, config, nowMs, timers);
+  if (verdict.kind === "refused") return verdict;
+  if (properties.delayLevel <= 0 && verdict.kind !== "wait") return undefined;
+  return { code: ResponseCode.MESSAGE_ILLEGAL, remark: "a message of a transaction can not be delayed" };
+}
+
 function illegal({ name, text }: { readonly name: string; readonly text: string }, why: string): TimerVerdict {
   const given = `the property ${name} is ${JSON.stringify(text.slice(0, QUOTED_CHARS_MAX))}`;
   return { kind: "refused", code: ResponseCode.MESSAGE_ILLEGAL, remark: `timer message illegal, ${given}${why}` };

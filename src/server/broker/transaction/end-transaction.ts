@@ -23,6 +23,7 @@ import { type Answer, answerOf, failure, SUCCESS } from "../../answer.js";
 import { type Asker, topicRefusal } from "../../auth/record-access.js";
 import type { BrokerContext } from "../context.js";
 import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
+import { LightQueueNotice } from "../light-queues.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isNotAllowedSendTopic, isSafeName } from "../names.js";
 import { batchQueuesRemark, putRefusal, wrongField } from "../put-remark.js";
@@ -54,6 +55,7 @@ export class EndTransaction {
   readonly #schedule: ScheduleMessageService;
   readonly #waiters: FlushWaiters;
   readonly #half = new HalfMessage();
+  readonly #light: LightQueueNotice;
   readonly #message = emptyMessage();
   readonly #result = emptyPutResult();
 
@@ -65,6 +67,7 @@ export class EndTransaction {
     waiters: FlushWaiters,
   ) {
     this.#context = context;
+    this.#light = new LightQueueNotice(context);
     this.#store = store;
     this.#transactions = transactions;
     this.#schedule = schedule;
@@ -210,6 +213,8 @@ export class EndTransaction {
     failpoint("transaction-commit-after");
     if (topic !== undefined) stats.recordPut(topic, 1, this.#result.sizeBytes);
     if (topic === this.#schedule.topic) this.#schedule.stored(message.queue, this.#result);
+    else if (half.lightQueues !== undefined)
+      this.#light.missed(half.lightQueues, message.queue.topic, this.#result.phyOffset);
     return SUCCESS;
   }
 
@@ -219,9 +224,9 @@ export class EndTransaction {
     const half = this.#half;
     const name = half.realTopic ?? "";
     const queueId = half.realQueueId;
-    if (!isSafeName(name) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";
-    if (half.delayLevel > 0) return this.#routeDelayed(name, queueId);
     const topic = topics.get(name);
+    if ((topic === undefined && !isSafeName(name)) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";
+    if (half.delayLevel > 0) return this.#routeDelayed(name, queueId);
     this.#message.queue = topic === undefined ? store.queue(name, queueId) : topicQueue(store, topic, queueId);
     return topic;
   }

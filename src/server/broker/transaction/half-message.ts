@@ -7,7 +7,8 @@
  * back into the queue, because its producer was asked about it, has TRANSACTION_CHECK_TIMES too, and the offset that it
  * had at first in TRAN_PREPARED_QUEUE_OFFSET.
  */
-import { asciiName, copyPropertiesExcept, PropertyScan } from "../../../record/properties.js";
+import { RecentText } from "../../../base/recent-text.js";
+import { asciiName, PropertyScan } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 import { RecordView } from "../../../record/record-view.js";
 import type { LookUp } from "../../../store/look-up.js";
@@ -24,6 +25,8 @@ const Scanned = {
   PREPARED_QUEUE_OFFSET: 5,
   IMMUNITY: 6,
   DELAY: 7,
+  CRC32: 8,
+  LIGHT_QUEUES: 9,
 } as const;
 
 const NAMES = [
@@ -35,22 +38,20 @@ const NAMES = [
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
   PropertyName.CHECK_IMMUNITY_TIME_IN_SECONDS,
   PropertyName.DELAY_TIME_LEVEL,
+  PropertyName.CRC32,
+  PropertyName.INNER_MULTI_DISPATCH,
 ];
 
 const HALF_TOPIC = asciiName(TRANSACTION_HALF_TOPIC);
 const CHECK_MAX_TOPIC = asciiName(TRANSACTION_CHECK_MAX_TOPIC);
 /** What a message that is committed has no more. The CRC is of the record that it stands in. */
-const HALF_ONLY = [
-  PropertyName.REAL_TOPIC,
-  PropertyName.REAL_QUEUE_ID,
-  PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
-  PropertyName.CRC32,
-].map(asciiName);
-const RENEWED = [
-  PropertyName.TRANSACTION_CHECK_TIMES,
-  PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
-  PropertyName.CRC32,
-].map(asciiName);
+const HALF_ONLY: readonly number[] = [
+  Scanned.REAL_TOPIC,
+  Scanned.REAL_QUEUE_ID,
+  Scanned.PREPARED_QUEUE_OFFSET,
+  Scanned.CRC32,
+];
+const RENEWED: readonly number[] = [Scanned.CHECK_TIMES, Scanned.PREPARED_QUEUE_OFFSET, Scanned.CRC32];
 
 const NO_BYTES = Buffer.alloc(0);
 const QUEUE_ID_MAX = 65535;
@@ -60,7 +61,8 @@ const PROPERTIES_BYTES = 32768 + 256;
 export class HalfMessage {
   readonly record = new RecordView();
   bytes: Buffer = NO_BYTES;
-  #realTopic: string | undefined;
+  readonly #topic = new RecentText();
+  readonly #group = new RecentText();
   readonly #scan = new PropertyScan(NAMES);
   readonly #properties = Buffer.allocUnsafeSlow(PROPERTIES_BYTES);
 
@@ -75,25 +77,23 @@ export class HalfMessage {
   }
 
   #read(lookUp: LookUp, phyOffset: number, topic: Buffer): boolean {
-    const bytes = lookUp.readRecord(phyOffset, this.record);
+    const place = lookUp.findRecord(phyOffset, this.record);
     const { topicStart, topicLength, propertiesStart, propertiesLength, queueId } = this.record;
-    if (bytes === undefined || queueId !== 0 || topicLength !== topic.length) return false;
-    if (bytes.compare(topic, 0, topicLength, topicStart, topicStart + topicLength) !== 0) return false;
+    if (place === undefined || queueId !== 0 || topicLength !== topic.length) return false;
+    const { bytes, view } = place;
+    for (let i = 0; i < topicLength; i++) if (bytes[topicStart + i] !== topic[i]) return false;
     this.bytes = bytes;
-    this.#realTopic = undefined;
-    this.#scan.scan(bytes, propertiesStart, propertiesStart + propertiesLength);
+    this.#scan.scanWords(bytes, view, propertiesStart, propertiesStart + propertiesLength);
     return true;
   }
 
   /** Lets go of the log. */
   forget(): void {
     this.bytes = NO_BYTES;
-    this.#realTopic = undefined;
   }
 
   get realTopic(): string | undefined {
-    this.#realTopic ??= this.#text(Scanned.REAL_TOPIC);
-    return this.#realTopic;
+    return this.#recent(Scanned.REAL_TOPIC, this.#topic);
   }
 
   /** -1 when it is no queue id. */
@@ -104,7 +104,7 @@ export class HalfMessage {
   }
 
   get producerGroup(): string | undefined {
-    return this.#text(Scanned.PRODUCER_GROUP);
+    return this.#recent(Scanned.PRODUCER_GROUP, this.#group);
   }
 
   get uniqueKey(): string | undefined {
@@ -140,6 +140,16 @@ export class HalfMessage {
     return /^\d{1,9}$/.test(text) ? Number(text) : 0;
   }
 
+  /** Names of light queues, which only a message that another broker took has. */
+  get lightQueues(): string | undefined {
+    return this.#text(Scanned.LIGHT_QUEUES);
+  }
+
+  #recent(index: number, recent: RecentText): string | undefined {
+    const { starts, ends } = this.#scan;
+    return this.#scan.has(index) ? recent.of(this.bytes, starts[index]!, ends[index]!) : undefined;
+  }
+
   #text(index: number): string | undefined {
     return this.#scan.text(this.bytes, index);
   }
@@ -166,10 +176,10 @@ export class HalfMessage {
     this.#useProperties(message, this.#add(end, PropertyName.TRANSACTION_CHECK_TIMES, checkTimes));
   }
 
-  #copyExcept(names: readonly Buffer[]): number {
+  #copyExcept(names: readonly number[]): number {
     const { propertiesStart, propertiesLength } = this.record;
     const end = propertiesStart + propertiesLength;
-    return copyPropertiesExcept(this.bytes, propertiesStart, end, names, this.#properties, 0);
+    return this.#scan.copyExcept(this.bytes, propertiesStart, end, names, this.#properties, 0);
   }
 
   #add(at: number, name: string, value: number): number {
