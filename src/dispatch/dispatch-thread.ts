@@ -4,7 +4,14 @@ import { CometError, ERRORS, type ErrorCode } from "../base/errors.js";
 import { RETRY_MS, type SegmentSource } from "../commitlog/segment-source.js";
 import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
-import type { BeginMessage, FromWorker, QueueAnnouncement, TopicDeletion, ToWorker } from "./worker-messages.js";
+import {
+  ARRIVALS,
+  type BeginMessage,
+  type FromWorker,
+  type QueueAnnouncement,
+  type TopicDeletion,
+  type ToWorker,
+} from "./worker-messages.js";
 
 class ThreadedSegmentSource implements SegmentSource {
   readonly #progress: SharedProgress;
@@ -139,11 +146,12 @@ export class DispatchThread implements Dispatch {
   }
 
   #receive(message: FromWorker): void {
+    if (message === ARRIVALS) {
+      this.progress.heard();
+      this.#events.onArrivals();
+      return;
+    }
     switch (message.kind) {
-      case "arrivals":
-        this.progress.heard();
-        this.#events.onArrivals();
-        return;
       case "synced":
         this.#syncedPosition = message.position;
         this.#events.onSynced(message);

@@ -20,7 +20,7 @@ import { QueueExpiry, type QueueName } from "./queue-expiry.js";
 import { QueueTable } from "./queue-table.js";
 import { RoomWait } from "./room-wait.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
-import type { BeginMessage, FromWorker, TopicDeletion, ToWorker } from "./worker-messages.js";
+import { ARRIVALS, type BeginMessage, type FromWorker, type TopicDeletion, type ToWorker } from "./worker-messages.js";
 
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
@@ -103,9 +103,7 @@ class DispatchWorker {
         tell({ kind: "finding", phyOffset, text: `${problem}: ${topic} ${queueId} at ${queueOffset}` }),
     });
     const maker = new SegmentMaker(disk, begin.commitLogDirectory, begin.segmentBytes, begin.readyEnd);
-    this.#loop = new DispatchLoop(this.#dispatcher, maker, this.#progress, this.#queueProgress, () =>
-      tell({ kind: "arrivals" }),
-    );
+    this.#loop = new DispatchLoop(this.#dispatcher, maker, this.#progress, this.#queueProgress, () => tell(ARRIVALS));
     this.#expiry = new QueueExpiry({
       dispatcher: this.#dispatcher,
       slotCount: () => this.#names.length,

@@ -57,9 +57,11 @@ export type ToWorker =
   /** What is dispatched is wanted durable now. */
   | { readonly kind: "sync" };
 
+/** Queues have grown; drain the ring of arrivals. Sent for every message that somebody waits for, so a mere number. */
+export const ARRIVALS = 1;
+
 export type FromWorker =
-  /** Queues have grown; drain the ring of arrivals. */
-  | { readonly kind: "arrivals" }
+  | typeof ARRIVALS
   | (DispatchSynced & { readonly kind: "synced" })
   | { readonly kind: "finding"; readonly text: string; readonly phyOffset: number }
   /** These slots belong to no queue any more. */

@@ -23,7 +23,7 @@ export function writeDecimal(buffer: Buffer, at: number, value: number): number 
 }
 
 /** `count` digits of an integer below 2^31. */
-function writeDigits(buffer: Buffer, at: number, value: number, count: number): number {
+export function writeDigits(buffer: Buffer, at: number, value: number, count: number): number {
   let rest = value | 0;
   for (let i = at + count - 1; i >= at; i--) {
     const tenth = (rest / 10) | 0;
@@ -33,7 +33,7 @@ function writeDigits(buffer: Buffer, at: number, value: number, count: number): 
   return at + count;
 }
 
-function digitCount(value: number): number {
+export function digitCount(value: number): number {
   let count = 1;
   for (let bound = 10; value >= bound; bound *= 10) count++;
   return count;

@@ -112,3 +112,28 @@ test("an answer to a one-way request is dropped", () => {
   new SendAnswers().of("r", true, Buffer.alloc(8)).write(writer, 7, 1, 2, 3, Buffer.from("id"), 0, 2);
   expect(writer.length).toBe(0);
 });
+
+test("answers that follow one another are each as one made alone", () => {
+  const host = Buffer.from([127, 0, 0, 1, 0, 0, 42, 159]);
+  const near = (bounds: number[]) => fc.tuple(fc.constantFrom(...bounds), fc.nat(6)).map(([bound, n]) => bound - n);
+  const number = near([6, 10, 100, 1e6, 1e9, 1e9 + 6, 2 ** 31 - 1]);
+  const answer = fc.tuple(number, near([100, 2 ** 32, 2 ** 32 + 6]), near([6, 10, 12]), number, fc.constantFrom(4, 5));
+  fc.assert(
+    fc.property(fc.array(answer, { minLength: 2, maxLength: 40 }), (rows) => {
+      const answers = new SendAnswers();
+      const together = new FrameWriter();
+      let from = 0;
+      for (const [opaque, phyOffset, queueId, queueOffset, idBytes] of rows) {
+        const id = Buffer.from(String(opaque).padEnd(idBytes, "x").slice(0, idBytes));
+        answers.of("R", true, host).write(together, opaque, phyOffset, queueId, queueOffset, id, 0, idBytes);
+        const alone = new FrameWriter();
+        new SendAnswers().of("R", true, host).write(alone, opaque, phyOffset, queueId, queueOffset, id, 0, idBytes);
+        expect(together.buffer.toString("latin1", from, together.length)).toBe(
+          alone.buffer.toString("latin1", 0, alone.length),
+        );
+        from = together.length;
+      }
+    }),
+    { numRuns: 500 },
+  );
+});
