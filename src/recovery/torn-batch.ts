@@ -21,6 +21,10 @@ import {
 
 /** Pages that a power cut has taken begin and end where sectors do. */
 const SECTOR_BYTES = 512;
+/** The fields that are written up to the physical offset, and with it. */
+const PLACE_BYTES = PHY_OFFSET_POSITION + 8 - QUEUE_ID_POSITION;
+/** From the last of them to a record's end. */
+const BEHIND_PLACE_BYTES_MIN = RECORD_BYTES_MIN - PHY_OFFSET_POSITION - 7;
 const ZEROS = Buffer.alloc(1024 * 1024);
 
 /** What all records of a batch have in common, of the first that is whole. */
@@ -90,6 +94,8 @@ export class TornBatch {
 function isBegun(segment: Segment, begin: number, found: number, head: BatchHead): boolean {
   const used = firstUsed(segment, begin, found);
   if (used < 0) return found % SECTOR_BYTES !== 0;
+  const isJustBegun = found - used >= BEHIND_PLACE_BYTES_MIN && firstUsed(segment, used + PLACE_BYTES, found) < 0;
+  if (isJustBegun) return true;
   // In front of its born host there is a field that is not zero.
   for (let at = Math.max(begin, used - BORN_HOST_POSITION); at <= used - BLANK_BYTES_MIN; at++) {
     if (at + RECORD_BYTES_MIN <= found && isRecordAtWork(segment, at, head)) return true;

@@ -33,6 +33,7 @@ const MESSAGES = 40;
 /** Of MESSAGES: in the tail, with others of its queue before and behind it. */
 const FLIPPED = 31;
 const BODY_BYTES = 12;
+const LONG_MS = 600_000;
 
 type Outcome = "told" | "passes";
 
@@ -153,11 +154,19 @@ describe("a flipped bit", async () => {
     await store.close();
   }
 
-  it("in a store that was killed", async () => {
-    for (const flip of flips) await run("killed", flip);
-  });
+  it(
+    "in a store that was killed",
+    async () => {
+      for (const flip of flips) await run("killed", flip);
+    },
+    LONG_MS,
+  );
 
-  it("in a store that was closed", async () => {
-    for (const flip of flips) await run("closed", flip);
-  });
+  it(
+    "in a store that was closed",
+    async () => {
+      for (const flip of flips) await run("closed", flip);
+    },
+    LONG_MS,
+  );
 });

@@ -11,7 +11,15 @@ import { counted, crashSeed, nextTurn } from "../crash/figures.js";
 import { randomFrom, type Random } from "../crash/programs/random.mjs";
 import type { LogRecord } from "../crash/programs/verify.mjs";
 import { PowerDisk } from "./power-disk.js";
-import { type DiskImage, openStore, problemsOf, putNumbered, segmentPath, TickingClock } from "./store-fixture.js";
+import {
+  type DiskImage,
+  isIn,
+  openStore,
+  problemsOf,
+  putNumbered,
+  segmentPath,
+  TickingClock,
+} from "./store-fixture.js";
 
 const SEGMENT_BYTES = 16 * 1024;
 
@@ -53,7 +61,7 @@ class Life {
     const missing = new Set(found);
     for (const { phyOffset, bytes } of this.written) {
       missing.delete(phyOffset);
-      const isWhole = image === undefined || isIn(image, phyOffset, bytes);
+      const isWhole = image === undefined || isIn(image, SEGMENT_BYTES, phyOffset, bytes);
       if (isWhole || phyOffset + bytes.length <= flushed) {
         expect([phyOffset, store.lookUp.recordAt(phyOffset)]).toEqual([phyOffset, bytes]);
       } else if (found.has(phyOffset)) {
@@ -66,12 +74,6 @@ class Life {
       bytes: Buffer.from(store.lookUp.recordAt(phyOffset)!),
     }));
   }
-}
-
-function isIn(image: DiskImage, phyOffset: number, bytes: Buffer): boolean {
-  const position = phyOffset % SEGMENT_BYTES;
-  const segment = image.get(segmentPath(SEGMENT_BYTES, (phyOffset - position) / SEGMENT_BYTES));
-  return segment?.subarray(position, position + bytes.length).equals(bytes) ?? false;
 }
 
 async function live(seed: number): Promise<void> {
