@@ -277,8 +277,11 @@ function startOf(
 ): Start {
   const { segments, noted, checkpoint, aborted } = options;
   const first = segments.firstOffset;
+  const isNoted = noted !== undefined && belongsTo(noted, checkpoint);
+  // What is made again anyway need not be repaired first.
+  index?.removeFrom(isNoted ? noted.position : first);
   index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
-  if (noted === undefined || !belongsTo(noted, checkpoint)) {
+  if (!isNoted) {
     const knowsFlushed = aborted && checkpoint.physicMsgTimestamp > 0;
     const flushedTimestamp = knowsFlushed ? checkpoint.physicMsgTimestamp : Number.POSITIVE_INFINITY;
     const durableEnd = () => lastSoundSegment(segments, flushedTimestamp);
