@@ -173,6 +173,22 @@ export class Dispatcher {
     this.#indexDirty = true;
   }
 
+  /**
+   * The record that `cursor` has just read is damaged. If its queue goes on with it, a blank unit stands for it, so that no
+   * other message gets its offset, which consumers have behind them.
+   */
+  keepPlace(): void {
+    const { record, bytes } = this.cursor;
+    const { topicStart, topicLength, queueId, queueOffset } = record;
+    if (!isQueued(record.sysFlag)) return;
+    const entry = this.#queues.known(bytes, topicStart, topicLength, queueId);
+    if (entry?.queue.maxOffset !== queueOffset) return;
+    entry.queue.fillTo(queueOffset + 1);
+    if (entry.dirty) return;
+    entry.dirty = true;
+    this.#dirty.push(entry);
+  }
+
   #enqueue(record: RecordView, bytes: Buffer, properties: IndexedProperties): void {
     const tagsCode = deliveryTagsCode(record, bytes, this.#delayLevels, properties);
     const phyOffset = this.cursor.recordOffset;

@@ -71,7 +71,7 @@ export class QueueTable {
     queueId: number,
     phyOffset: number,
   ): DispatchQueue | "deleted" | undefined {
-    const open = this.#openAlready(bytes, start, length, queueId);
+    const open = this.known(bytes, start, length, queueId);
     if (open !== undefined) return open;
     const topic = bytes.toString("utf8", start, start + length);
     // Bytes that are no UTF-8 would be another queue each time, in one directory.
@@ -80,7 +80,8 @@ export class QueueTable {
     return phyOffset < this.#known.deletedBefore(topic) ? "deleted" : this.#open(topic, queueId);
   }
 
-  #openAlready(bytes: Buffer, start: number, length: number, queueId: number): DispatchQueue | undefined {
+  /** The queue, if it is open. */
+  known(bytes: Buffer, start: number, length: number, queueId: number): DispatchQueue | undefined {
     const candidates = this.#byHash.get(hashOf(bytes, start, length, queueId));
     if (candidates === undefined) return undefined;
     for (let i = 0; i < candidates.length; i++) {
@@ -116,7 +117,7 @@ export class QueueTable {
    */
   deleteExpired(topic: string, queueId: number, slot: number, minPhyOffset: number): ExpiredQueue {
     const bytes = Buffer.from(topic);
-    const open = this.#openAlready(bytes, 0, bytes.length, queueId)?.queue;
+    const open = this.known(bytes, 0, bytes.length, queueId)?.queue;
     if (open !== undefined) {
       const deletedFiles = open.deleteExpired(minPhyOffset);
       return { minOffset: open.minOffset, deletedFiles, change: countQueues([]) };

@@ -10,6 +10,7 @@
  */
 import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
+import { EntryReader } from "./entry-reader.js";
 import {
   IndexFile,
   indexFileBytes,
@@ -152,8 +153,7 @@ export class IndexDirectory {
    */
   truncateAfter(maxPhyOffset: number): IndexTruncation {
     for (const problem of this.problems) if (problem.kind === "empty") this.#disk.remove(problem.path);
-    let removedFiles = 0;
-    let removedEntries = 0;
+    let { removedFiles, removedEntries } = this.removeFrom(maxPhyOffset);
     for (let file = this.last; file !== undefined; file = this.last) {
       const before = this.files.at(-2)?.header;
       const counted = file.header.indexCount - 1;
@@ -164,6 +164,26 @@ export class IndexDirectory {
         file.close();
         break;
       }
+      file.remove();
+      this.files.pop();
+      removedFiles++;
+    }
+    return { removedFiles, removedEntries };
+  }
+
+  /**
+   * Of that the part that costs nothing: newest files go whole whose first entry lies at `phyOffset` or past it. To be
+   * called before a repair, which need not look at them then.
+   */
+  removeFrom(phyOffset: number): IndexTruncation {
+    let removedFiles = 0;
+    let removedEntries = 0;
+    const entry = new EntryReader();
+    for (let file = this.last; file !== undefined; file = this.last) {
+      entry.reset(file);
+      const isThere = entry.read(1) && (file.header.indexCount > 1 || entry.keyHash > 0);
+      if (!isThere || entry.phyOffset < phyOffset) break;
+      removedEntries += file.header.indexCount - 1;
       file.remove();
       this.files.pop();
       removedFiles++;

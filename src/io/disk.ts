@@ -12,6 +12,11 @@ export interface Disk {
   readonly backend: Backend;
   /** False where only the creating thread sees the data (memory): dispatch then runs inline. */
   readonly threadable: boolean;
+  /**
+   * A name for this run of the operating system: what a process wrote in it and did not sync is still to be read. Undefined,
+   * or not there, where nobody can tell.
+   */
+  bootId?(): string | undefined;
   /** Names in `directory`, sorted; empty when there is no such directory. */
   list(directory: string): string[];
   /** False, too, where there is nothing. */

@@ -50,6 +50,19 @@ export function chooseBackend(wanted: Backend | "auto" = "auto"): Backend {
   return usable("mmap-io") ? "mmap-io" : usable("koffi") ? "koffi" : "file";
 }
 
+const BOOT_ID_PATH = "/proc/sys/kernel/random/boot_id";
+let knownBootId: string | undefined;
+
+function bootId(): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    knownBootId ??= fs.readFileSync(BOOT_ID_PATH, "latin1").trim();
+  } catch {
+    // Hidden in some containers.
+  }
+  return knownBootId;
+}
+
 /** The operating system's files. Throws COMETMQ_BACKEND for a backend that does not load. */
 export class FileDisk implements Disk {
   readonly backend: Backend;
@@ -59,6 +72,10 @@ export class FileDisk implements Disk {
   constructor(backend: Backend = chooseBackend()) {
     this.backend = backend;
     this.#mmapIo = backend === "mmap-io" ? loadMmapIo() : undefined;
+  }
+
+  bootId(): string | undefined {
+    return bootId();
   }
 
   list(directory: string): string[] {

@@ -37,6 +37,10 @@ export class OverlayDisk implements Disk {
     return bytes;
   }
 
+  bootId(): string | undefined {
+    return this.#below.bootId?.();
+  }
+
   list(directory: string): string[] {
     const key = resolve(directory);
     const names = new Set(this.#names.get(key));

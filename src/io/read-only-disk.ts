@@ -17,6 +17,10 @@ export class ReadOnlyDisk implements Disk {
   /** Plain files: a bad sector is an error there, and a signal in a map. */
   readonly #files = new FileDisk("file");
 
+  bootId(): string | undefined {
+    return this.#files.bootId();
+  }
+
   list(directory: string): string[] {
     return this.#files.list(directory);
   }

@@ -51,19 +51,20 @@ export function clearAfterEnd(
 
 const SAMPLE_BYTES = 4096;
 /** A process that was killed leaves at most one record or batch begun: its first bytes are zero, then come others. */
-const LOOK_BYTES = 8 * 1024 * 1024;
+export const STRETCH_BYTES = 8 * 1024 * 1024;
 
 /** Reads the beginning, then a page of each megabyte: a log has records in every stretch of that length, or a blank. */
 function looksEmpty(segment: Segment): boolean {
   if (startsUsed(segment, 0)) return false;
-  for (let at = LOOK_BYTES; at < segment.sizeBytes; at += CHUNK_BYTES) {
+  for (let at = STRETCH_BYTES; at < segment.sizeBytes; at += CHUNK_BYTES) {
     if (!isZero(segment.read(at, Math.min(SAMPLE_BYTES, segment.sizeBytes - at)))) return false;
   }
   return true;
 }
 
-function startsUsed(segment: Segment, position: number): boolean {
-  const to = Math.min(segment.sizeBytes, position + LOOK_BYTES);
+/** Whether one of the next STRETCH_BYTES is not zero, as far as the segment reaches. */
+export function startsUsed(segment: Segment, position: number): boolean {
+  const to = Math.min(segment.sizeBytes, position + STRETCH_BYTES);
   for (let at = position; at < to; at += CHUNK_BYTES) {
     if (!isZero(segment.read(at, Math.min(CHUNK_BYTES, to - at)))) return true;
   }

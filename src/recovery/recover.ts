@@ -263,6 +263,8 @@ interface Start {
   /** The log was durable so far by the note; 0 without one. */
   notedEnd: number;
   durableEnd: () => number;
+  /** The store was closed in order, and the log ended there; -1 where the note does not say so. */
+  closedEnd: number;
 }
 
 /** Pass 2. When the note counts is said in dispatch-checkpoint.ts. */
@@ -275,12 +277,15 @@ function startOf(
 ): Start {
   const { segments, noted, checkpoint, aborted } = options;
   const first = segments.firstOffset;
+  const isNoted = noted !== undefined && belongsTo(noted, checkpoint);
+  // What is made again anyway need not be repaired first.
+  index?.removeFrom(isNoted ? noted.position : first);
   index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
-  if (noted === undefined || !belongsTo(noted, checkpoint)) {
+  if (!isNoted) {
     const knowsFlushed = aborted && checkpoint.physicMsgTimestamp > 0;
     const flushedTimestamp = knowsFlushed ? checkpoint.physicMsgTimestamp : Number.POSITIVE_INFINITY;
     const durableEnd = () => lastSoundSegment(segments, flushedTimestamp);
-    return { fromOffset: first, noteHolds: false, notedEnd: 0, durableEnd };
+    return { fromOffset: first, noteHolds: false, notedEnd: 0, durableEnd, closedEnd: -1 };
   }
   const { position, tailFrom, counts } = noted;
   // What lies behind may be half there: it is made again.
@@ -291,7 +296,8 @@ function startOf(
   const from = Math.min(position, tailFrom);
   const isBoundary = from === first || from === position || new RecordSearch(segments).isRecordAt(from);
   const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset && isBoundary;
-  return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position };
+  const closedEnd = noted.closed && !aborted ? position : -1;
+  return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position, closedEnd };
 }
 
 function queueTable(options: RecoveryOptions, queues: ConsumeQueue[]): QueueTable {
@@ -312,9 +318,9 @@ async function walked(
   batch: BatchQueues,
   index: IndexDirectory | undefined,
   fromOffset: number,
-  { durableEnd }: Start,
+  { durableEnd, closedEnd }: Start,
 ): Promise<Walk> {
-  const { disk, segments, delayLevels, clock, onLoss, onProgress } = options;
+  const { disk, segments, delayLevels, clock, onLoss, onProgress, aborted, noted } = options;
   index?.truncateAfter(fromOffset);
   const walk = new Walk({
     disk,
@@ -327,6 +333,8 @@ async function walked(
     clock,
     fromOffset,
     durableEnd,
+    closedEnd,
+    mayHaveHoles: aborted && (noted?.bootId === undefined || noted.bootId !== disk.bootId?.()),
     onGap: onLoss,
     onProgress,
   });

@@ -1,7 +1,7 @@
 /**
  * Pass 3 of recovery: reads the log record by record, dispatches what queues and index lack, and decides where the log
- * ends. It ends at the first thing that is no record, unless that lies before `durableEnd`: up to there the log was
- * durable once, so what is no record now is damage in its midst, and the log goes on behind it.
+ * ends. What is no record is damage in its midst when an intact record follows, and the log goes on there; else it ends.
+ * Up to `durableEnd` the log was durable once, and any record that follows counts; for what lies behind see live-tail.ts.
  */
 import type { Clock } from "../base/clock.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
@@ -18,7 +18,9 @@ import { isQueued } from "../record/sys-flag.js";
 import type { DelayLevels } from "../record/tags-code.js";
 import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
+import { LiveTail } from "./live-tail.js";
 import { RecordSearch } from "./next-record.js";
+import { endsWhole } from "./whole-record.js";
 
 /** How far a recovery is in the log, in bytes. */
 export interface RecoveryProgress {
@@ -44,8 +46,12 @@ export interface WalkOptions {
   delayLevels: DelayLevels;
   clock: Clock;
   fromOffset: number;
-  /** The log was durable so far, and no record that begins behind it is taken across damage. */
+  /** The log was durable so far. */
   durableEnd: () => number;
+  /** The log ends there: the store was closed in order. -1 when nobody has said. */
+  closedEnd: number;
+  /** The system has stopped since the log was written: any of it that was not synced may be missing. */
+  mayHaveHoles: boolean;
   /** Called before blank entries are put where a queue lacks some for no known reason. */
   onGap: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
@@ -72,9 +78,12 @@ export class Walk {
   lastStoreTimestamp = 0;
   #lastRecordOffset = -1;
   #lastQueuedTimestamp = 0;
+  /** Of the record before the last. */
+  #storeTimestampBefore = 0;
   readonly #options: WalkOptions;
   readonly #dispatcher: Dispatcher;
   readonly #search: RecordSearch;
+  readonly #tail: LiveTail;
   readonly #peek: LogCursor;
   #durableEnd = -1;
   #checks: ChecksAhead | undefined;
@@ -86,6 +95,7 @@ export class Walk {
     const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
     this.#options = options;
     this.#search = new RecordSearch(segments);
+    this.#tail = new LiveTail(segments, options.mayHaveHoles);
     this.#peek = new LogCursor(segments);
     const onFinding = (finding: DispatchFinding): void => {
       if (finding.problem === "queue had a gap" && this.damages.length === 0) {
@@ -145,7 +155,7 @@ export class Walk {
     const toOffset = segments.endOffset;
     this.#syncedTo = fromOffset;
     let sliceStart = clock.monotonicMs();
-    for (let count = SLICE_RECORDS; this.#slice(toOffset); count += SLICE_RECORDS) {
+    for (let count = SLICE_RECORDS; this.#slice(toOffset) || (await this.#skipDamage()); count += SLICE_RECORDS) {
       if (count % FLUSH_RECORDS === 0) {
         this.#dispatcher.flushQueues(() => {});
         this.#beginSync();
@@ -175,7 +185,7 @@ export class Walk {
     );
   }
 
-  /** False at the log's end. */
+  /** False before what is no record. */
   #slice(toOffset: number): boolean {
     const { cursor } = this.#dispatcher;
     const checks = this.#checks;
@@ -184,7 +194,7 @@ export class Walk {
       if ((i & TOLD_MASK) === 0) checks?.at(before);
       if (cursor.next(toOffset) === CursorStep.RECORD) {
         const isChecked = checks?.knows(cursor.recordOffset, cursor.record.position) ?? false;
-        if (this.#isSound(toOffset, isChecked)) {
+        if (this.#isSound(isChecked)) {
           this.#take(cursor, isChecked ? checks?.properties : undefined);
           continue;
         }
@@ -192,7 +202,7 @@ export class Walk {
         const { recordOffset } = cursor;
         cursor.seek(recordOffset === before ? before : this.#options.segments.baseOf(recordOffset));
       }
-      if (!this.#skipDamage()) return false;
+      return false;
     }
     return true;
   }
@@ -200,6 +210,7 @@ export class Walk {
   #take({ record, recordOffset }: LogCursor, scanned: IndexedProperties | undefined): void {
     this.#dispatcher.put(scanned);
     this.recordCount++;
+    this.#storeTimestampBefore = this.lastStoreTimestamp;
     this.lastStoreTimestamp = record.storeTimestamp;
     this.#lastRecordOffset = recordOffset;
     if (isQueued(record.sysFlag)) this.#lastQueuedTimestamp = record.storeTimestamp;
@@ -213,28 +224,45 @@ export class Walk {
   }
 
   /** No stale bytes, and no record that was not written whole. */
-  #isSound(toOffset: number, bodyChecked: boolean): boolean {
+  #isSound(bodyChecked: boolean): boolean {
     const { cursor } = this.#dispatcher;
-    const { record, bytes } = cursor;
-    if (record.phyOffset !== cursor.recordOffset || record.hasNegativeLength) return false;
+    const { record, bytes, recordOffset } = cursor;
+    if (record.phyOffset !== recordOffset || record.hasNegativeLength) return false;
     if (!bodyChecked && !checkBody(record, bytes)) return false;
-    // No CRC covers properties. Their last byte is never zero (see CommitLog), unless it did not reach the disk.
-    if (record.propertiesLength === 0 || bytes[record.position + record.totalSize - 1] !== 0) return true;
-    this.#peek.seek(cursor.offset);
-    return this.#peek.next(toOffset) === CursorStep.RECORD && this.#peek.record.phyOffset === this.#peek.recordOffset;
+    return endsWhole(record, bytes, recordOffset, this.#peek, this.#options.segments);
   }
 
   /** Goes on behind what is no record; false where the log ends. */
-  #skipDamage(): boolean {
+  async #skipDamage(): Promise<boolean> {
     const { cursor } = this.#dispatcher;
     const fromOffset = cursor.offset;
-    if (this.#durableEnd < 0) this.#durableEnd = this.#options.durableEnd();
-    if (fromOffset >= this.#durableEnd) return false;
-    const toOffset = this.#search.next(fromOffset, this.#durableEnd);
+    if (fromOffset === this.#options.closedEnd) return false;
+    const toOffset = await this.#endOfDamage(fromOffset);
     if (toOffset === undefined) return false;
     if (this.damages.length < FINDINGS_MAX) this.damages.push({ fromOffset, toOffset });
+    this.#keepPlace(fromOffset);
     cursor.seek(toOffset);
     return true;
+  }
+
+  async #endOfDamage(fromOffset: number): Promise<number | undefined> {
+    if (this.#durableEnd < 0) this.#durableEnd = this.#options.durableEnd();
+    const behind = this.#search.behindFrame(fromOffset);
+    const found = fromOffset < this.#durableEnd ? this.#search.next(behind, this.#durableEnd) : undefined;
+    if (found !== undefined || this.#options.closedEnd >= 0) return found;
+    // One that is older than the last two was not written behind them. Of one alone, no CRC says that its time is right.
+    const storeTimestampMin = Math.min(this.lastStoreTimestamp, this.#storeTimestampBefore);
+    return this.#tail.next(fromOffset, Math.max(behind, this.#durableEnd + 1), storeTimestampMin);
+  }
+
+  /** A record whose body is damaged mostly tells its queue and offset: nothing else may get that offset. */
+  #keepPlace(phyOffset: number): void {
+    const { cursor } = this.#dispatcher;
+    cursor.seek(phyOffset);
+    const isRecord = cursor.next(this.#options.segments.endOffset) === CursorStep.RECORD;
+    if (isRecord && cursor.recordOffset === phyOffset && cursor.record.phyOffset === phyOffset) {
+      this.#dispatcher.keepPlace();
+    }
   }
 }
 

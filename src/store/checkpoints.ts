@@ -115,6 +115,7 @@ export class Checkpoints {
       counts: this.#counts,
       checkpoint: fields,
       checkpointBefore: this.#savedFields,
+      bootId: this.#disk.bootId?.(),
     };
   }
 

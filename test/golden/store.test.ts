@@ -104,8 +104,8 @@ interface Difference {
 const DIFFERENCES: Readonly<Record<string, Difference>> = {
   "abort-only": { apache: { indexFile: 1, index: 2 }, comet: { indexFile: 1, index: 2 } },
   "corrupt-middle": {
-    apache: { checkpoint: 1, indexFile: 2, index: 17 },
-    comet: { checkpoint: 1, indexFile: 1, index: 17 },
+    apache: { store: 1, checkpoint: 1, queue: 4, offsetByTime: 14, indexFile: 2, index: 101 },
+    comet: { store: 1, checkpoint: 1, log: 13, queue: 4, message: 13, offsetByTime: 14, indexFile: 2, index: 121 },
   },
   "corrupt-old": {
     apache: { checkpoint: 1, message: 1, offsetByTime: 2, indexFile: 2, index: 92 },
@@ -242,11 +242,15 @@ describe.each(Object.keys(DIFFERENCES))("store %s recovered thoroughly", (name) 
     const { theirs, ours, onlyTheirs, onlyOurs, recovery } = compared;
     expect(countsOf(onlyTheirs)).toEqual(DIFFERENCES[name]!.apache);
     expect(countsOf(onlyOurs)).toEqual(DIFFERENCES[name]!.comet);
-    for (const type of ["file", "store", "log", "blank"]) expect(ofType(ours, type)).toEqual(ofType(theirs, type));
+    const goesOn = (DIFFERENCES[name]!.comet.log ?? 0) > 0;
+    for (const type of goesOn ? ["file", "blank"] : ["file", "store", "log", "blank"])
+      expect(ofType(ours, type)).toEqual(ofType(theirs, type));
+    const theirLog = ofType(theirs, "log");
+    expect(ofType(ours, "log").slice(0, theirLog.length)).toEqual(theirLog);
     expect(recovery.findings).toEqual([]);
 
     // A damaged record is in the log still, but in no queue and no index.
-    const records = ofType(theirs, "log").filter(({ crcOk }) => crcOk === true);
+    const records = ofType(goesOn ? ours : theirs, "log").filter(({ crcOk }) => crcOk === true);
     const messages = ofType(ours, "message").filter(({ record }) => record !== null);
     expect(entriesOfQueues(messages)).toEqual(entriesOfLog(records));
     expect(messages.every((line) => !("record" in line))).toBe(true);
@@ -278,8 +282,8 @@ describe("the differences are nothing but", () => {
     expect(ofType(onlyOurs, "index").map(({ offsets }) => offsets)).toEqual([[80580, 49152], [80580]]);
   });
 
-  test.each(["corrupt-tail", "corrupt-middle"])("%s: keys and times of records that were cut off", async (name) => {
-    const compared = await Compared.of(name);
+  test("corrupt-tail: keys and times of the record that was cut off", async () => {
+    const compared = await Compared.of("corrupt-tail");
     const { endOffset } = compared.recovery;
     const stale = surplus(compared.lookUps(), "theirs");
     expect(stale.length).toBeGreaterThan(0);
@@ -291,6 +295,29 @@ describe("the differences are nothing but", () => {
     expect(ofType(compared.onlyOurs, "indexFile").every((file) => (file.endPhyOffset as number) < endOffset)).toBe(
       true,
     );
+  });
+
+  test("corrupt-middle: twelve messages behind the damaged one, which Apache cuts off", async () => {
+    const compared = await Compared.of("corrupt-middle");
+    const { onlyOurs, recovery } = compared;
+    expect(recovery).toMatchObject({ cutBytes: 0, damages: [{ fromOffset: 152_564, toOffset: 152_996 }] });
+    const [damaged, ...back] = ofType(onlyOurs, "log");
+    expect([damaged!.offset, damaged!.size, damaged!.crcOk]).toEqual([152_564, 432, false]);
+    // One record after the other, to the end.
+    let next = 152_996;
+    for (const { offset, size, crcOk } of back) {
+      expect([offset, crcOk]).toEqual([next, true]);
+      next += size as number;
+    }
+    expect(recovery.endOffset).toBe(next);
+    // It was its queue's last message: nothing else gets its offset.
+    const blanks = ofType(onlyOurs, "message").filter(({ record }) => record === null);
+    expect(blanks.map(({ topic, queueId, queueOffset }) => [topic, queueId, queueOffset])).toEqual([
+      ["MiddleB", 0, 61],
+    ]);
+    // Apache's index still knows what it cut off, and nothing of it is missing here but the damaged one.
+    expect(surplus(compared.lookUps(), "theirs")).toEqual([152_564]);
+    expect(surplus(compared.lookUps(), "ours").every((offset) => offset >= 152_996)).toBe(true);
   });
 
   test("corrupt-old: the damaged record, which is not served and not found", async () => {

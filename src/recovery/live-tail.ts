@@ -1,0 +1,61 @@
+/**
+ * Where a log goes on behind damage that lies behind the last note. Nobody has said how far the log was durable there, so
+ * the log ends at what is no record only if no intact record follows: a flipped bit, or pages that a power cut took from
+ * the midst of what was not synced, cost the records they hit. Two things look like records that follow and are none:
+ *
+ *   stale   what Apache's recovery has cut off stays on the disk behind its new end. It is older than what was written
+ *           over it.
+ *   begun   the last records of a batch whose writing was cut short (torn-batch.ts)
+ */
+import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { startsUsed, STRETCH_BYTES } from "./lost-tail.js";
+import { RecordSearch } from "./next-record.js";
+import { TornBatch } from "./torn-batch.js";
+
+export class LiveTail {
+  readonly #segments: SegmentQueue;
+  readonly #search: RecordSearch;
+  readonly #tornBatch: TornBatch;
+  readonly #mayHaveHoles: boolean;
+
+  /** `mayHaveHoles`: what was written may be missing in any length, for the system has stopped since. */
+  constructor(segments: SegmentQueue, mayHaveHoles: boolean) {
+    this.#segments = segments;
+    this.#search = new RecordSearch(segments);
+    this.#tornBatch = new TornBatch(segments);
+    this.#mayHaveHoles = mayHaveHoles;
+  }
+
+  /**
+   * The first record at `fromOffset` or behind, stored no earlier than `storeTimestampMin`, with which the log goes on after
+   * what is no record at `damageOffset`; undefined when it ends there.
+   */
+  async next(damageOffset: number, fromOffset: number, storeTimestampMin: number): Promise<number | undefined> {
+    const found = await this.#find(fromOffset, storeTimestampMin);
+    if (found === undefined) return undefined;
+    const batchEnd = this.#tornBatch.endOf(damageOffset, found);
+    if (batchEnd === undefined) return found;
+    return (await this.#find(batchEnd, storeTimestampMin)) === undefined ? undefined : found;
+  }
+
+  async #find(fromOffset: number, storeTimestampMin: number): Promise<number | undefined> {
+    const { segmentBytes, endOffset } = this.#segments;
+    let from = fromOffset;
+    while (from < endOffset) {
+      const segment = this.#segments.at(from);
+      if (segment === undefined) return undefined;
+      const segmentEnd = segment.baseOffset + segmentBytes;
+      const to = Math.min(from + STRETCH_BYTES, segmentEnd);
+      if (startsUsed(segment, from - segment.baseOffset)) {
+        const found = this.#search.next(from, to - 1, storeTimestampMin);
+        if (found !== undefined) return found;
+        from = to;
+      } else {
+        // Zeros: a log that has lost nothing has something in every stretch of that length.
+        from = this.#mayHaveHoles ? to : segmentEnd;
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return undefined;
+  }
+}
