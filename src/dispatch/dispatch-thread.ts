@@ -1,9 +1,11 @@
 /** The appender's handle on the dispatch worker. */
 import { Worker } from "node:worker_threads";
+import { systemClock } from "../base/clock.js";
 import { CometError, ERRORS, type ErrorCode } from "../base/errors.js";
 import { RETRY_MS, type SegmentSource } from "../commitlog/segment-source.js";
 import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
-import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import { NO_MORE_TURNS, QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import { StallWatch } from "./stall-watch.js";
 import type { BeginMessage, FromWorker, QueueAnnouncement, TopicDeletion, ToWorker } from "./worker-messages.js";
 
 class ThreadedSegmentSource implements SegmentSource {
@@ -64,6 +66,7 @@ export class DispatchThread implements Dispatch {
   readonly #worker: Worker;
   readonly #events: DispatchEvents;
   readonly #ended: Promise<void>;
+  #watch: StallWatch | undefined;
   #failed = false;
   #syncedPosition = 0;
   #syncWaiters: (() => void)[] = [];
@@ -78,6 +81,7 @@ export class DispatchThread implements Dispatch {
       this.#worker.on("exit", () => {
         if (this.progress.state !== State.STOPPED) this.#died(new Error("It ended by itself."));
         this.#failed = true;
+        this.#watch?.stop();
         this.#endSyncWaits();
         resolve();
       });
@@ -94,6 +98,11 @@ export class DispatchThread implements Dispatch {
     this.#syncedPosition = message.position;
     const chunks = this.queueProgress.buffers;
     this.#worker.postMessage({ kind: "begin", progress: this.progress.buffer, chunks, ...message });
+    // Of the machine's own clock: a clock that a test moves knows nothing of this thread.
+    this.#watch = new StallWatch(systemClock, () => this.#turns, {
+      onSlow: (seconds) => this.#events.onSlow(seconds),
+      onStalled: (seconds) => this.#stalled(seconds),
+    });
   }
 
   announce(topic: string, queueId: number, slot: number): void {
@@ -176,6 +185,17 @@ export class DispatchThread implements Dispatch {
       this.#fail(
         new CometError(code as ErrorCode, message.replace(` ${ERRORS[code as ErrorCode].remedy}`, ""), { cause }),
       );
+  }
+
+  get #turns(): number {
+    const { turns } = this.progress;
+    return turns === NO_MORE_TURNS ? performance.now() : turns;
+  }
+
+  /** It is ended by force, so that whoever closes the store does not wait for it. */
+  #stalled(seconds: number): void {
+    this.#died(new Error(`It has not ended its turn for ${seconds} s.`));
+    void this.#worker.terminate();
   }
 
   /** Not the disk's doing, and nobody knows what it has left half done. */
