@@ -13,6 +13,8 @@ class ThreadedSegmentSource implements SegmentSource {
   #retriedAtMs = 0;
   /** What came of the last attempt while the next one is under way: that one is not waited for. */
   #retried: number = SegmentFailure.NONE;
+  /** It did not come in time: whoever asks again is not kept waiting, nor is the event loop. */
+  #missedEnd = -1;
 
   constructor(progress: SharedProgress) {
     this.#progress = progress;
@@ -51,7 +53,12 @@ class ThreadedSegmentSource implements SegmentSource {
   }
 
   waitFor(endOffset: number, timeoutMs: number): boolean {
-    if (this.#retried === SegmentFailure.NONE) return this.#progress.waitForSegment(endOffset, timeoutMs);
+    if (this.#retried === SegmentFailure.NONE) {
+      if (this.#missedEnd === endOffset && this.#progress.readyEnd < endOffset) return false;
+      const isReady = this.#progress.waitForSegment(endOffset, timeoutMs);
+      this.#missedEnd = isReady ? -1 : endOffset;
+      return isReady;
+    }
     if (this.#progress.readyEnd < endOffset) return false;
     this.#retried = SegmentFailure.NONE;
     return true;
