@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { checkLost, emptyHistory, type History, type Sent } from "./history.js";
 import { type Cut, type FileSystem, Image } from "./images.js";
 import { Committer, Load } from "./load.js";
-import { pause, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
+import { pause, roundsOf, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
 import { Server } from "./server.js";
 import { Shim, type Sync } from "./shim.js";
 import { apacheSees, doctorFindings, readAll, verifyAll } from "./verify.js";
@@ -28,12 +28,13 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
   const server = await Server.start({ directory, config: { flushDiskType, ...KEEP_ALL } });
   const load = new Load(server.port, { random, history, bodyBytesMax: 4000, paceMs: 3 });
   let slowestResumeMs = 0;
-  const points = times(3, 20);
-  for (let point = 0; point < points; point++) {
+  let points = 0;
+  for (const point of roundsOf("full disk", times(3, 20), 40)) {
+    points = point;
     const taken = load.ackedCount;
     await until(() => load.ackedCount > taken + 20, "acknowledgements");
     const before = load.refusedCount;
-    image.fill(point === 0 ? 0 : random.integer(0, 2500 * KIB));
+    image.fill(point === 1 ? 0 : random.integer(0, 2500 * KIB));
     await until(() => load.refusedCount > before, "a refusal for want of room", 60_000);
     const readers = emptyHistory();
     readers.sent.push(...history.sent.slice(0, 100));
@@ -148,7 +149,8 @@ const CUTS: readonly [FileSystem, string][] = [
 ];
 
 test.each(CUTS.slice(0, times(2, CUTS.length)))("power cuts on %s, %s", async (type, flushDiskType) => {
-  for (let round = 1; round <= (CUTS_ASKED ?? times(1, 4)); round++) {
+  const seconds = CUTS_ASKED === undefined ? 35 : 1000;
+  for (const round of roundsOf(`power cuts on ${type}`, CUTS_ASKED ?? times(1, 4), seconds)) {
     const figures = await cutOnce(type, flushDiskType, round);
     if (figures === undefined) return;
     say("C5", `power cut, ${type}, ${flushDiskType}`, figures);

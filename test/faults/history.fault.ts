@@ -14,7 +14,7 @@ import { Server } from "./server.js";
 import { Shim } from "./shim.js";
 import { readAll, verifyAll } from "./verify.js";
 
-const RUN_MS = Number(process.env.COMETMQ_HISTORY_SECONDS ?? times(20, 180)) * 1000;
+const RUN_MS = Number(process.env.COMETMQ_HISTORY_SECONDS ?? times(20, 150)) * 1000;
 const CAUGHT_UP_MS = 90_000;
 
 const FAULTS = ["kill", "restart", "stop", "slow disk", "clock", "consumer leaves", "sharer leaves"] as const;
