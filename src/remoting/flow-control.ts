@@ -1,6 +1,6 @@
 /**
- * Tells senders that a server is busy instead of letting them wait without end: a request that has waited too long, or
- * that is one of too many, is answered SYSTEM_BUSY and not handled, which costs a small part of handling it. Apache does
+ * Tells senders that a server is busy instead of letting them wait without end: of requests that have waited too long, or
+ * are too many, some are answered SYSTEM_BUSY and not handled, which costs a part of handling them. Apache does
  * so with the queues before its thread pools (broker/latency/BrokerFastFailure.java, and the refusal of a full queue in
  * remoting/netty/NettyRemotingAbstract.java); here what waits lies in receive buffers (see backlog.ts).
  */
@@ -24,6 +24,9 @@ export interface FlowLimits {
 }
 
 const SAID_AGAIN_MS = 15_000;
+const SERVED_SHARE_MIN = 0.5;
+/** The share of a connection, of many that flood, in a turn of the event loop (see turns.ts). */
+const MODEST_COUNT = 32;
 
 export class FlowControl {
   /** Refused since the start. */
@@ -35,6 +38,8 @@ export class FlowControl {
   readonly #log: Logger;
   #unsaidCount = 0;
   #longestMs = 0;
+  /** What late requests have of the next one to be handled. */
+  #served = 0;
   #quietUntil: Timer | undefined;
 
   constructor(limits: FlowLimits, clock: Clock, log: Logger) {
@@ -56,18 +61,32 @@ export class FlowControl {
   }
 
   /**
-   * Why a request of that code is not handled; undefined when it is. `ageMs` is how long it has waited, 0 where nothing is
-   * known: what waits on other connections counts only against those that have something waiting too.
+   * Why a request of that code is not handled; undefined when it is. `ageMs` is how long it has waited, 0 where that does
+   * not count or nothing is known: then what waits on other connections does not count either.
    */
   refusal(code: number, ageMs: number): string | undefined {
-    const heldCount = this.#limits.takenCount + (ageMs > 0 ? this.queuedCount : 0);
+    const { takenCount } = this.#limits;
+    const heldCount = takenCount + (ageMs > 0 ? this.queuedCount : 0);
     const waitMsMax = this.#limits.waitMsMax(code) ?? Number.POSITIVE_INFINITY;
+    const heldCountMax = this.#limits.heldCountMax(code) ?? Number.POSITIVE_INFINITY;
     const isLate = ageMs > 0 && ageMs >= waitMsMax;
-    if (!isLate && heldCount <= (this.#limits.heldCountMax(code) ?? Number.POSITIVE_INFINITY)) return undefined;
+    if (!isLate && heldCount <= heldCountMax) return undefined;
+    if (takenCount <= heldCountMax && this.#isServed(isLate ? waitMsMax / ageMs : 0)) return undefined;
     this.#count(ageMs);
     if (!isLate) return "[OVERLOAD]system busy, start flow control for a while";
     const figures = `period in queue: ${Math.round(ageMs)}ms, size of queue: ${heldCount}`;
     return `[TIMEOUT_CLEAN_QUEUE]broker busy, start flow control for a while, ${figures}`;
+  }
+
+  /**
+   * Whether a late request is handled all the same: the later, the fewer, but always some. Were all of them refused, a flood
+   * that goes on regardless would leave nothing but refusals to write.
+   */
+  #isServed(share: number): boolean {
+    this.#served += Math.max(SERVED_SHARE_MIN, share);
+    if (this.#served < 1) return false;
+    this.#served -= 1;
+    return true;
   }
 
   /** Said at once, then at most every quarter minute. */
@@ -124,9 +143,11 @@ export class LateRequests {
   /** Why the request before the `remainingBytes` is not handled; undefined when it is. */
   refusal(code: number, remainingBytes: number): string | undefined {
     const before = this.#backlog.queuedCount;
+    // Who asks for no more than a turn gives has not made the others wait: it is served, however late.
+    const isModest = before < MODEST_COUNT;
     const ageMs = this.#backlog.ageMs(this.#handledBytes(remainingBytes), this.#turnMs);
     this.#flow.queuedCount += this.#backlog.queuedCount - before;
-    return this.#flow.refusal(code, ageMs);
+    return this.#flow.refusal(code, isModest ? 0 : ageMs);
   }
 
   /** The connection is gone. */

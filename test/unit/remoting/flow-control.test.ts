@@ -135,8 +135,26 @@ test("what waits on other connections counts only against those who have somethi
   flow.queuedCount = 10_001;
   expect(flow.refusal(SEND, 0)).toBeUndefined();
   expect(flow.refusal(SEND, 1)).toMatch(/^\[OVERLOAD\]/);
+  expect(flow.refusal(SEND, 1)).toBeUndefined();
   expect(flow.refusal(HEARTBEAT, 1)).toBeUndefined();
   expect(flow.refusedCount).toBe(1);
+});
+
+test.each([
+  [200, 100],
+  [250, 80],
+  [400, 50],
+  [60_000, 50],
+])("of sends that have waited %i ms %i in a hundred are handled", (ageMs, servedCount) => {
+  const flow = new FlowControl(limits(), new HandClock(), new LineLog());
+  const answers = Array.from({ length: 1000 }, () => flow.refusal(SEND, ageMs));
+  expect(answers.filter((remark) => remark === undefined)).toHaveLength(servedCount * 10);
+});
+
+test("with too many held every send is refused, however much is handled otherwise", () => {
+  const flow = new FlowControl(limits({ takenCount: 10_001 }), new HandClock(), new LineLog());
+  const answers = Array.from({ length: 100 }, () => flow.refusal(SEND, 400));
+  expect(answers.filter((remark) => remark === undefined)).toEqual([]);
 });
 
 test("a connection that goes takes what waited with it", () => {
@@ -146,11 +164,20 @@ test("a connection that goes takes what waited with it", () => {
   expect(late.begin()).toBe(false);
   late.note(9000, 10);
   expect(flow.queuedCount).toBe(90);
-  clock.now = WAIT_MS;
+  clock.now = 2 * WAIT_MS;
   expect(late.begin()).toBe(true);
-  expect(late.refusal(SEND, 9000)).toMatch(/period in queue: 200ms, size of queue: 90$/);
+  expect(late.refusal(SEND, 9000)).toMatch(/period in queue: 400ms, size of queue: 90$/);
   expect(late.refusal(HEARTBEAT, 8900)).toBeUndefined();
   late.end();
   expect(flow.queuedCount).toBe(0);
+  // As late, but it has asked for little: others have made it wait.
+  late.note(9000, 20);
+  clock.now += 10;
+  late.note(8000, 21);
+  expect(flow.queuedCount).toBe(8);
+  clock.now += WAIT_MS;
+  expect(late.begin()).toBe(true);
+  expect(late.refusal(SEND, 7000)).toBeUndefined();
+  late.end();
   expect(late.begin()).toBe(false);
 });
