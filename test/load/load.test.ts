@@ -286,7 +286,6 @@ test.skipIf(process.platform !== "linux")("a flood that waits for no answer, to 
     recoveredMs: Math.round(recoveredMs),
     stored: await max(),
   });
-  expect(Object.keys(flooded.refusals)).not.toEqual([]);
   expectLateOnly(flooded);
   expect(peakBytes).toBeLessThan(FLOOD_BYTES_MAX);
   expect(recoveredMs).toBeLessThan(RECOVERED_MS_MAX);
