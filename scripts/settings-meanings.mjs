@@ -56,6 +56,13 @@ export const MEANINGS = {
   accessMessageInMemoryMaxRatio: "Percent of memory behind which a reader is sent to a slave, if there is one.",
   defaultQueryMaxNum: "Messages of a look-up by key.",
   serverChannelMaxIdleTimeSeconds: "Silent connections are closed after it. 0: never.",
+  waitTimeMillsInSendQueue:
+    "Sends, messages given back and recalls that have waited so long are answered busy; milliseconds.",
+  waitTimeMillsInPullQueue: "The same of pulls and pops.",
+  waitTimeMillsInLitePullQueue: "The same of lite pulls.",
+  waitTimeMillsInHeartbeatQueue: "The same of heartbeats.",
+  waitTimeMillsInTransactionQueue: "The same of commits and rollbacks.",
+  waitTimeMillsInAckQueue: "The same of acknowledgements and changes of the invisible time.",
   // Pop
   popPollingSize: "Pops that wait for one queue of one group.",
   maxPopPollingSize: "Pops that wait, all together.",

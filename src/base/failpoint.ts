@@ -7,6 +7,7 @@
  *   COMETMQ_FAILPOINT=segment-delete-after:3=throw    throws a COMETMQ_IO there, the third time and no other
  *   COMETMQ_FAILPOINT=dispatch-step:3=crash           throws what nobody expects; in a worker, its thread dies of that
  *   COMETMQ_FAILPOINT=dispatch-step:3=exit            ends the thread, or the process, without a word
+ *   COMETMQ_FAILPOINT=dispatch-step:3=spin            goes no further, and keeps its core busy
  *   COMETMQ_FAILPOINT=disk-sync:3=EIO                 throws what the operating system would be the cause of
  *   COMETMQ_FAILPOINT=disk-sync:3+=EIO                and from then on, each time
  */
@@ -62,7 +63,7 @@ const armed = parse(process.env.COMETMQ_FAILPOINT ?? "");
 
 function parse(text: string): Armed | undefined {
   if (text === "") return undefined;
-  const parts = /^([a-z-]+)(?::(\d+)(\+)?)?(?:=(kill|throw|crash|exit|E[A-Z]+))?$/.exec(text) ?? [];
+  const parts = /^([a-z-]+)(?::(\d+)(\+)?)?(?:=(kill|throw|crash|exit|spin|E[A-Z]+))?$/.exec(text) ?? [];
   const [, name = "", count = "1", plus, action = "kill"] = parts;
   assert((FAILPOINTS as readonly string[]).includes(name), "COMETMQ_FAILPOINT names a failpoint");
   return { name, action, stays: plus !== undefined, passesLeft: Number(count) };
@@ -85,6 +86,8 @@ function strike({ name, action }: Armed): void {
     case "exit":
       process.exit();
       return;
+    case "spin":
+      for (;;);
     case "kill":
       process.kill(process.pid, "SIGKILL");
       // The signal is on its way: not one more step until it is here.

@@ -1,9 +1,11 @@
 /** The appender's handle on the dispatch worker. */
 import { Worker } from "node:worker_threads";
+import { systemClock } from "../base/clock.js";
 import { CometError, ERRORS, type ErrorCode } from "../base/errors.js";
 import { RETRY_MS, type SegmentSource } from "../commitlog/segment-source.js";
 import type { Dispatch, DispatchEvents, QueueSlot } from "./dispatch.js";
-import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import { NO_MORE_TURNS, QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import { StallWatch } from "./stall-watch.js";
 import {
   ARRIVALS,
   type BeginMessage,
@@ -18,6 +20,8 @@ class ThreadedSegmentSource implements SegmentSource {
   #retriedAtMs = 0;
   /** What came of the last attempt while the next one is under way: that one is not waited for. */
   #retried: number = SegmentFailure.NONE;
+  /** It did not come in time: whoever asks again is not kept waiting, nor is the event loop. */
+  #missedEnd = -1;
 
   constructor(progress: SharedProgress) {
     this.#progress = progress;
@@ -56,7 +60,12 @@ class ThreadedSegmentSource implements SegmentSource {
   }
 
   waitFor(endOffset: number, timeoutMs: number): boolean {
-    if (this.#retried === SegmentFailure.NONE) return this.#progress.waitForSegment(endOffset, timeoutMs);
+    if (this.#retried === SegmentFailure.NONE) {
+      if (this.#missedEnd === endOffset && this.#progress.readyEnd < endOffset) return false;
+      const isReady = this.#progress.waitForSegment(endOffset, timeoutMs);
+      this.#missedEnd = isReady ? -1 : endOffset;
+      return isReady;
+    }
     if (this.#progress.readyEnd < endOffset) return false;
     this.#retried = SegmentFailure.NONE;
     return true;
@@ -71,6 +80,7 @@ export class DispatchThread implements Dispatch {
   readonly #worker: Worker;
   readonly #events: DispatchEvents;
   readonly #ended: Promise<void>;
+  #watch: StallWatch | undefined;
   #failed = false;
   #syncedPosition = 0;
   #syncWaiters: (() => void)[] = [];
@@ -85,6 +95,7 @@ export class DispatchThread implements Dispatch {
       this.#worker.on("exit", () => {
         if (this.progress.state !== State.STOPPED) this.#died(new Error("It ended by itself."));
         this.#failed = true;
+        this.#watch?.stop();
         this.#endSyncWaits();
         resolve();
       });
@@ -101,6 +112,11 @@ export class DispatchThread implements Dispatch {
     this.#syncedPosition = message.position;
     const chunks = this.queueProgress.buffers;
     this.#worker.postMessage({ kind: "begin", progress: this.progress.buffer, chunks, ...message });
+    // Of the machine's own clock: a clock that a test moves knows nothing of this thread.
+    this.#watch = new StallWatch(systemClock, () => this.#turns, {
+      onSlow: (seconds) => this.#events.onSlow(seconds),
+      onStalled: (seconds) => this.#stalled(seconds),
+    });
   }
 
   announce(topic: string, queueId: number, slot: number): void {
@@ -184,6 +200,17 @@ export class DispatchThread implements Dispatch {
       this.#fail(
         new CometError(code as ErrorCode, message.replace(` ${ERRORS[code as ErrorCode].remedy}`, ""), { cause }),
       );
+  }
+
+  get #turns(): number {
+    const { turns } = this.progress;
+    return turns === NO_MORE_TURNS ? performance.now() : turns;
+  }
+
+  /** It is ended by force, so that whoever closes the store does not wait for it. */
+  #stalled(seconds: number): void {
+    this.#died(new Error(`It has not ended its turn for ${seconds} s.`));
+    void this.#worker.terminate();
   }
 
   /** Not the disk's doing, and nobody knows what it has left half done. */

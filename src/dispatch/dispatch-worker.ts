@@ -171,7 +171,8 @@ class DispatchWorker {
   async run(): Promise<void> {
     const progress = this.#progress;
     progress.state = State.RUNNING;
-    while (!(await this.#round())) {}
+    while (!(await this.#round())) progress.turnEnded();
+    progress.lastTurnEnded();
     if (this.#room.failure !== undefined) throw this.#room.failure;
     await this.#syncing;
     if (this.#syncFailure !== undefined) throw this.#syncFailure;

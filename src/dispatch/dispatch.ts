@@ -46,6 +46,8 @@ export interface DispatchEvents {
   /** There is room again. */
   onResumed: () => void;
   onExpiry: (step: ExpiryStep) => void;
+  /** The thread has not ended its turn for so long: it may be waiting for the disk. */
+  onSlow: (seconds: number) => void;
   /** Queues of a deleted topic are gone, and their slots can be given to others. */
   onForgotten: (slots: readonly number[]) => void;
   /** Dispatch has stopped for good. */

@@ -21,7 +21,8 @@
  *   23..25 first offset of the log                                        appender
  *   26..28 indexed: the index files hold everything below               dispatcher
  *   29..31 wanted place of the index: written out, and told, once passed  appender
- *   32..  ring of queue slots
+ *   32    turns: changes with each round of the loop                     dispatcher
+ *   33..  ring of queue slots
  */
 import { loadPosition, SHARED_POSITION_WORDS, storePosition } from "../base/shared-position.js";
 
@@ -43,10 +44,12 @@ const RING_OVERFLOW = 22;
 const FIRST_OFFSET = 23;
 const INDEXED = 26;
 const INDEX_WANTED = 29;
-const RING = 32;
+const TURNS = 32;
+const RING = 33;
 const RING_SLOTS = 4096;
 const RING_MASK = RING_SLOTS - 1;
 
+export const NO_MORE_TURNS = -1;
 export const State = { STARTING: 0, RUNNING: 1, STOPPED: 2, FAILED: 3 } as const;
 export const SegmentFailure = { NONE: 0, DISK_FULL: 1, OTHER: 2 } as const;
 
@@ -109,6 +112,9 @@ export class SharedProgress {
   }
   get stopAsked(): boolean {
     return Atomics.load(this.#words, STOP) === 1;
+  }
+  get turns(): number {
+    return Atomics.load(this.#words, TURNS);
   }
   get segmentFailure(): number {
     return Atomics.load(this.#words, SEGMENT_FAILURE);
@@ -173,6 +179,15 @@ export class SharedProgress {
   }
 
   // Dispatcher's side.
+
+  turnEnded(): void {
+    Atomics.add(this.#words, TURNS, 1);
+  }
+
+  /** What is left to do is done in one go, however long it takes. */
+  lastTurnEnded(): void {
+    Atomics.store(this.#words, TURNS, NO_MORE_TURNS);
+  }
 
   get wakeSequence(): number {
     return Atomics.load(this.#words, WAKE);

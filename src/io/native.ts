@@ -17,6 +17,8 @@ export interface Native {
    * calls under way (a caller that never returns to its event loop) further ones are passed over.
    */
   populateRead(address: bigint, lengthBytes: number): void;
+  /** FIONREAD: bytes that a socket has received and nobody has read; 0 when the kernel will not tell. */
+  unreadBytes(fd: number): number;
   /** syncfs on a pool thread; false when it failed. */
   syncfs(fd: number): Promise<boolean>;
   /** mmap(MAP_SHARED); the map is undone when the last view on it is collected. */
@@ -42,6 +44,7 @@ const POPULATING_MAX = 8;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const F_SETLK = 6;
 const F_WRLCK = 1;
+const FIONREAD = 0x541b;
 
 let loaded: Native | undefined;
 let tried = false;
@@ -72,6 +75,8 @@ function bindTo(koffi: Koffi): Native {
   const syncfs = libc.func("int syncfs(int)");
   const munmap = libc.func("int munmap(void *, size_t)");
   const flock = libc.func("int flock(int, int)");
+  const ioctl = libc.func("int ioctl(int, ulong, ...)");
+  const unread = Buffer.alloc(4);
   const fcntl = libc.func("int fcntl(int, int, ...)");
   const mapped = new FinalizationRegistry<{ pointer: unknown; sizeBytes: number }>((held) => {
     munmap(held.pointer, held.sizeBytes);
@@ -84,6 +89,9 @@ function bindTo(koffi: Koffi): Native {
       if (populating >= POPULATING_MAX) return;
       populating++;
       madvise.async(address, lengthBytes, MADV_POPULATE_READ, () => populating--);
+    },
+    unreadBytes(fd) {
+      return ioctl(fd, FIONREAD, "void *", unread) === 0 ? unread.readInt32LE(0) : 0;
     },
     syncfs(fd) {
       return new Promise((resolve) => {

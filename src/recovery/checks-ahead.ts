@@ -20,6 +20,8 @@ export interface CheckTask {
 /** A thread takes some 30 ms to start: for less than this it is not worth it. */
 const AHEAD_BYTES_MIN = 64 * 1024 * 1024;
 const PROBE_BYTES = 4096;
+/** It looks whether it is to stop with every few records. A thread that has not ended by then is ended. */
+const END_MS_MAX = 5000;
 
 export class ChecksAhead {
   /** Of the record found last. */
@@ -53,7 +55,9 @@ export class ChecksAhead {
   /** When it has ended nothing of the log is mapped by the thread, and files may be cut. */
   async stop(): Promise<void> {
     this.#ring.askStop();
+    const timer = setTimeout(() => void this.#worker.terminate(), END_MS_MAX);
     await this.#ended;
+    clearTimeout(timer);
   }
 }
 

@@ -16,6 +16,7 @@ import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { requestCodeName, ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
+import { type FlowControl, LateRequests } from "./flow-control.js";
 import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
@@ -51,6 +52,8 @@ export interface ConnectionSettings {
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly budget: AssemblyBudget;
   readonly turns: Turns;
+  /** Without it every request is handled, however late. */
+  readonly flow?: FlowControl | undefined;
   /** Headers are handled one at a time, so one view does for all. */
   readonly header: HeaderView;
   /** Request codes that the log has named. */
@@ -126,6 +129,11 @@ export class RemotingConnection implements Connection {
   #waits = false;
   /** Done since its last turn. */
   #work = 0;
+  /** Since a turn of its did not suffice. */
+  #late: LateRequests | undefined;
+  /** Requests of this turn may have to be refused. */
+  #mayRefuse = false;
+  #frameCount = 0;
   /** Not read any more. */
   #quiet = false;
   /** Reads into the server's receive buffer, or would if it could. */
@@ -286,6 +294,9 @@ export class RemotingConnection implements Connection {
     const { writer } = this;
     const flushBytes = Math.min(FLUSH_BYTES, this.#settings.outputPauseBytes);
     this.#inBatch = true;
+    const { flow } = this.#settings;
+    if (flow?.isFull) this.#noteBacklog(flow);
+    this.#mayRefuse = this.#late?.begin() === true;
     while (!this.#closed && !this.#quiet) {
       if (writer.length > flushBytes) this.#send();
       // Only a buffer that the kernel has not taken comes back to resume reading.
@@ -297,6 +308,7 @@ export class RemotingConnection implements Connection {
       if (this.#work >= this.#settings.turns.share) {
         this.#waits = true;
         this.#socket.pause();
+        if (flow !== undefined) this.#noteBacklog(flow);
         this.#settings.turns.wait(this.#myTurn);
         break;
       }
@@ -309,10 +321,25 @@ export class RemotingConnection implements Connection {
     this.#send();
   }
 
+  /** More has come than it may have handled in a turn: from now on it is known since when that waits. */
+  #noteBacklog(flow: FlowControl): void {
+    this.#late ??= new LateRequests(flow, this.#settings.clock, this.#socket);
+    this.#late.note(this.#decoder.remainingBytes, this.#frameCount);
+  }
+
+  /** Answers a request that is not to be handled; false for one that is. */
+  #refuseLate({ code, opaque, serializeType, isOneway }: HeaderView): boolean {
+    const remark = this.#late?.refusal(code, this.#decoder.remainingBytes);
+    if (remark === undefined) return false;
+    if (!isOneway) this.writer.response(opaque, serializeType, ResponseCode.SYSTEM_BUSY, remark);
+    return true;
+  }
+
   #handleFrame(): void {
     const decoder = this.#decoder;
     const { header } = this.#settings;
     this.#work += workOf(decoder.bodyEnd - decoder.headerStart);
+    this.#frameCount++;
     if (!header.parse(decoder.bytes, decoder.headerStart, decoder.headerEnd, decoder.serializeType)) {
       this.#refuse(FrameVerdict.BAD_HEADER);
       return;
@@ -324,6 +351,7 @@ export class RemotingConnection implements Connection {
       return;
     }
     this.#request.set(decoder.bytes, decoder.headerEnd, decoder.bodyEnd);
+    if (this.#mayRefuse && this.#refuseLate(header)) return;
     const { opaque } = header;
     const oneway = header.isOneway;
     if (oneway) this.writer.mute(opaque);
@@ -433,6 +461,7 @@ export class RemotingConnection implements Connection {
     this.#closed = true;
     this.#gone = true;
     this.#linger?.cancel();
+    this.#late?.end();
     this.#decoder.release();
     this.writer.reset(0);
     this.#pending.failAll(this.#lost());

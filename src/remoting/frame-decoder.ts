@@ -105,6 +105,11 @@ export class FrameDecoder {
     return this.#position < this.#chunk.length;
   }
 
+  /** Of the chunk, those not given out: what a cut frame has in it is gone from there. */
+  get remainingBytes(): number {
+    return this.#chunk.length - this.#position;
+  }
+
   /** Finds the next frame. A verdict other than MORE and FRAME is final. */
   next(): FrameVerdict {
     if (this.#final !== FrameVerdict.MORE) return this.#final;

@@ -9,6 +9,7 @@ import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
+import { FlowControl, type FlowLimits } from "./flow-control.js";
 import { FRAME_BYTES_MAX, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
@@ -44,6 +45,8 @@ export interface RemotingServerOptions {
   readonly processors: ReadonlyMap<number, Processor>;
   /** What the sender of a code that nobody serves is told instead of that, if anything; with NO_PERMISSION. */
   readonly strangerRefusal?: StrangerRefusal | undefined;
+  /** When requests are answered busy; never without it. */
+  readonly flowLimits?: FlowLimits | undefined;
   readonly clock?: Clock;
   readonly log?: Logger;
   /** 16777216: a whole frame with its length word. */
@@ -72,6 +75,7 @@ export class RemotingServer {
   /** Of connections after their TLS handshake. */
   readonly #secureSettings: ConnectionSettings;
   readonly #entrance: TlsEntrance | undefined;
+  readonly #flow: FlowControl | undefined;
   readonly #connections = new Set<RemotingConnection>();
   readonly #server: Server;
   #alsoServer: Server | undefined;
@@ -87,6 +91,7 @@ export class RemotingServer {
     this.#log = options.log ?? silentLogger;
     const frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
     assert(frameBytesMax < TLS_HANDSHAKE * 2 ** 24, "a frame never begins as TLS does");
+    this.#flow = options.flowLimits && new FlowControl(options.flowLimits, this.#clock, this.#log);
     this.#secureSettings = {
       name: this.#name,
       processors: options.processors,
@@ -99,6 +104,7 @@ export class RemotingServer {
       pool: new BufferPool(),
       budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
       turns: new Turns(),
+      flow: this.#flow,
       receiveBuffer: undefined,
       header: new HeaderView(),
       unknownCodes: new Set(),

@@ -264,6 +264,7 @@ class Opening {
         log.info({}, "there is room again: messages can be read");
       },
       onExpiry: (step) => this.#queuesFollow(step),
+      onSlow: (seconds) => log.warn({ seconds }, "the dispatch thread does not end its turn: is the disk that slow?"),
       onFailure: (error) => this.#events.onFailure(error),
     };
   }

@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import type { Random } from "../crash/programs/random.mjs";
 import { checkContents, checkLost, emptyHistory, type History } from "./history.js";
 import { Load } from "./load.js";
-import { say, scratchDirectory, seedOf, times, until } from "./scratch.js";
+import { roundsOf, say, scratchDirectory, seedOf, times, until } from "./scratch.js";
 import { Server } from "./server.js";
 import { doctorFindings, readAll, verifyAll } from "./verify.js";
 
@@ -74,8 +74,9 @@ test("a torn end of the log after a kill", async () => {
   const directory = scratchDirectory("torn");
   const history = emptyHistory();
   let server = await loaded(directory, random, history, 500);
-  const rounds = times(2, 15);
-  for (let round = 0; round < rounds; round++) {
+  let rounds = 0;
+  for (const round of roundsOf("torn ends", times(2, 15), 30)) {
+    rounds = round;
     await server.kill();
     const { path, position } = endOfLog(directory);
     const [, tail] = TAILS[round % TAILS.length]!;
@@ -100,13 +101,14 @@ function filesOf(directory: string, part: string): string[] {
 
 test("flipped bits", async () => {
   const { seed, random } = seedOf("flipped bits");
-  const rounds = times(6, 36);
+  let rounds = 0;
   const lost: Record<string, number> = {};
   const closed: Record<string, number> = {};
   const noticed: Record<string, number> = {};
   let refusedStarts = 0;
   let movedAside = 0;
-  for (let round = 0; round < rounds; round++) {
+  for (const round of roundsOf("flipped bits", times(6, 36), 60)) {
+    rounds = round;
     const part = PARTS[round % PARTS.length]!;
     const directory = scratchDirectory("flip");
     const history = emptyHistory();

@@ -14,10 +14,10 @@ import { Server } from "./server.js";
 import { Shim } from "./shim.js";
 import { readAll, verifyAll } from "./verify.js";
 
-const RUN_MS = Number(process.env.COMETMQ_HISTORY_SECONDS ?? times(20, 180)) * 1000;
+const RUN_MS = Number(process.env.COMETMQ_HISTORY_SECONDS ?? times(20, 150)) * 1000;
 const CAUGHT_UP_MS = 90_000;
 
-const FAULTS = ["kill", "restart", "stop", "slow disk", "clock", "consumer leaves"] as const;
+const FAULTS = ["kill", "restart", "stop", "slow disk", "clock", "consumer leaves", "sharer leaves"] as const;
 type Fault = (typeof FAULTS)[number];
 
 class Scene {
@@ -30,7 +30,9 @@ class Scene {
   readonly #config: { flushDiskType: string };
   /** By name. */
   readonly ordered = new Map<string, PushConsumer>();
-  readonly clustered = new Set<string>();
+  /** The same, and everybody who ever was one of them. */
+  readonly clustered = new Map<string, PushConsumer>();
+  readonly clusteredNames = new Set<string>();
   #consumersMade = 0;
 
   constructor(random: Random) {
@@ -48,6 +50,7 @@ class Scene {
   async start(): Promise<void> {
     const env = typeof this.shim === "string" ? {} : this.shim.env;
     const before: Server | undefined = this.server;
+    this.noteMoves();
     const ports = before === undefined ? undefined : { namesrv: before.namesrvPort, broker: before.port };
     this.server = await Server.start({
       directory: this.#directory,
@@ -57,6 +60,13 @@ class Scene {
     });
   }
 
+  /** What the server that is about to be forgotten has said of commits that went back. */
+  noteMoves(): void {
+    const moves = this.server?.movedBack ?? [];
+    // Who has a queue of an ordered group has its lock, so commits of two never cross.
+    this.history.movedBack.push(...moves.filter(({ group }) => group === "CLUSTER"));
+  }
+
   async addOrdered(): Promise<void> {
     const name = `ordered ${++this.#consumersMade}`;
     this.ordered.set(name, await orderlyConsumer(this.namesrvAddr, name, this.history));
@@ -64,8 +74,8 @@ class Scene {
 
   async addClustered(): Promise<void> {
     const name = `clustered ${++this.#consumersMade}`;
-    this.clustered.add(name);
-    await clusterConsumer(this.namesrvAddr, name, this.history);
+    this.clusteredNames.add(name);
+    this.clustered.set(name, await clusterConsumer(this.namesrvAddr, name, this.history));
   }
 
   async strike(fault: Fault): Promise<void> {
@@ -98,6 +108,12 @@ class Scene {
         await consumer.close();
         return this.addOrdered();
       }
+      case "sharer leaves": {
+        const [name, consumer] = [...this.clustered][0]!;
+        this.clustered.delete(name);
+        await consumer.close();
+        return this.addClustered();
+      }
     }
   }
 }
@@ -117,8 +133,10 @@ test("a history under faults", async () => {
   const load = new Load(scene.server.port, { random, history, paceMs: 30, connectionCount: 2, batches: 0 });
   const committer = new Committer(scene.server.port, history, "G", "T0");
   const port = () => scene.server.port;
-  // Who has a queue of an ordered group has its lock, so commits of two never cross; of a clustered one they may.
-  const watchers = [0, 1].map((queueId) => new Watcher(port, history, "ORDERLY", "T0", queueId));
+  const watchers = [0, 1].flatMap((queueId) => [
+    new Watcher(port, history, "ORDERLY", "T0", queueId),
+    new Watcher(port, history, "CLUSTER", "T1", queueId),
+  ]);
   const endMs = performance.now() + RUN_MS;
   while (performance.now() < endMs) {
     await pause(random.integer(500, 4000));
@@ -129,20 +147,21 @@ test("a history under faults", async () => {
   await load.stop();
   await committer.stop();
   await until(
-    () => undelivered(history, "T1", scene.clustered).length === 0,
+    () => undelivered(history, "T1", scene.clusteredNames).length === 0,
     "all to the clustered group",
     CAUGHT_UP_MS,
   );
   const orderedNames = new Set(history.handled.map(({ consumer }) => consumer));
   await until(() => undelivered(history, "T0", orderedNames).length === 0, "all to the ordered group", CAUGHT_UP_MS);
-  for (const consumer of scene.ordered.values()) await consumer.close();
+  for (const consumer of [...scene.ordered.values(), ...scene.clustered.values()]) await consumer.close();
   for (const watcher of watchers) await watcher.stop();
+  scene.noteMoves();
   await readAll(scene.server.port, history);
   const violations = checkHistory(history, { finalReader: "all", commitsKeptAfterMs: 3000 });
   expect(violations.slice(0, 5), `seed ${seed}: ${JSON.stringify(scene.counts)}`).toEqual([]);
   const { sent, seen, handled, committed, observed, watched } = history;
   const operations = sent.length + seen.length + handled.length + committed.length + observed.length + watched.length;
   const figures = await verifyAll(scene.server, history, { commitsKeptAfterMs: 3000 });
-  const ran = { seconds: RUN_MS / 1000, operations, faults: scene.counts };
+  const ran = { seconds: RUN_MS / 1000, operations, faults: scene.counts, movedBack: history.movedBack.length };
   say("D3", "history under faults", { ...ran, ...figures, handled: handled.length, seed });
 });

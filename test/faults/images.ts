@@ -2,19 +2,33 @@
  * File systems of their own for a test to hurt: ext4 or XFS in a file on a loop device. They are filled up, remounted
  * read-only, and shut down at once, as by a power cut: what was not synced is gone then.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { onEnd, scratchDirectory } from "./scratch.js";
+import { monotonicOriginMs } from "./shim.js";
 
 export type FileSystem = "ext4" | "xfs";
 
-/** EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are one number, _IOR('X', 125, __u32); 2: the journal is not written either. */
+/**
+ * EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN are one number, _IOR('X', 125, __u32); 2: the journal is not written either.
+ * Says when it went into the kernel and when it came back, by CLOCK_MONOTONIC, which Node's own clocks are made of.
+ */
 const SHUT_DOWN = `
-import fcntl, os, struct, sys
+import fcntl, os, struct, sys, time
 fd = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.ioctl(fd, 0x8004587d, struct.pack("I", 2))
+how = struct.pack("I", 2)
+began = time.monotonic_ns()
+fcntl.ioctl(fd, 0x8004587d, how)
+print(began, time.monotonic_ns())
 `;
+
+/** When the device went, by `performance.now()` of this process. */
+export interface Cut {
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
 
 function run(command: string, ...args: string[]): string | undefined {
   const { status, error, stderr } = spawnSync(command, args, { encoding: "utf8" });
@@ -67,8 +81,13 @@ export class Image {
   }
 
   /** What was not on the device is gone; whoever has files open gets errors. */
-  cutPower(): void {
-    must(run("python3", "-c", SHUT_DOWN, this.directory));
+  async cutPower(): Promise<Cut> {
+    const child = spawn("python3", ["-c", SHUT_DOWN, this.directory], { stdio: ["ignore", "pipe", "inherit"] });
+    const output = await text(child.stdout);
+    const times = /^(\d+) (\d+)$/m.exec(output);
+    if (times === null) throw new Error(`the shutdown ioctl failed: ${output}`);
+    const originMs = monotonicOriginMs();
+    return { startedMs: Number(times[1]) / 1e6 - originMs, endedMs: Number(times[2]) / 1e6 - originMs };
   }
 
   /** As after a reboot: nobody may have a file open there any more. */
@@ -83,9 +102,9 @@ export class Image {
   }
 
   /** As by an error of the device, also while somebody has files open: ext4 by its own debugging option, XFS by stopping. */
-  turnReadOnly(): void {
+  async turnReadOnly(): Promise<void> {
     if (this.#type === "ext4") must(run("mount", "-o", "remount,abort", this.directory));
-    else this.cutPower();
+    else await this.cutPower();
   }
 
   /** Takes all but `leftBytes` of what is free. */

@@ -8,7 +8,7 @@ import { checkHistory, emptyHistory } from "./history.js";
 import { orderlyConsumer } from "./consumers.js";
 import { Load } from "./load.js";
 import { Probe } from "./probe.js";
-import { onEnd, pause, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
+import { onEnd, pause, roundsOf, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
 import { Server } from "./server.js";
 import { readAll, verifyAll } from "./verify.js";
 
@@ -94,11 +94,12 @@ test("the process stands still again and again", async () => {
   });
   await until(() => history.handled.length > 100, "ordered consumption");
   const probe = new Probe(server.port);
-  const stops = times(3, 15);
+  let stops = 0;
   const popped = new Set<string>();
   let redelivered = 0;
   let refusedAcks = 0;
-  for (let stop = 0; stop < stops; stop++) {
+  for (const stop of roundsOf("SIGSTOP", times(3, 15), 45)) {
+    stops = stop;
     // Leases of 30 s, taken before the standstill, are still theirs after it.
     const leased = await popper.receive({ maxCount: 16, waitMs: 2000, invisibleMs: 30_000 });
     server.signal("SIGSTOP");

@@ -5,6 +5,7 @@
  *
  *   --only REGEX     of the files in this directory      --seed N       the same load, and nearly the same moments
  *   --soak --minutes N   the soak alone (`npm run test:soak`), 60 minutes unless told
+ *   --cuts N         power cuts of each kind, instead of a few; with `--only disk`
  *   --json FILE      vitest's report
  *
  * Clears away what it has made when it ends, mounts first, whatever became of the tests.
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     short: { type: "boolean", default: false },
     only: { type: "string", default: "" },
     seed: { type: "string" },
+    cuts: { type: "string" },
     soak: { type: "boolean", default: false },
     minutes: { type: "string", default: "60" },
     json: { type: "string" },
@@ -88,6 +90,7 @@ const child = spawn(process.execPath, args, {
     COMETMQ_FAULTS_DIR: directory,
     COMETMQ_FAULTS_LONG: values.short ? "0" : "1",
     ...(values.soak && { COMETMQ_SOAK_MINUTES: values.minutes }),
+    ...(values.cuts !== undefined && { COMETMQ_CUTS: values.cuts }),
     ...(values.seed !== undefined && { COMETMQ_FAULTS_SEED: values.seed }),
   },
 });

@@ -35,6 +35,21 @@ export function times(few: number, many: number): number {
   return LONG ? many : few;
 }
 
+/**
+ * Rounds from 1 on, at most so many; none begins after `seconds`, so that the whole suite keeps to its quarter of an hour
+ * also on a machine that has other work. What was left out is said aloud.
+ */
+export function* roundsOf(what: string, count: number, seconds: number): Generator<number> {
+  const endMs = performance.now() + seconds * 1000;
+  for (let round = 1; round <= count; round++) {
+    if (round > 1 && performance.now() > endMs) {
+      skipAloud(`${what}: ${count - round + 1} of ${count} rounds`, `${seconds} s are over`);
+      return;
+    }
+    yield round;
+  }
+}
+
 /** COMETMQ_FAULTS_SEED, or one from the clock: said with the figures, and enough to have the same load again. */
 export function seedOf(what: string): { seed: number; random: Random } {
   const seed = Number(process.env.COMETMQ_FAULTS_SEED ?? Date.now() % 1_000_000_007);

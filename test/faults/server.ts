@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { MovedBack } from "./history.js";
 import { onEnd } from "./scratch.js";
 
 const COMETMQ = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
@@ -71,6 +72,15 @@ export class Server {
 
   get running(): boolean {
     return this.#output.running;
+  }
+
+  /** What it has logged of commits that went back. */
+  get movedBack(): MovedBack[] {
+    const lines = this.stderr.split("\n").filter((line) => line.includes('"a consumer moved its offset back"'));
+    return lines.map((line) => {
+      const { group, topic, queueId, offset, before } = JSON.parse(line);
+      return { group, queue: `${topic}/${queueId}`, offset, before };
+    });
   }
 
   /** Exit status, or the signal's name. */

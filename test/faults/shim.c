@@ -21,6 +21,14 @@
 
 enum { OPEN = 1, WRITE = 2, SYNC = 4, ALLOCATE = 8, MAP = 16, RENAME = 32, TRUNCATE = 64 };
 
+enum { SYNCS_MAX = 128 };
+
+struct sync {
+  int64_t began_ns; /* CLOCK_MONOTONIC */
+  int64_t ended_ns;
+  int64_t status;
+};
+
 /* Written by the test, in this order, little endian. */
 struct control {
   volatile int32_t fail_calls;  /* which calls fail */
@@ -33,6 +41,10 @@ struct control {
   volatile int32_t slowed;
   volatile int64_t clock_ms;    /* added to the wall clock */
   char path[256];               /* only calls on paths that contain it */
+  volatile int32_t watch_syncs; /* syncs are written down below */
+  volatile int32_t sync_count;  /* so many were: the last SYNCS_MAX of them are there */
+  char unused[512 - 304];
+  struct sync syncs[SYNCS_MAX];
 };
 
 static struct control *control;
@@ -138,13 +150,30 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t at) {
 }
 ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t at) { return pwritev(fd, parts, count, at); }
 
+static int64_t monotonic_ns(void) {
+  struct timespec now;
+  syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static int synced(long call, int fd) {
+  if (control == NULL || !control->watch_syncs || !concerns_fd(fd)) return (int)syscall(call, fd);
+  struct sync one = {monotonic_ns(), 0, 0};
+  one.status = syscall(call, fd);
+  int saved = errno;
+  one.ended_ns = monotonic_ns();
+  control->syncs[__atomic_fetch_add(&control->sync_count, 1, __ATOMIC_SEQ_CST) % SYNCS_MAX] = one;
+  errno = saved;
+  return (int)one.status;
+}
+
 int fdatasync(int fd) {
   FAIL_IF(SYNC, NULL, fd);
-  return (int)syscall(SYS_fdatasync, fd);
+  return synced(SYS_fdatasync, fd);
 }
 int fsync(int fd) {
   FAIL_IF(SYNC, NULL, fd);
-  return (int)syscall(SYS_fsync, fd);
+  return synced(SYS_fsync, fd);
 }
 int syncfs(int fd) {
   FAIL_IF(SYNC, NULL, fd);

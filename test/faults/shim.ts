@@ -16,6 +16,10 @@ const STRUCK_AT = 24;
 const CLOCK_AT = 32;
 const PATH_AT = 40;
 const PATH_BYTES_MAX = 255;
+const WATCH_AT = 296;
+const SYNCS_AT = 512;
+const SYNC_BYTES = 24;
+const SYNCS_MAX = 128;
 
 export interface Failure {
   readonly calls: readonly CallName[];
@@ -26,6 +30,13 @@ export interface Failure {
   readonly letPass?: number;
   /** So many fail; all of them by default. */
   readonly count?: number;
+}
+
+/** A sync as the kernel answered it; times by `performance.now()` of this process. */
+export interface Sync {
+  readonly beganMs: number;
+  readonly endedMs: number;
+  readonly isDone: boolean;
 }
 
 export class Shim {
@@ -85,6 +96,25 @@ export class Shim {
     writeSync(this.#fd, Buffer.alloc(4), 0, 4, SLOW_AT);
   }
 
+  /** From now on syncs of files whose path contains it are written down. */
+  watchSyncs(path: string): void {
+    this.#setPath(path);
+    writeSync(this.#fd, Buffer.from([1, 0, 0, 0]), 0, 4, WATCH_AT);
+  }
+
+  /** The last of those. */
+  syncs(): Sync[] {
+    const count = Math.min(SYNCS_MAX, this.#count(WATCH_AT + 4));
+    const bytes = Buffer.alloc(count * SYNC_BYTES);
+    readSync(this.#fd, bytes, 0, bytes.length, SYNCS_AT);
+    const originMs = monotonicOriginMs();
+    return Array.from({ length: count }, (_, i) => ({
+      beganMs: Number(bytes.readBigInt64LE(i * SYNC_BYTES)) / 1e6 - originMs,
+      endedMs: Number(bytes.readBigInt64LE(i * SYNC_BYTES + 8)) / 1e6 - originMs,
+      isDone: bytes.readBigInt64LE(i * SYNC_BYTES + 16) === 0n,
+    })).sort((a, b) => a.endedMs - b.endedMs);
+  }
+
   /** Calls that have failed since `fail`. */
   get struckCount(): number {
     return this.#count(STRUCK_AT);
@@ -105,6 +135,11 @@ export class Shim {
     field.write(path, 0, PATH_BYTES_MAX, "latin1");
     writeSync(this.#fd, field, 0, field.length, PATH_AT);
   }
+}
+
+/** What `performance.now()` is behind CLOCK_MONOTONIC. */
+export function monotonicOriginMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6 - performance.now();
 }
 
 function maskOf(calls: readonly CallName[]): number {

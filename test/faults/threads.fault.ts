@@ -31,7 +31,26 @@ test.each(["crash", "exit"].slice(0, times(1, 2)))("the dispatch thread: %s", as
   say("C11", `dispatch thread: ${action}`, { ...(await verifyAll(next, history)), endedMs: Math.round(endedMs), seed });
 });
 
-test.each(["crash", "exit"].slice(0, times(0, 2)))("the thread that helps recovery: %s", async (action) => {
+test("the dispatch thread spins", async () => {
+  const { seed, random } = seedOf("dispatch thread, spin");
+  const directory = scratchDirectory("spin");
+  const history = emptyHistory();
+  const env = { COMETMQ_FAILPOINT: `dispatch-step:${random.integer(200, 600)}=spin` };
+  const server = await Server.start({ directory, env });
+  const load = new Load(server.port, { random, history, paceMs: 100 });
+  const endedMs = await until(() => !server.running, "the end of the server", 150_000);
+  expect(await server.ended).toBe("1");
+  expect(server.stderr).toMatch(/does not end its turn/);
+  expect(server.stderr).toContain("The dispatch thread died.");
+  await load.stop();
+  const next = await Server.start({ directory });
+  const again = new Load(next.port, { random, history });
+  await until(() => again.ackedCount > 100, "acknowledgements after the restart");
+  await again.stop();
+  say("C11", "dispatch thread: spin", { ...(await verifyAll(next, history)), endedMs: Math.round(endedMs), seed });
+});
+
+test.each(["crash", "exit", "spin"].slice(0, times(0, 3)))("the thread that helps recovery: %s", async (action) => {
   const { seed, random } = seedOf(`check thread, ${action}`);
   const directory = scratchDirectory("check");
   const history = emptyHistory();

@@ -1,8 +1,8 @@
 /**
  * A process that floods a broker with sends until it is killed: `node flooder.mjs PORT TOPIC CONNECTIONS WINDOW`, each
  * connection with WINDOW sends of 1 KB in flight; with WINDOW 0 it waits for no answer, and sends what the network takes.
- * Writes the number of messages acknowledged so far, a line a quarter second, the codes of all other answers, and how many
- * were handed to the network.
+ * Writes the number of messages acknowledged so far, a line a quarter second, all other answers (their figures as N) with
+ * the shortest wait that any of them tells, and how many were handed to the network.
  */
 import { connect } from "node:net";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -16,6 +16,7 @@ const REPORT_MS = 250;
 const header = new HeaderView();
 const refusals = new Map();
 let acknowledged = 0;
+let shortestWaitMs = null;
 let offered = 0;
 const BLIND_COUNT = 64;
 
@@ -43,6 +44,13 @@ function sends(count) {
   return writer.detach().subarray(0, length);
 }
 
+function refused(why) {
+  const kind = why.replace(/\d+(?=ms|$)/g, "N");
+  refusals.set(kind, (refusals.get(kind) ?? 0) + 1);
+  const waitMs = /(\d+)ms/.exec(why)?.[1];
+  if (waitMs !== undefined) shortestWaitMs = Math.min(shortestWaitMs ?? Number(waitMs), Number(waitMs));
+}
+
 function flood() {
   const decoder = new FrameDecoder();
   const socket = connect({ port: Number(port), host: "127.0.0.1", noDelay: true });
@@ -61,7 +69,7 @@ function flood() {
       header.parse(decoder.bytes, decoder.headerStart, decoder.headerEnd, decoder.serializeType);
       answered++;
       if (header.code === ResponseCode.SUCCESS) acknowledged++;
-      else refusals.set(`${header.code} ${header.remark}`, (refusals.get(`${header.code} ${header.remark}`) ?? 0) + 1);
+      else refused(`${header.code} ${header.remark}`);
     }
     if (answered > 0 && !isBlind) socket.write(ofSize(answered));
   });
@@ -75,7 +83,9 @@ function ofSize(count) {
 
 for (let i = 0; i < Number(connectionCount); i++) flood();
 setInterval(() => {
-  process.stdout.write(`${JSON.stringify({ acknowledged, offered, refusals: Object.fromEntries(refusals) })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ acknowledged, offered, shortestWaitMs, refusals: Object.fromEntries(refusals) })}\n`,
+  );
 }, REPORT_MS);
 process.stdin.on("end", () => process.exit(0));
 process.stdin.resume();

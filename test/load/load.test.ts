@@ -29,6 +29,7 @@ const BLIND_MS = FULL ? 60_000 : 2000;
 const RECOVERED_MS_MAX = 5000;
 const SERVED_MS = 250;
 const PULLS = FULL ? 2000 : 300;
+const BUSY = /^2 \[(TIMEOUT_CLEAN_QUEUE|OVERLOAD)\](broker|system) busy, start flow control for a while/;
 const MEBIBYTE = 1024 * 1024;
 /** Private memory after all that: files are the kernel's to drop. */
 const STARTED_BYTES_MAX = 150 * MEBIBYTE;
@@ -85,6 +86,12 @@ async function serveOthers({ client }: Loaded): Promise<number> {
   expect(await send(client, { topic: "Others" }, "x")).toMatchObject({ code: ResponseCode.SUCCESS });
   await ok(client, RequestCode.GET_MAX_OFFSET, { topic: "Others", queueId: 0 });
   return performance.now() - startedMs;
+}
+
+/** Nobody is told that the server is busy who has not waited for as long as Apache lets a send wait. */
+function expectLateOnly({ shortestWaitMs, refusals }: { shortestWaitMs: number | null; refusals: object }): void {
+  for (const refusal of Object.keys(refusals)) expect(refusal).toMatch(BUSY);
+  if (shortestWaitMs !== null) expect(shortestWaitMs).toBeGreaterThanOrEqual(200);
 }
 
 async function openSocket(port: number): Promise<Socket> {
@@ -209,7 +216,7 @@ test.skipIf(process.platform !== "linux")("a flood of sends beside others", asyn
   const args = ["flooder.mjs", loaded.port, "Flood", FLOOD_CONNECTIONS, FLOOD_WINDOW].map(String);
   const flooder = spawn(process.execPath, args, { cwd: import.meta.dirname, stdio: ["pipe", "pipe", "inherit"] });
   onCloseAll(() => void flooder.kill("SIGKILL"));
-  let last = { acknowledged: 0, refusals: {} };
+  let last = { acknowledged: 0, shortestWaitMs: null as number | null, refusals: {} };
   readline.createInterface({ input: flooder.stdout }).on("line", (line) => {
     last = JSON.parse(line);
   });
@@ -226,10 +233,12 @@ test.skipIf(process.platform !== "linux")("a flood of sends beside others", asyn
   say("flood", {
     floodPerSecond: Math.round((last.acknowledged / FLOOD_MS) * 1000),
     refusals: last.refusals,
+    shortestWaitMs: last.shortestWaitMs,
     peakMiB: mebibytes(peakBytes),
     others: { sendAndQueryCount: latenciesMs.length, p50Ms: at(0.5), p99Ms: at(0.99) },
   });
-  expect(last.refusals).toEqual({});
+  // Three thousand in flight are served in time, unless the machine has other work.
+  expectLateOnly(last);
   expect(peakBytes).toBeLessThan(FLOOD_BYTES_MAX);
 });
 
@@ -242,7 +251,7 @@ test.skipIf(process.platform !== "linux")("a flood that waits for no answer, to 
   const args = ["flooder.mjs", loaded.port, "Blind", FLOOD_CONNECTIONS, 0].map(String);
   const flooder = spawn(process.execPath, args, { cwd: import.meta.dirname, stdio: ["pipe", "pipe", "inherit"] });
   onCloseAll(() => void flooder.kill("SIGKILL"));
-  let last = { acknowledged: 0, offered: 0, refusals: {} };
+  let last = { acknowledged: 0, offered: 0, shortestWaitMs: null as number | null, refusals: {} };
   readline.createInterface({ input: flooder.stdout }).on("line", (line) => {
     last = JSON.parse(line);
   });
@@ -270,12 +279,14 @@ test.skipIf(process.platform !== "linux")("a flood that waits for no answer, to 
     handedToTheNetwork: flooded.offered,
     acknowledged: flooded.acknowledged,
     refusals: flooded.refusals,
+    shortestWaitMs: flooded.shortestWaitMs,
     startedMiB: mebibytes(startedBytes),
     peakMiB: mebibytes(peakBytes),
     others: { count: latenciesMs.length, p50Ms: at(0.5), p99Ms: at(0.99) },
     recoveredMs: Math.round(recoveredMs),
     stored: await max(),
   });
+  expectLateOnly(flooded);
   expect(peakBytes).toBeLessThan(FLOOD_BYTES_MAX);
   expect(recoveredMs).toBeLessThan(RECOVERED_MS_MAX);
 });

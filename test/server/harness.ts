@@ -51,7 +51,7 @@ export interface StartedBroker {
   readonly client: (options?: RemotingClientOptions) => RemotingClient;
 }
 
-/** Small files, so that starting costs little; everything else is as users have it. */
+/** Small files, so that starting costs little; nearly everything else is as users have it. */
 export async function startBroker(settings: BrokerSettings = {}): Promise<StartedBroker> {
   const directory = settings.directory ?? join(temporaryDirectory(), "store");
   const log = new FakeLog();
@@ -63,6 +63,8 @@ export async function startBroker(settings: BrokerSettings = {}): Promise<Starte
     mappedFileSizeConsumeQueue: 20 * 1000,
     maxHashSlotNum: 1000,
     maxIndexNum: 4000,
+    // What a test pipelines is served, however busy the machine is.
+    waitTimeMillsInSendQueue: 600_000,
     ...settings.config,
   });
   const given = new Set(["mappedFileSizeCommitLog", "mappedFileSizeConsumeQueue"]);

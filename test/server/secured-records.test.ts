@@ -1,6 +1,7 @@
 /** Messages that are named by their place in the log: the right to one topic is no right to another's messages. */
 import { createHmac } from "node:crypto";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { decodeRecords } from "#src/record/decode.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import type { Fields } from "#src/remoting/types.js";
 import type { RemotingClient } from "#src/remoting/client.js";
@@ -49,6 +50,10 @@ beforeEach(async () => {
       authenticationEnabled: true,
       authorizationEnabled: true,
       initAuthenticationUser: '{"username":"root","password":"root-pw"}',
+      // Half messages are given up at once, where there is a producer to ask.
+      transactionCheckMax: 1,
+      transactionCheckInterval: 10,
+      transactionTimeOut: 0,
     },
   });
   root = as("root");
@@ -126,6 +131,36 @@ test("a transaction is ended by those who may send to its topic, also by clients
   expect(await endOf(reader, "secret", { topic: "open" })).toBe(NO_PERMISSION);
   expect(await endOf(reader, "open", {})).toBe(0);
   expect(await endOf(root, "secret", {})).toBe(0);
+});
+
+test("a transaction that was given up is asked about again for those who may change its topic, by the topic that it has", async () => {
+  // A producer is there, and does not answer.
+  await make(RequestCode.HEART_BEAT, {}, { clientID: "p", producerDataSet: [{ groupName: "P" }], consumerDataSet: [] });
+  const half = { sysFlag: 4, properties: properties({ TRAN_MSG: "true", PGROUP: "P", UNIQ_KEY: "k" }) };
+  const given: Record<string, string> = {};
+  for (const topic of ["secret", "open"]) expect((await send(root, { topic, ...half }, topic)).code).toBe(0);
+  await vi.waitUntil(
+    async () => {
+      const { code, body } = await pull(root, { topic: "TRANS_CHECK_MAX_TIME_TOPIC", consumerGroup: "mine" });
+      if (code !== 0) return false;
+      for (const record of decodeRecords(body)) given[record.body.toString()] = record.msgId;
+      return Object.keys(given).length === 2;
+    },
+    { timeout: ANSWER_MS, interval: 50 },
+  );
+  const resume = async (client: RemotingClient, msgId: string, fields: Fields) => {
+    const answer = await client.call(RequestCode.RESUME_CHECK_HALF_MESSAGE, { msgId, ...fields }, undefined, ANSWER_MS);
+    return answer.code;
+  };
+  const stranger = started.client();
+  for (const named of [{}, { topic: "open" }, { topic: "secret" }, { topic: "" }]) {
+    expect(await resume(reader, given["secret"]!, named)).toBe(NO_PERMISSION);
+    expect(await resume(stranger, given["open"]!, named)).toBe(NO_PERMISSION);
+  }
+  // Without a topic Apache's asks for nothing at all; here it asks for the cluster.
+  expect(await resume(reader, given["open"]!, {})).toBe(NO_PERMISSION);
+  expect(await resume(reader, given["open"]!, { topic: "open" })).toBe(0);
+  expect(await resume(root, given["secret"]!, {})).toBe(0);
 });
 
 test("sends with the old code and the new one ask for the topic that they are put into", async () => {

@@ -17,7 +17,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     accountStatsEnable accountStatsPrintZeroValues allAckInSyncStateSet
     appendAckAsync appendCkAsync asyncLearner
     asyncSendEnable autoDeleteUnusedStats
-    autoMessageVersionOnTopicLen brokerFastFailureEnable checkCRCOnRecover clientCloseSocketIfTimeout
+    autoMessageVersionOnTopicLen checkCRCOnRecover clientCloseSocketIfTimeout
     clientPooledByteBufAllocatorEnable coldCtrStrategyEnable coldDataFlowControlEnable coldDataScanEnable
     combineCQEnableCheckSelf compatibleWithOldNameSrv dataReadAheadEnable debugLockEnable
     disableCallbackExecutor disableConsumeIfConsumerReadSlowly disableNettyWorkerGroup diskFallRecorded
@@ -99,7 +99,7 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     reviveInterval reviveMaxSlow reviveScanTime rocksdbFlushWalFrequency rocksdbWalFileRollingThreshold
     sampleCountThreshold sampleSteps scheduleAsyncDeliverMaxPendingLimit
     scheduleAsyncDeliverMaxResendNum2Blocked sendHeartbeatTimeoutMillis sendMessageThreadPoolNums
-    sendThreadPoolQueueCapacity serverAsyncSemaphoreValue serverCallbackExecutorThreads
+    serverAsyncSemaphoreValue serverCallbackExecutorThreads
     serverOnewaySemaphoreValue serverSelectorThreads serverSocketBacklog serverSocketRcvBufSize
     serverSocketSndBufSize serverWorkerThreads sharedByteBufferNum shutdownWaitTimeSeconds slaveTimeout
     spinLockCollisionRetreatOptimalDegree statefulAuthenticationCacheExpiredSecond
@@ -110,9 +110,9 @@ const byKind: readonly (readonly [InertKind, readonly string[]])[] = [
     timerPutMessageThreadNum timerRocksDBPrecisionMs timerRocksDBRollIntervalHours timerRocksDBRollRangeHours
     timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas 
     transactionMetricFlushInterval transactionOpBatchInterval transientStorePoolSize travelCqFileNumWhenGetMessage updateNameServerAddrPeriod
-    userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond waitTimeMillsInAckQueue
-    waitTimeMillsInAdminBrokerQueue waitTimeMillsInHeartbeatQueue waitTimeMillsInLitePullQueue
-    waitTimeMillsInPullQueue waitTimeMillsInSendQueue waitTimeMillsInTransactionQueue writeBufferHighWaterMark
+    userCacheExpiredSecond userCacheMaxNum userCacheRefreshSecond
+    waitTimeMillsInAdminBrokerQueue
+    writeBufferHighWaterMark
     writeBufferLowWaterMark
     `),
   ],

@@ -150,6 +150,16 @@ export const OPTIONS = {
   maxFilterMessageSize: integer(16000, 20, INT_MAX, RUNTIME),
   accessMessageInMemoryMaxRatio: integer(40, 1, 100, RUNTIME),
   defaultQueryMaxNum: integer(32, 1, 1024, RUNTIME),
+  /** Requests that have waited too long are answered SYSTEM_BUSY. */
+  brokerFastFailureEnable: flag(true, RUNTIME),
+  waitTimeMillsInSendQueue: integer(200, 1, INT_MAX, RUNTIME),
+  waitTimeMillsInPullQueue: integer(5000, 1, INT_MAX, RUNTIME),
+  waitTimeMillsInLitePullQueue: integer(5000, 1, INT_MAX, RUNTIME),
+  waitTimeMillsInHeartbeatQueue: integer(31_000, 1, INT_MAX, RUNTIME),
+  waitTimeMillsInTransactionQueue: integer(3000, 1, INT_MAX, RUNTIME),
+  waitTimeMillsInAckQueue: integer(3000, 1, INT_MAX, RUNTIME),
+  /** Sends that wait to be handled or to be on the disk; more are answered SYSTEM_BUSY. */
+  sendThreadPoolQueueCapacity: integer(10_000, 1, INT_MAX, RUNTIME),
   serverChannelMaxIdleTimeSeconds: integer(120, 0, INT_MAX),
 
   // Pop

@@ -21,6 +21,7 @@ import type { ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStore } from "./broker-store.js";
 import { type BrokerContext, openBrokerContext } from "./context.js";
+import { FastFailure } from "./fast-failure.js";
 import { FlushWaiters } from "./flush-waiters.js";
 import { type BrokerHooks, hookProcessors } from "./hooks.js";
 import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
@@ -158,6 +159,7 @@ export class Broker {
         strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
         clock,
         log,
+        flowLimits: new FastFailure(config, waiters),
         idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
       });
       await server.listen();

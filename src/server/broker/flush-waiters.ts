@@ -31,6 +31,10 @@ export class FlushWaiters {
     this.#setTimer();
   }
 
+  get count(): number {
+    return this.#waiting.length;
+  }
+
   flushed(position: number): void {
     let count = 0;
     while (count < this.#waiting.length && this.#waiting[count]!.position <= position) count++;

@@ -17,7 +17,7 @@ flushDiskType=SYNC_FLUSH
 deleteWhen=04;16
 namesrvAddr=127.0.0.1:9876;\\
             127.0.0.1:9877
-waitTimeMillsInSendQueue=1000
+waitTimeMillsInAdminBrokerQueue=1000
 sendMessageThreadPoolNum=16
 `);
   expect(config.brokerName).toBe("broker-b");
@@ -27,7 +27,7 @@ sendMessageThreadPoolNum=16
   expect(config.deleteWhen).toBe("04;16");
   expect(config.namesrvAddr).toBe("127.0.0.1:9876;127.0.0.1:9877");
   expect(config.defaultTopicQueueNums).toBe(8);
-  expect([...inert]).toEqual([["waitTimeMillsInSendQueue", "1000"]]);
+  expect([...inert]).toEqual([["waitTimeMillsInAdminBrokerQueue", "1000"]]);
   expect(unknownNames).toEqual(["sendMessageThreadPoolNum"]);
 });
 
@@ -42,7 +42,7 @@ test.each([
   ["deleteWhen=25", "deleteWhen=25: expected"],
   ["maxMessageSize=999999999999999999", "maxMessageSize="],
   ["storePathRootDir=a\\u0000b", "storePathRootDir="],
-  ["waitTimeMillsInSendQueue=soon", "waitTimeMillsInSendQueue=soon: expected an integer."],
+  ["waitTimeMillsInAdminBrokerQueue=soon", "waitTimeMillsInAdminBrokerQueue=soon: expected an integer."],
   ["brokerRole=SLAVE", "brokerRole=SLAVE: CometMQ can only do ASYNC_MASTER."],
   ["autoMessageVersionOnTopicLen=false", "autoMessageVersionOnTopicLen=false: CometMQ can only do true."],
 ])("%s is refused by name", (line, message) => {

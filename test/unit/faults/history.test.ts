@@ -51,6 +51,7 @@ function fine(): History {
     committed: I.map((i) => committed(i)),
     observed: [observed(-1, 190), observed(0, 206), observed(2, 226), observed(4, 900)],
     watched: [observed(1, 10), observed(1, 20), observed(5, 30)],
+    movedBack: [],
     killsMs: [],
   };
 }
@@ -160,6 +161,31 @@ test("offset went back: a group stands behind where it stood, without a kill or 
   // Kept by then, so a kill has no part in it.
   expect(rulesBroken(killed(50))).toEqual([]);
   expect(rulesBroken(killed(500))).toEqual(["offset went back"]);
+});
+
+test("a step back that a client asked for is excused, once, and as far as it asked", () => {
+  const moved = (offset: number, before: number) => ({ group: "G", queue: QUEUE, offset, before });
+  const back = (to: number, ...movedBack: ReturnType<typeof moved>[]) =>
+    rulesBroken((history) => {
+      history.watched.push(observed(to, 40));
+      history.movedBack.push(...movedBack);
+    });
+  expect(back(3, moved(3, 5))).toEqual([]);
+  expect(back(4, moved(3, 5))).toEqual([]);
+  // It stood at 2, by nobody's wish; or somebody wished it from elsewhere, or of another queue.
+  expect(back(2, moved(3, 5))).toEqual(["offset went back"]);
+  expect(back(3, moved(1, 3))).toEqual(["offset went back"]);
+  expect(back(3, { ...moved(3, 5), queue: "T/1" })).toEqual(["offset went back"]);
+  const twice = (history: History) => {
+    history.watched.push(observed(3, 40), observed(5, 50), observed(3, 60));
+    history.movedBack.push(moved(3, 5));
+  };
+  expect(rulesBroken(twice)).toEqual(["offset went back"]);
+  const thrice = (history: History) => {
+    twice(history);
+    history.movedBack.push(moved(3, 5));
+  };
+  expect(rulesBroken(thrice)).toEqual([]);
 });
 
 test("undelivered: acknowledged messages that no reader of a group was given", () => {
