@@ -14,6 +14,7 @@ export { createMessageId, parseMessageId } from "../record/message-id.js";
 export { encodeProperties, parseProperties } from "../record/properties.js";
 export { PropertyName } from "../record/property-names.js";
 export type { RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
+export { appendMessage, type NewMessage } from "./append-message.js";
 export type { KeyQueryResult } from "./look-up.js";
 export type { GetLimits } from "./message-reader.js";
 export { MessageStore } from "./message-store.js";
