@@ -6,6 +6,7 @@ import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
 import { STORE_ENTRIES } from "../recovery/store-entries.js";
 
+/** Where the parts of a store lie. */
 export class StorePaths {
   readonly root: string;
   readonly commitLog: string;

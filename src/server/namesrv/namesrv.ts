@@ -39,9 +39,9 @@ export interface NameServerOptions {
   readonly settings?: Partial<NamesrvSettings> | undefined;
   /** What clients are told of a broker in place of what it registered; `addressOfConnection` makes one. */
   readonly addressFor?: AddressFor | undefined;
-  /** Who may do what; everybody everything without it. */
+  /** @internal Who may do what; everybody everything without it. */
   readonly access?: Access | undefined;
-  /** Codes that are answered to anybody all the same. */
+  /** @internal Codes that are answered to anybody all the same. */
   readonly openCodes?: ReadonlySet<string> | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
