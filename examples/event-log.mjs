@@ -8,13 +8,13 @@
  *
  *   node examples/event-log.mjs ./event-log 8000
  */
+import { once } from "node:events";
 import { createServer } from "node:http";
-import { decodeRecord, encodeHost, MessageStore, PutStatus } from "cometmq/store";
+import { appendMessage, decodeRecord, MessageStore } from "cometmq/store";
 
 const EVENT_BYTES_MAX = 1024 * 1024;
 const NAME = /^\/([\w-]{1,100})$/;
-const HOST = encodeHost("127.0.0.1", 0);
-const NOTHING = Buffer.alloc(0);
+const STATUS_OF = { COMETMQ_DISK_FULL: 507, COMETMQ_STORE_READ_ONLY: 503, COMETMQ_STORE_CLOSED: 503 };
 
 export class EventLog {
   #store;
@@ -42,70 +42,70 @@ export class EventLog {
   }
 
   async #answer(request, response) {
-    const url = new URL(request.url, "http://localhost");
-    const [, name] = NAME.exec(url.pathname) ?? [];
+    const { pathname, searchParams } = new URL(`http://localhost${request.url}`);
+    const name = NAME.exec(pathname)?.[1];
     if (name === undefined) return response.writeHead(404).end("A stream is /name.\n");
-    const queue = this.#store.queue(name, 0);
-    if (request.method === "POST") return this.#append(queue, request, response);
-    const from = Number(url.searchParams.get("from") ?? 0);
+    if (request.method === "POST") return this.#append(name, request, response);
+    if (request.method !== "GET") return response.writeHead(405, { allow: "GET, POST" }).end();
+    const from = Number(searchParams.get("from") ?? 0);
     if (!Number.isSafeInteger(from) || from < 0) return response.writeHead(400).end("from is an offset.\n");
-    if (url.searchParams.has("follow")) return this.#follow(queue, from, request, response);
-    return this.#read(queue, from, response);
+    // `queue` makes what is not there yet, and nobody shall do that by asking.
+    const queue = this.#store.findQueue(name, 0);
+    if (queue === undefined) return response.writeHead(404).end("There is no such stream.\n");
+    const gone = new AbortController();
+    response.once("close", () => gone.abort());
+    const signal = AbortSignal.any([gone.signal, this.#stop.signal]);
+    if (searchParams.has("follow")) return this.#follow(queue, from, signal, response);
+    return this.#read(queue, from, signal, response);
   }
 
-  async #append(queue, request, response) {
+  async #append(name, request, response) {
     const chunks = [];
     let bytes = 0;
-    for await (const chunk of request) {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
       bytes += chunk.length;
-      if (bytes > EVENT_BYTES_MAX) return response.writeHead(413).end("An event has 1 MiB at most.\n");
+      if (bytes > EVENT_BYTES_MAX) {
+        return response.writeHead(413, { connection: "close" }).end("An event has 1 MiB at most.\n");
+      }
       chunks.push(chunk);
     }
-    const body = Buffer.concat(chunks);
-    const message = {
-      ...{ queue, body, bodyStart: 0, bodyLength: body.length },
-      ...{ properties: NOTHING, propertiesStart: 0, propertiesLength: 0 },
-      ...{ bornHost: HOST, storeHost: HOST, bornTimestamp: Date.now() },
-      ...{ flag: 0, sysFlag: 0, reconsumeTimes: 0, preparedTransactionOffset: 0 },
-    };
-    const result = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
-    const status = this.#store.put(message, result);
-    if (status === PutStatus.DISK_FULL) return response.writeHead(507).end("The disk is full.\n");
-    if (status !== PutStatus.PUT_OK) return response.writeHead(503).end("Not taken.\n");
-    // Whoever appends at the same time shares the sync.
-    await this.#store.whenFlushed(result.phyOffset + result.sizeBytes);
-    response.writeHead(201).end(`${JSON.stringify({ offset: result.queueOffset })}\n`);
+    const { queueOffset } = await appendMessage(this.#store, this.#store.queue(name, 0), {
+      body: Buffer.concat(chunks),
+    });
+    response.writeHead(201).end(`${JSON.stringify({ offset: queueOffset })}\n`);
   }
 
-  async #read(queue, from, response) {
+  async #read(queue, from, signal, response) {
     response.writeHead(200, { "content-type": "application/x-ndjson" });
     // Who has appended finds it: queues follow the log a moment behind.
     await this.#store.settled();
     const end = this.#store.maxOffset(queue);
     if (from < end) {
-      for await (const { queueOffset, record } of this.#store.tail(queue, { from, signal: this.#stop.signal })) {
-        response.write(`${eventLine(queueOffset, record)}\n`);
+      for await (const { queueOffset, record } of this.#store.tail(queue, { from, signal })) {
+        await write(response, `${eventLine(queueOffset, record)}\n`, signal);
         if (queueOffset + 1 >= end) break;
       }
     }
     response.end();
   }
 
-  async #follow(queue, from, request, response) {
-    const gone = new AbortController();
-    request.on("close", () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, this.#stop.signal]);
+  async #follow(queue, from, signal, response) {
     response.writeHead(200, { "content-type": "text/event-stream" }).flushHeaders();
     for await (const { queueOffset, record } of this.#store.tail(queue, { from, signal })) {
-      response.write(`id: ${queueOffset}\ndata: ${eventLine(queueOffset, record)}\n\n`);
+      await write(response, `id: ${queueOffset}\ndata: ${eventLine(queueOffset, record)}\n\n`, signal);
     }
   }
 
   #fail(response, error) {
     if (error.name !== "AbortError") process.stderr.write(`${error.message}\n`);
-    if (!response.headersSent) response.writeHead(500);
+    if (!response.headersSent) response.writeHead(STATUS_OF[error.code] ?? 500);
     response.end();
   }
+}
+
+/** Waits for a reader that is slower than the log. */
+async function write(response, text, signal) {
+  if (!response.write(text)) await once(response, "drain", { signal });
 }
 
 function eventLine(offset, record) {

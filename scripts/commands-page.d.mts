@@ -1,3 +1,3 @@
 import type { Command } from "commander";
 
-export function commandsPage(program: Command): string;
+export function commandsPage(program: Command, examples: Readonly<Record<string, readonly string[]>>): string;

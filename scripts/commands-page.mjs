@@ -48,12 +48,14 @@ source <(cometmq completion bash)                # completes commands and flags;
 A group that \`consume\` reads for should have no other members at that time: it takes all queues, and waits for nobody.
 `;
 
-/** @param {import("commander").Command} program */
-export function commandsPage(program) {
+/** @param {import("commander").Command} program @param {Readonly<Record<string, readonly string[]>>} examples */
+export function commandsPage(program, examples) {
   const sections = [HEAD];
   const add = (command, path) => {
     command.configureHelp({ helpWidth: WIDTH });
-    sections.push(`## ${path}\n\n\`\`\`\n${command.helpInformation().trimEnd()}\n\`\`\`\n`);
+    const below = (examples[path] ?? []).map((line) => `  ${line}`);
+    const text = [command.helpInformation().trimEnd(), ...(below.length > 0 ? ["", "Examples:", ...below] : [])];
+    sections.push(`## ${path}\n\n\`\`\`\n${text.join("\n")}\n\`\`\`\n`);
     for (const child of command.commands) add(child, `${path} ${child.name()}`);
   };
   add(program, program.name());
@@ -62,5 +64,6 @@ export function commandsPage(program) {
 
 if (process.argv[1] === import.meta.filename) {
   const { cometmqProgram } = await import("../dist/cli/program.js");
-  process.stdout.write(commandsPage(cometmqProgram()));
+  const { HELP_EXAMPLES } = await import("../dist/cli/help-examples.js");
+  process.stdout.write(commandsPage(cometmqProgram(), HELP_EXAMPLES));
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { ERRORS } from "../dist/base/errors.js";
+import { HELP_EXAMPLES } from "../dist/cli/help-examples.js";
 import { cometmqProgram } from "../dist/cli/program.js";
 import { INERT_OPTIONS, UNBUILT_PROMISES } from "../dist/server/broker/apache-options.js";
 import { OPTIONS } from "../dist/server/broker/broker-options.js";
@@ -11,7 +12,7 @@ import { settingsPage } from "./settings-page.mjs";
 
 delete process.env.NAMESRV_ADDR;
 const PAGES = {
-  "reference/commands.md": commandsPage(cometmqProgram()),
+  "reference/commands.md": commandsPage(cometmqProgram(), HELP_EXAMPLES),
   "reference/errors.md": errorsPage(ERRORS),
   "operations/settings.md": settingsPage(OPTIONS, INERT_OPTIONS, UNBUILT_PROMISES),
 };

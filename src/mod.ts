@@ -8,6 +8,7 @@ export type { Logger } from "./base/log.js";
 export type { Backend, Disk } from "./io/disk.js";
 export type { MessageExt } from "./record/decode.js";
 export { RequestCode, ResponseCode } from "./remoting/codes.js";
+export type { TlsServerOptions } from "./remoting/tls-options.js";
 export { type ConfigReading, defaultBrokerConfig, readBrokerConfig } from "./server/broker/broker-config.js";
 export type { BrokerConfig } from "./server/broker/broker-options.js";
 export type {
@@ -19,5 +20,8 @@ export type {
   SendDone,
   SendSeen,
 } from "./server/broker/hooks.js";
+export type { TimerAdmin } from "./server/broker/timer/timer-admin.js";
+export type { TimerListOptions, WaitingMessage } from "./server/broker/timer/timer-list.js";
 export { addressOfConnection, NameServer, type NameServerOptions } from "./server/namesrv/namesrv.js";
+export type { NamesrvSettings } from "./server/namesrv/namesrv-config.js";
 export { Standalone as Broker, type StandaloneOptions as BrokerOptions } from "./server/standalone.js";

@@ -18,7 +18,7 @@ export function addBrokerCommand(program: Command): void {
     .description("run a broker alone, until SIGTERM or SIGINT")
     .option("-c, --config <file>", "a broker.conf with Apache's property names")
     .option("--namesrv <addresses>", "name servers to register with: host:port, several between semicolons")
-    .option("--data <dir>", "the store's directory (storePathRootDir)")
+    .option("--data <dir>", "the store's directory, storePathRootDir (default: ~/store)")
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--broker-port <port>", "port, 0 for a free one (default: 10911)", parsePort)
     .option(TLS_CONFIG_FLAG, TLS_CONFIG_TEXT)

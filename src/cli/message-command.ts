@@ -33,7 +33,7 @@ export function addMessageCommand(program: Command): void {
       "a time: 2026-01-31T12:00Z, ms since 1970, or 10m for ten minutes ago",
       parsePlace,
     )
-    .option("--to <place>", "another one, not included (default: end)", parsePlace, "end")
+    .option("--to <place>", "another one, not included", parsePlace, "end")
     .option("--count <n>", "at most so many", positiveNumber, COUNT);
   onCluster(time, byTime);
 }

@@ -48,7 +48,7 @@ export function addNamesrvCommand(program: Command): void {
         host: flags.host,
         port: flags.namesrvPort,
         ...(flags.tlsConfig === undefined ? {} : { tls: tlsServerOptions(readTlsFile(flags.tlsConfig).config, disk) }),
-        logger: log,
+        log,
         ...(kvConfigPath === undefined ? {} : { disk, kvConfigPath }),
       });
       closeOnSignals(() => server.close());

@@ -9,6 +9,7 @@ import { addConfigCommand } from "./config-command.js";
 import { addConsumeCommand } from "./consume-command.js";
 import { addDlqCommand } from "./dlq-command.js";
 import { addGroupCommand } from "./group-command.js";
+import { addHelpExamples } from "./help-examples.js";
 import { addLagCommand } from "./lag-command.js";
 import { addMessageCommand } from "./message-command.js";
 import { addNamesrvCommand } from "./namesrv-command.js";
@@ -30,6 +31,7 @@ export function cometmqProgram(): Command {
   for (const add of [addTopicCommand, addGroupCommand, addProduceCommand, addConsumeCommand]) add(program);
   for (const add of [addMessageCommand, addLagCommand, addOffsetCommand, addDlqCommand, addTimerCommand]) add(program);
   for (const add of [addConfigCommand, addStoreCommand, addBenchCommand, addCompletionCommand]) add(program);
+  addHelpExamples(program);
   endWithUsage(program);
   return program;
 }

@@ -20,7 +20,7 @@ export function addStartCommand(program: Command): void {
     .command("start")
     .description("run name server and broker in this process, until SIGTERM or SIGINT; so does cometmq alone")
     .option("-c, --config <file>", "a broker.conf with Apache's property names")
-    .option("--data <dir>", "the store's directory (storePathRootDir)")
+    .option("--data <dir>", "the store's directory, storePathRootDir (default: ~/store)")
     .option("--host <address>", "address to listen on (default: 127.0.0.1)")
     .option("--namesrv-port <port>", "port of the name server, 0 for a free one", parsePort, NAMESRV_PORT)
     .option("--broker-port <port>", "port of the broker, 0 for a free one (default: 10911)", parsePort)

@@ -17,7 +17,7 @@ import {
 import type { ExitCode } from "./store-run.js";
 import { formatTime } from "./table.js";
 
-const TYPES = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "MIXED"] as const;
+const TYPES = ["NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "MIXED"] as const;
 const QUEUES = 8;
 
 interface ListFlags {

@@ -84,6 +84,7 @@ export {
   type SqlTransaction,
   sqliteDatabase,
 } from "./sql-database.js";
+export type { BrokerData, QueueData, TopicRoute } from "./topic-route.js";
 export {
   type LocalTransaction,
   type TransactionChecker,

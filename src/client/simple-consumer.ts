@@ -247,7 +247,8 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     if (answer.code === ResponseCode.POLLING_TIMEOUT || answer.code === ResponseCode.PULL_NOT_FOUND) return [];
     if (answer.code !== ResponseCode.SUCCESS) throw new ResponseError(address, answer.code, answer.remark);
     const pop = answer.fields as unknown as PopFields;
-    const visibleAgainMs = Number(pop.popTime) + invisibleMs;
+    // The broker's clock may be another one.
+    const visibleAgainMs = clock.nowMs() + invisibleMs;
     const popped: PoppedMessage[] = [];
     for (const message of await receivedMessages(answer.body, this.#instance.from(brokerName))) {
       const handle = message.properties.get(PropertyName.POP_CK) ?? popHandle(message, this.group, pop);
@@ -287,7 +288,7 @@ class Popped implements PoppedMessage {
   async changeInvisible(invisibleMs: number, options: CallOptions = {}): Promise<void> {
     const invisibleTime = positive("invisibleMs", invisibleMs, 0, 0);
     const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime }, options);
-    this.visibleAgainMs = Number(fields.popTime) + invisibleMs;
+    this.visibleAgainMs = this.#instance.clock.nowMs() + invisibleMs;
     this.#handle = renewedHandle(this.#handle, fields as unknown as PopFields);
   }
 

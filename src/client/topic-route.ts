@@ -8,20 +8,24 @@ const PERM_WRITE = 2;
 /** No topic has more; a route that says so is not believed. */
 const QUEUES_MAX = 65_536;
 
+/** Queues of a topic on one broker. */
 export interface QueueData {
   readonly brokerName: string;
   readonly readQueueNums: number;
   readonly writeQueueNums: number;
+  /** Bits: 4 to read, 2 to write. */
   readonly perm: number;
 }
 
+/** The brokers of one name: a master and its slaves. */
 export interface BrokerData {
   readonly cluster: string;
   readonly brokerName: string;
-  /** By broker id; 0 is the master. */
+  /** `host:port` by broker id; 0 is the master. */
   readonly addresses: ReadonlyMap<number, string>;
 }
 
+/** Where a topic is, as a name server tells it. */
 export interface TopicRoute {
   readonly queues: readonly QueueData[];
   readonly brokers: readonly BrokerData[];

@@ -11,6 +11,7 @@ const HEX = Buffer.from("0123456789ABCDEF", "latin1");
 
 export const MESSAGE_ID_CHARS_MAX = 2 * (IPV6_HOST_BYTES + 8);
 
+/** What an offset message id says. */
 export interface MessageId {
   /** Of the broker, as `hostText` prints it. */
   readonly storeHost: string;

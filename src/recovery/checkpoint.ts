@@ -21,6 +21,7 @@ export const AHEAD_MS_MAX = 24 * 3600 * 1000;
 
 export type CheckpointVerdict = "ok" | "missing" | "short" | "nonsense";
 
+/** What the file says: store timestamps (ms since 1970) up to which log, queues and index were synced, and two log offsets. */
 export interface CheckpointFields {
   readonly physicMsgTimestamp: number;
   readonly logicsMsgTimestamp: number;

@@ -25,6 +25,7 @@ export interface TlsOptions {
   readonly readFile?: ((path: string) => Buffer | undefined) | undefined;
 }
 
+/** How a server speaks TLS. */
 export interface TlsServerOptions extends TlsOptions {
   /** permissive by default. */
   readonly mode?: TlsMode | undefined;

@@ -186,7 +186,7 @@ async function startNameServer(
     port: namesrvPort,
     tls: tlsServerOptions(config, disk),
     clock,
-    logger: log,
+    log,
     disk,
     kvConfigPath: join(config.storePathRootDir, "config", "kvConfig.json"),
     idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,

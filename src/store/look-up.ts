@@ -23,6 +23,7 @@ export interface RecordPlace {
   readonly view: DataView;
 }
 
+/** Reads messages otherwise than in the order of their queue. */
 export class LookUp {
   readonly #segments: SegmentQueue;
   readonly #progress: SharedProgress;
@@ -51,7 +52,7 @@ export class LookUp {
     return this.readRecord(phyOffset, this.#view);
   }
 
-  /** The same, and its fields in `into`: their positions are in the bytes returned. */
+  /** @internal The same, and its fields in `into`: their positions are in the bytes returned. */
   readRecord(phyOffset: number, into: RecordView): Buffer | undefined {
     if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
     const segment = this.#segments.at(phyOffset);
@@ -86,7 +87,7 @@ export class LookUp {
     return this.recordAt(phyOffset) === undefined ? -1 : this.#view.storeTimestamp;
   }
 
-  /** Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
+  /** @internal Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
   readUnits(queue: QueueHandle, fromOffset: number, into: UnitBatch): number {
     const maxOffset = this.#queueProgress.maxOffset(queue.slot);
     return (queue as StoreQueue).reader.read(fromOffset, into.capacity, maxOffset, into);
@@ -150,11 +151,12 @@ export class LookUp {
     return { records, indexLastUpdateTimestamp, indexLastUpdatePhyOffset };
   }
 
-  /** Index files were deleted: an open handle would keep their space. Those that are left open themselves again. */
+  /** @internal Index files were deleted: an open handle would keep their space. Those that are left open themselves again. */
   closeIndex(): void {
     this.#index.close();
   }
 
+  /** @internal */
   close(): void {
     this.#index.close();
   }

@@ -10,15 +10,21 @@ export { compressBody, decompressBody } from "../record/compression.js";
 export { decodeRecord, decodeRecords, type MessageExt } from "../record/decode.js";
 export { encodeRecord, type RecordFields } from "../record/encode.js";
 export { encodeHost, hostText } from "../record/host.js";
-export { createMessageId, parseMessageId } from "../record/message-id.js";
+export { createMessageId, type MessageId, parseMessageId } from "../record/message-id.js";
 export { encodeProperties, parseProperties } from "../record/properties.js";
 export { PropertyName } from "../record/property-names.js";
+export type { DispatchFinding } from "../dispatch/dispatcher.js";
+export type { IndexSizes } from "../index/index-file.js";
+export type { CheckpointFields } from "../recovery/checkpoint.js";
 export type { RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
-export type { KeyQueryResult } from "./look-up.js";
+export type { LogDamage } from "../recovery/walk.js";
+export { appendMessage, type NewMessage } from "./append-message.js";
+export type { KeyQueryResult, LookUp } from "./look-up.js";
 export type { GetLimits } from "./message-reader.js";
 export { MessageStore } from "./message-store.js";
 export type { StoreOptions } from "./options.js";
 export type { RetentionSettings } from "./retention-settings.js";
+export type { StorePaths } from "./store-directory.js";
 export type { TailedMessage, TailOptions } from "./tail.js";
 export {
   type GetResult,

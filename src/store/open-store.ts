@@ -85,6 +85,7 @@ class Opening {
 
   constructor(settings: Settings, events: StoreEvents, unlock: () => void) {
     const { disk, paths, clock, log, retention, queueFileBytes } = settings;
+    log.info({ directory: paths.root, backend: disk.backend }, "opening the store");
     this.#settings = settings;
     this.#events = events;
     this.#unlock = unlock;

@@ -1,4 +1,4 @@
-/** How a store is opened. Names of sizes follow Apache's MessageStoreConfig where the README lists them. */
+/** How a store is opened: names of CometMQ's own, with Apache's MessageStoreConfig beside them where it has one. */
 import type { Clock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
 import type { IndexSizes } from "../index/index-file.js";
@@ -33,15 +33,15 @@ export interface StoreOptions {
    * that work, with an open and a close for many a visit.
    */
   openFilesMax?: number | undefined;
-  /** Slots and entries of an index file (maxHashSlotNum, maxIndexNum). */
+  /** Slots and entries of an index file (maxHashSlotNum, maxIndexNum): 5,000,000 and 20,000,000. */
   indexSizes?: IndexSizes | undefined;
-  /** False leaves look-ups by key out (messageIndexEnable). */
+  /** False leaves look-ups by key out (messageIndexEnable); true by default. */
   indexEnabled?: boolean | undefined;
-  /** SYNC_FLUSH: a message is acknowledged, and visible, only once it is on the disk. */
+  /** SYNC_FLUSH: a message is acknowledged, and visible, only once it is on the disk. ASYNC_FLUSH by default. */
   flushDiskType?: "ASYNC_FLUSH" | "SYNC_FLUSH" | undefined;
-  /** Longest time between an append and its sync with ASYNC_FLUSH (flushIntervalCommitLog). */
+  /** Longest time between an append and its sync with ASYNC_FLUSH (flushIntervalCommitLog): 500 ms. */
   flushIntervalMs?: number | undefined;
-  /** Longest time between a dispatch and its sync: bounds what a restart reads again. */
+  /** Longest time between a dispatch and its sync: bounds what a restart reads again. 10,000 ms. */
   dispatchSyncIntervalMs?: number | undefined;
   /**
    * Segments are read into memory when they are made, so that records never meet a page for the first time
@@ -72,7 +72,7 @@ export interface StoreOptions {
   commitLogRecoverMaxNum?: number | undefined;
   messageIndexSafe?: boolean | undefined;
   forceVerifyPropCRC?: boolean | undefined;
-  /** False dispatches on the calling thread. */
+  /** False dispatches on the calling thread; true by default. */
   threads?: boolean | undefined;
   /** Called now and then while a long recovery goes on. */
   onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;

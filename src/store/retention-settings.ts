@@ -4,23 +4,23 @@ import { CometError } from "../base/errors.js";
 
 /** The object is read anew for each decision: a change of a member counts from then on. */
 export interface RetentionSettings {
-  /** Hours a segment is kept after it was last written to. */
+  /** Hours a segment is kept after it was last written to: 72. */
   readonly fileReservedTime: number;
-  /** Hours of the day, local time, at which expired segments are deleted: `04` or `04;16`. */
+  /** Hours of the day, local time, at which expired segments are deleted: `04`, the default, or `04;16`. */
   readonly deleteWhen: string;
-  /** Per cent of the disk; above it expired segments are deleted at any hour. */
+  /** Per cent of the disk; above it expired segments are deleted at any hour: 75. */
   readonly diskMaxUsedSpaceRatio: number;
-  /** Per cent; above it the oldest segments are deleted though they have not expired. */
+  /** Per cent; above it the oldest segments are deleted though they have not expired: 85. */
   readonly diskSpaceCleanForciblyRatio: number;
-  /** Per cent; above it messages are refused (DISK_FULL), until the disk is below it again. */
+  /** Per cent; above it messages are refused (DISK_FULL), until the disk is below it again: 90. */
   readonly diskSpaceWarningLevelRatio: number;
-  /** False: only expired segments are ever deleted. */
+  /** False: only expired segments are ever deleted. True by default. */
   readonly cleanFileForciblyEnable: boolean;
-  /** Milliseconds between two looks at the disk and the segments. */
+  /** Milliseconds between two looks at the disk and the segments: 10,000. */
   readonly cleanResourceInterval: number;
-  /** Most segments deleted at one of them. */
+  /** Most segments deleted at one of them: 10. */
   readonly deleteFileBatchMax: number;
-  /** Most bytes of the log, 0 for no bound: above it the oldest segments are deleted. CometMQ's own. */
+  /** Most bytes of the log, 0, the default, for no bound: above it the oldest segments are deleted. CometMQ's own. */
   readonly maxLogBytes: number;
 }
 

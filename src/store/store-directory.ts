@@ -4,7 +4,9 @@
  */
 import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
+import { STORE_ENTRIES } from "../recovery/store-entries.js";
 
+/** Where the parts of a store lie. */
 export class StorePaths {
   readonly root: string;
   readonly commitLog: string;
@@ -34,32 +36,6 @@ export class StorePaths {
   }
 }
 
-/** What CometMQ and Apache RocketMQ put into a store's root. */
-const KNOWN = new Set([
-  "abort",
-  "abort.bak",
-  "batchconsumequeue",
-  "checkpoint",
-  "commitlog",
-  "compaction",
-  "config",
-  "consumequeue",
-  "consumequeue_ext",
-  "deleted.topics",
-  "dispatch.checkpoint",
-  "index",
-  "lock",
-  "lock.pid",
-  "lost+found",
-  "pop_rocksdb",
-  "kvStore",
-  "rocksdbstore",
-  "timerlog",
-  "timerrocksdb",
-  "timerwheel",
-  "transrocksdb",
-]);
-
 /** Throws COMETMQ_NOT_A_STORE; touches nothing. */
 export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
   for (const path of [paths.root, paths.commitLog]) {
@@ -68,7 +44,7 @@ export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
   }
   const names = disk.list(paths.root);
   if (names.includes("commitlog")) return;
-  const stranger = names.find((name) => !KNOWN.has(name));
+  const stranger = names.find((name) => !STORE_ENTRIES.has(name));
   if (stranger === undefined) return;
   throw new CometError(
     "COMETMQ_NOT_A_STORE",

@@ -1,7 +1,9 @@
 /** docs/reference/commands.md is true to the commands. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Command } from "commander";
 import { expect, test } from "vitest";
+import { HELP_EXAMPLES } from "#src/cli/help-examples.js";
 import { cometmqProgram } from "#src/cli/program.js";
 import { commandsPage } from "../../scripts/commands-page.mjs";
 
@@ -9,24 +11,29 @@ const PAGE = join(import.meta.dirname, "..", "..", "docs", "reference", "command
 
 test("the page is what `node scripts/commands-page.mjs` prints", () => {
   delete process.env["NAMESRV_ADDR"];
-  expect(readFileSync(PAGE, "utf8")).toBe(commandsPage(cometmqProgram()));
+  expect(readFileSync(PAGE, "utf8")).toBe(commandsPage(cometmqProgram(), HELP_EXAMPLES));
 });
 
-test("every example of the page names verbs and flags that there are", () => {
-  const [, block] = /```sh\n([\s\S]*?)```/.exec(readFileSync(PAGE, "utf8"))!;
-  const examples = block!.split("\n").flatMap((line) => /cometmq ([^#|]*)/.exec(line)?.[1] ?? []);
-  expect(examples.length).toBeGreaterThan(5);
-  for (const example of examples) {
-    const words = example.trim().split(/\s+/);
-    let command = cometmqProgram();
-    while (command.commands.length > 0) {
-      const verb = command.commands.find((candidate) => candidate.name() === words[0]);
-      if (verb === undefined) throw new Error(`${example}: there is no ${words[0]}`);
-      command = verb;
-      words.shift();
-    }
-    const flags = words.filter((word) => /^--?[a-z]/.test(word));
-    const known = command.options.flatMap(({ long, short }) => [long, short]);
-    expect(flags.filter((flag) => !known.includes(flag))).toEqual([]);
-  }
+function verbOf(words: string): Command | undefined {
+  const [, ...names] = words.split(" ");
+  return names.reduce<Command | undefined>(
+    (command, name) => command?.commands.find((child) => child.name() === name),
+    cometmqProgram(),
+  );
+}
+
+test("examples are of verbs and flags that there are, each below its own verb", () => {
+  const wrong = Object.entries(HELP_EXAMPLES).flatMap(([words, examples]) => {
+    const known = verbOf(words)?.options.flatMap(({ long, short }) => [long, short]) ?? [];
+    return examples.filter((example) => {
+      const call = example.slice(Math.max(0, example.indexOf(`${words} `)));
+      const flags = call.match(/(?<= )--?[a-z][a-z-]*/g) ?? [];
+      return (
+        verbOf(words) === undefined ||
+        !call.startsWith(words) ||
+        (words !== "cometmq" && flags.some((flag) => !known.includes(flag)))
+      );
+    });
+  });
+  expect(wrong).toEqual([]);
 });

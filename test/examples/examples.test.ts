@@ -101,6 +101,8 @@ test("event log: appended events are there, also after a kill, and followers get
   ).toEqual(["b", "c"]);
   expect((await fetch(`${url}?from=-1`)).status).toBe(400);
   expect((await fetch(url.replace("/clicks", "/a/b"))).status).toBe(404);
+  expect((await fetch(url.replace("/clicks", "/nothing?follow"))).status).toBe(404);
+  expect((await fetch(url, { method: "POST", body: "x".repeat(1024 * 1024 + 1) })).status).toBe(413);
   first.child.kill("SIGKILL");
   await first.end;
 

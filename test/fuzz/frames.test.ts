@@ -76,7 +76,7 @@ test("a storm of requests that no client would send", { timeout: SECONDS * 1000 
   const started = await startBroker({ directory: join(parent, "deep", "store"), config: bounds });
   const { broker, log, directory } = started;
   const nameLog = new FakeLog();
-  const nameServer = await startNameServer({ logger: nameLog });
+  const nameServer = await startNameServer({ log: nameLog });
   const client = started.client();
   expect((await send(client, { topic: "Healthy" }, "before")).code).toBe(ResponseCode.SUCCESS);
 

@@ -5,12 +5,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode } from "#src/remoting/codes.js";
+import { freeBrokerPort, freePort } from "../clients/ports.mjs";
 import { buildJava, JarsUnavailable, missingTool } from "./build.mjs";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
@@ -86,18 +86,6 @@ function java(directory: string, main: string, settings: Record<string, string |
   return begin("java", [...where, ...exports, ...memory, "-cp", prepared.servers, main, "-c", conf], directory);
 }
 
-/** Free a moment ago, as those below and above which a broker takes as well. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address() as { port: number };
-    server.close();
-    await once(server, "close");
-    if (port < 60_000) return port;
-  }
-}
-
 /** Whether the name server has a route to a broker that is there. */
 async function untilRouted(namesrvPort: number, child: ChildProcess, output: () => string): Promise<void> {
   const client = new RemotingClient("127.0.0.1", namesrvPort, { connectTimeoutMs: 1000 });
@@ -141,7 +129,7 @@ describe.skipIf(missing !== undefined)("a cluster half of which is Apache's", ()
     const namesrvPort = await freePort();
     const settings = { listenPort: namesrvPort, bindAddress: "127.0.0.1" };
     java(directory, "org.apache.rocketmq.namesrv.NamesrvStartup", settings, ["-Xmx256m"]);
-    const brokerPort = await freePort();
+    const brokerPort = await freeBrokerPort();
     const data = ["--data", path.join(directory, "store"), "--broker-port", String(brokerPort)];
     const broker = [COMETMQ, "broker", "--namesrv", `127.0.0.1:${namesrvPort}`, ...data];
     const { child, output } = begin(process.execPath, broker, directory);
@@ -153,7 +141,7 @@ describe.skipIf(missing !== undefined)("a cluster half of which is Apache's", ()
     const directory = scratch();
     const namesrvPort = await freePort();
     begin(process.execPath, [COMETMQ, "namesrv", "--namesrv-port", String(namesrvPort)], directory);
-    const brokerPort = await freePort();
+    const brokerPort = await freeBrokerPort();
     const storePathRootDir = path.join(directory, "store");
     const settings = {
       brokerName: "broker-a",

@@ -3,7 +3,7 @@
  * test:pack`. Node's other majors come from the registry: `node test/pack/run.mjs 20 22 24`.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
@@ -21,6 +21,10 @@ try {
   const listed = run("tar", ["-tf", tarball]).toString();
   const strange = listed.split("\n").filter((name) => /\.map$|\/src\/|\/test\/|\/\.[a-z]/.test(name));
   if (strange.length > 0) throw new Error(`the tarball has what nobody needs: ${strange.join(" ")}`);
+  const readme = readFileSync(path.join(ROOT, "README.md"), "utf8");
+  const links = [...readme.matchAll(/\]\((?!https?:)([^)#\s]+)/g)].map(([, link]) => `package/${link}`);
+  const dead = links.filter((link) => !listed.split("\n").some((name) => name === link || name.startsWith(link)));
+  if (links.length === 0 || dead.length > 0) throw new Error(`README.md leads out of the tarball: ${dead.join(" ")}`);
   writeFileSync(path.join(project, "package.json"), '{ "name": "empty", "private": true, "type": "module" }\n');
   install(`./${tarball}`);
   for (const file of ["smoke.mjs", "types.mts"])

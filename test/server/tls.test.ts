@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "vitest";
 import { FileDisk } from "#src/io/file-disk.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import { makeLoopbackCertificate } from "#src/remoting/tls-certificate.js";
+import { freeBrokerPort } from "../clients/ports.mjs";
 import { clientOf, closeAll, onCloseAll, startBroker, startNameServer, temporaryDirectory } from "./harness.js";
 
 afterEach(closeAll);
@@ -19,18 +20,6 @@ async function listen(port: number): Promise<Server> {
   return server;
 }
 
-/** A port that was free a moment ago, with the one 2 below it. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const upper = await listen(0);
-    const { port } = upper.address() as { port: number };
-    const lower = await listen(port - 2).catch(() => undefined);
-    await new Promise((resolve) => upper.close(resolve));
-    await new Promise((resolve) => (lower === undefined ? resolve(lower) : lower.close(resolve)));
-    if (lower !== undefined) return port;
-  }
-}
-
 async function codeFrom(port: number, tls?: object): Promise<number | string> {
   const client = clientOf(port, { tls });
   return client.call(CONFIG, {}, undefined, 5000).then(
@@ -40,7 +29,7 @@ async function codeFrom(port: number, tls?: object): Promise<number | string> {
 }
 
 test("a broker serves its port and the one 2 below, each in plain text and over TLS", async () => {
-  const port = await freePort();
+  const port = await freeBrokerPort();
   const { broker } = await startBroker({ config: { listenPort: port } });
   expect(broker.port).toBe(port);
   for (const each of [port, port - 2]) {
@@ -52,7 +41,7 @@ test("a broker serves its port and the one 2 below, each in plain text and over 
 });
 
 test("a broker whose second port is taken warns and serves", async () => {
-  const port = await freePort();
+  const port = await freeBrokerPort();
   await listen(port - 2);
   const { log } = await startBroker({ config: { listenPort: port } });
   expect(await codeFrom(port)).toBe(0);

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
+import { SimpleConsumer } from "#src/client/simple-consumer.js";
 import { TransactionProducer as TransactionClient } from "#src/client/transaction-producer.js";
 import { TestBroker, TestClock } from "#src/testing/mod.js";
 import { ANSWER_MS, bodiesOf, clientOf, closeAll, onCloseAll, properties, pull, send } from "../server/harness.js";
@@ -191,4 +192,20 @@ test("nothing is left behind: the process ends by itself, and there is no file",
   });
   expect((await run).stdout).toBe("ECONNREFUSED");
   expect(readdirSync(directory)).toEqual([]);
+});
+
+test("a simple consumer, whose clock is another one, gets what is there, and later what it puts off", async () => {
+  const { broker } = await started();
+  await broker.send("T", "job");
+  const options = { namesrvAddr: broker.namesrvAddr, group: "G", subscriptions: { T: "*" }, invisibleMs: 30_000 };
+  const consumer = await SimpleConsumer.start({ ...options, consumeFrom: "first" });
+  onCloseAll(() => consumer.close());
+  const [popped] = await consumer.receive();
+  expect(popped?.message.text()).toBe("job");
+  await popped!.changeInvisible(60_000);
+  expect(popped!.visibleAgainMs - Date.now()).toBeGreaterThan(30_000);
+  await broker.advance("61s");
+  const [again] = await consumer.receive();
+  expect([again?.message.text(), again?.message.reconsumeTimes]).toEqual(["job", 1]);
+  await again!.ack();
 });

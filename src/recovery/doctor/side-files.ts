@@ -4,6 +4,7 @@ import { abortFileExists, readAbortPid } from "../abort-file.js";
 import { StoreCheckpoint } from "../checkpoint.js";
 import { readDeletedTopics } from "../deleted-topics.js";
 import { readDispatchCheckpoint } from "../dispatch-checkpoint.js";
+import { STORE_ENTRIES } from "../store-entries.js";
 import type { Findings } from "./finding.js";
 import { relativePath, type StoreFacts } from "./store-facts.js";
 
@@ -30,24 +31,6 @@ const OTHER = new Map([
   ["pop_rocksdb", "RocksDB"],
   ["kvStore", "RocksDB"],
   ["lost+found", "what recovery and repairs took out of the store"],
-]);
-
-/** Examined elsewhere, or known to be nothing. */
-const KNOWN = new Set([
-  "abort",
-  "abort.bak",
-  "batchconsumequeue",
-  "broker.conf",
-  "checkpoint",
-  "commitlog",
-  "config",
-  "consumequeue",
-  "consumequeue_ext",
-  "deleted.topics",
-  "dispatch.checkpoint",
-  "index",
-  "lock",
-  "lock.pid",
 ]);
 
 export function checkAbortFile(disk: Disk, facts: StoreFacts, findings: Findings): void {
@@ -144,6 +127,6 @@ export function listOthers(disk: Disk, facts: StoreFacts, findings: Findings): v
     const path = `${facts.places.root}/${name}`;
     const sizeBytes = disk.isDirectory(path) ? "a directory" : `${disk.sizeOf(path)} bytes`;
     if (other !== undefined) findings.add("file.other", { path: name }, `${other}, ${sizeBytes}`);
-    else if (!KNOWN.has(name)) findings.add("file.foreign", { path: name }, `no part of a store, ${sizeBytes}`);
+    else if (!STORE_ENTRIES.has(name)) findings.add("file.foreign", { path: name }, `no part of a store, ${sizeBytes}`);
   }
 }

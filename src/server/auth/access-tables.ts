@@ -9,7 +9,7 @@ import type { Clock } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
 import type { FastjsonMap } from "../../remoting/fastjson.js";
 import { ConfigSaver } from "../broker/config-saver.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "../broker/json-config-file.js";
+import type { JsonConfigFile, LoadReport } from "../broker/json-config-file.js";
 import { asKey, asMap, mapMember } from "../protocol/members.js";
 import { type Acl, isEmptyAcl, policiesJson, readPolicies } from "./policy.js";
 import { passwordProblem, readUserInfo, User, usernameProblem } from "./user.js";
@@ -35,12 +35,7 @@ export class UserTable {
   }
 
   load(): LoadReport | undefined {
-    return this.#file?.load((content, omissions) => {
-      for (const [key, value] of mapMember(content, "users") ?? []) {
-        const username = asKey(key, "users");
-        tryTo(omissions, `the user ${username}`, () => this.#take(username, asMap(value, "users")));
-      }
-    });
+    return loadEach(this.#file, "users", "the user", (username, map) => this.#take(username, map));
   }
 
   #take(username: string, map: FastjsonMap): void {
@@ -92,13 +87,8 @@ export class AclTable {
   }
 
   load(): LoadReport | undefined {
-    return this.#file?.load((content, omissions) => {
-      for (const [key, value] of mapMember(content, "acls") ?? []) {
-        const username = asKey(key, "acls");
-        tryTo(omissions, `what the user ${username} may do`, () => {
-          this.#acls.set(username, readPolicies(asMap(value, "acls")));
-        });
-      }
+    return loadEach(this.#file, "acls", "the policies of the user", (username, map) => {
+      this.#acls.set(username, readPolicies(map));
     });
   }
 
@@ -126,10 +116,21 @@ export class AclTable {
   }
 }
 
-function tryTo(omissions: Omissions, what: string, take: () => void): void {
-  try {
-    take();
-  } catch (error) {
-    omissions.drop(what, error);
-  }
+/** Takes what a file has of each user; what cannot be taken is left out by name. */
+function loadEach(
+  file: JsonConfigFile | undefined,
+  member: string,
+  what: string,
+  take: (username: string, map: FastjsonMap) => void,
+): LoadReport | undefined {
+  return file?.load((content, omissions) => {
+    for (const [key, value] of mapMember(content, member) ?? []) {
+      const username = asKey(key, member);
+      try {
+        take(username, asMap(value, member));
+      } catch (error) {
+        omissions.drop(`${what} ${username}`, error);
+      }
+    }
+  });
 }

@@ -11,7 +11,13 @@ import { asInt, asKey, asLong, asMap } from "../protocol/members.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
-import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
+import {
+  type JsonConfigFile,
+  type LoadReport,
+  type Omissions,
+  savedDataVersion,
+  savedTable,
+} from "./json-config-file.js";
 import { isSafeName } from "./names.js";
 
 /** By queue id. */
@@ -75,11 +81,7 @@ export class ConsumerOffsetTable {
 
   #take(content: FastjsonMap, omissions: Omissions): void {
     this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
-    const table = content.get("offsetTable");
-    if (!(table instanceof Map)) {
-      omissions.drop("offsetTable, which is missing or no object,");
-      return;
-    }
+    const table = savedTable(content, "offsetTable", omissions);
     for (const [key, value] of table) {
       try {
         const name = asKey(key, "offsetTable");

@@ -10,7 +10,13 @@ import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/
 import { asInt, asLong } from "../protocol/members.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
-import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
+import {
+  type JsonConfigFile,
+  type LoadReport,
+  type Omissions,
+  savedDataVersion,
+  savedTable,
+} from "./json-config-file.js";
 
 /** Level to the offset in its queue of the first message that is not delivered. */
 export type DelayOffsets = ReadonlyMap<number, number>;
@@ -50,11 +56,7 @@ export class DelayOffsetTable {
 
   #take(content: FastjsonMap, omissions: Omissions): void {
     this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
-    const table = content.get("offsetTable");
-    if (!(table instanceof Map)) {
-      omissions.drop("offsetTable, which is missing or no object,");
-      return;
-    }
+    const table = savedTable(content, "offsetTable", omissions);
     for (const [key, value] of table) {
       try {
         const level = asInt(typeof key === "object" ? null : key, "a delay level");

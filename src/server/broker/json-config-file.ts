@@ -119,3 +119,11 @@ export function savedDataVersion(content: FastjsonMap, omissions: Omissions): Da
     return undefined;
   }
 }
+
+/** The table that a file is there for; empty, and noted, where the file has none. */
+export function savedTable(content: FastjsonMap, name: string, omissions: Omissions): FastjsonMap {
+  const table = content.get(name);
+  if (table instanceof Map) return table;
+  omissions.drop(`${name}, which is missing or no object,`);
+  return new Map();
+}

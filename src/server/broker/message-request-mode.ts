@@ -9,7 +9,7 @@ import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
 import { asKey, asMap, intMember, textMember } from "../protocol/members.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedTable } from "./json-config-file.js";
 import { isSafeName } from "./names.js";
 
 const ENTRIES_MAX = 65_536;
@@ -56,11 +56,7 @@ export class MessageRequestModeTable {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    const table = content.get("messageRequestModeMap");
-    if (!(table instanceof Map)) {
-      omissions.drop("messageRequestModeMap, which is missing or no object,");
-      return;
-    }
+    const table = savedTable(content, "messageRequestModeMap", omissions);
     for (const [key, value] of table) {
       try {
         for (const mode of asMap(value, asKey(key, "messageRequestModeMap")).values()) {

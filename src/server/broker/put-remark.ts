@@ -1,6 +1,8 @@
 /** What clients are told of a put that failed (SendMessageProcessor#handlePutMessageResult), or of a wrong header field. */
 import { ResponseCode } from "../../remoting/codes.js";
 import { PutStatus } from "../../store/types.js";
+import { type Answer, failure, SUCCESS } from "../answer.js";
+import type { FlushOutcome } from "./flush-waiters.js";
 
 export interface PutRefusal {
   readonly code: number;
@@ -37,14 +39,21 @@ export function putRefusal(status: PutStatus, maxMessageSize: number, failure: E
   }
 }
 
+/** What is answered by who had to wait for the disk; `storeFailure` is the store's. */
+export function flushAnswer(outcome: FlushOutcome, storeFailure: Error | undefined): Answer {
+  if (outcome === "flushed") return SUCCESS;
+  if (outcome === "timed out") return failure(ResponseCode.FLUSH_DISK_TIMEOUT, "");
+  return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, storeFailure);
+}
+
 const QUOTED_CHARS_MAX = 64;
 
-/** `given` is what the header has under the name, if anything. */
 /** Why nothing is put into a topic that `hasBatchQueues`. */
 export function batchQueuesRemark({ name }: { readonly name: string }): string {
   return `topic[${name}] has batch queues (queue.type=BatchCQ), which this broker only reads`;
 }
 
+/** `given` is what the header has under the name, if anything. */
 export function wrongField(name: string, given: string | undefined, expected: string): string {
   if (given === undefined) return `the custom field <${name}> is null`;
   return `the custom field <${name}> is not ${expected}: ${JSON.stringify(given.slice(0, QUOTED_CHARS_MAX))}`;

@@ -26,10 +26,10 @@ import { consumedRefusal } from "../auth/record-access.js";
 import { PERM_READ, PERM_WRITE } from "../protocol/topic-config.js";
 import type { BrokerContext } from "./context.js";
 import { deadLetterTopic, maxReconsumeTimes, noSuchGroup } from "./dead-letters.js";
-import type { FlushOutcome, FlushWaiters } from "./flush-waiters.js";
+import type { FlushWaiters } from "./flush-waiters.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "./message-copy.js";
 import { isBlank, retryTopic } from "./names.js";
-import { putRefusal } from "./put-remark.js";
+import { flushAnswer, putRefusal } from "./put-remark.js";
 import type { ScheduleMessageService } from "./schedule-message.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { markDelayed } from "./stored-properties.js";
@@ -94,19 +94,13 @@ export class SendBack {
         connection,
         deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
         answer: (outcome) => {
-          const { code, remark } = this.#flushAnswer(outcome);
+          const { code, remark } = flushAnswer(outcome, this.#store.failure);
           connection.writer.response(opaque, serializeType, code, remark);
         },
       });
       return;
     }
     connection.writer.response(opaque, serializeType, answer.code, answer.remark);
-  }
-
-  #flushAnswer(outcome: FlushOutcome): Answer {
-    if (outcome === "flushed") return SUCCESS;
-    if (outcome === "timed out") return failure(ResponseCode.FLUSH_DISK_TIMEOUT, "");
-    return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
   }
 
   #sendBack(given: Request, connection: Connection): Answer {

@@ -12,7 +12,13 @@ import { alterAttributes, GROUP_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
-import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
+import {
+  type JsonConfigFile,
+  type LoadReport,
+  type Omissions,
+  savedDataVersion,
+  savedTable,
+} from "./json-config-file.js";
 import { NameTable } from "./name-table.js";
 import { isSafeName, SYSTEM_GROUP_PREFIX, validateGroup } from "./names.js";
 import {
@@ -74,9 +80,7 @@ export class SubscriptionGroupTable {
 
   #take(content: FastjsonMap, omissions: Omissions): void {
     this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
-    const table = content.get("subscriptionGroupTable");
-    if (table instanceof Map) this.#takeGroups(table, omissions);
-    else omissions.drop("subscriptionGroupTable, which is missing or no object,");
+    this.#takeGroups(savedTable(content, "subscriptionGroupTable", omissions), omissions);
     const forbidden = content.get("forbiddenTable");
     if (forbidden instanceof Map) this.#takeForbidden(forbidden, omissions);
   }

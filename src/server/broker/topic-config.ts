@@ -23,7 +23,13 @@ import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { textOf } from "./config-text.js";
 import { defaultTopics } from "./default-topics.js";
-import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "./json-config-file.js";
+import {
+  type JsonConfigFile,
+  type LoadReport,
+  type Omissions,
+  savedDataVersion,
+  savedTable,
+} from "./json-config-file.js";
 import { type Named, NameTable } from "./name-table.js";
 import { AUTO_CREATE_TOPIC, isSafeName, SYSTEM_TOPIC_PREFIX, SYSTEM_TOPICS, validateTopic } from "./names.js";
 import { StatsItem } from "./stats-item.js";
@@ -136,11 +142,7 @@ export class TopicTable {
 
   #take(content: FastjsonMap, omissions: Omissions): void {
     this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
-    const table = content.get("topicConfigTable");
-    if (!(table instanceof Map)) {
-      omissions.drop("topicConfigTable, which is missing or no object,");
-      return;
-    }
+    const table = savedTable(content, "topicConfigTable", omissions);
     for (const [key, value] of table) {
       try {
         const name = asKey(key, "topicConfigTable");

@@ -116,7 +116,7 @@ function changeWritePerm(state: NameServerState, request: Request, connection: C
   const brokerName = requiredText(request.header, "brokerName");
   const count = writable ? state.routeTable.addWritePerm(brokerName) : state.routeTable.wipeWritePerm(brokerName);
   const asked = { brokerName: quoted(brokerName), writable, topicCount: count, client: connection.remoteAddress };
-  state.logger.info(asked, "write permission of a broker changed");
+  state.log.info(asked, "write permission of a broker changed");
   return { code: ResponseCode.SUCCESS, fields: { [writable ? "addTopicCount" : "wipeTopicCount"]: count } };
 }
 

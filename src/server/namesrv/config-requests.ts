@@ -15,7 +15,7 @@ async function changedKvConfig(state: NameServerState, change: Promise<void>): P
     return SUCCESS;
   } catch (error) {
     if (!(error instanceof CometError) || error.code === "COMETMQ_BAD_REQUEST") throw error;
-    state.logger.error({ err: error }, "the key-value file could not be written");
+    state.log.error({ err: error }, "the key-value file could not be written");
     return failure(ResponseCode.SYSTEM_ERROR, "The key-value file could not be written; nothing was changed.");
   }
 }
@@ -56,12 +56,12 @@ function updateConfig(state: NameServerState, { body }: Request, connection: Con
   const update = state.config.update(body.toString());
   if (update !== "updated") {
     const name = quoted(update.name);
-    state.logger.warn({ name, client: connection.remoteAddress }, "a change of configuration is refused");
+    state.log.warn({ name, client: connection.remoteAddress }, "a change of configuration is refused");
     return update.refused === "name"
       ? failure(ResponseCode.NO_PERMISSION, `${name} cannot be changed while the name server runs.`)
       : failure(ResponseCode.SYSTEM_ERROR, `The value of ${name} does not fit.`);
   }
-  state.logger.info({ ...state.config.settings, client: connection.remoteAddress }, "configuration changed");
+  state.log.info({ ...state.config.settings, client: connection.remoteAddress }, "configuration changed");
   return SUCCESS;
 }
 

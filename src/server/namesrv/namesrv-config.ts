@@ -5,14 +5,19 @@
 import { CometError } from "../../base/errors.js";
 import { formatProperties, parseProperties } from "../protocol/java-properties.js";
 
+/** Properties of a name server, by their Apache names. */
 export interface NamesrvSettings {
   /** Tells clients the order configuration of a topic with its route. */
   orderMessageEnable: boolean;
+  /** Tells a broker that registers which topics are ordered. */
   returnOrderTopicConfigToBroker: boolean;
+  /** Milliseconds between two looks for brokers that are silent: 5,000. */
   scanNotActiveBrokerInterval: number;
   /** Presents the surviving slave with the smallest id as master where its brokers allow it. */
   supportActingMaster: boolean;
+  /** Answers which topics there are, to mqadmin for instance. */
   enableAllTopicList: boolean;
+  /** Answers which topics a cluster has, or the system. */
   enableTopicList: boolean;
   /** Answers no route in the first `waitSecondsForService` seconds. */
   needWaitForService: boolean;

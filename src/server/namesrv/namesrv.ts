@@ -31,16 +31,17 @@ export interface NameServerOptions {
   /** 9876 by default; 0 takes a free one. */
   readonly port?: number | undefined;
   readonly clock?: Clock | undefined;
-  readonly logger?: Logger | undefined;
+  /** Says nothing by default. */
+  readonly log?: Logger | undefined;
   /** Where the key-value settings are kept, on `disk`; in memory only without it. */
   readonly kvConfigPath?: string | undefined;
   readonly disk?: Disk | undefined;
   readonly settings?: Partial<NamesrvSettings> | undefined;
   /** What clients are told of a broker in place of what it registered; `addressOfConnection` makes one. */
   readonly addressFor?: AddressFor | undefined;
-  /** Who may do what; everybody everything without it. */
+  /** @internal Who may do what; everybody everything without it. */
   readonly access?: Access | undefined;
-  /** Codes that are answered to anybody all the same. */
+  /** @internal Codes that are answered to anybody all the same. */
   readonly openCodes?: ReadonlySet<string> | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
@@ -59,7 +60,7 @@ export function addressOfConnection(port: number): AddressFor {
 /** By request code; also for a server that answers more than a name server does. */
 export function namesrvProcessors(state: NameServerState): Map<number, Processor> {
   const handlers = [...brokerHandlers(state), ...topicHandlers(state), ...configHandlers(state)];
-  return new Map(handlers.map(([code, handler]) => [code, processorOf(handler, state.logger)]));
+  return new Map(handlers.map(([code, handler]) => [code, processorOf(handler, state.log)]));
 }
 
 /** A name server alone: where brokers register and clients ask for routes. */
@@ -84,17 +85,17 @@ export class NameServer {
 
   /** Rejects with COMETMQ_LISTEN or COMETMQ_CONFIG. */
   static async start(options: NameServerOptions = {}): Promise<NameServer> {
-    const { host = HOST, port = PORT, clock = systemClock, logger = silentLogger, kvConfigPath, disk } = options;
+    const { host = HOST, port = PORT, clock = systemClock, log = silentLogger, kvConfigPath, disk } = options;
     if (kvConfigPath !== undefined && disk === undefined) {
       throw new CometError("COMETMQ_CONFIG", "kvConfigPath needs a disk.");
     }
     const config = new NamesrvConfig(options.settings);
     const state: NameServerState = {
-      routeTable: new RouteTable({ clock, logger, config, addressFor: options.addressFor }),
+      routeTable: new RouteTable({ clock, log, config, addressFor: options.addressFor }),
       kvConfig: kvConfigPath === undefined ? KvConfig.inMemory() : KvConfig.open(disk!, kvConfigPath),
       config,
       clock,
-      logger,
+      log,
       startedMs: clock.monotonicMs(),
     };
     const { access, openCodes, tls = {}, idleMsMax } = options;
@@ -107,7 +108,7 @@ export class NameServer {
       processors,
       strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
       clock,
-      log: logger,
+      log,
       tls,
       ...(idleMsMax === undefined ? {} : { idleMsMax }),
     });
@@ -116,7 +117,7 @@ export class NameServer {
     if (kvConfigPath !== undefined) config.fixed.set("kvConfigPath", kvConfigPath);
     const nameServer = new NameServer(state, server);
     nameServer.#scheduleScan();
-    logger.info({ host, port: server.port }, "name server started");
+    log.info({ host, port: server.port }, "name server started");
     return nameServer;
   }
 

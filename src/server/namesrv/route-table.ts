@@ -90,7 +90,7 @@ export type AddressFor = (brokerName: string, connection: Connection) => string 
 
 export interface RouteTableOptions {
   readonly clock?: Clock | undefined;
-  readonly logger?: Logger | undefined;
+  readonly log?: Logger | undefined;
   readonly config?: NamesrvConfig | undefined;
   readonly limits?: RouteLimits | undefined;
   readonly addressFor?: AddressFor | undefined;
@@ -138,7 +138,7 @@ export class RouteTable {
 
   constructor(options: RouteTableOptions = {}) {
     this.#clock = options.clock ?? systemClock;
-    this.#log = options.logger ?? silentLogger;
+    this.#log = options.log ?? silentLogger;
     this.#config = options.config ?? new NamesrvConfig();
     this.#limits = options.limits ?? ROUTE_LIMITS;
     this.#addressFor = options.addressFor;

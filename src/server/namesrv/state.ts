@@ -10,6 +10,6 @@ export interface NameServerState {
   readonly kvConfig: KvConfig;
   readonly config: NamesrvConfig;
   readonly clock: Clock;
-  readonly logger: Logger;
+  readonly log: Logger;
   readonly startedMs: number;
 }

@@ -75,7 +75,7 @@ function deleteTopic(state: NameServerState, { header }: Request, connection: Co
   const topic = requiredText(header, "topic");
   const clusterName = header.text("clusterName");
   const asked = { topic: quoted(topic), clusterName: quoted(clusterName ?? ""), client: connection.remoteAddress };
-  state.logger.info(asked, "topic deleted from the name server");
+  state.log.info(asked, "topic deleted from the name server");
   state.routeTable.deleteTopic(topic, clusterName === "" ? undefined : clusterName);
   return SUCCESS;
 }

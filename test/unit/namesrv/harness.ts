@@ -117,7 +117,7 @@ export class Bench {
       kvConfig: options.kvConfig ?? KvConfig.inMemory(),
       config,
       clock,
-      logger: silentLogger,
+      log: silentLogger,
       startedMs: clock.monotonicMs(),
     };
     this.#processors = namesrvProcessors(this.state);

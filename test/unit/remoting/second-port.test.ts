@@ -1,18 +1,9 @@
-import { createServer } from "node:net";
 import { afterEach, expect, test } from "vitest";
+import { freePort } from "../../clients/ports.mjs";
 import { BareSocket, requestBytes, until } from "./peers.js";
 import { closeTls, ECHO, TlsFixture } from "./tls-peers.js";
 
 afterEach(closeTls);
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 test("a second port serves the same clients, and ends with the first", async () => {
   const alsoPort = await freePort();

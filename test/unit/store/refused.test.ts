@@ -76,6 +76,7 @@ test("a new store may begin where there is nothing, or nothing but what stores h
   mkdirSync(join(configured, "config"));
   writeFileSync(join(configured, "config", "topics.json"), "{}");
   writeFileSync(join(configured, "lock"), "lock");
+  writeFileSync(join(configured, "broker.conf"), "brokerName=broker-a\n");
   expect(put(await openStore({ directory: configured }), "T", 0, "x")).toBe(PutStatus.PUT_OK);
 });
 

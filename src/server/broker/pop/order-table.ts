@@ -8,7 +8,7 @@ import type { FastjsonInput, FastjsonMap } from "../../../remoting/fastjson.js";
 import { asInt, asKey, asMap } from "../../protocol/members.js";
 import { ConfigSaver } from "../config-saver.js";
 import { entryOf } from "../entry-of.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "../json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedTable } from "../json-config-file.js";
 import { isSafeName } from "../names.js";
 import { OrderInfo } from "./order-info.js";
 
@@ -33,11 +33,7 @@ export class OrderTable {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    const table = content.get("table");
-    if (!(table instanceof Map)) {
-      omissions.drop("table, which is missing or no object,");
-      return;
-    }
+    const table = savedTable(content, "table", omissions);
     for (const [key, value] of table) {
       try {
         const name = asKey(key, "table");

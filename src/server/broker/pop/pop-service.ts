@@ -7,14 +7,13 @@ import type { Timer } from "../../../base/clock.js";
 import { RequestCode, ResponseCode } from "../../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
-import { PutStatus } from "../../../store/types.js";
-import { type Answer, answerOf, failure } from "../../answer.js";
+import { type Answer, answerOf } from "../../answer.js";
 import { PERM_READ, PERM_WRITE } from "../../protocol/topic-config.js";
 import { type BrokerContext, logLoadReport } from "../context.js";
 import type { FlushWaiters } from "../flush-waiters.js";
 import { JsonConfigFile } from "../json-config-file.js";
 import { POP_JOURNAL_TOPIC } from "../names.js";
-import { putRefusal } from "../put-remark.js";
+import { flushAnswer } from "../put-remark.js";
 import { serve } from "../serve.js";
 import { ackMessage, batchAckMessage } from "./ack-message.js";
 import { ApacheCheckpoints } from "./apache-checkpoints.js";
@@ -139,11 +138,7 @@ export class PopService {
         position,
         connection,
         deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
-        answer: (outcome) => {
-          if (outcome === "flushed") respond(answer);
-          else if (outcome === "timed out") respond(failure(ResponseCode.FLUSH_DISK_TIMEOUT, ""));
-          else respond(putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure));
-        },
+        answer: (outcome) => respond(outcome === "flushed" ? answer : flushAnswer(outcome, this.#store.failure)),
       });
     });
   }

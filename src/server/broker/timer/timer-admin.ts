@@ -5,12 +5,14 @@ import type { RecallMessage } from "./recall-message.js";
 import { listTimers, type TimerListOptions, type WaitingMessage } from "./timer-list.js";
 import type { TimerMessageStore } from "./timer-message-store.js";
 
+/** Looks at messages that wait for their time, and takes them back. */
 export class TimerAdmin {
   readonly #context: BrokerContext;
   readonly #store: MessageStore;
   readonly #timers: TimerMessageStore;
   readonly #recall: RecallMessage;
 
+  /** @internal */
   constructor(context: BrokerContext, store: MessageStore, timers: TimerMessageStore, recall: RecallMessage) {
     this.#context = context;
     this.#store = store;

@@ -8,23 +8,29 @@ import { isRecall } from "./pending-timers.js";
 import type { TimerMessageStore } from "./timer-message-store.js";
 import { NO_POSITION, TimerUnit, UnitMagic } from "./timer-unit.js";
 
+/** A message that waits for its time. */
 export interface WaitingMessage {
   readonly topic: string;
   readonly queueId: number;
   readonly uniqueKey: string;
+  /** Several between blanks. */
   readonly keys: string;
+  /** When it is delivered, in milliseconds since 1970. */
   readonly dueMs: number;
   readonly storeTimestamp: number;
   readonly phyOffset: number;
   readonly sizeBytes: number;
 }
 
+/** Which of the messages that wait are listed. */
 export interface TimerListOptions {
   /** Only of this topic. */
   readonly topic?: string | undefined;
-  /** Only those due from then on. */
+  /** Only those due from then on, in milliseconds since 1970. */
   readonly fromMs?: number | undefined;
+  /** At most so many: 100 by default. */
   readonly countMax: number;
+  /** The time that counts as now; the clock's by default. */
   readonly nowMs: number;
 }
 

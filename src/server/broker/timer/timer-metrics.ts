@@ -8,7 +8,13 @@ import type { FastjsonInput, FastjsonMap } from "../../../remoting/fastjson.js";
 import { type DataVersion, dataVersionJson, nextDataVersion } from "../../protocol/data-version.js";
 import { asLong } from "../../protocol/members.js";
 import { ConfigSaver } from "../config-saver.js";
-import { type JsonConfigFile, type LoadReport, type Omissions, savedDataVersion } from "../json-config-file.js";
+import {
+  type JsonConfigFile,
+  type LoadReport,
+  type Omissions,
+  savedDataVersion,
+  savedTable,
+} from "../json-config-file.js";
 
 interface Metric {
   count: number;
@@ -54,11 +60,7 @@ export class TimerMetrics {
 
   #take(content: FastjsonMap, omissions: Omissions): void {
     this.dataVersion = savedDataVersion(content, omissions) ?? this.dataVersion;
-    const counts = content.get("timingCount");
-    if (!(counts instanceof Map)) {
-      omissions.drop("timingCount, which is missing or no object,");
-      return;
-    }
+    const counts = savedTable(content, "timingCount", omissions);
     for (const [topic, metric] of counts) {
       try {
         if (typeof topic !== "string" || !(metric instanceof Map)) throw new Error("no metric of a topic");

@@ -22,11 +22,11 @@ import { PutStatus } from "../../../store/types.js";
 import { type Answer, answerOf, failure, SUCCESS } from "../../answer.js";
 import { type Asker, topicRefusal } from "../../auth/record-access.js";
 import type { BrokerContext } from "../context.js";
-import type { FlushOutcome, FlushWaiters } from "../flush-waiters.js";
+import type { FlushWaiters } from "../flush-waiters.js";
 import { LightQueueNotice } from "../light-queues.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { isNotAllowedSendTopic, isSafeName } from "../names.js";
-import { batchQueuesRemark, putRefusal, wrongField } from "../put-remark.js";
+import { batchQueuesRemark, flushAnswer, putRefusal, wrongField } from "../put-remark.js";
 import type { ScheduleMessageService } from "../schedule-message.js";
 import { markDelayed } from "../stored-properties.js";
 import { type Topic, topicQueue } from "../topic-config.js";
@@ -89,19 +89,13 @@ export class EndTransaction {
         connection,
         deadlineMs: this.#context.clock.monotonicMs() + this.#context.config.syncFlushTimeout,
         answer: (outcome) => {
-          const { code, remark } = this.#flushAnswer(outcome);
+          const { code, remark } = flushAnswer(outcome, this.#store.failure);
           connection.writer.response(opaque, serializeType, code, remark);
         },
       });
       return;
     }
     connection.writer.response(opaque, serializeType, answer.code, answer.remark);
-  }
-
-  #flushAnswer(outcome: FlushOutcome): Answer {
-    if (outcome === "flushed") return SUCCESS;
-    if (outcome === "timed out") return failure(ResponseCode.FLUSH_DISK_TIMEOUT, "");
-    return putRefusal(PutStatus.SERVICE_NOT_AVAILABLE, 0, this.#store.failure);
   }
 
   #endOf(request: Request, connection: Connection): Answer {
