@@ -233,6 +233,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   async #start(autoCommitIntervalMs: number): Promise<void> {
     this.#instance.start();
     for (const topic of [...this.#subscriptions.keys()]) await this.#instance.routes.get(topic);
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
     if (this.#fixed === undefined) await this.#rebalancer.start();
     for (const queue of this.#fixed ?? []) {

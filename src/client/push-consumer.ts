@@ -54,7 +54,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   /**
    * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
-   * COMETMQ_CONFIG, or with NoNameServerError.
+   * COMETMQ_CONFIG, NoNameServerError, or ResponseError for an expression that brokers do not take.
    */
   static async start(options: PushConsumerOptions, { signal }: StartOptions = {}): Promise<PushConsumer> {
     signal?.throwIfAborted();
@@ -131,9 +131,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return this.#offsets;
   }
 
-  /** Adds a topic, or changes what is wanted of it. */
+  /** Adds a topic, or changes what is wanted of it. Rejects with ResponseError for an expression that brokers do not take. */
   async subscribe(topic: string, filter: FilterExpression = "*"): Promise<void> {
-    this.#setSubscription(this.#instance.clock.nowMs(), checkTopic(topic, this.#instance), filter);
+    const whole = checkTopic(topic, this.#instance);
+    const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
+    await this.#instance.checkFilters(this.group, [subscription]);
+    this.#subscriptions.set(whole, subscription);
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.rebalance();
   }
@@ -257,6 +260,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       if (route === undefined)
         this.#instance.settings.log.info({ topic }, "a topic that does not exist yet is waited for");
     }
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.start();
     if (this.#closing !== undefined) return;

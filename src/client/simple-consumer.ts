@@ -180,6 +180,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   async #start(): Promise<void> {
     this.#instance.start();
     for (const topic of this.#subscriptions.keys()) await this.#instance.routes.get(topic);
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
   }
 
