@@ -91,7 +91,7 @@ export class MessageReader {
     const { maxFilterMessageSize = MAX_FILTER_MESSAGE_SIZE } = limits;
     const scanEnd = result.nextBeginOffset + Math.max(Math.ceil(maxFilterMessageSize / UNIT_BYTES), limits.maxCount);
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
-      const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length);
+      const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length, scanEnd - result.nextBeginOffset);
       if (queue.reader.read(result.nextBeginOffset, wanted, result.maxOffset, units) === 0) {
         if (result.records.length === 0) result.status = GetStatus.OFFSET_FOUND_NULL;
         return;
