@@ -20,7 +20,7 @@ export interface SqlDatabase<Handle> {
   transaction<Result>(work: (sql: SqlTransaction, handle: Handle) => Promise<Result>): Promise<Result>;
 }
 
-/** DatabaseSync of node:sqlite, or a connection that looks like it. */
+/** A connection of better-sqlite3, or DatabaseSync of node:sqlite. */
 export interface SqliteConnection {
   /** Runs a statement without parameters; throws when it fails. */
   exec(sql: string): unknown;
