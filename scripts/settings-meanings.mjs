@@ -52,7 +52,7 @@ export const MEANINGS = {
   litePullMessageEnable: "Requests 361 of lite pull consumers are answered.",
   maxTransferBytesOnMessageInMemory: "Bytes of a pull's answer.",
   maxTransferCountOnMessageInMemory: "Messages of a pull's answer.",
-  maxFilterMessageSize: "Taken, and without effect: a read looks at 800 entries at least.",
+  maxFilterMessageSize: "Bytes of queue units that one read looks at, however few messages match: 20 a message.",
   accessMessageInMemoryMaxRatio: "Percent of memory behind which a reader is sent to a slave, if there is one.",
   defaultQueryMaxNum: "Messages of a look-up by key.",
   serverChannelMaxIdleTimeSeconds: "Silent connections are closed after it. 0: never.",

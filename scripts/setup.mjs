@@ -27,7 +27,8 @@ const MODULES = path.join(ROOT, "node_modules");
 const DIST = path.join(ROOT, "dist");
 const INSTALL_STAMP = path.join(MODULES, ".cometmq-stamp");
 const BUILD_STAMP = path.join(DIST, ".stamp");
-const BUNDLE = path.join(DIST, "command");
+/** Of each bundle, the file that stands for it. */
+const BUNDLES = [path.join(DIST, "command", "main.js"), path.join(DIST, "library", "cometmq.js")];
 const BUNDLE_SCRIPT = path.join("scripts", "bundle.mjs");
 /** In the order in which the storage engine prefers them. */
 const NATIVE_PACKAGES = ["mmap-io", "koffi"];
@@ -191,7 +192,7 @@ function buildStamp(sources) {
 
 function isBuilt() {
   const sources = sourceFiles();
-  if (readStamp(BUILD_STAMP) !== buildStamp(sources) || !existsSync(path.join(BUNDLE, "main.js"))) return false;
+  if (readStamp(BUILD_STAMP) !== buildStamp(sources) || !BUNDLES.every((file) => existsSync(file))) return false;
   return sources.every((source) => existsSync(outputOf(source)));
 }
 

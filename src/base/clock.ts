@@ -4,8 +4,11 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds of a clock that never steps; the origin means nothing. */
   monotonicMs(): number;
-  /** Runs `task` once after `delayMs`; the timer does not keep the process alive. */
-  schedule(delayMs: number, task: () => void): Timer;
+  /**
+   * Runs `task` once after `delayMs`; the timer does not keep the process alive. `lazily` is for upkeep whose rounds nobody
+   * counts: where time jumps it may run later, once for several.
+   */
+  schedule(delayMs: number, task: () => void, lazily?: boolean): Timer;
 }
 
 export interface Timer {

@@ -13,9 +13,11 @@ import {
 import { addWireBenchCommands } from "./bench-wire-command.js";
 import type { CompareFlags } from "./bench/compare.js";
 import { queueCountsCase } from "./bench/store-queue-counts.js";
-import { printLine } from "./output.js";
+import { closeStores } from "./bench/store-measure.js";
+import { Interrupt } from "./interrupt.js";
+import { printError, printLine } from "./output.js";
 import { endOfUsage, verbGroup } from "./remote/remote-verb.js";
-import { runVerb } from "./store-run.js";
+import { ExitCode, runVerb } from "./store-run.js";
 
 const CASES: Record<string, (options: CaseOptions) => Promise<CaseResult[]>> = {
   put: putCase,
@@ -73,7 +75,19 @@ export function addBenchCommand(program: Command): void {
     .option("--tsp <onOff>", "accepted for comparisons with Apache's program, and without effect")
     .option("--json", "accepted, for its lines are JSON in any case")
     .action(async (name: string, flags: Omit<CaseOptions, "name"> & { name?: string }) => {
-      for (const result of await CASES[name]!({ ...flags, name: flags.name ?? name }))
-        printLine(JSON.stringify(result));
+      const interrupt = new Interrupt();
+      interrupt.signal.addEventListener("abort", () => {
+        printError("cometmq: the case ends here, its store is being closed");
+        void closeStores().then(() => process.exit(ExitCode.INTERRUPTED));
+      });
+      try {
+        for (const result of await CASES[name]!({ ...flags, name: flags.name ?? name }))
+          printLine(JSON.stringify(result));
+      } catch (error) {
+        if (!interrupt.isAsked) throw error;
+        // Its store was closed under it; the process ends when that is done.
+        await new Promise(() => {});
+      }
+      interrupt.forget();
     });
 }

@@ -5,6 +5,7 @@ import { printError } from "./output.js";
 import type { Cluster, QueueEntry } from "./remote/cluster.js";
 import { bodyLine, shownMessage } from "./remote/message-text.js";
 import {
+  checkFilter,
   commitOffset,
   committedOffset,
   followQueues,
@@ -118,6 +119,7 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<und
     const options = { group, expression: sql ?? tags, isSql: sql !== undefined };
     const queues = await cluster.readQueues(topic, flags.queue);
     const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
+    await checkFilter(cluster, queues, options);
     for await (const message of readRanges(cluster, ranges, options)) {
       await run.take([message]);
       if (run.isDone) break;

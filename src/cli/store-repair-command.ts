@@ -19,7 +19,8 @@ import {
   type RepairPlan,
 } from "../recovery/repair/plan.js";
 import { repairStore, type RepairReport } from "../recovery/repair/repair.js";
-import { printLine } from "./output.js";
+import { Interrupt } from "./interrupt.js";
+import { printError, printLine } from "./output.js";
 import { Progress } from "./progress.js";
 import { findStore, type FoundStore } from "./store-facts.js";
 import { ExitCode, runVerb, type StoreFlags, storeVerb } from "./store-run.js";
@@ -126,6 +127,11 @@ function carryOut(
   flags: RepairFlags,
 ): Promise<RepairReport> {
   const progress = new Progress("rebuilding from the log", formatBytes);
+  // Half a repair is worse than none: what was begun is done.
+  const interrupt = new Interrupt(() => progress.clear());
+  interrupt.signal.addEventListener("abort", () => {
+    printError("cometmq: the repair goes on to its end; once more ends it at once, and another repair does the rest");
+  });
   return repairStore({
     disk,
     clock: systemClock,
@@ -137,7 +143,10 @@ function carryOut(
       if (flags.json !== true) printLine(`doing: ${describeAction(action)}`);
     },
     onProgress: (done, total) => progress.update(done, total),
-  }).finally(() => progress.clear());
+  }).finally(() => {
+    progress.clear();
+    interrupt.forget();
+  });
 }
 
 function showReport({ lostDirectory, rebuilt }: RepairReport, flags: RepairFlags): void {

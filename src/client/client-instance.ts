@@ -7,13 +7,13 @@ import type { RemotingClient } from "../remoting/client.js";
 import { RequestCode } from "../remoting/codes.js";
 import type { Fields, Processor, RemoteAnswer } from "../remoting/types.js";
 import { BrokerConnections } from "./broker-connections.js";
-import { BrokerNotFoundError } from "./errors.js";
-import { type ConsumerData, heartbeatBody } from "./heartbeat.js";
+import { BrokerNotFoundError, expectSuccessFrom, ResponseError } from "./errors.js";
+import { checkClientBody, type ConsumerData, heartbeatBody, type SubscriptionData } from "./heartbeat.js";
 import { NameServers } from "./name-servers.js";
 import type { CallOptions, ClientSettings } from "./options.js";
 import type { ReceivedFrom } from "./received-message.js";
 import { RouteTable } from "./route-table.js";
-import { MASTER_ID } from "./topic-route.js";
+import { MASTER_ID, subscribeQueues } from "./topic-route.js";
 import { localAddress } from "./unique-id.js";
 import { Periodic } from "./waiting.js";
 
@@ -110,6 +110,28 @@ export class ClientInstance {
       }
     }
     await Promise.all(calls);
+  }
+
+  /**
+   * Rejects with ResponseError where a broker does not take an SQL92 expression: Apache's leaves pulls with it unanswered.
+   * Who cannot be asked is not waited for.
+   */
+  async checkFilters(group: string, subscriptions: Iterable<SubscriptionData>): Promise<void> {
+    for (const subscription of subscriptions) {
+      const { topic, expressionType } = subscription;
+      const route = expressionType === "TAG" ? undefined : await this.routes.get(topic);
+      const queues = route === undefined ? [] : subscribeQueues(topic, route);
+      const body = checkClientBody(this.clientId, group, subscription);
+      for (const brokerName of new Set(queues.map((queue) => queue.brokerName))) {
+        try {
+          const address = this.masterOf(brokerName);
+          expectSuccessFrom(address, await this.callAddress(address, RequestCode.CHECK_CLIENT_CONFIG, {}, body));
+        } catch (error) {
+          if (error instanceof ResponseError) throw error;
+          this.settings.log.warn({ err: error, brokerName, topic }, "nobody could say whether an expression is sound");
+        }
+      }
+    }
   }
 
   /** Says good-bye to the brokers and ends every connection and timer. Never rejects. */

@@ -53,6 +53,11 @@ export function subscriptionJson(subscription: SubscriptionData): FastjsonInput 
   };
 }
 
+/** Of CHECK_CLIENT_CONFIG (remoting/protocol/body/CheckClientRequestBody.java). */
+export function checkClientBody(clientId: string, group: string, subscription: SubscriptionData): Buffer {
+  return Buffer.from(toFastjson({ clientId, group, subscriptionData: subscriptionJson(subscription) }));
+}
+
 export function heartbeatBody(
   clientId: string,
   producerGroups: Iterable<string>,

@@ -1,6 +1,7 @@
 /** The consumer that is asked for messages (client/consumer/DefaultLitePullConsumer.java). */
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
 import { ClientInstance } from "./client-instance.js";
+import { ConsumeTrace, type ConsumeTraceOptions } from "./consume-trace.js";
 import { consumerProcessors } from "./consumer-requests.js";
 import { ClientClosedError, configError } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
@@ -21,10 +22,11 @@ import { type ConsumeFrom, checkedFrom, checkedSubscriptions, consumeFromWhere }
 import { Rebalancer } from "./rebalancer.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { startOffset } from "./start-offset.js";
+import { ConsumeReturnType } from "./trace.js";
 import { abortable, Bell, orClosed, Periodic } from "./waiting.js";
 
 /** How a pull consumer is set up. `group` and one of `subscriptions` and `queues` are needed. */
-export interface LitePullConsumerOptions extends ClientOptions {
+export interface LitePullConsumerOptions extends ClientOptions, ConsumeTraceOptions {
   readonly group: string;
   /** Topics whose queues are shared with the other consumers of the group. Either this or `queues`. */
   readonly subscriptions?: Readonly<Record<string, FilterExpression>>;
@@ -76,6 +78,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   readonly #queues = new Map<string, ProcessQueue>();
   readonly #pullLoop: PullLoop;
   readonly #rebalancer: Rebalancer;
+  readonly #trace: ConsumeTrace | undefined;
   readonly #arrived = new Bell();
   readonly #stop = new AbortController();
   #timer: Periodic | undefined;
@@ -113,6 +116,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       processors: consumerProcessors(this.#state(), settings.log),
       onRouteChange: () => void this.#rebalancer.rebalance(),
     });
+    this.#trace = ConsumeTrace.of(this.#instance, options, this.group);
     this.#offsets = new BrokerOffsetStore(this.#instance, this.group);
     const strategy = options.allocateStrategy ?? allocateAveragely;
     this.#rebalancer = new Rebalancer(
@@ -169,6 +173,8 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
       const messages = this.#take(maxCount);
       const leftMs = deadline - clock.monotonicMs();
+      // What is given out counts as consumed: nothing says when its work is done.
+      if (messages.length > 0) this.#trace?.begin(messages)(ConsumeReturnType.SUCCESS, 0);
       if (messages.length > 0 || leftMs <= 0) return messages;
       await abortable(this.#arrived.wait(clock, leftMs, this.#stop.signal), signal);
     }
@@ -227,6 +233,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   async #start(autoCommitIntervalMs: number): Promise<void> {
     this.#instance.start();
     for (const topic of [...this.#subscriptions.keys()]) await this.#instance.routes.get(topic);
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
     if (this.#fixed === undefined) await this.#rebalancer.start();
     for (const queue of this.#fixed ?? []) {
@@ -242,6 +249,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     await this.#rebalancer.stop();
     for (const processQueue of this.#queues.values()) processQueue.drop();
     await this.#offsets.persist();
+    await this.#trace?.close();
     await this.#instance.close();
   }
 

@@ -13,13 +13,15 @@ export interface PopFields {
   readonly reviveQid: string;
   /** `mark queue offset`, several between semicolons. */
   readonly startOffsetInfo: string;
+  /** Of ordered pops: `mark queue count` or `mark qoQUEUE%OFFSET count`, several between semicolons. */
+  readonly orderCountInfo?: string;
 }
 
 /** The handle of a message that brought none along. */
 export function popHandle(message: ReceivedMessage, group: string, fields: PopFields): string {
   const { queue, queueOffset } = message;
   const mark = markOf(queue.topic, group);
-  const start = startOffsets(fields.startOffsetInfo).get(`${mark}${SEPARATOR}${queue.queueId}`) ?? queueOffset;
+  const start = valuesOf(fields.startOffsetInfo).get(`${mark}${SEPARATOR}${queue.queueId}`) ?? queueOffset;
   const { popTime, invisibleTime, reviveQid } = fields;
   const parts = [start, popTime, invisibleTime, reviveQid, mark, queue.brokerName, queue.queueId, queueOffset];
   return parts.join(SEPARATOR);
@@ -44,11 +46,25 @@ function markOf(topic: string, group: string): "0" | "1" | "2" {
   return topic.startsWith(`${RETRY_GROUP_TOPIC_PREFIX}${group}_`) ? "1" : "0";
 }
 
-function startOffsets(text: string): Map<string, string> {
-  const offsets = new Map<string, string>();
+/** How often a message of an ordered pop was given out before; undefined where it was not. */
+export function attemptsBefore(
+  { queue, queueOffset }: ReceivedMessage,
+  group: string,
+  { orderCountInfo = "" }: PopFields,
+): number | undefined {
+  const counts = valuesOf(orderCountInfo);
+  const mark = markOf(queue.topic, group);
+  const ofMessage = counts.get(`${mark}${SEPARATOR}qo${queue.queueId}%${queueOffset}`);
+  const count = Number(ofMessage ?? counts.get(`${mark}${SEPARATOR}${queue.queueId}`));
+  return count > 0 ? count : undefined;
+}
+
+/** By mark and queue, or mark and place. */
+function valuesOf(text: string): Map<string, string> {
+  const values = new Map<string, string>();
   for (const piece of text.split(";")) {
-    const [mark, queueId, offset] = piece.split(SEPARATOR);
-    if (offset !== undefined) offsets.set(`${mark}${SEPARATOR}${queueId}`, offset);
+    const [mark, place, value] = piece.split(SEPARATOR);
+    if (value !== undefined) values.set(`${mark}${SEPARATOR}${place}`, value);
   }
-  return offsets;
+  return values;
 }

@@ -1,17 +1,15 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
-import { randomUUID } from "node:crypto";
-import { PropertyName } from "../record/property-names.js";
 import { RequestCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
+import { ConsumeTrace } from "./consume-trace.js";
 import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
 import { ConcurrentDelivery, type Delivery, type DeliverySettings, OrderlyDelivery } from "./delivery.js";
 import { configError, expectSuccessFrom } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
-import { withNamespace, withoutNamespace } from "./namespace.js";
+import { withNamespace } from "./namespace.js";
 import { checkTopic, type StartOptions, settingsOf } from "./options.js";
-import { senderSettings } from "./sender-settings.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
 import {
@@ -26,8 +24,7 @@ import { Rebalancer } from "./rebalancer.js";
 import type { ReceivedFrom, ReceivedMessage } from "./received-message.js";
 import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
-import { ConsumeReturnType, consumeBeginTrace, consumeEndTrace } from "./trace.js";
-import { type TraceDispatcher, traceDispatcherOf } from "./trace-dispatcher.js";
+import { ConsumeReturnType } from "./trace.js";
 import { localAddress } from "./unique-id.js";
 import { orClosed, Periodic } from "./waiting.js";
 
@@ -51,13 +48,13 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #delivery: Delivery;
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
-  readonly #trace: TraceDispatcher | undefined;
+  readonly #trace: ConsumeTrace | undefined;
   #paused = false;
   #closing: Promise<void> | undefined;
 
   /**
    * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
-   * COMETMQ_CONFIG, or with NoNameServerError.
+   * COMETMQ_CONFIG, NoNameServerError, or ResponseError for an expression that brokers do not take.
    */
   static async start(options: PushConsumerOptions, { signal }: StartOptions = {}): Promise<PushConsumer> {
     signal?.throwIfAborted();
@@ -93,8 +90,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       assign: (queue) => this.#assign(queue),
       revoke: (queue) => this.#revoke(queue),
     });
-    const traceSettings = senderSettings({ ...options, group });
-    this.#trace = options.enableMsgTrace ? traceDispatcherOf(this.#instance, traceSettings) : undefined;
+    this.#trace = ConsumeTrace.of(this.#instance, options, group);
     const delivery = this.#deliverySettings();
     this.#delivery = orderly ? new OrderlyDelivery(delivery) : new ConcurrentDelivery(delivery);
     const spanMax = orderly ? undefined : settings.spanMax;
@@ -135,9 +131,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return this.#offsets;
   }
 
-  /** Adds a topic, or changes what is wanted of it. */
+  /** Adds a topic, or changes what is wanted of it. Rejects with ResponseError for an expression that brokers do not take. */
   async subscribe(topic: string, filter: FilterExpression = "*"): Promise<void> {
-    this.#setSubscription(this.#instance.clock.nowMs(), checkTopic(topic, this.#instance), filter);
+    const whole = checkTopic(topic, this.#instance);
+    const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
+    await this.#instance.checkFilters(this.group, [subscription]);
+    this.#subscriptions.set(whole, subscription);
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.rebalance();
   }
@@ -248,23 +247,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   #observe(messages: readonly ReceivedMessage[]): (outcome: Outcome, elapsedMs: number) => void {
-    const { clock } = this.#instance;
+    const end = this.#trace!.begin(messages);
     const { SUCCESS, TIME_OUT, EXCEPTION } = ConsumeReturnType;
-    const group = withoutNamespace(this.#instance.namespace, this.group);
-    const requestId = randomUUID();
-    const wanted = messages.filter(({ properties }) => properties.get(PropertyName.TRACE_SWITCH) !== "false");
-    for (const message of wanted) this.#trace?.add(consumeBeginTrace(message, group, requestId, clock.nowMs()));
-    return ({ consumed, timedOut }, elapsedMs) => {
-      const end = {
-        group,
-        requestId,
-        timestamp: clock.nowMs(),
-        costMs: elapsedMs / messages.length,
-        success: consumed,
-        returnType: consumed ? SUCCESS : timedOut ? TIME_OUT : EXCEPTION,
-      };
-      for (const message of wanted) this.#trace?.add(consumeEndTrace(message, end));
-    };
+    return ({ consumed, timedOut }, elapsedMs) => end(consumed ? SUCCESS : timedOut ? TIME_OUT : EXCEPTION, elapsedMs);
   }
 
   async #start(): Promise<void> {
@@ -275,6 +260,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
       if (route === undefined)
         this.#instance.settings.log.info({ topic }, "a topic that does not exist yet is waited for");
     }
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
     await this.#rebalancer.start();
     if (this.#closing !== undefined) return;

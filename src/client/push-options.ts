@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
+import type { ConsumeTraceOptions } from "./consume-trace.js";
 import { configError } from "./errors.js";
 import type { FilterExpression } from "./heartbeat.js";
 import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
@@ -29,7 +30,7 @@ export type MessageHandler = (message: ReceivedMessage, context: ConsumeContext)
 export type BatchHandler = (messages: readonly ReceivedMessage[], context: ConsumeContext) => unknown;
 
 /** How a push consumer is set up. `group`, `subscriptions` and one of `onMessage` and `onBatch` are needed. */
-export interface PushConsumerOptions extends ClientOptions {
+export interface PushConsumerOptions extends ClientOptions, ConsumeTraceOptions {
   readonly group: string;
   /** Topics, and what is wanted of each: `{ orders: "*", payments: "card || cash", bids: { sql: "price > 10" } }`. */
   readonly subscriptions: Readonly<Record<string, FilterExpression>>;
@@ -71,10 +72,6 @@ export interface PushConsumerOptions extends ClientOptions {
   readonly persistConsumerOffsetIntervalMs?: number;
   /** How long `close` waits for handlers at work (10 s). */
   readonly awaitTerminationMs?: number;
-  /** Writes what is consumed into the trace topic (false). */
-  readonly enableMsgTrace?: boolean;
-  /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
-  readonly traceTopic?: string;
   /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
   readonly offsetsDirectory?: string;
 }

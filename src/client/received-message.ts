@@ -151,6 +151,11 @@ export function countAttempt(message: ReceivedMessage): void {
   if (message instanceof Received) message.reconsumeTimes++;
 }
 
+/** How often it was delivered before, where only the answer of a pop tells. */
+export function setAttempts(message: ReceivedMessage, times: number | undefined): void {
+  if (message instanceof Received && times !== undefined) message.reconsumeTimes = times;
+}
+
 interface InnerMessage {
   readonly index: number;
   readonly flag: number;

@@ -5,6 +5,7 @@
 import { PropertyName } from "../record/property-names.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
+import { ConsumeTrace, type ConsumeTraceOptions, type EndTrace } from "./consume-trace.js";
 import { ClientClosedError, configError, expectSuccessFrom, NoRouteError, ResponseError } from "./errors.js";
 import { type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { withNamespace } from "./namespace.js";
@@ -16,11 +17,12 @@ import {
   type StartOptions,
   settingsOf,
 } from "./options.js";
-import { type PopFields, popHandle, renewedHandle, topicOfHandle } from "./pop-handle.js";
+import { attemptsBefore, type PopFields, popHandle, renewedHandle, topicOfHandle } from "./pop-handle.js";
 import { isWanted } from "./pull-request.js";
 import { checkedSubscriptions, consumeFromWhere } from "./push-options.js";
-import { type ReceivedMessage, receivedMessages } from "./received-message.js";
+import { type ReceivedMessage, receivedMessages, setAttempts } from "./received-message.js";
 import { subscribeQueues } from "./topic-route.js";
+import { ConsumeReturnType } from "./trace.js";
 import { abortable, Bell, orClosed, pause } from "./waiting.js";
 
 const POP_COUNT_MAX = 32;
@@ -31,7 +33,7 @@ const INIT_MODE_MIN = 0;
 const INIT_MODE_MAX = 1;
 
 /** How a simple consumer is set up. `group` and `subscriptions` are needed. */
-export interface SimpleConsumerOptions extends ClientOptions {
+export interface SimpleConsumerOptions extends ClientOptions, ConsumeTraceOptions {
   readonly group: string;
   /** Topics, and what is wanted of each: `{ orders: "*", payments: "card \|\| cash" }`. */
   readonly subscriptions: Readonly<Record<string, FilterExpression>>;
@@ -39,6 +41,11 @@ export interface SimpleConsumerOptions extends ClientOptions {
   readonly invisibleMs?: number;
   /** Where a group begins in a topic that is new to it ("last"). */
   readonly consumeFrom?: "last" | "first";
+  /**
+   * Queue by queue in order (false): while messages of a queue wait for their acknowledgement, nobody of the group is given
+   * more of it. What is not acknowledged in time comes again, and what follows it after that.
+   */
+  readonly orderly?: boolean;
 }
 
 /** How long to wait, for how much, and how long it stays out of sight. */
@@ -75,8 +82,10 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   readonly #subscriptions = new Map<string, SubscriptionData>();
   readonly #invisibleMs: number;
   readonly #initMode: number;
+  readonly #orderly: boolean;
+  readonly #trace: ConsumeTrace | undefined;
   /** Received by a pop that had more, or that nobody waited for any more. */
-  readonly #ready: PoppedMessage[] = [];
+  readonly #ready: Popped[] = [];
   readonly #arrived = new Bell();
   /** Pops that a broker holds. */
   readonly #waiting = new Set<string>();
@@ -97,6 +106,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     this.group = checkGroup(options.group, settings);
     this.#invisibleMs = positive("invisibleMs", options.invisibleMs, 60_000);
     this.#initMode = consumeFrom === "first" ? INIT_MODE_MIN : INIT_MODE_MAX;
+    this.#orderly = options.orderly ?? false;
     const version = settings.clock.nowMs();
     for (const [topic, filter] of checkedSubscriptions(options.subscriptions, settings)) {
       this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
@@ -111,6 +121,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
         subscriptions: [...this.#subscriptions.values()],
       }),
     });
+    this.#trace = ConsumeTrace.of(this.#instance, options, this.group);
   }
 
   /** Unique in the group: what brokers know this consumer by. */
@@ -169,12 +180,14 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   async #start(): Promise<void> {
     this.#instance.start();
     for (const topic of this.#subscriptions.keys()) await this.#instance.routes.get(topic);
+    await this.#instance.checkFilters(this.group, this.#subscriptions.values());
     await this.#instance.sendHeartbeats();
   }
 
   async #close(): Promise<void> {
     this.#stop.abort();
     await Promise.allSettled(this.#ready.splice(0).map((popped) => popped.changeInvisible(0)));
+    await this.#trace?.close();
     await this.#instance.close();
   }
 
@@ -184,7 +197,9 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     while (messages.length < maxCount && this.#ready.length > 0) {
       const popped = this.#ready.shift()!;
       // Somebody else has it by now.
-      if (popped.visibleAgainMs > now) messages.push(popped);
+      if (popped.visibleAgainMs <= now) continue;
+      popped.given(this.#trace);
+      messages.push(popped);
     }
     return messages;
   }
@@ -238,7 +253,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
       initMode: this.#initMode,
       expType: subscription.expressionType,
       exp: subscription.subString,
-      order: false,
+      order: this.#orderly,
       bname: brokerName,
     };
     const timeoutMs = waitMs + ANSWER_MARGIN_MS;
@@ -249,9 +264,10 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
     const pop = answer.fields as unknown as PopFields;
     // The broker's clock may be another one.
     const visibleAgainMs = clock.nowMs() + invisibleMs;
-    const popped: PoppedMessage[] = [];
+    const popped: Popped[] = [];
     for (const message of await receivedMessages(answer.body, this.#instance.from(brokerName))) {
       const handle = message.properties.get(PropertyName.POP_CK) ?? popHandle(message, this.group, pop);
+      if (this.#orderly) setAttempts(message, attemptsBefore(message, this.group, pop));
       const own = new Popped(this.#instance, this.group, message, handle, visibleAgainMs);
       if (isWanted(message, subscription)) popped.push(own);
       else void own.ack().catch(() => undefined);
@@ -266,6 +282,8 @@ class Popped implements PoppedMessage {
   readonly #instance: ClientInstance;
   readonly #group: string;
   #handle: string;
+  #givenMs = 0;
+  #endTrace: EndTrace | undefined;
 
   constructor(
     instance: ClientInstance,
@@ -283,13 +301,28 @@ class Popped implements PoppedMessage {
 
   async ack(options: CallOptions = {}): Promise<void> {
     await this.#call(RequestCode.ACK_MESSAGE, {}, options);
+    this.#ended(ConsumeReturnType.SUCCESS);
+  }
+
+  /** Somebody has it now. */
+  given(trace: ConsumeTrace | undefined): void {
+    this.#endTrace = trace?.begin([this.message]);
+    this.#givenMs = this.#instance.clock.monotonicMs();
   }
 
   async changeInvisible(invisibleMs: number, options: CallOptions = {}): Promise<void> {
     const invisibleTime = positive("invisibleMs", invisibleMs, 0, 0);
     const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime }, options);
+    if (invisibleMs === 0) this.#ended(ConsumeReturnType.FAILED);
+    // What an ordered pop is past has nothing to be extended: the answer has no fields then.
+    if (fields.popTime === undefined) return;
     this.visibleAgainMs = this.#instance.clock.nowMs() + invisibleMs;
     this.#handle = renewedHandle(this.#handle, fields as unknown as PopFields);
+  }
+
+  #ended(returnType: number): void {
+    this.#endTrace?.(returnType, this.#instance.clock.monotonicMs() - this.#givenMs);
+    this.#endTrace = undefined;
   }
 
   async #call(code: number, more: { invisibleTime?: number }, options: CallOptions) {

@@ -64,7 +64,7 @@ export interface ConsumedTrace {
 }
 
 /** ConsumeReturnType.java's ordinals. */
-export const ConsumeReturnType = { SUCCESS: 0, TIME_OUT: 1, EXCEPTION: 2 } as const;
+export const ConsumeReturnType = { SUCCESS: 0, TIME_OUT: 1, EXCEPTION: 2, FAILED: 4 } as const;
 
 export function consumeEndTrace(message: ReceivedMessage, trace: ConsumedTrace): Traced {
   const { requestId, costMs, success, timestamp, group, returnType } = trace;

@@ -71,12 +71,9 @@ const ZSTD_DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
  */
 export function zstdFrameBytesMax(frame: Buffer): number {
   if (frame.length < 6 || frame.readUInt32LE(0) !== ZSTD_MAGIC) return -1;
-  const descriptor = frame[4]!;
-  const singleSegment = (descriptor & 0x20) !== 0;
-  const checksumBytes = descriptor & 0x04 ? 4 : 0;
-  // Descriptor, window, dictionary id, content size.
-  let at = 5 + (singleSegment ? 0 : 1) + ZSTD_DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3];
-  at += ZSTD_CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (singleSegment ? 1 : 0);
+  const checksumBytes = frame[4]! & 0x04 ? 4 : 0;
+  const { start, size: sizeBytes } = zstdContentSizeField(frame[4]!);
+  let at = start + sizeBytes;
   let bytes = 0;
   while (at + 3 <= frame.length) {
     const header = frame.readUIntLE(at, 3);
@@ -89,4 +86,21 @@ export function zstdFrameBytesMax(frame: Buffer): number {
     if (header & 1) return at + checksumBytes === frame.length ? bytes : -1;
   }
   return -1;
+}
+
+/** The content size that a ZSTD frame states, true or not; undefined where it states none. */
+export function zstdContentBytes(frame: Buffer): number | undefined {
+  const { start, size } = zstdContentSizeField(frame[4]!);
+  if (size === 0 || start + size > frame.length) return undefined;
+  if (size === 8) return frame.readUInt32LE(start) + frame.readUInt32LE(start + 4) * TWO_32;
+  // Sizes of two bytes begin where those of one end.
+  return frame.readUIntLE(start, size) + (size === 2 ? 256 : 0);
+}
+
+/** It follows descriptor, window and dictionary id. */
+function zstdContentSizeField(descriptor: number): { readonly start: number; readonly size: number } {
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const start = 5 + (singleSegment ? 0 : 1) + ZSTD_DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3];
+  const size = ZSTD_CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (singleSegment ? 1 : 0);
+  return { start, size };
 }

@@ -3,18 +3,14 @@
  * clients and tools need this, the broker hands bodies on as they are; so the codecs are loaded at first use, and who
  * embeds the store never loads them.
  *
- * ZSTD is Node's own where it has one (22.15 and later), else the optional package `@mongodb-js/zstd`.
+ * ZSTD is Node's own where it has one (22.15 and later), else that of WebAssembly.
  */
 import { CometError } from "../base/errors.js";
-import { lz4FrameBytes, zstdFrameBytesMax } from "./compressed-frame.js";
+import { lz4FrameBytes, zstdContentBytes, zstdFrameBytesMax } from "./compressed-frame.js";
 import { CompressionType, compressionType } from "./sys-flag.js";
 
 /** Apache's default of `compressLevel`; LZ4 has none. */
 const DEFAULT_LEVEL = 5;
-const ZSTD_PACKAGE = "@mongodb-js/zstd";
-/** How far past the limit a ZSTD frame of unknown size may seem to go before it is refused unread. */
-const ZSTD_GUESS_FACTOR = 8;
-const ZSTD_GUESS_BYTES = 1024 * 1024;
 
 interface Codec {
   compress(body: Uint8Array, level: number): Promise<Buffer>;
@@ -98,15 +94,10 @@ interface NodeZstd {
   readonly constants: { readonly ZSTD_c_compressionLevel?: number };
 }
 
-interface ZstdPackage {
-  compress(body: Buffer, level: number): Promise<Buffer>;
-  decompress(body: Buffer): Promise<Buffer>;
-}
-
 async function loadZstd(): Promise<Codec> {
   const [{ promisify }, zlib] = await Promise.all([import("node:util"), import("node:zlib")]);
   const { zstdCompress, zstdDecompress, constants } = zlib as unknown as NodeZstd;
-  if (zstdCompress === undefined || zstdDecompress === undefined) return loadZstdPackage();
+  if (zstdCompress === undefined || zstdDecompress === undefined) return loadWasmZstd();
   const compressAsync = promisify<Uint8Array, object, Buffer>(zstdCompress);
   const decompressAsync = promisify<Uint8Array, object, Buffer>(zstdDecompress);
   return {
@@ -119,25 +110,37 @@ async function loadZstd(): Promise<Codec> {
   };
 }
 
-async function loadZstdPackage(): Promise<Codec> {
-  // A name the compiler does not resolve: the package need not be installed.
-  const name: string = ZSTD_PACKAGE;
-  const zstd: ZstdPackage = await import(name).catch((cause: unknown) => {
-    throw missing("ZSTD", ZSTD_PACKAGE, cause);
+/**
+ * Its memory never shrinks, and it believes the size that a frame states: so it gets to see only what fits in the room
+ * that is allowed, and no more room than blocks of the frame can fill.
+ */
+async function loadWasmZstd(): Promise<Codec> {
+  const { default: zstd } = await import("@bokuweb/zstd-wasm").catch((cause: unknown) => {
+    throw missing("ZSTD", "@bokuweb/zstd-wasm", cause);
   });
+  await zstd.init();
   return {
-    compress: (body, level) => zstd.compress(asBuffer(body), level),
+    compress: async (body, level) => asBuffer(zstd.compress(asBuffer(body), level)),
     async decompress(body, bytesMax) {
-      if (wholeZstdBytesMax(body) > ZSTD_GUESS_FACTOR * bytesMax + ZSTD_GUESS_BYTES) throw tooLarge(bytesMax);
-      return zstd.decompress(asBuffer(body));
+      const most = wholeZstdBytesMax(body);
+      const stated = zstdContentBytes(asBuffer(body));
+      if (stated !== undefined && stated > most) throw notWholeZstd();
+      if (stated !== undefined && stated > bytesMax) throw tooLarge(bytesMax);
+      // One byte of room at least: none at all is taken for no place.
+      const defaultHeapSize = Math.max(1, Math.min(most, bytesMax));
+      return asBuffer(zstd.decompress(asBuffer(body), { defaultHeapSize }));
     },
   };
 }
 
 function wholeZstdBytesMax(body: Uint8Array): number {
   const bytes = zstdFrameBytesMax(asBuffer(body));
-  if (bytes < 0) throw new CometError("COMETMQ_BAD_MESSAGE", "The body is not a whole ZSTD frame.");
+  if (bytes < 0) throw notWholeZstd();
   return bytes;
+}
+
+function notWholeZstd(): CometError {
+  return new CometError("COMETMQ_BAD_MESSAGE", "The body is not a whole ZSTD frame.");
 }
 
 function missing(codec: string, packageName: string, cause: unknown): CometError {

@@ -3,7 +3,7 @@
  * log. What is answered where there is nothing is Apache's (store/DefaultMessageStore#getMessage).
  */
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
-import { UnitBatch } from "../consumequeue/unit.js";
+import { UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
 import type { QueueProgress } from "../dispatch/shared-progress.js";
 import { TOTAL_SIZE_POSITION } from "../record/layout.js";
 import type { StoreQueue } from "./store-queue.js";
@@ -15,10 +15,11 @@ export interface GetLimits {
   maxCount: number;
   /** Most bytes; one message is always given. */
   maxBytes: number;
+  /** Most of the queue that is looked at, however few messages match: bytes of its units, 16,000; `maxCount` units at least. */
+  maxFilterMessageSize?: number;
 }
 
-/** Entries looked at in one call at least, however few of them match (maxFilterMessageSize, 16,000 bytes of units). */
-const SCAN_UNITS_MIN = 800;
+const MAX_FILTER_MESSAGE_SIZE = 16_000;
 const BATCH_UNITS = 64;
 /** What a RecordFilter may cost in one call, in its steps: some ten milliseconds. One record is always looked at. */
 const FILTER_STEPS_MAX = 500_000;
@@ -87,9 +88,10 @@ export class MessageReader {
   ): void {
     if (records !== undefined) records.steps = 0;
     const units = this.#units;
-    const scanEnd = result.nextBeginOffset + Math.max(SCAN_UNITS_MIN, limits.maxCount);
+    const { maxFilterMessageSize = MAX_FILTER_MESSAGE_SIZE } = limits;
+    const scanEnd = result.nextBeginOffset + Math.max(Math.ceil(maxFilterMessageSize / UNIT_BYTES), limits.maxCount);
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
-      const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length);
+      const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length, scanEnd - result.nextBeginOffset);
       if (queue.reader.read(result.nextBeginOffset, wanted, result.maxOffset, units) === 0) {
         if (result.records.length === 0) result.status = GetStatus.OFFSET_FOUND_NULL;
         return;

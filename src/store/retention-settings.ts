@@ -47,9 +47,13 @@ const NUMBERS = [
   ["maxLogBytes", 0],
 ] as const;
 
-/** What counts now: `given`, and defaults for what it leaves open. */
+const NAMES = Object.keys(DEFAULT_RETENTION) as (keyof RetentionSettings)[];
+
+/** What counts now: `given`, which may be a broker's whole configuration, and defaults for what it leaves open. */
 export function currentRetention(given: Partial<RetentionSettings>): RetentionSettings {
-  return { ...DEFAULT_RETENTION, ...given };
+  return Object.fromEntries(
+    NAMES.map((name) => [name, given[name] ?? DEFAULT_RETENTION[name]]),
+  ) as unknown as RetentionSettings;
 }
 
 /** Throws COMETMQ_CONFIG. */

@@ -6,12 +6,13 @@ import type { Clock, Timer } from "../base/clock.js";
 
 /** An even moment of 2026: what is stored looks like it. */
 const BEGIN_MS = 1_767_268_800_000;
-/** Turns of the event loop after each task: a request that it makes and its answer have gone through by then. */
+/** Turns of the event loop after what is due at a time: a request made there and its answer have gone through by then. */
 const TURNS = 2;
 
 interface Task {
   readonly atMs: number;
   readonly run: () => void;
+  readonly lazily: boolean;
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -35,15 +36,15 @@ export class TestClock implements Clock {
     return this.#elapsedMs;
   }
 
-  schedule(delayMs: number, run: () => void): Timer {
-    const task = { atMs: this.#elapsedMs + Math.max(0, Math.ceil(delayMs)), run };
+  schedule(delayMs: number, run: () => void, lazily = false): Timer {
+    const task = { atMs: this.#elapsedMs + Math.max(0, Math.ceil(delayMs)), run, lazily };
     this.#tasks.add(task);
     return { cancel: () => this.#tasks.delete(task) };
   }
 
   /**
-   * Moves time on by milliseconds or by `"10s"`, `"5m"`, `"2h"`, `"1d"`, and does in order what falls due on the way.
-   * Resolves when that is done and what it wrote to sockets is on its way.
+   * Moves time on by milliseconds or by `"10s"`, `"5m"`, `"2h"`, `"1d"`, from one due time to the next, and does in order what
+   * falls due on the way. Resolves when that is done and what it wrote to sockets is on its way.
    */
   advance(by: number | string): Promise<void> {
     const ms = typeof by === "number" ? by : millisecondsOf(by);
@@ -55,22 +56,29 @@ export class TestClock implements Clock {
   async #advance(endMs: number): Promise<void> {
     // What the test did last may be on its way still.
     await turns();
-    for (let due = this.#next(endMs); due !== undefined; due = this.#next(endMs)) {
-      this.#tasks.delete(due);
-      this.#elapsedMs = Math.max(this.#elapsedMs, due.atMs);
-      due.run();
+    for (let atMs = this.#nextMs(endMs); atMs !== undefined; atMs = this.#nextMs(endMs)) {
+      this.#elapsedMs = Math.max(this.#elapsedMs, atMs);
+      this.#runDue();
       await turns();
     }
     this.#elapsedMs = endMs;
+    this.#runDue();
     await turns();
   }
 
-  /** The earliest that is due; of several at one time the one that was set first. */
-  #next(endMs: number): Task | undefined {
-    let next: Task | undefined;
-    for (const task of this.#tasks)
-      if (task.atMs <= endMs && (next === undefined || task.atMs < next.atMs)) next = task;
-    return next;
+  /** What is due by now, the earliest first, then what was set first; not what it sets itself, which has its turn later. */
+  #runDue(): void {
+    const due = [...this.#tasks].filter(({ atMs }) => atMs <= this.#elapsedMs).sort((a, b) => a.atMs - b.atMs);
+    for (const task of due) if (this.#tasks.delete(task)) task.run();
+  }
+
+  /** When the next is due that time stops for, `endMs` at the latest. */
+  #nextMs(endMs: number): number | undefined {
+    let nextMs: number | undefined;
+    for (const { atMs, lazily } of this.#tasks) {
+      if (!lazily && atMs <= endMs && (nextMs === undefined || atMs < nextMs)) nextMs = atMs;
+    }
+    return nextMs;
   }
 }
 

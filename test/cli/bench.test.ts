@@ -1,7 +1,7 @@
 /** `cometmq bench` over the wire, as processes against a broker of this one: small runs, and what they must notice. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import type { Result } from "#src/cli/bench/result.js";
 import { TestBroker } from "#src/testing/mod.js";
 import { COMMAND } from "../server/command.js";
 import { closeAll, onCloseAll } from "../server/harness.js";
-import { cometmq, type Outcome } from "./store-process.js";
+import { cometmq, type Outcome, store } from "./store-process.js";
 
 let broker: TestBroker;
 let directory: string;
@@ -199,4 +199,25 @@ test("what can not be measured is told in one line", async () => {
     expect(outcomes[i]!.err).toMatch(text);
     expect(outcomes[i]!.err).not.toContain("    at ");
   }
+});
+
+test("Ctrl-C ends a case of the store in order: the store is closed, and whole", async () => {
+  const dir = join(directory, "store");
+  const args = ["bench", "store", "put", "--dir", dir, "--secs", "50", "--warmup", "0", "--gib", "20"];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  let err = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    err += text;
+  });
+  const exit = once(child, "exit");
+  // Its queues have a file each: it is at its puts.
+  while (!existsSync(join(dir, "consumequeue")) || readdirSync(join(dir, "consumequeue")).length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill("SIGINT");
+  expect(await exit).toEqual([130, null]);
+  expect(err).toBe("cometmq: the case ends here, its store is being closed\n");
+  expect(existsSync(join(dir, "abort"))).toBe(false);
+  const verified = await store("verify", dir);
+  expect([verified.status, verified.err]).toEqual([0, ""]);
 });

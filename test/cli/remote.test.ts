@@ -142,6 +142,26 @@ test("Ctrl-C while lines are typed: those before it are sent and counted", async
   expect(broker.messages("T").length).toBe(2);
 });
 
+test("a topic that does not exist yet is made by its first message, where the broker lets it", async () => {
+  const sent = await json("produce", "fresh", "a", "b", "c", "d", "e");
+  expect(sent.map(({ queueId }) => queueId)).toEqual([0, 1, 2, 3, 0]);
+  expect(broker.messages("fresh").map(({ body }) => body.toString())).toEqual(["a", "b", "c", "d", "e"]);
+  const illegal = await run(["produce", "bad name", "a"]);
+  expect([illegal.status, illegal.err]).toEqual([1, expect.stringContaining("illegal characters")]);
+  await succeeds("config", "set", "autoCreateTopicEnable=false");
+  const refused = await run(["produce", "other", "a"]);
+  expect([refused.status, refused.err]).toEqual([1, expect.stringContaining("other")]);
+  expect(broker.messages("other")).toEqual([]);
+});
+
+test("an expression that the broker does not take is refused, also where there is no message", async () => {
+  for (const more of [[], ["--follow"]]) {
+    const { status, out, err } = await run(["consume", "T", "--sql", "a = (", ...more]);
+    expect([status, out, err]).toEqual([1, "", expect.stringMatching(/^cometmq: .* SUBSCRIPTION_PARSE_FAILED.*\n$/)]);
+  }
+  expect(await succeeds("consume", "T", "--sql", "a = 1")).toBe("");
+});
+
 test("dead letters are shown, and sent again once each", async () => {
   const [sent] = await json("produce", "T", "hard", "--property", "colour=blue");
   const client = clientOf(broker.server.port);
@@ -150,6 +170,9 @@ test("dead letters are shown, and sent again once each", async () => {
   const answer = await client.call(RequestCode.CONSUMER_SEND_MSG_BACK, back, undefined, ANSWER_MS);
   expect(answer.code).toBe(0);
   expect(await json("dlq", "list", "G")).toMatchObject([{ originTopic: "T", body: "hard" }]);
+  // Nobody has made a retry topic, and it is not to be made as others are.
+  await succeeds("topic", "delete", "%RETRY%G");
+  await succeeds("config", "set", "autoCreateTopicEnable=false");
   await json("dlq", "redrive", "G");
   const [again] = broker.messages("%RETRY%G");
   expect(again).toMatchObject({ reconsumeTimes: 0 });
@@ -196,7 +219,7 @@ test("what can not be done is told in one line, with a status that says of what 
   const cases: [args: string[], status: number, text: RegExp][] = [
     [["topic", "list", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127\.0\.0\.1:1 \(ECONNREFUSED\)/],
     [["topic", "list", "--namesrv", "nowhere"], 2, /"nowhere" is not host:port/],
-    [["produce", "absent", "x"], 1, /No route to absent: .*cometmq topic create absent/],
+    [["produce", "absent", "x", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127.0.0.1:1/],
     [["consume", "absent"], 1, /No route to absent/],
     [["consume", "T", "--sql", "a = ="], 1, /SUBSCRIPTION_PARSE_FAILED/],
     [["produce", "T", "--file", "/no/such/file"], 2, /There is no file/],

@@ -273,3 +273,66 @@ test("trace: what was sent and consumed is in the trace topic", async () => {
   const end = (await linesOf(ended.messageId)).find(([type]) => type === "EndTransaction")!;
   expect([end[4], end[9], end[11], end[12]]).toEqual([topic, "2", "COMMIT_MESSAGE", "false"]);
 });
+
+test("simple, orderly: a queue gives nothing more until what it gave is acknowledged", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const bodies = ["1", "2", "3", "4", "5"];
+  for (const body of bodies) await producer.send({ topic, body });
+  const options = {
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    orderly: true,
+  } as const;
+  const [consumer, other] = [await simpleOf(options), await simpleOf(options)];
+  const receive = (from: SimpleConsumer, maxCount = 1) => from.receive({ maxCount, waitMs: PATIENCE_MS });
+  const [first] = await receive(consumer);
+  expect([first!.message.text(), first!.message.reconsumeTimes]).toEqual(["1", 0]);
+  expect(await other.receive({ waitMs: 500 })).toEqual([]);
+  // Given back, it is the first again, before all that follows it, and it counts.
+  await first!.changeInvisible(0);
+  const [again] = await receive(other);
+  expect([again!.message.text(), again!.message.reconsumeTimes]).toEqual(["1", 1]);
+  await again!.changeInvisible(30_000);
+  expect(await consumer.receive({ waitMs: 500 })).toEqual([]);
+  await again!.ack();
+  const seen: string[] = [];
+  while (seen.length < 4) {
+    for (const popped of await receive(consumer, 2)) {
+      seen.push(popped.message.text());
+      await popped.ack();
+    }
+  }
+  expect(seen).toEqual(["2", "3", "4", "5"]);
+}, 120_000);
+
+test("trace: what lite pull and simple consumers took, and what became of it", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const [pullGroup, popGroup] = [freshName("G"), freshName("G")];
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const { messageId } = await producer.send({ topic, body: "x", keys: "k" });
+  const options = { subscriptions: { [topic]: "*" }, consumeFrom: "first", enableMsgTrace: true } as const;
+  const puller = await litePullOf({ ...options, group: pullGroup });
+  expect((await puller.poll({ timeoutMs: PATIENCE_MS })).map((message) => message.messageId)).toEqual([messageId]);
+  const popper = await simpleOf({ ...options, group: popGroup });
+  for (const end of ["back", "done"]) {
+    const [popped] = await popper.receive({ waitMs: PATIENCE_MS });
+    expect(popped!.message.messageId).toBe(messageId);
+    if (end === "back") await popped!.changeInvisible(0);
+    else await popped!.ack();
+  }
+  await Promise.all([puller.close(), popper.close()]);
+  const admin = await adminOf();
+  const linesOf = async (type: string) => {
+    const traces = await admin.queryByKey("RMQ_SYS_TRACE_TOPIC", messageId);
+    const lines = traces.flatMap((trace) => trace.text().split("\u0002")).map(splitAsJava);
+    return lines.filter((line) => line[0] === type && line.includes(messageId));
+  };
+  await until(async () => (await linesOf("SubAfter")).length === 3);
+  const begun = new Map((await linesOf("SubBefore")).map((line) => [line[4], line[3]]));
+  const ends = (await linesOf("SubAfter")).map((line) => [line[8], begun.get(line[1]!), line[4], line[6]].join(" "));
+  expect(ends.sort()).toEqual(
+    [`${pullGroup} ${pullGroup} true 0`, `${popGroup} ${popGroup} false 4`, `${popGroup} ${popGroup} true 0`].sort(),
+  );
+}, 120_000);

@@ -1,5 +1,4 @@
 /** Producers and push consumers, from end to end. */
-import zlib from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Compression } from "#src/client/message-sender.js";
 import { NoNameServerError, RequestTimeoutError } from "#src/client/errors.js";
@@ -13,10 +12,6 @@ beforeAll(async () => {
   namesrvAddr = await startServer();
 });
 afterAll(closeAll);
-
-/** Node has it from 22.15 on. */
-const HAS_ZSTD = "zstdCompress" in zlib;
-if (!HAS_ZSTD) process.stderr.write(`skipped: ZSTD, Node ${process.version} has none\n`);
 
 const text = (message: ReceivedMessage) => message.text();
 
@@ -63,7 +58,7 @@ test("every message of several consumers comes, compressed ones too, by tag and 
     }),
   ]);
   const bodies = Array.from({ length: 60 }, (_, i) => `${i} ${"x".repeat(i * 200)}`);
-  const kinds: readonly Compression[] = HAS_ZSTD ? ["zlib", "lz4", "zstd"] : ["zlib", "lz4"];
+  const kinds: readonly Compression[] = ["zlib", "lz4", "zstd"];
   for (const [kind, compression] of kinds.entries()) {
     const producer = await producerOf({ namesrvAddr, group: freshName("P"), compression });
     const part = bodies.filter((_, i) => i % kinds.length === kind);

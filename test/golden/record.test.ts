@@ -205,16 +205,7 @@ test("bodies that Apache compressed come back, whatever the codec", async () => 
     const record = new RecordView();
     record.read(view, line.commitLogOffset - base, bytes.length);
     const { body } = messageOf(record, bytes);
-    const content = decompressBody(body, line.sysFlag, text.length);
-    const missing = await content.then(
-      () => undefined,
-      (error: { code: string }) => error.code,
-    );
-    if (line.tags === "ZSTD" && missing === "COMETMQ_CODEC_MISSING") {
-      process.stderr.write("ZSTD is not tried: this Node has none, and @mongodb-js/zstd is not installed\n");
-      continue;
-    }
-    expect((await content).toString()).toBe(text);
+    expect((await decompressBody(body, line.sysFlag, text.length)).toString()).toBe(text);
     await expect(decompressBody(body, line.sysFlag, text.length - 1)).rejects.toMatchObject({
       code: "COMETMQ_BAD_MESSAGE",
     });

@@ -12,6 +12,7 @@ const content = fc
 test.each([
   ["ZLIB", CompressionType.ZLIB],
   ["LZ4", CompressionType.LZ4],
+  ["ZSTD", CompressionType.ZSTD],
 ])("%s bodies come back, and not a byte more than allowed is given", async (_, type) => {
   await fc.assert(
     fc.asyncProperty(content, async (body) => {

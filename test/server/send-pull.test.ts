@@ -194,6 +194,26 @@ test("a producer that names no queue is given them in turn", async () => {
   expect(queues.slice(4)).toEqual(queues.slice(0, 4));
 });
 
+test("a pull with a filter looks no further than maxFilterMessageSize", async () => {
+  const client = started.client();
+  const topic = newTopic();
+  for (let i = 0; i < 8; i++) await send(client, { topic, queueId: 0, properties: properties({ TAGS: "a" }) }, "x");
+  const config = started.broker.context.config as { maxFilterMessageSize: number };
+  while (bodiesOf(await pull(client, { topic })).length < 8);
+  const next = async () => {
+    const answer = await pull(client, { topic, subscription: "b", maxMsgNums: 2 });
+    return [answer.code, answer.fields.nextBeginOffset];
+  };
+  expect(await next()).toEqual([ResponseCode.PULL_RETRY_IMMEDIATELY, "8"]);
+  const before = config.maxFilterMessageSize;
+  config.maxFilterMessageSize = 81;
+  expect(await next()).toEqual([ResponseCode.PULL_RETRY_IMMEDIATELY, "5"]);
+  // Never less than what was asked for.
+  config.maxFilterMessageSize = 20;
+  expect(await next()).toEqual([ResponseCode.PULL_RETRY_IMMEDIATELY, "2"]);
+  config.maxFilterMessageSize = before;
+});
+
 test("pipelined messages are all answered, each with its own place, in order", async () => {
   const COUNT = 2000;
   const topic = newTopic();

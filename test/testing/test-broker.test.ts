@@ -1,6 +1,6 @@
 /** What `cometmq/testing` promises: brokers of a moment, time by hand, nothing left behind. */
 import { execFile } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -172,6 +172,46 @@ test("brokers can share a clock", async () => {
   expect(() => clock.advance(-1)).toThrow(RangeError);
 });
 
+test("the clock goes from one due time to the next; upkeep runs once for all that was leapt over", async () => {
+  const clock = new TestClock(0);
+  const ran: string[] = [];
+  const each = (name: string, everyMs: number, lazily: boolean): void => {
+    const round = () => {
+      ran.push(`${name} ${clock.nowMs()}`);
+      clock.schedule(everyMs, round, lazily);
+    };
+    clock.schedule(everyMs, round, lazily);
+  };
+  each("upkeep", 1000, true);
+  each("check", 86_400_000, false);
+  clock.schedule(
+    10_000,
+    () => void Promise.resolve().then(() => clock.schedule(5, () => ran.push(`${clock.nowMs()}`))),
+  );
+  await clock.advance("2d");
+  expect(ran).toEqual([
+    "upkeep 10000",
+    "10005",
+    "upkeep 86400000",
+    "check 86400000",
+    "upkeep 172800000",
+    "check 172800000",
+  ]);
+  await clock.advance(500);
+  await clock.advance(600);
+  expect(ran.slice(6)).toEqual(["upkeep 172801100"]);
+});
+
+test("a broker stands a fortnight at once, and goes on by its clock", async () => {
+  const { broker } = await started();
+  await broker.advance("14d");
+  await broker.send("T", "late", { delayMs: 3000 });
+  await broker.advance("2s");
+  expect(texts(broker, "T")).toEqual([]);
+  await broker.advance("1s");
+  expect(texts(broker, "T")).toEqual(["late"]);
+});
+
 test("nothing is left behind: the process ends by itself, and there is no file", async () => {
   const directory = mkdtempSync(join(tmpdir(), "cometmq-testing-"));
   onCloseAll(() => rmSync(directory, { recursive: true }));
@@ -209,3 +249,28 @@ test("a simple consumer, whose clock is another one, gets what is there, and lat
   expect([again?.message.text(), again?.message.reconsumeTimes]).toEqual(["job", 1]);
   await again!.ack();
 });
+
+test("each entry of the package is a few files, and they share their classes", async () => {
+  const root = join(import.meta.dirname, "..", "..");
+  const script = `
+    const entries = ["cometmq", "cometmq/store", "cometmq/client", "cometmq/testing"];
+    const modules = await Promise.all(entries.map((entry) => import(entry)));
+    const { TestBroker } = modules[3];
+    const error = await TestBroker.start({ topics: ["no/name"] }).catch((error) => error);
+    const files = entries.map((entry) => import.meta.resolve(entry));
+    process.stdout.write(JSON.stringify([files, error instanceof modules[0].CometError, error.code]));`;
+  const run = promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], { cwd: root });
+  const [files, isOfAll, code] = JSON.parse((await run).stdout) as [string[], boolean, string];
+  expect([isOfAll, code]).toEqual([true, "COMETMQ_CONFIG"]);
+  for (const file of files) expect(closureOf(new URL(file)).size).toBeLessThan(20);
+});
+
+/** The files that importing `file` opens, packages aside. */
+function closureOf(file: URL, known = new Set<string>()): Set<string> {
+  if (known.has(file.href)) return known;
+  known.add(file.href);
+  for (const [, path] of readFileSync(file, "utf8").matchAll(/^import [^"]*"(\.[^"]+)"/gm)) {
+    closureOf(new URL(path!, file), known);
+  }
+  return known;
+}

@@ -5,11 +5,11 @@
 import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
-import { MessageStore } from "../../store/message-store.js";
+import type { MessageStore } from "../../store/message-store.js";
 import type { GetResult } from "../../store/types.js";
 import { GetStatus } from "../../store/types.js";
 import { printError } from "../output.js";
-import { cpuSeconds, median, now, putWhile, removeTree, rounded } from "./store-measure.js";
+import { cpuSeconds, isAsked, median, now, openStore, putWhile, removeTree, rounded, turn } from "./store-measure.js";
 import { StoreMessages } from "./store-messages.js";
 
 export interface CaseOptions {
@@ -55,10 +55,10 @@ async function newStore(
 ): Promise<MessageStore> {
   const disk = new FileDisk("file");
   if (disk.list(options.dir).length > 0) throw new CometError("COMETMQ_CONFIG", `--dir ${options.dir} is not empty.`);
-  if (!options.warm) return MessageStore.open({ directory: options.dir, flushDiskType });
+  if (!options.warm) return openStore({ directory: options.dir, flushDiskType });
   // Everything that is going to be put has its place in memory before the first put.
   const segmentsAhead = Math.ceil(options.gib);
-  return MessageStore.open({ directory: options.dir, flushDiskType, warmMapedFileEnable: true, segmentsAhead });
+  return openStore({ directory: options.dir, flushDiskType, warmMapedFileEnable: true, segmentsAhead });
 }
 
 export async function putCase(options: CaseOptions): Promise<CaseResult[]> {
@@ -132,6 +132,7 @@ async function syncedPuts(
       if (!messages.put(systemClock.nowMs()))
         throw new CometError("COMETMQ_STORE_READ_ONLY", "The store refused a message.");
       await store.whenFlushed(messages.result.phyOffset + messages.result.sizeBytes);
+      if (isAsked()) await turn();
     }
   };
   await Promise.all(Array.from({ length: waiters }, caller));
@@ -175,6 +176,7 @@ export async function getCase(options: CaseOptions): Promise<CaseResult[]> {
         bytes += result.totalBytes;
         if (kind === "copy") copyAll(result);
       }
+      await turn();
     }
     const secs = now() - started;
     results.push({
@@ -208,7 +210,7 @@ export async function recoverCase(options: CaseOptions): Promise<CaseResult[]> {
   disk.remove(`${options.dir}/expect`);
   const cpuStarted = cpuSeconds();
   const started = now();
-  const store = await MessageStore.open({ directory: options.dir });
+  const store = await openStore({ directory: options.dir });
   const loadSecs = now() - started;
   const readable = (): number => store.allQueues().reduce((sum, queue) => sum + store.maxOffset(queue), 0);
   await store.settled();

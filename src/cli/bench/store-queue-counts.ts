@@ -2,9 +2,9 @@
  * The case `queue-counts`: what many queues cost, against the same messages over few. Two stores stand side by side in
  * one process and are put to in turn, a stretch each, so that whatever else the machine does falls on both.
  */
-import { MessageStore } from "../../store/message-store.js";
+import type { MessageStore } from "../../store/message-store.js";
 import type { CaseOptions, CaseResult } from "./store-cases.js";
-import { cpuSeconds, median, now, putWhile, removeTree, rounded } from "./store-measure.js";
+import { cpuSeconds, median, now, openStore, putWhile, removeTree, rounded } from "./store-measure.js";
 import { StoreMessages } from "./store-messages.js";
 
 const FEW_QUEUES = 8;
@@ -36,7 +36,7 @@ async function stretch(side: Side, secs: number): Promise<void> {
 }
 
 async function openSide(options: CaseOptions, dir: string, queueCount: number): Promise<Side> {
-  const store = await MessageStore.open({
+  const store = await openStore({
     directory: dir,
     warmMapedFileEnable: options.warm,
     segmentsAhead: options.warm ? 1 : 0,

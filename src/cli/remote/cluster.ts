@@ -9,13 +9,16 @@ import type { FastjsonMap } from "../../remoting/fastjson.js";
 import type { TlsClientOptions } from "../../remoting/tls-options.js";
 import type { Fields, RemoteAnswer } from "../../remoting/types.js";
 import { type Credentials, requestSigner } from "../../remoting/request-signer.js";
+import { AUTO_CREATE_TOPIC } from "../../server/broker/names.js";
 import { parseAddresses } from "../../server/broker/registration.js";
 import { readClusterInfo } from "../../server/protocol/cluster-info.js";
 import { parseBody } from "../../server/protocol/members.js";
-import { PERM_READ, PERM_WRITE } from "../../server/protocol/topic-config.js";
+import { PERM_INHERIT, PERM_READ, PERM_WRITE } from "../../server/protocol/topic-config.js";
 import { MASTER_ID, readTopicRouteData, type TopicRouteData } from "../../server/protocol/topic-route-data.js";
 
 const NO_BODY = Buffer.alloc(0);
+/** What a producer asks for when its topic is to be made (defaultTopicQueueNums). */
+const NEW_TOPIC_QUEUES = 4;
 
 export interface ClusterOptions {
   /** `host:port`, several between semicolons. */
@@ -146,12 +149,21 @@ export class Cluster {
     throw new CometError("COMETMQ_NOT_FOUND", `${topic} has no queue ${queueId} to read from.`);
   }
 
-  writeQueues(topic: string): Promise<QueueEntry[]> {
-    return this.#queues(topic, PERM_WRITE);
+  /**
+   * A topic that does not exist yet has those that its first message makes, where brokers let it: after the route of the
+   * topic that new ones are made after.
+   */
+  async writeQueues(topic: string): Promise<QueueEntry[]> {
+    if ((await this.findRoute(topic)) !== undefined) return this.#queues(topic, PERM_WRITE);
+    const model = await this.findRoute(AUTO_CREATE_TOPIC);
+    const queueDatas = (model?.queueDatas ?? [])
+      .filter(({ perm }) => (perm & PERM_INHERIT) !== 0)
+      .map((data) => ({ ...data, writeQueueNums: Math.min(data.writeQueueNums, NEW_TOPIC_QUEUES) }));
+    return this.#queues(topic, PERM_WRITE, queueDatas.length === 0 ? undefined : { ...model!, queueDatas });
   }
 
-  async #queues(topic: string, perm: number): Promise<QueueEntry[]> {
-    const { queueDatas, brokerDatas } = await this.route(topic);
+  async #queues(topic: string, perm: number, route?: TopicRouteData): Promise<QueueEntry[]> {
+    const { queueDatas, brokerDatas } = route ?? (await this.route(topic));
     const addresses = new Map(brokerDatas.map(({ brokerName, brokerAddrs }) => [brokerName, masterOf(brokerAddrs)]));
     const queues: QueueEntry[] = [];
     for (const data of queueDatas) {
@@ -197,7 +209,7 @@ export function refusedBy(address: string, { code, remark }: RemoteAnswer): Come
   // What Apache and CometMQ answer to a request that is not signed, or not rightly.
   const isUnsigned = code === ResponseCode.NO_PERMISSION && /username|signature/i.test(remark);
   const hint = isUnsigned ? " --access-key and --secret-key say who asks." : "";
-  const told = `${responseCodeName(code)}: ${remark.trim().replace(/\.$/, "")}.`;
+  const told = `${responseCodeName(code)}: ${remark.trim().replace(/\s+/g, " ").replace(/\.$/, "")}.`;
   return new CometError("COMETMQ_REMOTE", `${address} answers ${told}${hint}`);
 }
 

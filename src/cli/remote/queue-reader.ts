@@ -15,6 +15,8 @@ export const TOOLS_GROUP = "TOOLS_CONSUMER";
 const SUBSCRIPTION_FLAG = 4;
 const SUSPEND_FLAG = 2;
 const SUSPEND_MS = 15_000;
+/** Apache looks at the pulls it holds every five seconds: they end that much later (consumerTimeoutMillisWhenSuspend). */
+const HELD_MARGIN_MS = 15_000;
 const PULL_MAX = 32;
 const AGAIN_MS = 1000;
 
@@ -99,7 +101,7 @@ async function pull(
     expressionType: isSql ? "SQL92" : "TAG",
     subVersion: 0,
   };
-  const timeoutMs = suspendMs + cluster.timeoutMs;
+  const timeoutMs = suspendMs === 0 ? cluster.timeoutMs : suspendMs + Math.max(HELD_MARGIN_MS, cluster.timeoutMs);
   const answer = await cluster.call(queue.address, RequestCode.PULL_MESSAGE, fields, undefined, timeoutMs);
   const { code } = answer;
   const nextOffset = Number(answer.fields["nextBeginOffset"] ?? offset);
@@ -110,6 +112,21 @@ async function pull(
     code === ResponseCode.PULL_OFFSET_MOVED;
   if (isNothing) return { messages: [], nextOffset };
   throw refusedBy(queue.address, answer);
+}
+
+/** Rejects with COMETMQ_REMOTE where a broker does not take the expression: Apache's leaves pulls with it unanswered. */
+export async function checkFilter(
+  cluster: Cluster,
+  queues: readonly QueueEntry[],
+  options: ReadOptions,
+): Promise<void> {
+  if (!options.isSql) return;
+  const { expression: subString, group } = options;
+  for (const { topic, address } of new Map(queues.map((queue) => [queue.address, queue])).values()) {
+    const subscriptionData = { topic, subString, expressionType: "SQL92" };
+    const body = Buffer.from(JSON.stringify({ clientId: TOOLS_GROUP, group, subscriptionData }));
+    await cluster.ask(address, RequestCode.CHECK_CLIENT_CONFIG, {}, body);
+  }
 }
 
 /** One queue from `from` up to `to`. */

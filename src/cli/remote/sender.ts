@@ -42,9 +42,13 @@ export class Sender {
     this.#queues = queues;
   }
 
-  /** Rejects with COMETMQ_NOT_FOUND where the topic has no queue to write to. */
-  static async open(cluster: Cluster, topic: string): Promise<Sender> {
-    return new Sender(cluster, topic, await cluster.writeQueues(topic));
+  /**
+   * Rejects with COMETMQ_NOT_FOUND where the topic has no queue to write to. `firstQueues` is where a topic begins that does
+   * not exist yet and that brokers make by themselves.
+   */
+  static async open(cluster: Cluster, topic: string, firstQueues?: readonly QueueEntry[]): Promise<Sender> {
+    const isNew = firstQueues !== undefined && (await cluster.findRoute(topic)) === undefined;
+    return new Sender(cluster, topic, isNew ? firstQueues : await cluster.writeQueues(topic));
   }
 
   async send(message: OutgoingMessage): Promise<SentMessage> {

@@ -52,8 +52,8 @@ function repeat(clock: Clock, intervalMs: () => number, task: () => void): () =>
   let timer: Timer;
   const round = () => {
     task();
-    timer = clock.schedule(intervalMs(), round);
+    timer = clock.schedule(intervalMs(), round, true);
   };
-  timer = clock.schedule(intervalMs(), round);
+  timer = clock.schedule(intervalMs(), round, true);
   return () => timer.cancel();
 }

@@ -69,7 +69,7 @@ export class PullMessage {
   readonly #filters = new Map<string, TagFilter>();
   /** By topic and group: when the subscription is noted again. */
   readonly #notedUntil = new Map<string, number>();
-  readonly #limits = { maxCount: 0, maxBytes: 0 };
+  readonly #limits = { maxCount: 0, maxBytes: 0, maxFilterMessageSize: 0 };
   readonly #result = emptyGetResult();
   #code = 0;
   #remark = "";
@@ -381,6 +381,7 @@ export class PullMessage {
     const result = this.#result;
     this.#limits.maxCount = pull.maxCount;
     this.#limits.maxBytes = pull.maxBytes;
+    this.#limits.maxFilterMessageSize = this.#context.config.maxFilterMessageSize;
     // A pull that does not wait is told of everything acknowledged before it came.
     if (pull.suspendMs === 0 && pull.offset >= this.#store.maxOffset(pull.queue)) this.#store.catchUp(pull.queue);
     const { clock, stats, offsets } = this.#context;

@@ -326,10 +326,11 @@ export class ScheduleMessageService {
 
   #saveLater(): void {
     const { clock, config } = this.#context;
-    this.#saveTimer = clock.schedule(config.flushDelayOffsetInterval, () => {
+    const save = (): void => {
       void this.#save();
       this.#saveLater();
-    });
+    };
+    this.#saveTimer = clock.schedule(config.flushDelayOffsetInterval, save, true);
   }
 
   /** What is delivered now goes into the file once it is on the disk; where that fails the file stays behind. */

@@ -127,10 +127,11 @@ export class NameServer {
   }
 
   #scheduleScan(): void {
-    this.#scan = this.#clock.schedule(this.config.settings.scanNotActiveBrokerInterval, () => {
+    const scan = (): void => {
       this.routeTable.scanNotActiveBroker();
       this.#scheduleScan();
-    });
+    };
+    this.#scan = this.#clock.schedule(this.config.settings.scanNotActiveBrokerInterval, scan, true);
   }
 
   /** Ends every connection; settings are on the disk then. */

@@ -49,7 +49,7 @@ export class PopMessage {
   readonly #state: PopState;
   readonly #filters: PopFilters;
   readonly #polling: PopPolling;
-  readonly #limits = { maxCount: 0, maxBytes: 0 };
+  readonly #limits = { maxCount: 0, maxBytes: 0, maxFilterMessageSize: 0 };
   readonly #result = emptyGetResult();
   #reviveTurn = 0;
   /** Of 0 to 99: whether retries come first, and the queue to begin with. Apache throws dice. */
@@ -224,11 +224,12 @@ export class PopMessage {
 
   /** Reads into `#result`; answers where it began, undefined when there is nothing to read. */
   #get(pop: PopRequest, queue: QueueHandle, offset: number, maxCount: number, bytes: number): number | undefined {
-    const { maxTransferBytesOnMessageInMemory } = this.#context.config;
+    const { maxTransferBytesOnMessageInMemory, maxFilterMessageSize } = this.#context.config;
     // One message at least goes out, however large; a further queue's only if there is room.
     if (bytes >= maxTransferBytesOnMessageInMemory) return undefined;
     this.#limits.maxCount = maxCount;
     this.#limits.maxBytes = maxTransferBytesOnMessageInMemory - bytes;
+    this.#limits.maxFilterMessageSize = maxFilterMessageSize;
     const result = this.#result;
     let begin = offset;
     let status = this.#store.get(queue, begin, this.#limits, pop.filter.wanted, result);

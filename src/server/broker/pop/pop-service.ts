@@ -164,11 +164,12 @@ export class PopService {
 
   #saveOrders(): void {
     const { clock, config } = this.#context;
-    this.#saveTimer = clock.schedule(config.flushConsumerOffsetInterval, () => {
+    const save = (): void => {
       this.#orders.scan();
       void this.#orders.saver.saveIfDirty();
       this.#saveOrders();
-    });
+    };
+    this.#saveTimer = clock.schedule(config.flushConsumerOffsetInterval, save, true);
   }
 
   /** Those who wait are answered; to be called while their connections are there. */
