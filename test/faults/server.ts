@@ -122,6 +122,11 @@ export class Server {
     return readFileSync(`/proc/${this.pid}/maps`, "latin1").split(`${this.directory}/`).length - 1;
   }
 
+  /** Each has a handle and a map. */
+  get segmentCount(): number {
+    return readdirSync(join(this.directory, "store", "commitlog")).length;
+  }
+
   get threadCount(): number {
     return readdirSync(`/proc/${this.pid}/task`).length;
   }
