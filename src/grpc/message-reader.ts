@@ -28,8 +28,27 @@ export class MessageReader {
     this.#encoding = encoding;
   }
 
-  /** Calls `take` for each whole message, in order. After a problem the reader is done. */
+  /**
+   * Calls `take` for each whole message, in order. After a problem the reader is done. `chunk` and what `take` gets are
+   * good until they return.
+   */
   push(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
+    let rest = chunk;
+    while (this.#bytes === 0 && rest.length >= PREFIX_BYTES) {
+      const length = rest.readUInt32BE(1);
+      if (length > this.#messageBytesMax) return "too large";
+      const end = PREFIX_BYTES + length;
+      if (rest.length < end) break;
+      const message = this.#plain(rest[0]!, rest.subarray(PREFIX_BYTES, end));
+      if (typeof message === "string") return message;
+      take(message);
+      if (rest.length === end) return undefined;
+      rest = rest.subarray(end);
+    }
+    return rest.length === 0 ? undefined : this.#gather(Buffer.from(rest), take);
+  }
+
+  #gather(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     this.#budget.bytes += chunk.length;
