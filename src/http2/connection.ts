@@ -408,8 +408,7 @@ export class Connection {
     if ((flags & Flag.ACK) !== 0 || this.#closed) return;
     this.#hasSettings = true;
     const problem = this.#sender.takeSettings(bytes, start, end, this.#streams.values());
-    if (problem === undefined) this.#output.frame(FrameType.SETTINGS, Flag.ACK, 0, NO_BYTES);
-    else this.#fail(problem, "a setting that can not be");
+    if (problem !== undefined) this.#fail(problem, "a setting that can not be");
   }
 
   #ping(flags: number, bytes: Buffer, start: number, end: number): void {

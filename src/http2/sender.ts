@@ -10,6 +10,7 @@ import type { Stream, StreamOwner } from "./stream.js";
 
 /** Data goes into the socket as long as no more than this waits there. */
 const SEND_BYTES_MAX = 262_144;
+const NO_BYTES = Buffer.alloc(0);
 /** A new size of 0 for the encoder's table, which has no entries anyway. */
 const TABLE_SIZE_UPDATE = Buffer.from([0x20]);
 
@@ -77,11 +78,13 @@ export class Sender implements StreamOwner {
     this.#ready.delete(stream);
   }
 
-  /** Takes the peer's settings, for all the connection's streams; answers the error that one is, if any. */
+  /** Takes and acknowledges settings, for all the connection's streams; answers the error that one is, if any. */
   takeSettings(bytes: Buffer, start: number, end: number, streams: Iterable<Stream>): ErrorCode | undefined {
     const hadBytes = this.#peer.initialWindowBytes;
     const problem = this.#peer.take(bytes, start, end);
-    if (problem !== undefined || this.#peer.initialWindowBytes <= hadBytes || this.queuedBytes === 0) return problem;
+    if (problem !== undefined) return problem;
+    this.#output.frame(FrameType.SETTINGS, Flag.ACK, 0, NO_BYTES);
+    if (this.#peer.initialWindowBytes <= hadBytes || this.queuedBytes === 0) return undefined;
     for (const stream of streams) {
       if (stream.queuedBytes > 0 && this.#windowOf(stream) > 0) this.#ready.add(stream);
     }
