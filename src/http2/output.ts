@@ -23,7 +23,7 @@ export class Output {
   #scheduled = false;
   #closed = false;
 
-  /** `onSent` is called when a buffer that had to wait has gone out. */
+  /** `onSent` is called when there is room again: the kernel has taken all that there was. */
   constructor(socket: Socket, pool: BufferPool, onSent: () => void) {
     this.#socket = socket;
     this.#pool = pool;
@@ -133,6 +133,7 @@ export class Output {
   readonly #flushScheduled = (): void => {
     this.#scheduled = false;
     this.flushNow();
+    if (this.#unsent === undefined && !this.#closed) this.#onSent();
   };
 
   readonly #written = (error: Error | null | undefined): void => {
@@ -146,6 +147,6 @@ export class Output {
     if (error || this.#closed) return;
     this.#pool.give(bytes);
     this.flushNow();
-    this.#onSent();
+    if (this.#unsent === undefined) this.#onSent();
   };
 }
