@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.js";
 import { hpackEncode } from "../http2/hpack.js";
 import type { Stream, StreamListener } from "../http2/stream.js";
-import { framed, MessageReader, type ReadBudget, type ReadProblem } from "./message-reader.js";
+import { MessageReader, type ReadBudget, type ReadProblem, takeWhole } from "./message-reader.js";
 import type { Codec } from "./proto.js";
 import { type GrpcCall, type GrpcPeer, type GrpcStream, RpcStatus } from "./types.js";
 
@@ -100,14 +100,14 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
   write(message: object): boolean {
     if (this.#ended || this.#closed || this.#stream.queuedBytes > UNREAD_BYTES_MAX) return false;
     this.#begin();
-    this.#stream.write(framed(this.#response.encode(message)));
+    this.#stream.write(this.#response.encodeFramed(message));
     return true;
   }
 
   /** The one message of the answer, and the end. */
   answer(message: object): void {
     if (this.#ended || this.#closed) return;
-    const bytes = framed(this.#response.encode(message));
+    const bytes = this.#response.encodeFramed(message);
     this.#ended = true;
     this.#begin();
     this.#stream.write(bytes);
@@ -137,8 +137,14 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
   received(bytes: Buffer): void {
     if (this.#ended) return;
     const { messageBytesMax, budget } = this.#limits;
+    const take = (message: Buffer): void => {
+      this.messageCount++;
+      if (!this.#ended) this.#taker?.received(this, message);
+    };
+    const taken = this.#reader === undefined ? takeWhole(bytes, messageBytesMax, take) : 0;
+    if (taken === bytes.length) return;
     this.#reader ??= new MessageReader(messageBytesMax, budget, this.header("grpc-encoding") || "identity");
-    const problem = this.#reader.push(bytes, this.#take);
+    const problem = this.#reader.push(taken === 0 ? bytes : bytes.subarray(taken), take);
     if (problem !== undefined) this.endWith(...PROBLEMS[problem]);
   }
 
@@ -156,11 +162,6 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
     if (!this.#ended && callbacks !== undefined) for (const callback of callbacks) callback();
     this.#ended = true;
   }
-
-  readonly #take = (bytes: Buffer): void => {
-    this.messageCount++;
-    if (!this.#ended) this.#taker?.received(this, bytes);
-  };
 
   #begin(): void {
     if (this.#headersSent) return;

@@ -33,19 +33,8 @@ export class MessageReader {
    * good until they return.
    */
   push(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
-    let rest = chunk;
-    while (this.#bytes === 0 && rest.length >= PREFIX_BYTES) {
-      const length = rest.readUInt32BE(1);
-      if (length > this.#messageBytesMax) return "too large";
-      const end = PREFIX_BYTES + length;
-      if (rest.length < end) break;
-      const message = this.#plain(rest[0]!, rest.subarray(PREFIX_BYTES, end));
-      if (typeof message === "string") return message;
-      take(message);
-      if (rest.length === end) return undefined;
-      rest = rest.subarray(end);
-    }
-    return rest.length === 0 ? undefined : this.#gather(Buffer.from(rest), take);
+    const taken = this.#bytes === 0 ? takeWhole(chunk, this.#messageBytesMax, take) : 0;
+    return taken === chunk.length ? undefined : this.#gather(Buffer.from(chunk.subarray(taken)), take);
   }
 
   #gather(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
@@ -107,6 +96,19 @@ export class MessageReader {
     this.#bytes -= bytes;
     this.#budget.bytes -= bytes;
   }
+}
+
+/** Calls `take` for messages at the begin of `chunk` that are there whole and uncompressed; answers their bytes. */
+export function takeWhole(chunk: Buffer, messageBytesMax: number, take: (message: Buffer) => void): number {
+  let at = 0;
+  while (chunk.length - at >= PREFIX_BYTES && chunk[at] === 0) {
+    const length = chunk.readUInt32BE(at + 1);
+    const end = at + PREFIX_BYTES + length;
+    if (length > messageBytesMax || end > chunk.length) break;
+    take(chunk.subarray(at + PREFIX_BYTES, end));
+    at = end;
+  }
+  return at;
 }
 
 /** A message with its prefix, uncompressed. */

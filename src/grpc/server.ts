@@ -18,7 +18,7 @@ import { ReceiveBuffer } from "../remoting/receive-buffer.js";
 import { type CallLimits, CallStream, type RequestTaker, statusFields } from "./call-stream.js";
 import type { ReadBudget } from "./message-reader.js";
 import { type Codec, loadMethods, type Method } from "./proto.js";
-import { type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
+import { type Answer, type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
 
 /** What grpc-java answers with for bytes that are no message (JumpToApplicationThreadServerStreamListener). */
 const BAD_MESSAGE = "Application error processing RPC";
@@ -54,7 +54,7 @@ interface Served<P extends GrpcPeer> {
 }
 
 /** Answers with the one message of the method, or with nothing where it has written its messages. */
-type Answer<P extends GrpcPeer> = (call: CallStream<P>, request: object) => Promise<object | undefined>;
+type Handler<P extends GrpcPeer> = (call: CallStream<P>, request: object) => Answer | Promise<undefined>;
 
 export class GrpcServer<P extends GrpcPeer> {
   readonly #options: GrpcServerOptions<P>;
@@ -197,7 +197,7 @@ export class GrpcServer<P extends GrpcPeer> {
   }
 
   /** Of a method with one request; with its answer where it has one. */
-  #takerOf(method: Method, handler: Answer<P>): RequestTaker<P> {
+  #takerOf(method: Method, handler: Handler<P>): RequestTaker<P> {
     return {
       received: (call, bytes) => {
         call.request = call.messageCount === 1 ? this.#decode(method, call, bytes) : undefined;
@@ -209,18 +209,31 @@ export class GrpcServer<P extends GrpcPeer> {
           return;
         }
         call.request = undefined;
-        handler(call, request).then(
-          (response) => {
-            if (response === undefined) call.end();
-            else call.answer(response);
-          },
-          (err: unknown) => {
-            this.#options.log.error({ err }, `${method.name} failed`);
-            call.endWith(RpcStatus.INTERNAL, `${method.name} failed`);
-          },
-        );
+        try {
+          const response = handler(call, request);
+          if (response instanceof Promise) response.then(...this.#endings(method, call));
+          else call.answer(response);
+        } catch (err) {
+          this.#failed(method, call, err);
+        }
       },
     };
+  }
+
+  /** Of a call whose answer has to be waited for. */
+  #endings(method: Method, call: CallStream<P>): [(response: object | undefined) => void, (err: unknown) => void] {
+    return [
+      (response) => {
+        if (response === undefined) call.end();
+        else call.answer(response);
+      },
+      (err) => this.#failed(method, call, err),
+    ];
+  }
+
+  #failed(method: Method, call: CallStream<P>, err: unknown): void {
+    this.#options.log.error({ err }, `${method.name} failed`);
+    call.endWith(RpcStatus.INTERNAL, `${method.name} failed`);
   }
 
   #decode(method: Method, call: CallStream<P>, bytes: Buffer): object | undefined {
@@ -264,4 +277,8 @@ function refuse(stream: Stream, status: string, reason: string): void {
   stream.end(hpackEncode([[":status", status], ...trailers]));
 }
 
-const NOTHING: Codec<object> = { decode: () => ({}), encode: () => Buffer.alloc(0) };
+const NOTHING: Codec<object> = {
+  decode: () => ({}),
+  encode: () => Buffer.alloc(0),
+  encodeFramed: () => Buffer.alloc(0),
+};
