@@ -238,8 +238,7 @@ export class GrpcServer<P extends GrpcPeer> {
 
   #decode(method: Method, call: CallStream<P>, bytes: Buffer): object | undefined {
     try {
-      // Messages keep views of what they were decoded from.
-      return method.request.decode(Buffer.from(bytes));
+      return method.request.decode(bytes);
     } catch (err) {
       this.#options.log.info({ err, remote: call.peer.remoteAddress }, `a request for ${method.name} is no message`);
       call.endWith(RpcStatus.UNKNOWN, BAD_MESSAGE);

@@ -46,6 +46,7 @@ export class Headers {
   readonly isBeyond: boolean;
   /** As lists are counted. */
   readonly bytes: number;
+  #values: ReadonlyMap<string, string> | undefined;
   #isRequest: boolean | undefined;
   #contentLength: number | undefined;
 
@@ -57,13 +58,8 @@ export class Headers {
 
   /** Empty when there is none; several values with commas between. */
   get(name: string): string {
-    const { fields } = this;
-    let value: string | undefined;
-    for (let i = 0; i < fields.length; i++) {
-      const field = fields[i]!;
-      if (field.name === name) value = value === undefined ? field.value : `${value}, ${field.value}`;
-    }
-    return value ?? "";
+    this.#values ??= valuesOf(this.fields);
+    return this.#values.get(name) ?? "";
   }
 
   get isRequest(): boolean {
@@ -95,6 +91,15 @@ function isRequest(fields: readonly HeaderField[]): boolean {
     seen.add(name);
   }
   return NECESSARY.every((name) => seen.has(name));
+}
+
+function valuesOf(fields: readonly HeaderField[]): ReadonlyMap<string, string> {
+  const values = new Map<string, string>();
+  for (const { name, value } of fields) {
+    const before = values.get(name);
+    values.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  return values;
 }
 
 function contentLengthOf(text: string): number {

@@ -7,8 +7,6 @@ import type { BufferPool } from "../remoting/buffer-pool.js";
 import { FRAME_HEADER_BYTES, FrameType } from "./frames.js";
 
 const NO_BYTES = Buffer.alloc(0);
-/** Frames that grow past this go out before the turn has ended. */
-const FLUSH_BYTES = 262_144;
 
 export class Output {
   readonly #socket: Socket;
@@ -100,7 +98,8 @@ export class Output {
 
   /** Writes the head and answers where the payload goes. */
   #begin(type: FrameType, flags: number, streamId: number, length: number): number {
-    if (this.#end > FLUSH_BYTES) this.flushNow();
+    // A buffer that is full goes out before the turn has ended; where the kernel does not take it, it grows.
+    if (this.#end > 0 && this.#end + FRAME_HEADER_BYTES + length > this.#bytes.length) this.flushNow();
     const start = this.#end;
     const end = start + FRAME_HEADER_BYTES + length;
     if (end > this.#bytes.length) this.#grow(end);

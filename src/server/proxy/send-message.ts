@@ -50,7 +50,9 @@ export function sendMessage(proxy: ProxyServices, context: RpcContext, request: 
     const entry = sendOne(proxy, context, topic, sendables[0]!);
     return entry instanceof Promise ? entry.then(resultOfOne) : resultOfOne(entry);
   }
-  return sendAll(proxy, context, topic, sendables);
+  // Bodies lie where they were received until this returns.
+  const kept = sendables.map((one) => ({ ...one, message: { ...one.message, body: Buffer.from(one.message.body) } }));
+  return sendAll(proxy, context, topic, kept);
 }
 
 async function sendAll(
