@@ -1,7 +1,7 @@
 /**
  * The gRPC server, on HTTP/2 of our own. Not on @grpc/grpc-js, which was tried: it takes half as much processor time again
  * for a call as node:http2, and it ends calls with a deadline of more than 24 days at once, which is what Apache's Java
- * client sets for its telemetry stream. Nor on node:http2, of whose 50 µs a call all but 10 went into its streams.
+ * client sets for its telemetry stream. Nor on node:http2, which spent two thirds of a call in its streams.
  *
  * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one. A
  * connection without calls is closed after two minutes; one whose peer does not answer a ping within a minute is cut.
