@@ -211,7 +211,7 @@ export class GrpcServer<P extends GrpcPeer> {
         call.request = undefined;
         try {
           const response = handler(call, request);
-          if (response instanceof Promise) response.then(...this.#endings(method, call));
+          if (response instanceof Promise) this.#answerLater(method, call, response);
           else call.answer(response);
         } catch (err) {
           this.#failed(method, call, err);
@@ -220,15 +220,14 @@ export class GrpcServer<P extends GrpcPeer> {
     };
   }
 
-  /** Of a call whose answer has to be waited for. */
-  #endings(method: Method, call: CallStream<P>): [(response: object | undefined) => void, (err: unknown) => void] {
-    return [
+  #answerLater(method: Method, call: CallStream<P>, answer: Promise<object | undefined>): void {
+    answer.then(
       (response) => {
         if (response === undefined) call.end();
         else call.answer(response);
       },
-      (err) => this.#failed(method, call, err),
-    ];
+      (err: unknown) => this.#failed(method, call, err),
+    );
   }
 
   #failed(method: Method, call: CallStream<P>, err: unknown): void {
