@@ -3,15 +3,20 @@
  * (PROTOCOL-HTTP2 of gRPC). Deadlines are the client's to keep: it resets the stream when its own has passed, so the
  * server arms no timer for a call.
  */
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { Clock } from "../base/clock.js";
-import { framed, MessageReader, type ReadBudget, type ReadProblem } from "./message-reader.js";
+import { hpackEncode } from "../http2/hpack.js";
+import type { Stream, StreamListener } from "../http2/stream.js";
+import { MessageReader, type ReadBudget, type ReadProblem, takeWhole } from "./message-reader.js";
 import type { Codec } from "./proto.js";
 import { type GrpcCall, type GrpcPeer, type GrpcStream, RpcStatus } from "./types.js";
 
-const HEADERS = { ":status": 200, "content-type": "application/grpc" };
+const HEADERS: readonly (readonly [string, string])[] = [
+  [":status", "200"],
+  ["content-type", "application/grpc"],
+];
+const HEADERS_BLOCK = hpackEncode(HEADERS);
+const OK_BLOCK = hpackEncode([["grpc-status", "0"]]);
 const DETAILS_CHARS_MAX = 1024;
-const OK_TRAILERS = { "grpc-status": "0" };
 /** A client that has so many bytes unread on one stream gets no more on it. */
 const UNREAD_BYTES_MAX = 1_048_576;
 const TIMEOUT = /^(\d{1,8})([HMSmun])$/;
@@ -24,105 +29,89 @@ const PROBLEMS: Readonly<Record<ReadProblem, readonly [RpcStatus, string]>> = {
   "unknown encoding": [RpcStatus.UNIMPLEMENTED, "the message's encoding is not supported"],
 };
 
-/** Bytes that a connection's client has not read. */
-export interface Unread {
-  bytes: number;
+/** Takes the messages of a request. */
+export interface RequestTaker<P extends GrpcPeer> {
+  /** `bytes` are good until this returns. */
+  received(call: CallStream<P>, bytes: Buffer): void;
+  /** The client has sent its last. */
+  ended(call: CallStream<P>): void;
 }
 
-export interface CallStreamOptions<P extends GrpcPeer> {
-  readonly stream: ServerHttp2Stream;
-  readonly headers: IncomingHttpHeaders;
-  readonly peer: P;
+/** What the calls of a server have in common. */
+export interface CallLimits {
   readonly clock: Clock;
-  readonly response: Codec<object>;
   readonly messageBytesMax: number;
   readonly budget: ReadBudget;
-  readonly unread: Unread;
 }
 
-export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P> {
+export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P>, StreamListener {
   readonly peer: P;
-  readonly #options: CallStreamOptions<P>;
-  readonly #stream: ServerHttp2Stream;
-  readonly #reader: MessageReader;
-  readonly #deadlineMs: number;
-  #status: RpcStatus = RpcStatus.OK;
-  #details = "";
+  readonly #stream: Stream;
+  readonly #limits: CallLimits;
+  readonly #response: Codec<object>;
+  readonly #startMs: number;
+  /** Messages of the request. */
+  messageCount = 0;
+  /** The one that it is, once it is there. */
+  request: object | undefined;
+  #taker: RequestTaker<P> | undefined;
+  #reader: MessageReader | undefined;
+  #headersSent = false;
   #ended = false;
   #closed = false;
-  #cancelCallbacks: (() => void)[] = [];
+  #cancelCallbacks: (() => void)[] | undefined;
 
-  constructor(options: CallStreamOptions<P>) {
-    const { stream, headers, peer, clock, messageBytesMax, budget } = options;
-    this.#options = options;
+  constructor(stream: Stream, peer: P, limits: CallLimits, response: Codec<object>) {
     this.#stream = stream;
     this.peer = peer;
-    this.#reader = new MessageReader(messageBytesMax, budget, this.header("grpc-encoding") || "identity");
-    this.#deadlineMs = clock.monotonicMs() + timeoutMs(headers["grpc-timeout"]);
-    stream.on("error", () => {});
-    stream.once("close", () => this.#finished());
+    this.#limits = limits;
+    this.#response = response;
+    this.#startMs = limits.clock.monotonicMs();
+    stream.listener = this;
   }
 
   get call(): this {
     return this;
   }
 
-  /** Calls `received` for each message and `done` when the client has sent its last. */
-  read(received: (bytes: Buffer) => void, done: () => void): void {
-    this.#stream.on("data", (chunk: Buffer) => {
-      if (this.#ended) return;
-      const problem = this.#reader.push(chunk, received);
-      if (problem !== undefined) this.endWith(...PROBLEMS[problem]);
-    });
-    this.#stream.once("end", () => {
-      if (this.#ended) return;
-      if (this.#reader.isInside) this.endWith(RpcStatus.INTERNAL, "the last message is not whole");
-      else done();
-    });
+  read(taker: RequestTaker<P>): void {
+    this.#taker = taker;
   }
 
   header(name: string): string {
-    const value = this.#options.headers[name];
-    return typeof value === "string" ? value : (value?.[0] ?? "");
+    return this.#stream.headers.get(name);
   }
 
   get remainingMs(): number {
-    return this.#deadlineMs - this.#options.clock.monotonicMs();
+    const { clock } = this.#limits;
+    return this.#startMs + timeoutMs(this.header("grpc-timeout")) - clock.monotonicMs();
   }
 
   get cancelled(): boolean {
-    return this.#closed || this.#stream.aborted || this.#stream.destroyed;
+    return this.#closed;
   }
 
   onCancel(callback: () => void): void {
-    if (this.cancelled) callback();
+    if (this.#closed) callback();
+    else if (this.#cancelCallbacks === undefined) this.#cancelCallbacks = [callback];
     else this.#cancelCallbacks.push(callback);
   }
 
   write(message: object): boolean {
-    const stream = this.#stream;
-    if (this.#ended || this.cancelled || stream.writableLength > UNREAD_BYTES_MAX) return false;
+    if (this.#ended || this.#closed || this.#stream.queuedBytes > UNREAD_BYTES_MAX) return false;
     this.#begin();
-    const bytes = framed(this.#options.response.encode(message));
-    const { unread } = this.#options;
-    unread.bytes += bytes.length;
-    stream.write(bytes, () => {
-      unread.bytes -= bytes.length;
-    });
+    this.#stream.write(this.#response.encodeFramed(message));
     return true;
   }
 
   /** The one message of the answer, and the end. */
   answer(message: object): void {
-    if (this.#ended || this.cancelled) return;
-    this.#begin();
+    if (this.#ended || this.#closed) return;
+    const bytes = this.#response.encodeFramed(message);
     this.#ended = true;
-    const bytes = framed(this.#options.response.encode(message));
-    const { unread } = this.#options;
-    unread.bytes += bytes.length;
-    this.#stream.end(bytes, () => {
-      unread.bytes -= bytes.length;
-    });
+    this.#begin();
+    this.#stream.write(bytes);
+    this.#stream.end(OK_BLOCK);
   }
 
   end(): void {
@@ -134,54 +123,63 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
   }
 
   endWith(status: RpcStatus, details: string): void {
-    if (this.#ended || this.cancelled) return;
+    if (this.#ended || this.#closed) return;
     this.#ended = true;
-    this.#status = status;
-    this.#details = details;
-    const stream = this.#stream;
-    if (stream.headersSent || status === RpcStatus.OK) {
+    if (status === RpcStatus.OK) {
       this.#begin();
-      stream.end();
+      this.#stream.end(OK_BLOCK);
     } else {
-      stream.respond({ ...HEADERS, ...statusHeaders(status, details) }, { endStream: true });
-      this.#leave();
+      const trailers = statusFields(status, details);
+      this.#stream.end(hpackEncode(this.#headersSent ? trailers : [...HEADERS, ...trailers]));
     }
   }
 
-  /** What the client still sends is not read. */
-  #leave(): void {
-    const stream = this.#stream;
-    if (!stream.readableEnded && !stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+  received(bytes: Buffer): void {
+    if (this.#ended) return;
+    const { messageBytesMax, budget } = this.#limits;
+    const take = (message: Buffer): void => {
+      this.messageCount++;
+      if (!this.#ended) this.#taker?.received(this, message);
+    };
+    const taken = this.#reader === undefined ? takeWhole(bytes, messageBytesMax, take) : 0;
+    if (taken === bytes.length) return;
+    this.#reader ??= new MessageReader(messageBytesMax, budget, this.header("grpc-encoding") || "identity");
+    const problem = this.#reader.push(taken === 0 ? bytes : bytes.subarray(taken), take);
+    if (problem !== undefined) this.endWith(...PROBLEMS[problem]);
+  }
+
+  requestEnded(): void {
+    if (this.#ended) return;
+    if (this.#reader?.isInside === true) this.endWith(RpcStatus.INTERNAL, "the last message is not whole");
+    else this.#taker?.ended(this);
+  }
+
+  closed(): void {
+    this.#closed = true;
+    this.#reader?.release();
+    const callbacks = this.#cancelCallbacks;
+    this.#cancelCallbacks = undefined;
+    if (!this.#ended && callbacks !== undefined) for (const callback of callbacks) callback();
+    this.#ended = true;
   }
 
   #begin(): void {
-    const stream = this.#stream;
-    if (stream.headersSent) return;
-    stream.respond(HEADERS, { waitForTrailers: true });
-    stream.once("wantTrailers", () => {
-      if (stream.destroyed) return;
-      stream.sendTrailers(this.#status === RpcStatus.OK ? OK_TRAILERS : statusHeaders(this.#status, this.#details));
-      setImmediate(() => this.#leave());
-    });
-  }
-
-  #finished(): void {
-    this.#closed = true;
-    this.#reader.release();
-    const callbacks = this.#cancelCallbacks;
-    this.#cancelCallbacks = [];
-    if (!this.#ended) for (const callback of callbacks) callback();
-    this.#ended = true;
+    if (this.#headersSent) return;
+    this.#headersSent = true;
+    this.#stream.respond(HEADERS_BLOCK);
   }
 }
 
-/** As trailers, or as headers when there is nothing else. */
-export function statusHeaders(status: RpcStatus, details: string): Record<string, string> {
-  return { "grpc-status": String(status), "grpc-message": percentEncoded(details.slice(0, DETAILS_CHARS_MAX)) };
+/** As trailers, or with headers when there is nothing else. */
+export function statusFields(status: RpcStatus, details: string): (readonly [string, string])[] {
+  return [
+    ["grpc-status", String(status)],
+    ["grpc-message", percentEncoded(details.slice(0, DETAILS_CHARS_MAX))],
+  ];
 }
 
-function timeoutMs(header: string | string[] | undefined): number {
-  const [, digits, unit] = TIMEOUT.exec(typeof header === "string" ? header : "") ?? [];
+function timeoutMs(header: string): number {
+  const [, digits, unit] = TIMEOUT.exec(header) ?? [];
   return digits === undefined ? Number.POSITIVE_INFINITY : Number(digits) * UNIT_MS[unit!]!;
 }
 

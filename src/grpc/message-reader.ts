@@ -28,8 +28,16 @@ export class MessageReader {
     this.#encoding = encoding;
   }
 
-  /** Calls `take` for each whole message, in order. After a problem the reader is done. */
+  /**
+   * Calls `take` for each whole message, in order. After a problem the reader is done. `chunk` and what `take` gets are
+   * good until they return.
+   */
   push(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
+    const taken = this.#bytes === 0 ? takeWhole(chunk, this.#messageBytesMax, take) : 0;
+    return taken === chunk.length ? undefined : this.#gather(Buffer.from(chunk.subarray(taken)), take);
+  }
+
+  #gather(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     this.#budget.bytes += chunk.length;
@@ -88,6 +96,19 @@ export class MessageReader {
     this.#bytes -= bytes;
     this.#budget.bytes -= bytes;
   }
+}
+
+/** Calls `take` for messages at the begin of `chunk` that are there whole and uncompressed; answers their bytes. */
+export function takeWhole(chunk: Buffer, messageBytesMax: number, take: (message: Buffer) => void): number {
+  let at = 0;
+  while (chunk.length - at >= PREFIX_BYTES && chunk[at] === 0) {
+    const length = chunk.readUInt32BE(at + 1);
+    const end = at + PREFIX_BYTES + length;
+    if (length > messageBytesMax || end > chunk.length) break;
+    take(chunk.subarray(at + PREFIX_BYTES, end));
+    at = end;
+  }
+  return at;
 }
 
 /** A message with its prefix, uncompressed. */

@@ -7,6 +7,7 @@ import protobuf from "protobufjs";
 
 const PACKAGE = "apache.rocketmq.v2";
 const SERVICE = "MessagingService";
+const PREFIX_BYTES = 5;
 /** From the compiled file, in dist as in a package. */
 const PROTO_FOLDER = "../../proto/";
 
@@ -14,6 +15,8 @@ export interface Codec<T> {
   /** Throws for bytes that are no such message. */
   decode(bytes: Uint8Array): T;
   encode(message: T): Buffer;
+  /** With the prefix of a message on its stream: not compressed, and its length. */
+  encodeFramed(message: T): Buffer;
 }
 
 export interface Method {
@@ -59,5 +62,10 @@ function codecOf(type: protobuf.Type): Codec<object> {
   return {
     decode: (bytes) => type.decode(bytes),
     encode: (message) => type.encode(message).finish() as Buffer,
+    encodeFramed: (message) => {
+      const frame = type.encode(message, protobuf.Writer.create().uint32(0).fixed32(0)).finish() as Buffer;
+      frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1);
+      return frame;
+    },
   };
 }

@@ -1,20 +1,24 @@
 /**
- * The gRPC server, on node:http2. Not on @grpc/grpc-js, which was tried: it takes half as much processor time again for
- * a call, and it ends calls with a deadline of more than 24 days at once, which is what Apache's Java client sets for its
- * telemetry stream.
+ * The gRPC server, on HTTP/2 of our own. Not on @grpc/grpc-js, which was tried: it takes half as much processor time again
+ * for a call as node:http2, and it ends calls with a deadline of more than 24 days at once, which is what Apache's Java
+ * client sets for its telemetry stream. Nor on node:http2, which spent two thirds of a call in its streams.
  *
  * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one. A
  * connection without calls is closed after two minutes; one whose peer does not answer a ping within a minute is cut.
  */
-import { createServer, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Session } from "node:http2";
-import type { ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
-import { CallStream, statusHeaders, type Unread } from "./call-stream.js";
+import { Connection } from "../http2/connection.js";
+import { ErrorCode } from "../http2/frames.js";
+import { hpackEncode } from "../http2/hpack.js";
+import type { Stream } from "../http2/stream.js";
+import { BufferPool } from "../remoting/buffer-pool.js";
+import { ReceiveBuffer } from "../remoting/receive-buffer.js";
+import { type CallLimits, CallStream, type RequestTaker, statusFields } from "./call-stream.js";
 import type { ReadBudget } from "./message-reader.js";
 import { type Codec, loadMethods, type Method } from "./proto.js";
-import { type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
+import { type Answer, type GrpcMethods, type GrpcPeer, RpcStatus } from "./types.js";
 
 /** What grpc-java answers with for bytes that are no message (JumpToApplicationThreadServerStreamListener). */
 const BAD_MESSAGE = "Application error processing RPC";
@@ -22,9 +26,6 @@ const SWEEP_MS = 60_000;
 /** Sweeps without a call after which a connection is closed: Apache's grpcClientIdleTimeMills. */
 const IDLE_SWEEPS_MAX = 2;
 const STREAMS_PER_CONNECTION_MAX = 4096;
-const STREAM_WINDOW_BYTES = 1_048_576;
-const CONNECTION_WINDOW_BYTES = 8_388_608;
-const SESSION_MEMORY_MB = 64;
 const HALF_RECEIVED_BYTES_MAX = 536_870_912;
 const UNREAD_BYTES_MAX = 67_108_864;
 const METHOD_CHARS_MAX = 200;
@@ -42,63 +43,67 @@ export interface GrpcServerOptions<P extends GrpcPeer> {
 
 interface Connected<P extends GrpcPeer> {
   readonly peer: P;
-  readonly unread: Unread;
-  streamCount: number;
   idleSweeps: number;
   /** A ping is not answered yet. */
   pinged: boolean;
 }
 
-type Serve<P extends GrpcPeer> = (call: CallStream<P>) => void;
+interface Served<P extends GrpcPeer> {
+  readonly response: Codec<object>;
+  readonly begin: (call: CallStream<P>) => RequestTaker<P>;
+}
+
+/** Answers with the one message of the method, or with nothing where it has written its messages. */
+type Handler<P extends GrpcPeer> = (call: CallStream<P>, request: object) => Answer | Promise<undefined>;
 
 export class GrpcServer<P extends GrpcPeer> {
   readonly #options: GrpcServerOptions<P>;
-  readonly #server: Http2Server;
-  readonly #connections = new Map<ServerHttp2Session, Connected<P>>();
-  readonly #methods = new Map<string, { readonly response: Codec<object>; readonly serve: Serve<P> }>();
+  readonly #connections = new Map<Connection, Connected<P>>();
+  readonly #methods = new Map<string, Served<P>>();
   /** Paths of the API's methods that nobody serves. */
   readonly #unserved: ReadonlySet<string>;
   readonly #budget: ReadBudget = { bytes: 0, bytesMax: HALF_RECEIVED_BYTES_MAX };
-  #accepting: P | undefined;
+  readonly #limits: CallLimits;
+  readonly #pool = new BufferPool();
+  readonly #receiveBuffer = new ReceiveBuffer();
   #sweep: Timer | undefined;
+  #onAllGone: (() => void) | undefined;
 
   constructor(options: GrpcServerOptions<P>) {
     this.#options = options;
+    const { clock, messageBytesMax } = options;
+    this.#limits = { clock, messageBytesMax, budget: this.#budget };
     const methods = loadMethods();
     const { unary, streaming, bidi } = options.methods;
     for (const [name, handler] of Object.entries(unary)) {
-      this.#add(methods.get(name)!, (method, call) => this.#serveOne(method, call, handler));
+      const taker = this.#takerOf(methods.get(name)!, handler);
+      this.#add(methods.get(name)!, () => taker);
     }
     for (const [name, handler] of Object.entries(streaming)) {
-      this.#add(methods.get(name)!, (method, call) =>
-        this.#serveOne(method, call, async (_call, request) => {
-          await handler(call, request, (message) => call.write(message));
-          return undefined;
-        }),
-      );
+      const taker = this.#takerOf(methods.get(name)!, async (call, request) => {
+        await handler(call, request, (message) => call.write(message));
+        return undefined;
+      });
+      this.#add(methods.get(name)!, () => taker);
     }
     for (const [name, handler] of Object.entries(bidi)) {
-      this.#add(methods.get(name)!, (method, call) => {
+      const method = methods.get(name)!;
+      this.#add(method, (call) => {
         const listener = handler(call);
         call.onCancel(() => listener.ended());
-        const received = (bytes: Buffer): void => {
-          const message = this.#decode(method, call, bytes);
-          if (message !== undefined) listener.received(message);
+        return {
+          received: (_call, bytes) => {
+            const message = this.#decode(method, call, bytes);
+            if (message !== undefined) listener.received(message);
+          },
+          ended: () => {
+            listener.ended();
+            call.end();
+          },
         };
-        call.read(received, () => {
-          listener.ended();
-          call.end();
-        });
       });
     }
     this.#unserved = new Set([...methods.values()].map(({ path }) => path).filter((path) => !this.#methods.has(path)));
-    this.#server = createServer({
-      settings: { maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX, initialWindowSize: STREAM_WINDOW_BYTES },
-      maxSessionMemory: SESSION_MEMORY_MB,
-    });
-    this.#server.on("session", (session) => this.#connected(session));
-    this.#server.on("stream", (stream, headers) => this.#called(stream, headers));
-    this.#server.on("sessionError", (err) => options.log.debug({ err }, "a gRPC connection failed"));
     this.#scheduleSweep();
   }
 
@@ -109,12 +114,26 @@ export class GrpcServer<P extends GrpcPeer> {
       socket.destroy();
       return;
     }
+    const { clock, log } = this.#options;
     const peer = this.#options.peerOf({ remoteAddress, remotePort, localAddress, localPort });
-    this.#accepting = peer;
-    this.#server.emit("connection", socket);
-    // Taken by `#connected`, which is called meanwhile, unless the socket speaks no HTTP/2 after all.
-    if (this.#accepting !== undefined) this.#options.onPeerGone(peer);
-    this.#accepting = undefined;
+    const connected: Connected<P> = { peer, idleSweeps: 0, pinged: false };
+    const connection = new Connection(socket, {
+      clock,
+      pool: this.#pool,
+      receiveBuffer: "encrypted" in socket ? undefined : this.#receiveBuffer,
+      streamsMax: STREAMS_PER_CONNECTION_MAX,
+      onStream: (stream) => this.#called(connection, peer, stream),
+      onFault: (code, reason) => {
+        const level = code === ErrorCode.ENHANCE_YOUR_CALM ? "info" : "debug";
+        log[level]({ remote: remoteAddress, reason }, "a gRPC connection is closed for a fault of its client");
+      },
+      onClosed: () => {
+        this.#connections.delete(connection);
+        this.#options.onPeerGone(peer);
+        if (this.#connections.size === 0) this.#onAllGone?.();
+      },
+    });
+    this.#connections.set(connection, connected);
   }
 
   /** Connections that are served. */
@@ -130,100 +149,90 @@ export class GrpcServer<P extends GrpcPeer> {
   /** Answers what is in flight for at most `graceMs`, then cuts every connection. */
   async close(graceMs: number): Promise<void> {
     this.#sweep?.cancel();
-    const sessions = [...this.#connections.keys()];
+    const connections = [...this.#connections.keys()];
+    if (connections.length === 0) return;
     const force = this.#options.clock.schedule(graceMs, () => {
-      for (const session of sessions) session.destroy();
+      for (const connection of connections) connection.destroy();
     });
-    await Promise.all(
-      sessions.map((session) => new Promise<void>((done) => (session.closed ? done() : session.close(done)))),
-    );
+    const allGone = new Promise<void>((done) => {
+      this.#onAllGone = done;
+    });
+    for (const connection of connections) connection.drain();
+    await allGone;
     force.cancel();
   }
 
-  #add(method: Method, serve: (method: Method, call: CallStream<P>) => void): void {
-    this.#methods.set(method.path, { response: method.response, serve: (call) => serve(method, call) });
+  #add(method: Method, begin: (call: CallStream<P>) => RequestTaker<P>): void {
+    this.#methods.set(method.path, { response: method.response, begin });
   }
 
-  #connected(session: ServerHttp2Session): void {
-    const peer = this.#accepting!;
-    this.#accepting = undefined;
-    this.#connections.set(session, { peer, unread: { bytes: 0 }, streamCount: 0, idleSweeps: 0, pinged: false });
-    session.on("error", (err) => this.#options.log.debug({ err }, "a gRPC connection failed"));
-    session.once("close", () => {
-      this.#connections.delete(session);
-      this.#options.onPeerGone(peer);
-    });
-    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-  }
-
-  #called(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    const session = stream.session as ServerHttp2Session | undefined;
-    const connected = session && this.#connections.get(session);
-    if (connected === undefined) {
-      stream.destroy();
+  #called(connection: Connection, peer: P, stream: Stream): void {
+    const { headers } = stream;
+    const isPost = headers.get(":method") === "POST";
+    const contentType = headers.get("content-type");
+    if (!isPost || !contentType.startsWith("application/grpc")) {
+      const reason = isPost ? `Content-Type '${contentType}'` : `Method '${headers.get(":method")}'`;
+      refuse(stream, isPost ? "415" : "405", reason);
       return;
     }
-    connected.streamCount++;
-    stream.once("close", () => connected.streamCount--);
-    const contentType = headers["content-type"] ?? "";
-    if (headers[":method"] !== "POST" || !contentType.startsWith("application/grpc")) {
-      stream.on("error", () => {});
-      refuse(stream, headers);
-      return;
-    }
-    const { clock, messageBytesMax } = this.#options;
-    const path = String(headers[":path"] ?? "");
+    const path = headers.get(":path");
     const method = this.#methods.get(path);
-    const { peer, unread } = connected;
-    const response = method?.response ?? NOTHING;
-    const budget = this.#budget;
-    const call = new CallStream({ stream, headers, peer, clock, response, messageBytesMax, budget, unread });
-    const encoding = call.header("grpc-encoding");
+    const call = new CallStream<P>(stream, peer, this.#limits, method?.response ?? NOTHING);
+    const encoding = headers.get("grpc-encoding");
     if (method === undefined) {
       const name = path.slice(1, METHOD_CHARS_MAX);
       const reason = this.#unserved.has(path) ? `Method ${name} is unimplemented` : `Method not found: ${name}`;
       call.endWith(RpcStatus.UNIMPLEMENTED, reason);
     } else if (encoding !== "" && !ENCODINGS.includes(encoding)) {
       call.endWith(RpcStatus.UNIMPLEMENTED, `Can't find decompressor for ${encoding.slice(0, METHOD_CHARS_MAX)}`);
-    } else if (unread.bytes > UNREAD_BYTES_MAX) {
+    } else if (connection.unreadBytes > UNREAD_BYTES_MAX) {
       this.#options.log.warn(
         { remote: peer.remoteAddress },
         "a gRPC client does not read what it is sent; it is cut off",
       );
-      session!.destroy();
+      connection.destroy();
     } else {
-      method.serve(call);
+      call.read(method.begin(call));
     }
   }
 
-  /** A method with one request; with its answer where it has one. */
-  #serveOne(
-    method: Method,
-    call: CallStream<P>,
-    handler: (call: CallStream<P>, request: object) => Promise<object | undefined>,
-  ): void {
-    let request: object | undefined;
-    let count = 0;
-    const received = (bytes: Buffer): void => {
-      count++;
-      request = count === 1 ? this.#decode(method, call, bytes) : undefined;
-    };
-    call.read(received, () => {
-      if (request === undefined) {
-        call.endWith(RpcStatus.INTERNAL, `${method.name} takes one message, and ${count} came`);
-        return;
-      }
-      handler(call, request).then(
-        (response) => {
-          if (response === undefined) call.end();
+  /** Of a method with one request; with its answer where it has one. */
+  #takerOf(method: Method, handler: Handler<P>): RequestTaker<P> {
+    return {
+      received: (call, bytes) => {
+        call.request = call.messageCount === 1 ? this.#decode(method, call, bytes) : undefined;
+      },
+      ended: (call) => {
+        const { request, messageCount } = call;
+        if (request === undefined) {
+          call.endWith(RpcStatus.INTERNAL, `${method.name} takes one message, and ${messageCount} came`);
+          return;
+        }
+        call.request = undefined;
+        try {
+          const response = handler(call, request);
+          if (response instanceof Promise) this.#answerLater(method, call, response);
           else call.answer(response);
-        },
-        (err: unknown) => {
-          this.#options.log.error({ err }, `${method.name} failed`);
-          call.endWith(RpcStatus.INTERNAL, `${method.name} failed`);
-        },
-      );
-    });
+        } catch (err) {
+          this.#failed(method, call, err);
+        }
+      },
+    };
+  }
+
+  #answerLater(method: Method, call: CallStream<P>, answer: Promise<object | undefined>): void {
+    answer.then(
+      (response) => {
+        if (response === undefined) call.end();
+        else call.answer(response);
+      },
+      (err: unknown) => this.#failed(method, call, err),
+    );
+  }
+
+  #failed(method: Method, call: CallStream<P>, err: unknown): void {
+    this.#options.log.error({ err }, `${method.name} failed`);
+    call.endWith(RpcStatus.INTERNAL, `${method.name} failed`);
   }
 
   #decode(method: Method, call: CallStream<P>, bytes: Buffer): object | undefined {
@@ -238,37 +247,36 @@ export class GrpcServer<P extends GrpcPeer> {
 
   #scheduleSweep(): void {
     this.#sweep = this.#options.clock.schedule(SWEEP_MS, () => {
-      for (const [session, connected] of [...this.#connections]) this.#look(session, connected);
+      for (const [connection, connected] of [...this.#connections]) this.#look(connection, connected);
       this.#scheduleSweep();
     });
   }
 
-  #look(session: ServerHttp2Session, connected: Connected<P>): void {
-    // What was closed a sweep ago, and one that HTTP/2 gave up for a flood of resets, does not end by itself.
-    if (connected.pinged || session.closed) {
-      session.destroy();
+  #look(connection: Connection, connected: Connected<P>): void {
+    if (connected.pinged || connection.closed) {
+      connection.destroy();
       return;
     }
-    connected.idleSweeps = connected.streamCount === 0 ? connected.idleSweeps + 1 : 0;
+    connected.idleSweeps = connection.streamCount === 0 ? connected.idleSweeps + 1 : 0;
     if (connected.idleSweeps > IDLE_SWEEPS_MAX) {
-      session.close();
+      connection.drain();
       return;
     }
-    if (session.destroyed) return;
-    connected.pinged = session.ping(() => {
+    connected.pinged = true;
+    connection.ping(() => {
       connected.pinged = false;
     });
   }
 }
 
 /** For what is no call of gRPC's (io.grpc.netty.NettyServerHandler#onHeadersRead). */
-function refuse(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-  const method = String(headers[":method"]);
-  const isPost = method === "POST";
-  const reason = isPost ? `Content-Type '${headers["content-type"] ?? ""}'` : `Method '${method}'`;
-  stream.on("error", () => {});
-  const trailers = statusHeaders(RpcStatus.INTERNAL, `${reason.slice(0, METHOD_CHARS_MAX)} is not supported`);
-  stream.respond({ ":status": isPost ? 415 : 405, ...trailers }, { endStream: true });
+function refuse(stream: Stream, status: string, reason: string): void {
+  const trailers = statusFields(RpcStatus.INTERNAL, `${reason.slice(0, METHOD_CHARS_MAX)} is not supported`);
+  stream.end(hpackEncode([[":status", status], ...trailers]));
 }
 
-const NOTHING: Codec<object> = { decode: () => ({}), encode: () => Buffer.alloc(0) };
+const NOTHING: Codec<object> = {
+  decode: () => ({}),
+  encode: () => Buffer.alloc(0),
+  encodeFramed: () => Buffer.alloc(0),
+};

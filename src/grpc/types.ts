@@ -20,8 +20,15 @@ export interface GrpcCall<P extends GrpcPeer = GrpcPeer> {
   onCancel(callback: () => void): void;
 }
 
-/** Rejections end the call with INTERNAL, and are logged; what a client did wrong belongs into the answer. */
-export type UnaryMethod<P extends GrpcPeer> = (call: GrpcCall<P>, request: object) => Promise<object>;
+/** An answer, or none yet: most calls are answered at once, and need no promise. */
+export type Answer = object | Promise<object>;
+
+/**
+ * Bytes in the request are views, good until this returns; what is needed later is copied.
+ *
+ * Rejections end the call with INTERNAL, and are logged; what a client did wrong belongs into the answer.
+ */
+export type UnaryMethod<P extends GrpcPeer> = (call: GrpcCall<P>, request: object) => Answer;
 
 /** Sends any number of messages with `write`; false asks to stop, for the client has gone. */
 export type StreamingMethod<P extends GrpcPeer> = (

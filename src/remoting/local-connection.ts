@@ -87,9 +87,6 @@ class LocalRequest implements Request {
     this.bytes = body ?? NO_BYTES;
     this.bodyStart = 0;
     this.bodyEnd = this.bytes.length;
-    let bytesMax = 0;
-    for (const name of Object.keys(fields)) bytesMax += name.length + 3 * textOf(fields[name]).length;
-    if (bytesMax > this.#fields.length) this.#fields = Buffer.allocUnsafeSlow(2 * bytesMax);
     header.clear(this.#fields);
     header.code = code;
     header.opaque = opaque;
@@ -97,14 +94,38 @@ class LocalRequest implements Request {
     header.version = CURRENT_VERSION;
     header.language = language;
     header.serializeType = SerializeType.ROCKETMQ;
+    this.#write(fields);
+  }
+
+  /** All names and values are written as one text, whose lengths are those of its bytes as long as it is ASCII. */
+  #write(fields: Fields): void {
+    const { header } = this;
+    let text = "";
     let at = 0;
-    for (const name of Object.keys(fields)) {
+    for (const name in fields) {
       const value = fields[name];
       if (value === undefined) continue;
-      const nameEnd = at + this.#fields.write(name, at, "latin1");
-      const end = nameEnd + this.#fields.write(textOf(value), nameEnd, "utf8");
-      header.addField(at, nameEnd, nameEnd, end, 0);
-      at = end;
+      text += name;
+      const nameEnd = at + name.length;
+      text += textOf(value);
+      header.addField(at, nameEnd, nameEnd, text.length, 0);
+      at = text.length;
+    }
+    if (3 * text.length > this.#fields.length) {
+      this.#fields = Buffer.allocUnsafeSlow(6 * text.length);
+      header.bytes = this.#fields;
+    }
+    if (this.#fields.write(text, 0, "utf8") === text.length) return;
+    at = 0;
+    for (let i = 0; i < header.fieldCount; i++) {
+      const name = text.slice(header.keyStart[i], header.keyEnd[i]);
+      const value = text.slice(header.valueStart[i], header.valueEnd[i]);
+      header.keyStart[i] = at;
+      at += Buffer.byteLength(name);
+      header.keyEnd[i] = at;
+      header.valueStart[i] = at;
+      at += Buffer.byteLength(value);
+      header.valueEnd[i] = at;
     }
   }
 }
@@ -148,11 +169,16 @@ export class LocalConnection implements Connection {
   }
 
   /** Has the request handled. Rejects with COMETMQ_TIMEOUT, or with COMETMQ_REMOTE when this is closed before. */
-  request(code: number, fields: Fields, body: Buffer | undefined, timeoutMs: number): Promise<RemoteAnswer> {
+  async request(code: number, fields: Fields, body: Buffer | undefined, timeoutMs: number): Promise<RemoteAnswer> {
+    return this.ask(code, fields, body, timeoutMs);
+  }
+
+  /** The same, without a promise for what is answered at once. */
+  ask(code: number, fields: Fields, body: Buffer | undefined, timeoutMs: number): RemoteAnswer | Promise<RemoteAnswer> {
     if (this.#closed) return Promise.reject(this.#lost());
     const opaque = ++this.#lastOpaque;
     const direct = this.#process(code, opaque, false, fields, body);
-    if (direct !== undefined) return Promise.resolve(direct);
+    if (direct !== undefined) return direct;
     return new Promise((resolve, reject) => {
       const timer = this.#peering.clock.schedule(timeoutMs, () => {
         this.#waiting.delete(opaque);
@@ -276,9 +302,7 @@ export class LocalConnection implements Connection {
     const { opaque, code, remark } = header;
     const waiting = this.#waiting.get(opaque);
     if (waiting === undefined && opaque !== directOpaque) return;
-    const fields: Record<string, string> = Object.create(null);
-    for (let i = 0; i < header.fieldCount; i++) fields[header.keyText(i)] = header.valueText(i);
-    const answer = { code, remark, fields, body: body.length === 0 ? NO_BYTES : Buffer.from(body) };
+    const answer = { code, remark, fields: fieldsOf(header), body: body.length === 0 ? NO_BYTES : Buffer.from(body) };
     if (waiting === undefined) {
       this.#direct = answer;
       return;
@@ -299,4 +323,22 @@ export class LocalConnection implements Connection {
   #lost(): CometError {
     return new CometError("COMETMQ_REMOTE", `${this.remoteAddress}: the connection was closed.`);
   }
+}
+
+/** Taken out of one text, where its characters are bytes. */
+function fieldsOf(header: HeaderView): Record<string, string> {
+  const fields: Record<string, string> = Object.create(null);
+  const { fieldCount, keyStart, keyEnd, valueStart, valueEnd } = header;
+  if (fieldCount === 0) return fields;
+  const start = keyStart[0]!;
+  const text = header.bytes.toString("utf8", start, valueEnd[fieldCount - 1]);
+  if (text.length !== valueEnd[fieldCount - 1]! - start) {
+    for (let i = 0; i < fieldCount; i++) fields[header.keyText(i)] = header.valueText(i);
+    return fields;
+  }
+  for (let i = 0; i < fieldCount; i++) {
+    const value = text.slice(valueStart[i]! - start, valueEnd[i]! - start);
+    fields[text.slice(keyStart[i]! - start, keyEnd[i]! - start)] = value;
+  }
+  return fields;
 }

@@ -19,7 +19,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   store: STORE,
   remoting: ["base", "record"],
   client: ["base", "io", "record", "remoting"],
-  grpc: ["base", "remoting"],
+  http2: ["base", "remoting"],
+  grpc: ["base", "remoting", "http2"],
   server: [...STORE, "filter", "store", "remoting", "grpc"],
   testing: [...STORE, "store", "remoting", "server"],
   cli: [...STORE, "store", "remoting", "grpc", "server"],
@@ -29,8 +30,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
 /** Modules that only some folders may import, for a seam is only a seam while nothing goes around it. */
 export const RESTRICTED: readonly { modules: RegExp; folders: readonly string[] }[] = [
   { modules: /^(node:)?fs(\/promises)?$|^(koffi|mmap-io|@riaskov\/mmap-io)$/, folders: ["io"] },
-  { modules: /^(node:)?(net|tls)$/, folders: ["io", "remoting", "grpc"] },
-  { modules: /^(protobufjs|(node:)?http2)$/, folders: ["grpc"] },
+  { modules: /^(node:)?(net|tls)$/, folders: ["io", "remoting", "http2", "grpc"] },
+  { modules: /^protobufjs$/, folders: ["grpc"] },
+  { modules: /^(node:)?http2$/, folders: [] },
 ];
 
 /** Where the program begins. What a chain of imports, or of `new URL("./worker.js", import.meta.url)`, does not reach is dead. */

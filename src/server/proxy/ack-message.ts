@@ -1,7 +1,8 @@
 /** AckMessage: each entry by itself, as Apache's proxy does unless told otherwise (grpc/v2/consumer/AckMessageActivity.java). */
 import { Code } from "../../grpc/enums.js";
-import type { AckMessageEntry, AckMessageRequest } from "../../grpc/messages.js";
-import { acknowledge, type Held } from "./change-invisible.js";
+import type { AckMessageEntry, AckMessageRequest, Status } from "../../grpc/messages.js";
+import type { Answer } from "../../grpc/types.js";
+import { acknowledgeNow, type Held } from "./change-invisible.js";
 import type { ProxyServices, RpcContext } from "./proxy.js";
 import { OK, ProxyError, statusOf, statusOfError } from "./proxy-error.js";
 import { decodeReceiptHandle } from "./receipt-handle.js";
@@ -10,28 +11,43 @@ import { checkGroup, checkTopic } from "./validation.js";
 
 const ENTRIES_MAX = 4096;
 
-export async function ackMessage(
-  proxy: ProxyServices,
-  context: RpcContext,
-  request: AckMessageRequest,
-): Promise<object> {
+export function ackMessage(proxy: ProxyServices, context: RpcContext, request: AckMessageRequest): Answer {
   const topic = checkTopic(proxy.broker, request.topic);
   const group = checkGroup(request.group);
   if (request.entries.length > ENTRIES_MAX) throw new ProxyError(Code.BAD_REQUEST, `more than ${ENTRIES_MAX} entries`);
-  const entries = await Promise.all(request.entries.map((entry) => ackOne(proxy, context, { group, topic }, entry)));
+  const entries = request.entries.map((entry) => ackOne(proxy, context, { group, topic }, entry));
+  return entries.some((entry) => entry instanceof Promise)
+    ? Promise.all(entries).then(resultOf)
+    : resultOf(entries as AckResult[]);
+}
+
+function resultOf(entries: readonly AckResult[]): object {
   if (entries.length === 0) {
     return { status: statusOf(Code.INTERNAL_SERVER_ERROR, "ack message result is empty"), entries };
   }
   return { status: commonStatus(entries.map(({ status }) => status)), entries };
 }
 
-async function ackOne(proxy: ProxyServices, { clientId, peer }: RpcContext, held: Held, entry: AckMessageEntry) {
-  const { messageId, receiptHandle } = entry;
+interface AckResult {
+  readonly status: Status;
+  readonly messageId: string;
+  readonly receiptHandle: string;
+}
+
+function ackOne(
+  proxy: ProxyServices,
+  { clientId, peer }: RpcContext,
+  held: Held,
+  { messageId, receiptHandle }: AckMessageEntry,
+): AckResult | Promise<AckResult> {
+  const acknowledged = (): AckResult => ({ status: OK, messageId, receiptHandle });
+  const refused = (error: unknown) => ({ status: statusOfError(error, proxy.log), messageId, receiptHandle });
   try {
     const newest = proxy.receipts.remove(clientId, held.group, messageId, receiptHandle);
-    await acknowledge(proxy, peer.connection, decodeReceiptHandle(newest ?? receiptHandle), held);
-    return { status: OK, messageId, receiptHandle };
+    const handle = decodeReceiptHandle(newest ?? receiptHandle);
+    const done = acknowledgeNow(proxy, peer.connection, handle, held);
+    return done === undefined ? acknowledged() : done.then(acknowledged, refused);
   } catch (error) {
-    return { status: statusOfError(error, proxy.log), messageId, receiptHandle };
+    return refused(error);
   }
 }

@@ -6,6 +6,7 @@ import { Code } from "../../grpc/enums.js";
 import { type ChangeInvisibleDurationRequest, toMs } from "../../grpc/messages.js";
 import type { LocalConnection } from "../../remoting/local-connection.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import type { RemoteAnswer } from "../../remoting/types.js";
 import { type ProxyServices, REQUEST_MS_MAX, type RpcContext } from "./proxy.js";
 import { OK, ProxyError, brokerStatus } from "./proxy-error.js";
 import {
@@ -62,18 +63,31 @@ export async function changeInvisible(
   });
 }
 
-/** Throws INVALID_RECEIPT_HANDLE, or what the broker refuses it with. */
+/** Rejects with INVALID_RECEIPT_HANDLE, or with what the broker refuses it with. */
 export async function acknowledge(
   proxy: ProxyServices,
   connection: LocalConnection,
   handle: ReceiptHandle,
-  { group, topic }: Held,
+  held: Held,
 ): Promise<void> {
+  await acknowledgeNow(proxy, connection, handle, held);
+}
+
+/** The same, without a promise where the broker answers at once; throws then. */
+export function acknowledgeNow(
+  proxy: ProxyServices,
+  connection: LocalConnection,
+  handle: ReceiptHandle,
+  { group, topic }: Held,
+): undefined | Promise<undefined> {
   checkNotExpired(handle, proxy.clock.nowMs());
   const fields = fieldsOf(handle, group, topic);
-  const answer = await connection.request(RequestCode.ACK_MESSAGE, fields, undefined, REQUEST_MS_MAX);
-  if (answer.code === ResponseCode.SUCCESS) return;
-  throw refusalOf(answer.code, answer.remark, "ack failed: status is abnormal");
+  const answer = connection.ask(RequestCode.ACK_MESSAGE, fields, undefined, REQUEST_MS_MAX);
+  return answer instanceof Promise ? answer.then(checkAcknowledged) : checkAcknowledged(answer);
+}
+
+function checkAcknowledged({ code, remark }: RemoteAnswer): undefined {
+  if (code !== ResponseCode.SUCCESS) throw refusalOf(code, remark, "ack failed: status is abnormal");
 }
 
 function refusalOf(code: number, remark: string, text: string): ProxyError {

@@ -6,7 +6,7 @@
 import type { FileSource } from "../broker/tls-config.js";
 import { tlsServerOptions } from "../broker/tls-config.js";
 import { Code } from "../../grpc/enums.js";
-import type { GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
+import type { Answer, GrpcCall, GrpcMethods, GrpcPeer } from "../../grpc/types.js";
 import { GrpcListener, type GrpcListenerOptions } from "../../grpc/listener.js";
 import type { GrpcServer } from "../../grpc/server.js";
 import { LocalConnection, LocalPeering } from "../../remoting/local-connection.js";
@@ -46,7 +46,7 @@ export interface GrpcEndpointOptions {
 }
 
 /** Each takes the request of its own method. SyncLiteSubscription is unimplemented, as in Apache's 5.4. */
-type Rpc = (proxy: ProxyServices, context: RpcContext, request: never) => Promise<object>;
+type Rpc = (proxy: ProxyServices, context: RpcContext, request: never) => Answer;
 
 const UNARY: Readonly<Record<string, Rpc>> = {
   QueryRoute: queryRoute,
@@ -210,19 +210,15 @@ async function stream(
   await rpc(proxy, contextOf(call), request as never, write);
 }
 
-async function answer(
-  proxy: ProxyServices,
-  name: string,
-  rpc: Rpc,
-  call: GrpcCall<ProxyPeer>,
-  request: object,
-): Promise<object> {
+function answer(proxy: ProxyServices, name: string, rpc: Rpc, call: GrpcCall<ProxyPeer>, request: object): Answer {
   const context = contextOf(call);
   if (context.clientId === "") return { status: statusOf(Code.CLIENT_ID_REQUIRED, "client id cannot be empty") };
+  const refused = (error: unknown) => ({ status: statusOfError(error, proxy.log) });
   try {
     checkCall(proxy.broker.access, name, call, request);
-    return await rpc(proxy, context, request as never);
+    const answered = rpc(proxy, context, request as never);
+    return answered instanceof Promise ? answered.catch(refused) : answered;
   } catch (error) {
-    return { status: statusOfError(error, proxy.log) };
+    return refused(error);
   }
 }

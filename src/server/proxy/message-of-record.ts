@@ -1,5 +1,5 @@
 /** A stored message in the terms of the API (proxy/grpc/v2/common/GrpcConverter.java). */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { DigestType, Encoding, MessageType } from "../../grpc/enums.js";
 import { fromMs, type Message, type SystemProperties, type Timestamp } from "../../grpc/messages.js";
 import type { MessageExt } from "../../record/decode.js";
@@ -85,7 +85,7 @@ function integerOf(text: string | undefined): number | undefined {
 
 /** Hexadecimal digits in upper case, as BinaryUtil has them. */
 function md5(body: Buffer): string {
-  return createHash("md5").update(body).digest("hex").toUpperCase();
+  return hash("md5", body, "hex").toUpperCase();
 }
 
 /** Without the port. */

@@ -6,6 +6,7 @@
 import { javaHash } from "../../base/java-hash.js";
 import { Code, Encoding, MessageType } from "../../grpc/enums.js";
 import { type Message, type SendMessageRequest, type SendResultEntry, type Status, toMs } from "../../grpc/messages.js";
+import type { Answer } from "../../grpc/types.js";
 import { encodeMessageBatch } from "../../record/message-batch.js";
 import { formatProperties } from "../../record/properties.js";
 import { parseMessageId } from "../../record/message-id.js";
@@ -36,11 +37,7 @@ interface Sendable {
   readonly messageGroup: string;
 }
 
-export async function sendMessage(
-  proxy: ProxyServices,
-  context: RpcContext,
-  request: SendMessageRequest,
-): Promise<object> {
+export function sendMessage(proxy: ProxyServices, context: RpcContext, request: SendMessageRequest): Answer {
   const { messages } = request;
   const [first] = messages;
   if (first === undefined) throw new ProxyError(Code.MESSAGE_CORRUPTED, "no message to send");
@@ -49,10 +46,30 @@ export async function sendMessage(
   const sendables = messages.map((message) => sendableOf(proxy, context, message, name));
   checkTypes(proxy, name, sendables);
   const topic = findTopic(proxy, name);
-  const entries = fitsOneBatch(proxy, sendables)
-    ? await sendBatch(context, topic, sendables)
-    : await sendEach(proxy, context, topic, sendables);
+  if (sendables.length === 1) {
+    const entry = sendOne(proxy, context, topic, sendables[0]!);
+    return entry instanceof Promise ? entry.then(resultOfOne) : resultOfOne(entry);
+  }
+  // Bodies lie where they were received until this returns.
+  const kept = sendables.map((one) => ({ ...one, message: { ...one.message, body: Buffer.from(one.message.body) } }));
+  return sendAll(proxy, context, topic, kept);
+}
+
+async function sendAll(
+  proxy: ProxyServices,
+  context: RpcContext,
+  topic: Topic,
+  sendables: readonly Sendable[],
+): Promise<object> {
+  const entries = fitsOneBatch(proxy, sendables) ? await sendBatch(context, topic, sendables) : [];
+  if (entries.length === 0) {
+    for (const sendable of sendables) entries.push(await sendOne(proxy, context, topic, sendable));
+  }
   return { status: commonStatus(entries.map(({ status }) => status)), entries };
+}
+
+function resultOfOne(entry: SendResultEntry): object {
+  return { status: entry.status, entries: [entry] };
 }
 
 /** OK or the refusal that all have, MULTIPLE_RESULTS when they differ. */
@@ -115,23 +132,21 @@ function fitsOneBatch({ broker }: ProxyServices, sendables: readonly Sendable[])
   );
 }
 
-async function sendEach(
+function sendOne(
   proxy: ProxyServices,
   context: RpcContext,
   topic: Topic,
-  sendables: readonly Sendable[],
-): Promise<SendResultEntry[]> {
-  const entries: SendResultEntry[] = [];
-  for (const sendable of sendables) {
-    const { message, properties } = sendable;
-    const sysFlag = sysFlagOf(message);
-    const fields = { ...fieldsOf(topic, sendable), sysFlag, properties: formatProperties(properties), batch: false };
-    const code = RequestCode.SEND_MESSAGE;
-    const answer = await context.peer.connection.request(code, fields, message.body, REQUEST_MS_MAX);
-    if (isStored(answer) && sendable.type === "TRANSACTION") rememberHalf(proxy, topic.name, answer);
-    entries.push(entryOf(answer, sendable.messageId, 0));
-  }
-  return entries;
+  sendable: Sendable,
+): SendResultEntry | Promise<SendResultEntry> {
+  const { message, properties } = sendable;
+  const fields = fieldsOf(topic, sendable, sysFlagOf(message), formatProperties(properties), false);
+  const { connection } = context.peer;
+  const answer = connection.ask(RequestCode.SEND_MESSAGE, fields, message.body, REQUEST_MS_MAX);
+  const ended = (answered: RemoteAnswer): SendResultEntry => {
+    if (isStored(answered) && sendable.type === "TRANSACTION") rememberHalf(proxy, topic.name, answered);
+    return entryOf(answered, sendable.messageId, 0);
+  };
+  return answer instanceof Promise ? answer.then(ended) : ended(answer);
 }
 
 async function sendBatch(
@@ -142,14 +157,20 @@ async function sendBatch(
   const first = sendables[0]!;
   const parts = sendables.map(({ message, properties }) => ({ flag: 0, body: message.body, properties }));
   const properties = formatProperties(first.properties);
-  const fields = { ...fieldsOf(topic, first), sysFlag: 0, properties, batch: true };
+  const fields = fieldsOf(topic, first, 0, properties, true);
   const body = encodeMessageBatch(parts);
   const answer = await context.peer.connection.request(RequestCode.SEND_MESSAGE, fields, body, REQUEST_MS_MAX);
   return sendables.map(({ messageId }, index) => entryOf(answer, messageId, index));
 }
 
 /** SendMessageRequestHeader. */
-function fieldsOf(topic: Topic, { message, messageGroup }: Sendable) {
+function fieldsOf(
+  topic: Topic,
+  { message, messageGroup }: Sendable,
+  sysFlag: number,
+  properties: string,
+  batch: boolean,
+) {
   return {
     producerGroup: topic.name,
     topic: topic.name,
@@ -159,6 +180,9 @@ function fieldsOf(topic: Topic, { message, messageGroup }: Sendable) {
     bornTimestamp: toMs(message.systemProperties?.bornTimestamp),
     flag: 0,
     reconsumeTimes: 0,
+    sysFlag,
+    properties,
+    batch,
   };
 }
 
