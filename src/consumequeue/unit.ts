@@ -84,6 +84,11 @@ export class UnitBatch {
     this.tagsCodeLow = new Int32Array(capacity);
   }
 
+  /** Where in the log the message of an entry lies; -1 for a blank unit, whose zero is no place. */
+  messageOffset(entry: number): number {
+    return this.sizeBytes[entry] === BLANK_SIZE_BYTES ? -1 : this.phyOffset[entry]!;
+  }
+
   /** Adds `count` units that lie at `view[position..]`; the caller minds the capacity. */
   take(view: DataView, position: number, count: number): void {
     let at = position;

@@ -35,6 +35,11 @@ export class MemoryDisk implements Disk {
     this.#clock = clock;
   }
 
+  /** It ends with its process: nothing that was written is ever missing. */
+  bootId(): string {
+    return "memory";
+  }
+
   list(directory: string): string[] {
     const prefix = directory.endsWith("/") ? directory : `${directory}/`;
     const names = new Set<string>();

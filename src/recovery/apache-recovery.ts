@@ -45,7 +45,8 @@ export async function recoverLikeApache(
   options: RecoveryOptions,
   settings: ApacheRecoverySettings,
 ): Promise<Recovered> {
-  const { segments, clock, checkpoint, aborted } = options;
+  const { segments, clock, checkpoint } = options;
+  const aborted = options.lastEnd !== "closed";
   const startedMs = clock.monotonicMs();
   const { queues, foreignPaths } = listedQueues(options);
   const batch = new BatchQueues(options.disk, options.batch);
@@ -121,7 +122,8 @@ function checkOf({ propertyCrc }: ApacheRecoverySettings): (record: RecordView, 
 
 /** Backwards to the first segment from which everything is dispatched, but no further than so many segments. */
 function startOffset(options: RecoveryOptions, settings: ApacheRecoverySettings, queuesEnd: number): number {
-  const { segments, checkpoint, aborted } = options;
+  const { segments, checkpoint } = options;
+  const aborted = options.lastEnd !== "closed";
   const cursor = new LogCursor(segments);
   const isSound = checkOf(settings);
   const isMatched = (base: number): boolean => {
@@ -238,7 +240,8 @@ class ApacheWalk {
     this.#lastRecordOffset = recordOffset;
   }
 
-  noteIn({ checkpoint, segments, aborted }: RecoveryOptions): void {
+  noteIn({ checkpoint, segments, lastEnd }: RecoveryOptions): void {
+    const aborted = lastEnd !== "closed";
     if (this.#lastRecordOffset >= 0) checkpoint.confirmPhyOffset = this.#lastRecordOffset;
     else if (segments.count > 0) checkpoint.confirmPhyOffset = aborted ? this.#fromOffset : segments.endOffset;
     if (this.#lastQueuedTimestamp > 0) checkpoint.logicsMsgTimestamp = this.#lastQueuedTimestamp;

@@ -26,8 +26,6 @@ export interface DispatchCheckpoint {
   /** The five fields of Apache's checkpoint as saved next, and as they were before. */
   readonly checkpoint: readonly number[];
   readonly checkpointBefore: readonly number[];
-  /** The run of the operating system in which this was written (Disk.bootId), where that is known. */
-  readonly bootId?: string | undefined;
 }
 
 export function checkpointFields(checkpoint: StoreCheckpoint): number[] {
@@ -49,7 +47,6 @@ export function readDispatchCheckpoint(disk: Disk, path: string): DispatchCheckp
     const value = JSON.parse(text) as Partial<DispatchCheckpoint> & { version?: unknown };
     const { counts, checkpoint, checkpointBefore } = value;
     if (value.version !== VERSION || typeof value.closed !== "boolean" || counts === undefined) return undefined;
-    if (value.bootId !== undefined && typeof value.bootId !== "string") return undefined;
     if (!Array.isArray(checkpoint) || !Array.isArray(checkpointBefore)) return undefined;
     const { queueCount, unitCount, firstUnitSum, indexEntryCount } = counts;
     const numbers = [value.position, value.tailFrom, queueCount, unitCount, firstUnitSum, indexEntryCount];

@@ -1,7 +1,7 @@
 /**
  * Where a log goes on behind damage that lies behind the last note. Nobody has said how far the log was durable there, so
- * the log ends at what is no record only if no intact record follows: a flipped bit, or pages that a power cut took from
- * the midst of what was not synced, cost the records they hit. Two things look like records that follow and are none:
+ * the log ends at what is no record only if no intact record follows: a flipped bit costs the records it hits. (Not so
+ * after a power cut: see walk.ts.) Two things look like records that follow and are none:
  *
  *   stale   what Apache's recovery has cut off stays on the disk behind its new end. It is older than what was written
  *           over it.
@@ -18,7 +18,7 @@ export class LiveTail {
   readonly #tornBatch: TornBatch;
   readonly #mayHaveHoles: boolean;
 
-  /** `mayHaveHoles`: what was written may be missing in any length, for the system has stopped since. */
+  /** `mayHaveHoles`: what was written may be missing in any length, for the system may have stopped since. */
   constructor(segments: SegmentQueue, mayHaveHoles: boolean) {
     this.#segments = segments;
     this.#search = new RecordSearch(segments);

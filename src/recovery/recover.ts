@@ -30,6 +30,7 @@ import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { BLANK_BYTES_MIN, isKnownMagic, MAGIC_POSITION } from "../record/layout.js";
 import type { DelayLevels } from "../record/tags-code.js";
+import type { StoreEnd } from "./abort-file.js";
 import { type ApacheRecoverySettings, recoverLikeApache } from "./apache-recovery.js";
 import { type BatchQueueOptions, BatchQueues } from "./batch-queues.js";
 import { AHEAD_MS_MAX, type CheckpointFields, type StoreCheckpoint } from "./checkpoint.js";
@@ -56,8 +57,8 @@ export interface RecoveryOptions {
   indexEnabled: boolean;
   delayLevels: DelayLevels;
   slotOf: (topic: string, queueId: number) => number;
-  /** The last process did not close the store. */
-  aborted: boolean;
+  /** How the last life of the store ended. */
+  lastEnd: StoreEnd;
   checkpoint: StoreCheckpoint;
   noted: DispatchCheckpoint | undefined;
   /** Does as Apache does, with what that leaves lost. */
@@ -119,7 +120,8 @@ export interface Recovered {
 
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
   if (options.apache !== undefined) return recoverLikeApache(options, options.apache);
-  const { segments, clock, aborted } = options;
+  const { segments, clock } = options;
+  const aborted = options.lastEnd !== "closed";
   const startedMs = clock.monotonicMs();
   options.queueContext.shortFilesMax = options.batch.context.shortFilesMax = aborted ? 1 : 0;
   const { queues: found, holed, foreignPaths } = listedQueues(options);
@@ -239,10 +241,10 @@ function listedIndex(options: RecoveryOptions): IndexDirectory | undefined {
 
 /** Pass 1. True when a queue does not end where a store that was closed in order leaves it: units were lost. */
 function findEnds(options: RecoveryOptions, queues: ConsumeQueue[], batch: BatchQueues): boolean {
-  const mode = options.aborted ? "abnormal" : "normal";
+  const mode = options.lastEnd === "closed" ? "normal" : "abnormal";
   let damaged = batch.recover(mode);
   for (const queue of queues) if (queue.recover(mode).staleTail) damaged = true;
-  return damaged && !options.aborted;
+  return damaged && options.lastEnd === "closed";
 }
 
 /**
@@ -275,7 +277,8 @@ function startOf(
   index: IndexDirectory | undefined,
   dropped: QueueCounts,
 ): Start {
-  const { segments, noted, checkpoint, aborted } = options;
+  const { segments, noted, checkpoint } = options;
+  const aborted = options.lastEnd !== "closed";
   const first = segments.firstOffset;
   const isNoted = noted !== undefined && belongsTo(noted, checkpoint);
   // What is made again anyway need not be repaired first.
@@ -320,7 +323,7 @@ async function walked(
   fromOffset: number,
   { durableEnd, closedEnd }: Start,
 ): Promise<Walk> {
-  const { disk, segments, delayLevels, clock, onLoss, onProgress, aborted, noted } = options;
+  const { disk, segments, delayLevels, clock, onLoss, onProgress, lastEnd } = options;
   index?.truncateAfter(fromOffset);
   const walk = new Walk({
     disk,
@@ -334,7 +337,7 @@ async function walked(
     fromOffset,
     durableEnd,
     closedEnd,
-    mayHaveHoles: aborted && (noted?.bootId === undefined || noted.bootId !== disk.bootId?.()),
+    lastEnd,
     onGap: onLoss,
     onProgress,
   });

@@ -2,6 +2,8 @@
  * Pass 3 of recovery: reads the log record by record, dispatches what queues and index lack, and decides where the log
  * ends. What is no record is damage in its midst when an intact record follows, and the log goes on there; else it ends.
  * Up to `durableEnd` the log was durable once, and any record that follows counts; for what lies behind see live-tail.ts.
+ * After a power cut nothing counts behind the first damage there, for what was written before may be missing, and who
+ * wrote what is left relied on it: an op record on the message it says to be delivered.
  */
 import type { Clock } from "../base/clock.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
@@ -17,6 +19,7 @@ import type { IndexedProperties } from "../record/indexed-properties.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { DelayLevels } from "../record/tags-code.js";
 import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
+import type { StoreEnd } from "./abort-file.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
 import { LiveTail } from "./live-tail.js";
 import { RecordSearch } from "./next-record.js";
@@ -50,8 +53,7 @@ export interface WalkOptions {
   durableEnd: () => number;
   /** The log ends there: the store was closed in order. -1 when nobody has said. */
   closedEnd: number;
-  /** The system has stopped since the log was written: any of it that was not synced may be missing. */
-  mayHaveHoles: boolean;
+  lastEnd: StoreEnd;
   /** Called before blank entries are put where a queue lacks some for no known reason. */
   onGap: () => void;
   onProgress: ((progress: RecoveryProgress) => void) | undefined;
@@ -95,7 +97,7 @@ export class Walk {
     const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
     this.#options = options;
     this.#search = new RecordSearch(segments);
-    this.#tail = new LiveTail(segments, options.mayHaveHoles);
+    this.#tail = new LiveTail(segments, options.lastEnd === "unknown");
     this.#peek = new LogCursor(segments);
     const onFinding = (finding: DispatchFinding): void => {
       if (finding.problem === "queue had a gap" && this.damages.length === 0) {
@@ -249,7 +251,8 @@ export class Walk {
     if (this.#durableEnd < 0) this.#durableEnd = this.#options.durableEnd();
     const behind = this.#search.behindFrame(fromOffset);
     const found = fromOffset < this.#durableEnd ? this.#search.next(behind, this.#durableEnd) : undefined;
-    if (found !== undefined || this.#options.closedEnd >= 0) return found;
+    const { closedEnd, lastEnd } = this.#options;
+    if (found !== undefined || closedEnd >= 0 || lastEnd === "system") return found;
     // One that is older than the last two was not written behind them. Of one alone, no CRC says that its time is right.
     const storeTimestampMin = Math.min(this.lastStoreTimestamp, this.#storeTimestampBefore);
     return this.#tail.next(fromOffset, Math.max(behind, this.#durableEnd + 1), storeTimestampMin);

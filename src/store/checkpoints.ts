@@ -115,7 +115,6 @@ export class Checkpoints {
       counts: this.#counts,
       checkpoint: fields,
       checkpointBefore: this.#savedFields,
-      bootId: this.#disk.bootId?.(),
     };
   }
 

@@ -99,7 +99,7 @@ export class LookUp {
     const maxOffset = this.#queueProgress.maxOffset(queue.slot);
     if (queueOffset < 0 || queueOffset >= maxOffset || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1)
       return undefined;
-    return this.recordAt(this.#unit.phyOffset[0]!);
+    return this.recordAt(this.#unit.messageOffset(0));
   }
 
   /** The same message's place in the log, or -1. */
@@ -107,7 +107,7 @@ export class LookUp {
     const { reader } = queue as StoreQueue;
     const maxOffset = this.#queueProgress.maxOffset(queue.slot);
     if (queueOffset < 0 || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return -1;
-    return this.#unit.phyOffset[0]!;
+    return this.#unit.messageOffset(0);
   }
 
   /** Store time of the message at `queueOffset`, or -1. */

@@ -21,7 +21,7 @@ import { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
 import { IndexQuery } from "../index/index-query.js";
 import type { Disk } from "../io/disk.js";
 import { chooseBackend, FileDisk } from "../io/file-disk.js";
-import { abortFileExists, createAbortFile, removeAbortFile } from "../recovery/abort-file.js";
+import { createAbortFile, lastStoreEnd, removeAbortFile, type StoreEnd } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
@@ -107,11 +107,13 @@ class Opening {
 
   async open(): Promise<StoreParts> {
     const { disk, paths, clock, threads } = this.#settings;
-    const aborted = abortFileExists(disk, paths.abort);
+    const lastEnd = lastStoreEnd(disk, paths.abort);
     const thread = threads ? new DispatchThread(this.#dispatchEvents()) : undefined;
     try {
       const segments = this.#segments();
-      const recovered = await this.#recover(segments, aborted);
+      const recovered = await this.#recover(segments, lastEnd);
+      // Not earlier: should this recovery be killed, the next one has the same log before it.
+      if (lastEnd !== "closed") createAbortFile(disk, paths.abort, process.pid);
       if (segments.count === 0) this.#firstSegment(segments);
       this.#checkpoints = new Checkpoints({
         disk,
@@ -155,7 +157,7 @@ class Opening {
     return segments;
   }
 
-  async #recover(segments: SegmentQueue, aborted: boolean): ReturnType<typeof recover> {
+  async #recover(segments: SegmentQueue, lastEnd: StoreEnd): ReturnType<typeof recover> {
     const { disk, clock, paths, log } = this.#settings;
     const noted = readDispatchCheckpoint(disk, paths.dispatchCheckpoint);
     const unusable = [
@@ -182,8 +184,10 @@ class Opening {
       indexEnabled: this.#settings.indexEnabled,
       delayLevels: this.#settings.delayLevels,
       slotOf: (topic, queueId) => (this.#queues.find(topic, queueId) ?? this.#queues.add(topic, queueId)).slot,
-      aborted,
-      onBegin: () => createAbortFile(disk, paths.abort, process.pid),
+      lastEnd,
+      onBegin: () => {
+        if (lastEnd === "closed") createAbortFile(disk, paths.abort, process.pid);
+      },
       onLoss: () => {
         if (noted !== undefined) noteLoss(disk, paths.dispatchCheckpoint, noted);
       },
@@ -202,7 +206,7 @@ class Opening {
     const { findings, foreignPaths, damages, ...summary } = recovered.report;
     // Torn by the crash, or damaged since: who was told that it is stored has to be able to find out.
     if (summary.cutBytes > 0) log.warn(summary, "the log ends before bytes that are no record; they are in lost+found");
-    else if (aborted) log.info(summary, "recovered");
+    else if (lastEnd !== "closed") log.info(summary, "recovered");
     if (summary.lostBytes > 0) log.error(summary, "the log is shorter than it was");
     if (damages.length > 0) log.error({ damages }, "in the midst of the log there is what is no record");
     if (findings.length > 0) log.warn({ findings }, "records that do not fit their queues");

@@ -79,7 +79,7 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
       "cometmq bench store ",
       "cometmq bench send --json --h",
     ]);
-    expect(types!.sort()).toEqual(["DELAY", "FIFO", "MIXED", "NORMAL", "TRANSACTION"]);
+    expect(types!.sort()).toEqual(["DELAY", "FIFO", "MIXED", "NORMAL", "PRIORITY", "TRANSACTION"]);
     expect(shells!.sort()).toEqual(["bash", "fish", "zsh"]);
     expect(cases).toContain("put-sync");
     expect(json).toEqual(expect.arrayContaining(["--html", "--help"]));

@@ -12,6 +12,7 @@ import type { Random } from "../crash/programs/random.mjs";
 import type { DiskImage } from "./store-fixture.js";
 
 const PAGE_BYTES = 512;
+let boots = 0;
 
 class Inode {
   /** Room for what comes; `size` says how much of it counts. */
@@ -43,14 +44,21 @@ type Change = (names: Map<string, Entry>) => void;
 export class PowerDisk implements Disk {
   readonly backend = "memory";
   readonly threadable = false;
+  readonly #bootId: string;
   readonly #names = new Map<string, Inode>();
   readonly #directories = new Set<string>();
   #committed = new Map<string, Entry>();
   #changes: Change[] = [];
 
-  constructor(image: DiskImage = new Map()) {
+  /** A machine that starts anew, unless `bootId` says that it has not stopped. */
+  constructor(image: DiskImage = new Map(), bootId = `boot ${boots++}`) {
+    this.#bootId = bootId;
     for (const [path, bytes] of image) this.#names.set(path, new Inode(Buffer.from(bytes), Buffer.from(bytes)));
     this.commit();
+  }
+
+  bootId(): string {
+    return this.#bootId;
   }
 
   /** All names and sizes are durable. */

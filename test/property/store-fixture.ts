@@ -54,13 +54,6 @@ export class TickingClock {
   }
 }
 
-/** Whether a record's bytes are in the log of an image. */
-export function isIn(image: DiskImage, segmentBytes: number, phyOffset: number, bytes: Buffer): boolean {
-  const position = phyOffset % segmentBytes;
-  const segment = image.get(segmentPath(segmentBytes, (phyOffset - position) / segmentBytes));
-  return segment?.subarray(position, position + bytes.length).equals(bytes) ?? false;
-}
-
 export function openStore(disk: Disk, segmentBytes: number, more: Partial<StoreOptions> = {}): Promise<MessageStore> {
   const sizes = { segmentBytes, queueFileBytes: QUEUE_FILE_BYTES, indexSizes: INDEX_SIZES };
   return MessageStore.open({ directory: ROOT, disk, threads: false, ...sizes, ...more });

@@ -168,12 +168,18 @@ it("gives the queue offset of a damaged message to no other", async () => {
 class BootedDisk extends MemoryDisk {
   boot = "first";
 
-  bootId(): string {
+  override bootId(): string {
     return this.boot;
   }
 }
 
-it.each(["first", "second"])("looks behind a long hole once the system has stopped: %s run", async (boot) => {
+it.each([
+  // A process that is killed leaves no hole, and the rest of a segment is not searched for nothing.
+  ["the process was killed", "first", undefined, false],
+  // What lies behind a hole relied on what is missing.
+  ["the system has stopped", "second", undefined, false],
+  ["another broker had the store", "second", "4711", true],
+])("a long hole, after which %s", async (_, boot, abortText, goesOn) => {
   const segmentBytes = 32 * 1024 * 1024;
   const disk = new BootedDisk();
   const store = await openStore(disk, segmentBytes, { clock: new TickingClock() });
@@ -186,10 +192,26 @@ it.each(["first", "second"])("looks behind a long hole once the system has stopp
   next.boot = boot;
   next.makeDirectory(ROOT);
   for (const [path, bytes] of image) next.writeAtomically(path, bytes);
+  if (abortText !== undefined) next.writeAtomically(`${ROOT}/abort`, abortText);
   const opened = await openStore(next, segmentBytes, { clock: new TickingClock(LATER_MS) });
-  // A process that is killed leaves no hole, and the rest of a segment is not searched for nothing.
-  const wanted = written.filter((at) => at < hole || (boot === "second" && at >= behind));
-  expect(await places(opened, segmentBytes)).toEqual(wanted);
+  expect(await places(opened, segmentBytes)).toEqual(written.filter((at) => at < hole || (goesOn && at >= behind)));
+  await opened.close();
+});
+
+it("a power cut ends the log at the first damage behind the note, and what follows is kept", async () => {
+  const disk = new BootedDisk();
+  const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock() });
+  for (let i = 0; i < 9; i++) put(store, "T", 0, Buffer.from(`body ${i}`), {});
+  const written = await places(store, SEGMENT_BYTES);
+  const image = withLog(imageOf(disk), (log) => log.fill(0, written[4]!, written[5]!), SEGMENT_BYTES);
+  const next = new BootedDisk();
+  next.boot = "second";
+  next.makeDirectory(ROOT);
+  for (const [path, bytes] of image) next.writeAtomically(path, bytes);
+  const opened = await openStore(next, SEGMENT_BYTES, { clock: new TickingClock(LATER_MS) });
+  expect(opened.recovery.cutBytes).toBeGreaterThan(0);
+  expect(await places(opened, SEGMENT_BYTES)).toEqual(written.slice(0, 4));
+  expect(next.list(`${ROOT}/lost+found`).length).toBeGreaterThan(0);
   await opened.close();
 });
 

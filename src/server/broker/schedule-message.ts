@@ -192,7 +192,7 @@ export class ScheduleMessageService {
           return;
         }
         this.#turnMessages--;
-        if (!this.#deliver(level, units.phyOffset[i]!)) {
+        if (!this.#deliver(level, units.messageOffset(i))) {
           level.wakeMs = monotonicMs + RETRY_MS;
           return;
         }
@@ -206,7 +206,7 @@ export class ScheduleMessageService {
     const high = this.#units.tagsCodeHigh[index]!;
     const low = this.#units.tagsCodeLow[index]!;
     if (!isExtAddress(high, low)) return tagsCodeOf(high, low);
-    return this.#store.lookUp.storeTimestampAt(this.#units.phyOffset[index]!) + level.delayMs;
+    return this.#store.lookUp.storeTimestampAt(this.#units.messageOffset(index)) + level.delayMs;
   }
 
   #passGone(level: DelayLevel): void {

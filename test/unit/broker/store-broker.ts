@@ -142,13 +142,14 @@ export class StoreBroker {
     return this.broker.ask(RequestCode.CONSUMER_SEND_MSG_BACK, given, undefined, connection);
   }
 
-  /** What consumers can read of a queue. */
+  /** What consumers can read of a queue; what a power cut took from its midst they pass over. */
   messages(topic: string, queueId = 0): MessageExt[] {
     const queue = this.store.findQueue(topic, queueId);
     const messages: MessageExt[] = [];
     if (queue === undefined) return messages;
     for (let offset = this.store.minOffset(queue); offset < this.store.maxOffset(queue); offset++) {
-      messages.push(decodeRecord(this.store.lookUp.messageAt(queue, offset)!));
+      const record = this.store.lookUp.messageAt(queue, offset);
+      if (record !== undefined) messages.push(decodeRecord(record));
     }
     return messages;
   }

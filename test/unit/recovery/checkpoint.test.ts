@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
-import { abortFileExists, createAbortFile, readAbortPid, removeAbortFile } from "#src/recovery/abort-file.js";
+import {
+  abortFileExists,
+  createAbortFile,
+  lastStoreEnd,
+  readAbortPid,
+  removeAbortFile,
+} from "#src/recovery/abort-file.js";
 import { CHECKPOINT_BYTES, StoreCheckpoint } from "#src/recovery/checkpoint.js";
 
 const NOW = 1762255040133;
@@ -86,11 +92,28 @@ test("the abort file is there between opening and closing, and says whose it is"
   expect(readAbortPid(disk, "abort")).toBeUndefined();
   createAbortFile(disk, "abort", 4321);
   expect(abortFileExists(disk, "abort")).toBe(true);
-  expect(disk.readFile("abort")!.toString()).toBe("4321");
+  expect(disk.readFile("abort")!.toString()).toBe("4321\nmemory\n");
   expect(readAbortPid(disk, "abort")).toBe(4321);
   removeAbortFile(disk, "abort");
   expect(abortFileExists(disk, "abort")).toBe(false);
   removeAbortFile(disk, "abort");
+});
+
+test("the abort file tells a killed process from a system that has stopped, and from another broker", () => {
+  const disk = new MemoryDisk();
+  expect(lastStoreEnd(disk, "abort")).toBe("closed");
+  createAbortFile(disk, "abort", 4321);
+  expect(lastStoreEnd(disk, "abort")).toBe("process");
+  for (const [text, end] of [
+    ["4321\nanother run\n", "system"],
+    ["4321\n?\n", "system"],
+    ["4321", "unknown"],
+    ["", "unknown"],
+    ["x".repeat(5000), "unknown"],
+  ] as const) {
+    disk.writeAtomically("abort", text);
+    expect([text.slice(0, 20), lastStoreEnd(disk, "abort")]).toEqual([text.slice(0, 20), end]);
+  }
 });
 
 test("an abort file of anything else counts as one", () => {

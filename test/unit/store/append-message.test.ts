@@ -40,7 +40,7 @@ test("what is not taken says why", async () => {
   expect(await codeOf(store, { body: Buffer.alloc(2 * 1024 * 1024) })).toBe("COMETMQ_BAD_MESSAGE");
   expect(await codeOf(store, { body: "x" })).toBe("taken");
   const deleted = store.queue("T", 0);
-  store.deleteTopics(["T"]);
+  await store.deleteTopics(["T"]);
   await expect(appendMessage(store, deleted, { body: "x" })).rejects.toMatchObject({ code: "COMETMQ_NOT_FOUND" });
   await store.close();
   expect(await codeOf(store, { body: "x" })).toBe("COMETMQ_STORE_CLOSED");

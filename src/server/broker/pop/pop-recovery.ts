@@ -86,7 +86,7 @@ export class PopRecovery {
       const from = Math.max(minOffset, end - BATCH_UNITS);
       const count = Math.min(end - from, this.#store.lookUp.readUnits(handle, from, units));
       for (let i = count - 1; i >= 0; i--) {
-        if (units.tagsCodeLow[i] !== SNAPSHOT_CODE || !this.#readSnapshot(units.phyOffset[i]!)) continue;
+        if (units.tagsCodeLow[i] !== SNAPSHOT_CODE || !this.#readSnapshot(units.messageOffset(i))) continue;
         return from + i;
       }
     }
@@ -117,7 +117,7 @@ export class PopRecovery {
       const count = this.#store.lookUp.readUnits(handle, offset, units);
       if (count === 0) return;
       for (let i = 0; i < count; i++) {
-        const body = this.#bodyAt(units.phyOffset[i]!);
+        const body = this.#bodyAt(units.messageOffset(i));
         if (body !== undefined) yield body;
       }
       offset += count;

@@ -253,7 +253,7 @@ export class TimerMessageStore {
     while (this.#nextOffset < this.#endOffset) {
       if (this.#store.lookUp.readUnits(this.queue, this.#nextOffset, units) === 0) return this.#awaitQueue();
       for (let i = 0; i < units.count; i++) {
-        const phyOffset = units.phyOffset[i]!;
+        const phyOffset = units.messageOffset(i);
         if (this.delivery.open(phyOffset)) {
           const taken = this.#take(phyOffset, units.sizeBytes[i]!, this.delivery.storeTimestamp);
           // First what lies in the wheel's way is done with.

@@ -163,8 +163,8 @@ export class CheckBack {
     const half = this.#half;
     const { lookUp } = this.#store;
     const found = lookUp.readUnits(this.#transactions.halfQueue, offset, this.#unit) > 0;
-    if (!found || !half.read(lookUp, this.#unit.phyOffset[0]!)) {
-      log.error({ offset, phyOffset: found ? this.#unit.phyOffset[0] : -1 }, "a half message can not be read");
+    if (!found || !half.read(lookUp, this.#unit.messageOffset(0))) {
+      log.error({ offset, phyOffset: found ? this.#unit.messageOffset(0) : -1 }, "a half message can not be read");
       return "passed";
     }
     if (this.#transactions.stateOf(offset, half.firstQueueOffset) !== HalfState.OPEN) return "passed";
