@@ -66,7 +66,9 @@ export interface Served {
 export class Server {
   readonly served: Served[] = [];
   readonly faults: string[] = [];
+  /** Of the peer that came last, as is the socket. */
   connection: Connection | undefined;
+  socket: Socket | undefined;
   gone = 0;
   /** Answers each request with so many bytes when it has ended; undefined leaves that to the test. */
   answerBytes: number | undefined = 5;
@@ -81,6 +83,7 @@ export class Server {
     const server = createServer((socket) => {
       socket.pause();
       closers.push(() => socket.destroy());
+      this.socket = socket;
       this.connection = new Connection(socket, {
         clock,
         pool,

@@ -12,9 +12,9 @@ const OTHER_ID = 1_000_001;
 const WIDE = frame(FrameType.WINDOW_UPDATE, 0, 0, number(10_000_000));
 
 /** Calls whose bodies are their streams' numbers. */
-function flood(): Buffer {
+function flood(count = FLOOD, firstId = 1): Buffer {
   const call = (id: number) => [request(id, Flag.END_HEADERS), frame(FrameType.DATA, Flag.END_STREAM, id, number(id))];
-  return Buffer.concat(Array.from({ length: FLOOD }, (_, i) => call(2 * i + 1)).flat());
+  return Buffer.concat(Array.from({ length: count }, (_, i) => call(firstId + 2 * i)).flat());
 }
 
 async function withOther(sharesBuffer = true) {
@@ -49,6 +49,45 @@ test.each([
   expect(flooded.every(({ stream, received }) => Buffer.concat(received).equals(number(stream.id)))).toBe(true);
   expect(peer.of(FrameType.DATA).map(({ streamId }) => streamId)).toEqual(flooded.map(({ stream }) => stream.id));
   expect(server.faults).toEqual([]);
+});
+
+test("peers flood together: each one's calls are what it sent, in order", async () => {
+  const { server } = await withOther();
+  const peers = Array.from({ length: 10 }, () => new RawPeer(server, [PREFACE, settings(), WIDE]));
+  for (const peer of peers) await peer.settled();
+  const firstIds = peers.map((_, i) => 10_000 * i + 1);
+  peers.forEach((peer, i) => void peer.send(flood(1500, firstIds[i])));
+  for (const [i, peer] of peers.entries()) {
+    const ids = Array.from({ length: 1500 }, (_, k) => firstIds[i]! + 2 * k);
+    await peer.until(() => peer.dataBytes(ids.at(-1)!) === 5);
+    expect(peer.of(FrameType.DATA).map(({ streamId }) => streamId)).toEqual(ids);
+  }
+  expect(server.served.every(({ stream, received }) => Buffer.concat(received).equals(number(stream.id)))).toBe(true);
+  expect(server.faults).toEqual([]);
+});
+
+test.each([
+  ["floods with its first bytes", false, true],
+  ["floods after it was served", true, true],
+  ["floods a buffer of its own", true, false],
+])("a peer that %s is not read while it waits for its turn", async (_what, greets, shares) => {
+  const { server } = await withOther(shares);
+  const count = 40_000;
+  const calls = flood(count);
+  expect(calls.length).toBeGreaterThan(1_000_000);
+  let aheadBytes = 0;
+  server.onOpened = () => {
+    const handledBytes = (server.served.length / count) * calls.length;
+    aheadBytes = Math.max(aheadBytes, server.socket!.bytesRead - handledBytes);
+  };
+  const first = [PREFACE, settings(), WIDE];
+  const peer = new RawPeer(server, greets ? first : [...first, calls]);
+  if (greets) {
+    await peer.settled();
+    peer.send(calls);
+  }
+  await peer.until(() => peer.frames.at(-1)?.streamId === 2 * count - 1);
+  expect(aheadBytes).toBeLessThan(400_000);
 });
 
 test("a peer that goes while it waits for its turn is forgotten", async () => {
