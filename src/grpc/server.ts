@@ -15,6 +15,7 @@ import { hpackEncode } from "../http2/hpack.js";
 import type { Stream } from "../http2/stream.js";
 import { BufferPool } from "../remoting/buffer-pool.js";
 import { ReceiveBuffer } from "../remoting/receive-buffer.js";
+import { Turns } from "../remoting/turns.js";
 import { type CallLimits, CallStream, type RequestTaker, statusFields } from "./call-stream.js";
 import type { ReadBudget } from "./message-reader.js";
 import { type Codec, loadMethods, type Method } from "./proto.js";
@@ -66,6 +67,7 @@ export class GrpcServer<P extends GrpcPeer> {
   readonly #limits: CallLimits;
   readonly #pool = new BufferPool();
   readonly #receiveBuffer = new ReceiveBuffer();
+  readonly #turns = new Turns();
   #sweep: Timer | undefined;
   #onAllGone: (() => void) | undefined;
 
@@ -120,6 +122,7 @@ export class GrpcServer<P extends GrpcPeer> {
     const connection = new Connection(socket, {
       clock,
       pool: this.#pool,
+      turns: this.#turns,
       receiveBuffer: "encrypted" in socket ? undefined : this.#receiveBuffer,
       streamsMax: STREAMS_PER_CONNECTION_MAX,
       onStream: (stream) => this.#called(connection, peer, stream),

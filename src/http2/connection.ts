@@ -1,6 +1,6 @@
 /**
- * The server's end of an HTTP/2 connection (RFC 9113): its frames, its streams and its windows. All frames of a chunk are
- * handled before one write answers them.
+ * The server's end of an HTTP/2 connection (RFC 9113): its frames, its streams and its windows. All frames of a chunk that
+ * its share of the turn allows (intake.ts) are handled before one write answers them.
  *
  * Bounds: streams at a time and the bytes of their headers, bytes of a block of headers, floods (flood-guard.ts). A peer
  * that does not read is not read either, once so many bytes wait for its socket; data waits in its streams.
@@ -9,32 +9,33 @@ import type { Socket } from "node:net";
 import type { Clock, Timer } from "../base/clock.js";
 import type { BufferPool } from "../remoting/buffer-pool.js";
 import type { ReceiveBuffer } from "../remoting/receive-buffer.js";
+import type { Turns } from "../remoting/turns.js";
 import { ClosedStreams } from "./closed-streams.js";
 import { FloodGuard } from "./flood-guard.js";
-import { FrameReader } from "./frame-reader.js";
 import { type FrameProblem, frameProblem } from "./frame-rules.js";
-import { ErrorCode, Flag, FrameType, INITIAL_WINDOW_BYTES, PREFACE, Setting, WINDOW_BYTES_MAX } from "./frames.js";
+import { ErrorCode, Flag, FrameType, Setting, STREAM_ID_MAX, WINDOW_BYTES_MAX } from "./frames.js";
 import type { Headers } from "./headers.js";
 import { HEADER_LIST_BYTES_MAX, HpackDecoder } from "./hpack.js";
+import { Intake } from "./intake.js";
 import { Output } from "./output.js";
+import { ReceiveWindows, STREAM_WINDOW_BYTES } from "./receive-windows.js";
 import { Sender } from "./sender.js";
 import { settingsPayload } from "./settings.js";
 import { Stream } from "./stream.js";
 
-const STREAM_WINDOW_BYTES = 1_048_576;
-const CONNECTION_WINDOW_BYTES = 8_388_608;
 const BLOCK_BYTES_MAX = 131_072;
 const HEADERS_HELD_BYTES_MAX = 67_108_864;
-/** The socket is not read while more waits there, for each frame that comes in may be answered. */
-const PAUSE_BYTES = 1_048_576;
 const LINGER_MS = 1000;
+/** How long a peer that is told to open no more streams may take to know it. */
+const DRAIN_MS = 1000;
+const DRAIN_PING = Buffer.from("draining", "latin1");
 const SETTINGS_WEIGHT = 10;
-const NO_BYTES = Buffer.alloc(0);
 const DEPENDS_ON_ITSELF: FrameProblem = [ErrorCode.PROTOCOL_ERROR, "a stream depends on itself"];
 
 export interface ConnectionSettings {
   readonly clock: Clock;
   readonly pool: BufferPool;
+  readonly turns: Turns;
   /** Shared by plain connections; undefined for one that reads into buffers of its own. */
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly streamsMax: number;
@@ -56,24 +57,26 @@ interface OpenBlock {
 export class Connection {
   readonly #socket: Socket;
   readonly #settings: ConnectionSettings;
-  readonly #reader: FrameReader;
+  readonly #intake: Intake;
   readonly #output: Output;
   readonly #guard: FloodGuard;
   readonly #decoder = new HpackDecoder();
+  readonly #windows: ReceiveWindows;
   readonly #sender: Sender;
   readonly #streams = new Map<number, Stream>();
   readonly #closedStreams = new ClosedStreams();
-  #preface: Buffer | undefined = NO_BYTES;
   #hasSettings = false;
   #block: OpenBlock | undefined;
   #lastStreamId = 0;
   #headersHeldBytes = 0;
-  #unacknowledgedBytes = 0;
+  /** What the peer was told last, which may only get smaller. */
+  #goAwayStreamId = STREAM_ID_MAX;
   #draining = false;
+  /** Streams that are opened now are refused. */
+  #refuses = false;
   #closed = false;
   #gone = false;
-  #paused = false;
-  #shares = false;
+  #drain: Timer | undefined;
   #linger: Timer | undefined;
   #onPong: (() => void) | undefined;
 
@@ -81,10 +84,8 @@ export class Connection {
   constructor(socket: Socket, settings: ConnectionSettings) {
     this.#socket = socket;
     this.#settings = settings;
-    this.#reader = new FrameReader(this.#frame);
     this.#output = new Output(socket, settings.pool, this.#sent);
     this.#guard = new FloodGuard(settings.clock);
-    this.#sender = new Sender(this.#output, this.#guard, (stream, resetHere) => this.#letGo(stream, resetHere));
     this.#output.frame(
       FrameType.SETTINGS,
       0,
@@ -95,12 +96,16 @@ export class Connection {
         [Setting.MAX_HEADER_LIST_SIZE, HEADER_LIST_BYTES_MAX],
       ]),
     );
-    this.#output.numberFrame(FrameType.WINDOW_UPDATE, 0, CONNECTION_WINDOW_BYTES - INITIAL_WINDOW_BYTES);
-    socket.on("data", this.#received);
+    this.#windows = new ReceiveWindows(this.#output);
+    this.#sender = new Sender(this.#output, this.#guard, this.#windows, (stream, resetHere) =>
+      this.#letGo(stream, resetHere),
+    );
     socket.on("error", () => {});
     socket.on("end", this.#ended);
     socket.on("close", this.#finished);
-    socket.resume();
+    const { turns, receiveBuffer } = settings;
+    const onFault = (code: ErrorCode, reason: string) => this.#fail(code, reason);
+    this.#intake = new Intake(socket, this.#output, { turns, receiveBuffer, take: this.#frame, onFault });
   }
 
   get streamCount(): number {
@@ -121,12 +126,33 @@ export class Connection {
     if (!this.#closed) this.#output.frame(FrameType.PING, 0, 0, Buffer.alloc(8));
   }
 
-  /** Takes no more streams, and closes when those that are open have ended. */
+  /**
+   * Takes no more streams, and closes when those that are open have ended. Streams that the peer opens before it can know
+   * are taken (RFC 9113, section 6.8): the last one is named when it has answered a ping, or has had the time to.
+   */
   drain(): void {
     if (this.#closed || this.#draining) return;
     this.#draining = true;
-    this.#output.goAway(this.#lastStreamId, ErrorCode.NO_ERROR, "");
+    if (!this.#hasSettings) {
+      this.#endDrain();
+      return;
+    }
+    this.#output.goAway(STREAM_ID_MAX, ErrorCode.NO_ERROR, "");
+    this.#output.frame(FrameType.PING, 0, 0, DRAIN_PING);
+    this.#drain = this.#settings.clock.schedule(DRAIN_MS, () => this.#endDrain());
+  }
+
+  #endDrain(): void {
+    if (this.#closed || this.#refuses) return;
+    this.#drain?.cancel();
+    this.#refuses = true;
+    this.#goAway(ErrorCode.NO_ERROR, "");
     if (this.#streams.size === 0) this.#close();
+  }
+
+  #goAway(code: ErrorCode, reason: string): void {
+    this.#goAwayStreamId = Math.min(this.#goAwayStreamId, this.#lastStreamId);
+    this.#output.goAway(this.#goAwayStreamId, code, reason);
   }
 
   destroy(): void {
@@ -135,42 +161,8 @@ export class Connection {
 
   readonly #sent = (): void => {
     this.#sender.pump();
-    if (!this.#paused || this.#output.pendingBytes > PAUSE_BYTES) return;
-    this.#paused = false;
-    this.#socket.resume();
+    this.#intake.outputDrained();
   };
-
-  readonly #received = (chunk: Buffer): void => {
-    if (this.#closed) return;
-    const bytes = this.#preface === undefined ? chunk : this.#afterPreface(chunk);
-    if (bytes !== undefined && !this.#reader.push(bytes)) {
-      this.#fail(ErrorCode.FRAME_SIZE_ERROR, "a frame is longer than it may be");
-    }
-    if (!this.#closed && this.#output.pendingBytes > PAUSE_BYTES) {
-      this.#output.flushNow();
-      if (this.#output.pendingBytes > PAUSE_BYTES) {
-        this.#paused = true;
-        this.#socket.pause();
-      }
-    }
-    if (!this.#shares && !this.#paused && this.#socket.readableLength === 0) this.#share();
-  };
-
-  #share(): void {
-    this.#shares = true;
-    this.#settings.receiveBuffer?.attach(this.#socket, this.#received);
-  }
-
-  #afterPreface(chunk: Buffer): Buffer | undefined {
-    const bytes = Buffer.concat([this.#preface!, chunk]);
-    const length = Math.min(bytes.length, PREFACE.length);
-    if (bytes.compare(PREFACE, 0, length, 0, length) !== 0) {
-      this.#fail(ErrorCode.PROTOCOL_ERROR, "the preface is not that of HTTP/2");
-      return undefined;
-    }
-    this.#preface = length < PREFACE.length ? bytes : undefined;
-    return this.#preface === undefined ? bytes.subarray(PREFACE.length) : undefined;
-  }
 
   readonly #frame = (
     type: number,
@@ -232,14 +224,9 @@ export class Connection {
       this.#fail(ErrorCode.PROTOCOL_ERROR, "data of a stream that is not open");
       return;
     }
-    this.#unacknowledgedBytes += end - start;
-    if (this.#unacknowledgedBytes > CONNECTION_WINDOW_BYTES) {
+    if (!this.#windows.take(end - start)) {
       this.#fail(ErrorCode.FLOW_CONTROL_ERROR, "more data than the window has room for");
       return;
-    }
-    if (this.#unacknowledgedBytes >= CONNECTION_WINDOW_BYTES / 2) {
-      this.#output.numberFrame(FrameType.WINDOW_UPDATE, 0, this.#unacknowledgedBytes);
-      this.#unacknowledgedBytes = 0;
     }
     const from = (flags & Flag.PADDED) === 0 ? start : start + 1;
     const to = (flags & Flag.PADDED) === 0 ? end : end - (bytes[start] ?? 0);
@@ -252,6 +239,7 @@ export class Connection {
     else if (!endStream) this.#idleFrame();
     if (stream !== undefined) this.#data(stream, bytes, from, to, end - start, endStream);
     else if (!this.#closed && !this.#closedStreams.wasResetHere(streamId)) this.#lateFrame(streamId);
+    if (!this.#closed) this.#windows.giveBack();
   }
 
   /** A frame for a stream that the peer itself has ended. */
@@ -266,8 +254,7 @@ export class Connection {
       this.#fault(stream, ErrorCode.STREAM_CLOSED);
       return;
     }
-    stream.unacknowledgedBytes += windowBytes;
-    if (stream.unacknowledgedBytes > STREAM_WINDOW_BYTES) {
+    if (!this.#windows.takeFor(stream, windowBytes)) {
       this.#fault(stream, ErrorCode.FLOW_CONTROL_ERROR);
       return;
     }
@@ -280,10 +267,7 @@ export class Connection {
     }
     if (to > from) stream.listener?.received(bytes.subarray(from, to));
     if (endStream) this.#requestEnded(stream);
-    else if (stream.unacknowledgedBytes >= STREAM_WINDOW_BYTES / 2 && !stream.closed) {
-      this.#output.numberFrame(FrameType.WINDOW_UPDATE, stream.id, stream.unacknowledgedBytes);
-      stream.unacknowledgedBytes = 0;
-    }
+    else this.#windows.giveBackTo(stream);
   }
 
   #requestEnded(stream: Stream): void {
@@ -362,7 +346,7 @@ export class Connection {
     this.#guard.used();
     const { contentLength } = headers;
     const isBeyond = headers.isBeyond || this.#headersHeldBytes + headers.bytes > HEADERS_HELD_BYTES_MAX;
-    if (this.#draining || this.#streams.size >= this.#settings.streamsMax) {
+    if (this.#refuses || this.#streams.size >= this.#settings.streamsMax) {
       this.#refuse(streamId, ErrorCode.REFUSED_STREAM);
     } else if (isBeyond) {
       this.#refuse(streamId, ErrorCode.ENHANCE_YOUR_CALM);
@@ -417,6 +401,10 @@ export class Connection {
       if (!this.#closed) this.#output.frame(FrameType.PING, Flag.ACK, 0, bytes, start, end);
       return;
     }
+    if (this.#draining && !this.#refuses && bytes.compare(DRAIN_PING, 0, DRAIN_PING.length, start, end) === 0) {
+      this.#endDrain();
+      return;
+    }
     const onPong = this.#onPong;
     this.#onPong = undefined;
     if (onPong === undefined) this.#idleFrame();
@@ -447,22 +435,25 @@ export class Connection {
     this.#headersHeldBytes -= stream.headers.bytes;
     this.#sender.forget(stream);
     stream.close();
-    if (this.#draining && this.#streams.size === 0 && !this.#closed) this.#close();
+    this.#windows.release(stream);
+    if (this.#refuses && this.#streams.size === 0 && !this.#closed) this.#close();
   }
 
   /** Ends the connection for a fault of the peer's. */
   #fail(code: ErrorCode, reason: string): void {
     if (this.#closed) return;
-    this.#output.goAway(this.#lastStreamId, code, reason);
+    this.#goAway(code, reason);
     this.#settings.onFault(code, reason);
     this.#close();
   }
 
-  /** What is written goes out; what still comes in is dropped, for a socket closed with unread bytes loses its last words. */
+  /** What is written goes out. */
   #close(): void {
     this.#closed = true;
     this.#closeStreams();
     this.#output.finish();
+    this.#drain?.cancel();
+    this.#intake.close();
     this.#socket.end();
     this.#linger = this.#settings.clock.schedule(LINGER_MS, () => this.#socket.destroy());
   }
@@ -485,7 +476,9 @@ export class Connection {
     if (this.#gone) return;
     this.#gone = true;
     this.#closed = true;
+    this.#drain?.cancel();
     this.#linger?.cancel();
+    this.#intake.close();
     this.#closeStreams();
     this.#output.close();
     this.#settings.onClosed();

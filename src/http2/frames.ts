@@ -5,6 +5,7 @@ export const FRAME_HEADER_BYTES = 9;
 export const FRAME_BYTES_MAX = 16_384;
 export const INITIAL_WINDOW_BYTES = 65_535;
 export const WINDOW_BYTES_MAX = 0x7fffffff;
+export const STREAM_ID_MAX = 0x7fffffff;
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 export const FrameType = {

@@ -4,14 +4,13 @@
  * can be made once for all connections.
  */
 import { HeaderField, Headers } from "./headers.js";
+import { encodedInteger, HpackCursor } from "./hpack-integer.js";
 import { huffmanDecode, huffmanEncode } from "./huffman.js";
 
 export const TABLE_BYTES_MAX = 4096;
 /** Of a list as RFC 9113 counts it; what is beyond is decoded, for the table's sake, and not kept. */
 export const HEADER_LIST_BYTES_MAX = 65_535;
 const HEADER_FIELDS_MAX = 128;
-/** No integer of a block is larger than that. */
-const INTEGER_MAX = 1 << 24;
 /** Blocks seen lately, which clients repeat call by call. */
 const BLOCKS_KEPT = 8;
 const KEPT_BLOCK_BYTES_MAX = 256;
@@ -48,28 +47,27 @@ export class HpackDecoder {
   #tableBytesMax = TABLE_BYTES_MAX;
   readonly #kept: KeptBlock[] = [];
   #nextKept = 0;
-  #at = 0;
-  #failed = false;
+  readonly #cursor = new HpackCursor();
   #changed = false;
 
   /** Undefined for a block that is none; the connection's table is no longer the peer's then. */
   decode(bytes: Buffer, start: number, end: number): Headers | undefined {
     const kept = this.#find(bytes, start, end);
     if (kept !== undefined) return kept;
-    this.#at = start;
-    this.#failed = false;
+    this.#cursor.at = start;
+    this.#cursor.failed = false;
     this.#changed = false;
     const fields: HeaderField[] = [];
     let listBytes = 0;
     let isBeyond = false;
-    while (this.#at < end) {
-      const byte = bytes[this.#at]!;
+    while (this.#cursor.at < end) {
+      const byte = bytes[this.#cursor.at]!;
       if ((byte & 0xe0) === 0x20) {
         if (fields.length > 0 || isBeyond || !this.#resize(bytes, end)) return undefined;
         continue;
       }
       const field = this.#field(bytes, end, byte);
-      if (field === undefined || this.#failed) return undefined;
+      if (field === undefined || this.#cursor.failed) return undefined;
       listBytes += field.bytes;
       if (listBytes > HEADER_LIST_BYTES_MAX || fields.length >= HEADER_FIELDS_MAX) isBeyond = true;
       else fields.push(field);
@@ -106,13 +104,13 @@ export class HpackDecoder {
   }
 
   #field(bytes: Buffer, end: number, byte: number): HeaderField | undefined {
-    if ((byte & 0x80) !== 0) return this.#entry(this.#integer(bytes, end, 0x7f));
+    if ((byte & 0x80) !== 0) return this.#entry(this.#cursor.integer(bytes, end, 0x7f));
     const isIndexed = (byte & 0x40) !== 0;
-    const nameIndex = this.#integer(bytes, end, isIndexed ? 0x3f : 0x0f);
+    const nameIndex = this.#cursor.integer(bytes, end, isIndexed ? 0x3f : 0x0f);
     const name = nameIndex === 0 ? this.#string(bytes, end) : this.#entry(nameIndex)?.name;
-    if (name === undefined || this.#failed) return undefined;
+    if (name === undefined || this.#cursor.failed) return undefined;
     const field = new HeaderField(name, this.#string(bytes, end));
-    if (isIndexed && !this.#failed) this.#add(field);
+    if (isIndexed && !this.#cursor.failed) this.#add(field);
     return field;
   }
 
@@ -141,44 +139,32 @@ export class HpackDecoder {
   }
 
   #resize(bytes: Buffer, end: number): boolean {
-    const size = this.#integer(bytes, end, 0x1f);
-    if (this.#failed || size > TABLE_BYTES_MAX) return false;
+    const size = this.#cursor.integer(bytes, end, 0x1f);
+    if (this.#cursor.failed || size > TABLE_BYTES_MAX) return false;
     this.#changed = true;
     this.#tableBytesMax = size;
     this.#evictTo(size);
     return true;
   }
 
-  #integer(bytes: Buffer, end: number, mask: number): number {
-    let value = bytes[this.#at++]! & mask;
-    if (value < mask) return value;
-    for (let shift = 0; this.#at < end && shift <= 21; shift += 7) {
-      const byte = bytes[this.#at++]!;
-      value += (byte & 0x7f) << shift;
-      if ((byte & 0x80) === 0 && value <= INTEGER_MAX) return value;
-    }
-    this.#failed = true;
-    return 0;
-  }
-
   #string(bytes: Buffer, end: number): string {
-    if (this.#at >= end) {
-      this.#failed = true;
+    if (this.#cursor.at >= end) {
+      this.#cursor.failed = true;
       return "";
     }
-    const isHuffman = (bytes[this.#at]! & 0x80) !== 0;
-    const length = this.#integer(bytes, end, 0x7f);
-    const start = this.#at;
-    this.#at += length;
-    if (this.#failed || this.#at > end) {
-      this.#failed = true;
+    const isHuffman = (bytes[this.#cursor.at]! & 0x80) !== 0;
+    const length = this.#cursor.integer(bytes, end, 0x7f);
+    const start = this.#cursor.at;
+    this.#cursor.at += length;
+    if (this.#cursor.failed || this.#cursor.at > end) {
+      this.#cursor.failed = true;
       return "";
     }
-    if (!isHuffman) return bytes.toString("latin1", start, this.#at);
+    if (!isHuffman) return bytes.toString("latin1", start, this.#cursor.at);
     if (scratch.length < 2 * length) scratch = Buffer.allocUnsafeSlow(2 * length);
-    const decoded = huffmanDecode(bytes, start, this.#at, scratch);
+    const decoded = huffmanDecode(bytes, start, this.#cursor.at, scratch);
     if (decoded < 0) {
-      this.#failed = true;
+      this.#cursor.failed = true;
       return "";
     }
     return scratch.toString("latin1", 0, decoded);
@@ -208,13 +194,4 @@ function encodedString(text: string): Buffer {
   return huffman.length < plain.length
     ? Buffer.concat([encodedInteger(0x80, 0x7f, huffman.length), huffman])
     : Buffer.concat([encodedInteger(0, 0x7f, plain.length), plain]);
-}
-
-function encodedInteger(pattern: number, mask: number, value: number): Buffer {
-  if (value < mask) return Buffer.from([pattern | value]);
-  const bytes = [pattern | mask];
-  let rest = value - mask;
-  for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  bytes.push(rest);
-  return Buffer.from(bytes);
 }

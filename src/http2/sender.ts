@@ -5,6 +5,7 @@
 import type { FloodGuard } from "./flood-guard.js";
 import { ErrorCode, Flag, FRAME_BYTES_MAX, FrameType, INITIAL_WINDOW_BYTES, WINDOW_BYTES_MAX } from "./frames.js";
 import type { Output } from "./output.js";
+import type { ReceiveWindows } from "./receive-windows.js";
 import { PeerSettings } from "./settings.js";
 import type { Stream, StreamOwner } from "./stream.js";
 
@@ -17,6 +18,7 @@ const TABLE_SIZE_UPDATE = Buffer.from([0x20]);
 export class Sender implements StreamOwner {
   readonly #output: Output;
   readonly #guard: FloodGuard;
+  readonly #receiveWindows: ReceiveWindows;
   readonly #letGo: (stream: Stream, resetHere: boolean) => void;
   readonly #peer = new PeerSettings();
   /** Streams with data that their own windows let out, in the order of their turns. */
@@ -26,9 +28,15 @@ export class Sender implements StreamOwner {
   queuedBytes = 0;
 
   /** `letGo` is told of a stream that is done on both sides, or was reset. */
-  constructor(output: Output, guard: FloodGuard, letGo: (stream: Stream, resetHere: boolean) => void) {
+  constructor(
+    output: Output,
+    guard: FloodGuard,
+    receiveWindows: ReceiveWindows,
+    letGo: (stream: Stream, resetHere: boolean) => void,
+  ) {
     this.#output = output;
     this.#guard = guard;
+    this.#receiveWindows = receiveWindows;
     this.#letGo = letGo;
   }
 
@@ -119,6 +127,7 @@ export class Sender implements StreamOwner {
       const bytesMax = Math.min(this.#windowBytes, this.#windowOf(stream));
       if (bytesMax <= 0 || stream.queuedBytes === 0) continue;
       this.queuedBytes -= stream.sendQueued(bytesMax);
+      this.#receiveWindows.release(stream);
       if (stream.queuedBytes > 0 && this.#windowOf(stream) > 0) this.#ready.add(stream);
     }
   }

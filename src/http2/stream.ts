@@ -38,8 +38,9 @@ export class Stream {
   closed = false;
   /** What the peer has given to the window, less what was sent; the initial window is the connection's. */
   sendCredit = 0;
-  /** Received since the peer was last told that there is room again. */
-  unacknowledgedBytes = 0;
+  /** Received since the peer was last told that there is room again; and of those, while it left its answer unread. */
+  usedBytes = 0;
+  heldBytes = 0;
   /** Of the body, by `content-length`; negative where nothing was said. */
   contentLeft: number;
   /** Answer that waits for a window. */

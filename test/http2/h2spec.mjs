@@ -12,6 +12,7 @@ import { Connection } from "../../dist/http2/connection.js";
 import { hpackEncode } from "../../dist/http2/hpack.js";
 import { BufferPool } from "../../dist/remoting/buffer-pool.js";
 import { ReceiveBuffer } from "../../dist/remoting/receive-buffer.js";
+import { Turns } from "../../dist/remoting/turns.js";
 
 const [program = "h2spec", ...args] = process.argv.slice(2);
 const HEADERS = hpackEncode([
@@ -21,12 +22,14 @@ const HEADERS = hpackEncode([
 const TRAILERS = hpackEncode([["x-end", "yes"]]);
 const pool = new BufferPool();
 const receiveBuffer = new ReceiveBuffer();
+const turns = new Turns();
 
 const server = createServer({ noDelay: true }, (socket) => {
   socket.pause();
   new Connection(socket, {
     clock: systemClock,
     pool,
+    turns,
     receiveBuffer,
     streamsMax: 100,
     onStream: (stream) => {

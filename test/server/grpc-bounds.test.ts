@@ -4,6 +4,8 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import { afterEach, expect, test } from "vitest";
 import { type Clock, systemClock } from "#src/base/clock.js";
 import { GrpcListener } from "#src/grpc/listener.js";
+import { Flag, FrameType } from "#src/http2/frames.js";
+import { hpackEncode } from "#src/http2/hpack.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
 import {
   call,
@@ -19,9 +21,13 @@ import {
   TOPIC,
 } from "./grpc-client.js";
 import { FakeClock, FakeLog } from "../unit/broker/harness.js";
+import { closeAll as closeRawPeers, frame, number, RawPeer } from "../unit/http2/raw-peer.js";
 import { closeAll, onCloseAll } from "./harness.js";
 
-afterEach(closeAll);
+afterEach(async () => {
+  closeRawPeers();
+  await closeAll();
+});
 
 const MINUTE = { seconds: 60, nanos: 0 };
 const subscription = { group: GROUP, subscriptions: [{ topic: TOPIC, expression: { type: 1, expression: "*" } }] };
@@ -116,7 +122,7 @@ test("what was leased to a client that vanished in the middle of its answer come
   }
 });
 
-test("more streams than a connection may have are refused, and those it has go on", async () => {
+test("polls that wait on one connection do not hold up who sends, and one of them gets the message", async () => {
   const { endpoint, session: first } = await withConsumer();
   const session = connectTo(endpoint);
   await new Promise<void>((resolve) => session.once("remoteSettings", () => resolve()));
@@ -133,6 +139,61 @@ test("more streams than a connection may have are refused, and those it has go o
   expect(winner).toBeInstanceOf(Buffer);
   session.destroy();
   await eventually(() => endpoint.counts.connections === 1);
+});
+
+/** The headers of a call, on a connection of frames made by hand. */
+function callHeaders(streamId: number, method: string): Buffer {
+  const block = hpackEncode([
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", `/apache.rocketmq.v2.MessagingService/${method}`],
+    ["content-type", "application/grpc"],
+    ["x-mq-client-id", "raw"],
+    ["grpc-timeout", "30S"],
+  ]);
+  return frame(FrameType.HEADERS, Flag.END_HEADERS, streamId, block);
+}
+
+function body(streamId: number): Buffer {
+  return frame(FrameType.DATA, Flag.END_STREAM, streamId, encoded("QueryRoute", { topic: TOPIC }));
+}
+
+test("more streams than a connection may have are refused, and those it has go on", async () => {
+  const { endpoint } = await withConsumer();
+  const peer = new RawPeer(endpoint);
+  const ids = Array.from({ length: 4096 + 3 }, (_, i) => 2 * i + 1);
+  const beyond = ids.slice(4096);
+  peer.send(frame(FrameType.WINDOW_UPDATE, 0, 0, number(100_000_000)));
+  peer.send(...ids.map((id) => callHeaders(id, "QueryRoute")));
+  await peer.settled();
+  const refused = peer.of(FrameType.RST_STREAM);
+  expect(refused.map(({ streamId }) => streamId)).toEqual(beyond);
+  for (const { payload } of refused) expect(payload.readUInt32BE(0)).toBe(constants.NGHTTP2_REFUSED_STREAM);
+  // Their bodies are under way; then all others', and one that is asked for again.
+  peer.send(...beyond.map(body), ...ids.slice(0, 4096).map(body), callHeaders(9001, "QueryRoute"), body(9001));
+  await peer.until(() => peer.dataBytes(9001) > 0);
+  await peer.settled();
+  const answered = new Set(peer.of(FrameType.DATA).map(({ streamId }) => streamId));
+  expect([...answered].sort((a, b) => a - b)).toEqual([...ids.slice(0, 4096), 9001]);
+  expect(peer.of(FrameType.GOAWAY)).toEqual([]);
+});
+
+test("calls that are under way when the endpoint closes are answered", async () => {
+  const { endpoint, session } = await withConsumer();
+  const peer = new RawPeer(endpoint);
+  await peer.settled();
+  const closing = endpoint.close();
+  const late = call(session, "QueryRoute", { topic: TOPIC });
+  await peer.until(() => peer.of(FrameType.GOAWAY).length === 1);
+  peer.send(callHeaders(1, "QueryRoute"), body(1));
+  await peer.until(() => peer.dataBytes(1) > 0);
+  const ping = peer.of(FrameType.PING).at(-1)!;
+  peer.send(frame(FrameType.PING, Flag.ACK, 0, ping.payload), callHeaders(3, "QueryRoute"));
+  await peer.untilClosed();
+  expect(peer.of(FrameType.GOAWAY).map(({ payload }) => payload.readUInt32BE(0))).toEqual([0x7fffffff, 1]);
+  expect((await late).status.code).toBe(20000);
+  await closing;
+  expect(endpoint.counts).toMatchObject({ connections: 0, clients: 0, receipts: 0 });
 });
 
 test("a flood of headers is refused without a call, and the connection goes on", async () => {

@@ -135,6 +135,9 @@ export class GrpcEndpoint {
     this.#proxy.receipts.close();
     const server = await this.#server?.catch(() => undefined);
     await server?.close(GRACE_MS);
+    // Connections take calls until their clients know.
+    this.#proxy.clients.close();
+    this.#proxy.receipts.close();
     this.#proxy.ownConnection.close();
     this.#listener.close();
   }

@@ -116,17 +116,77 @@ test("what is received is acknowledged, so that a body may be larger than its wi
   expect(server.served[0]!.received.reduce((sum, { length }) => sum + length, 0)).toBe(12 * MIB);
 });
 
-test("who sends more than a window has room for loses the stream", async () => {
+test("padding takes room, which is given back, and is nothing that was sent", async () => {
   const { server, peer } = await started();
   peer.send(request(1, Flag.END_HEADERS));
-  await peer.settled();
-  // Of a peer that takes no notice of windows: the answer to half of it comes too late to matter.
-  const piece = frame(FrameType.DATA, 0, 1, Buffer.concat([Buffer.from([255]), Buffer.alloc(255)]));
-  const empty = frame(FrameType.DATA, Flag.PADDED, 1, piece.subarray(9));
-  for (let i = 0; i < 40; i++) peer.send(...Array.from({ length: 200 }, () => empty));
+  const padding = frame(FrameType.DATA, Flag.PADDED, 1, Buffer.concat([Buffer.from([255]), Buffer.alloc(255)]));
+  for (let i = 0; i < 40; i++) peer.send(...Array.from({ length: 200 }, () => padding));
   await peer.settled();
   expect(server.faults).toEqual([]);
   expect(server.served[0]!.received).toEqual([]);
+  const grants = peer.of(FrameType.WINDOW_UPDATE, 1).map(({ payload }) => payload.readUInt32BE(0));
+  expect(grants).toEqual([MIB / 2, MIB / 2, MIB / 2]);
+});
+
+/** Streams that have answers which their peer gives no window for, so that it gets none either. */
+async function withUnread(...ids: number[]) {
+  const { server, peer } = await started();
+  server.answerBytes = undefined;
+  peer.send(settings([Setting.INITIAL_WINDOW_SIZE, 0]), ...ids.map((id) => request(id, Flag.END_HEADERS)));
+  await peer.settled();
+  for (const { stream } of server.served) {
+    stream.respond(Buffer.from([0x88]));
+    stream.write(Buffer.alloc(300_000));
+  }
+  const mebibyte = (id: number) =>
+    Array.from({ length: 64 }, () => frame(FrameType.DATA, 0, id, Buffer.alloc(16_384, id)));
+  return { server, peer, mebibyte };
+}
+
+test("who sends more than its stream's window has room for loses the stream", async () => {
+  const { server, peer, mebibyte } = await withUnread(1, 3);
+  peer.send(...mebibyte(1), ...mebibyte(3));
+  await peer.settled();
+  expect(peer.of(FrameType.RST_STREAM)).toEqual([]);
+  expect(peer.of(FrameType.WINDOW_UPDATE, 1)).toEqual([]);
+  peer.send(frame(FrameType.DATA, 0, 1, Buffer.alloc(1)));
+  await peer.settled();
+  expect(peer.resetCode(1)).toBe(ErrorCode.FLOW_CONTROL_ERROR);
+  expect(server.served.map(({ closed }) => closed)).toEqual([true, false]);
+  expect(Buffer.concat(server.served[0]!.received).length).toBe(MIB);
+  // The other one reads and has room again.
+  const more = [0, 3].map((id) => frame(FrameType.WINDOW_UPDATE, 0, id, number(MIB)));
+  peer.send(...more);
+  await peer.until(() => peer.dataBytes(3) === 300_000);
+  await peer.until(() => peer.of(FrameType.WINDOW_UPDATE, 3).length === 1);
+  expect(peer.of(FrameType.WINDOW_UPDATE, 3)[0]!.payload.readUInt32BE(0)).toBe(MIB);
+  peer.send(...mebibyte(3));
+  await peer.settled();
+  expect(Buffer.concat(server.served[1]!.received).length).toBe(2 * MIB);
+  expect(server.faults).toEqual([]);
+});
+
+test("who sends more than the connection's window has room for loses the connection", async () => {
+  const ids = [1, 3, 5, 7, 9, 11, 13, 15];
+  const { server, peer, mebibyte } = await withUnread(...ids, 17);
+  const granted = peer.of(FrameType.WINDOW_UPDATE, 0).length;
+  for (const id of ids) peer.send(...mebibyte(id));
+  await peer.settled();
+  expect(server.faults).toEqual([]);
+  expect(peer.of(FrameType.WINDOW_UPDATE, 0).length).toBe(granted);
+  peer.send(frame(FrameType.DATA, 0, 17, Buffer.alloc(1)));
+  expect(await peer.goAwayCode(server)).toBe(ErrorCode.FLOW_CONTROL_ERROR);
+  expect(server.served.every(({ closed }) => closed)).toBe(true);
+});
+
+test("streams that end unread give the connection's window back", async () => {
+  const ids = [1, 3, 5, 7, 9, 11, 13, 15];
+  const { server, peer, mebibyte } = await withUnread(...ids);
+  for (const id of ids) peer.send(...mebibyte(id));
+  for (const id of ids.slice(0, 4)) peer.send(frame(FrameType.RST_STREAM, 0, id, number(ErrorCode.CANCEL)));
+  await peer.settled();
+  expect(peer.of(FrameType.WINDOW_UPDATE, 0).at(-1)!.payload.readUInt32BE(0)).toBe(4 * MIB);
+  expect(server.faults).toEqual([]);
 });
 
 test.each<[string, () => Buffer]>([
@@ -241,21 +301,65 @@ test("a peer that reads nothing is not read either, and holds a bounded amount",
   expect(server.connection!.unreadBytes).toBe(0);
 });
 
-test("a connection that is drained ends what it has, takes nothing more, and closes", async () => {
-  const { server, peer } = await started();
+function goneAway(peer: RawPeer): number[] {
+  return peer.of(FrameType.GOAWAY).map(({ payload }) => payload.readUInt32BE(0));
+}
+
+test("a connection that is drained takes what was under way, ends what it has, takes nothing more, and closes", async () => {
+  const { server, peer, clock } = await started();
   server.answerBytes = undefined;
   peer.send(request(1));
   await peer.settled();
   server.connection!.drain();
-  await peer.until(() => peer.of(FrameType.GOAWAY).length === 1);
-  expect(peer.of(FrameType.GOAWAY)[0]!.payload.readUInt32BE(0)).toBe(1);
-  peer.send(request(3));
-  await peer.settled();
-  expect(peer.resetCode(3)).toBe(ErrorCode.REFUSED_STREAM);
+  await peer.until(() => peer.frames.at(-1)!.type === FrameType.PING && peer.of(FrameType.GOAWAY).length === 1);
+  expect(goneAway(peer)).toEqual([0x7fffffff]);
+  const { payload } = peer.frames.at(-1)!;
   answer(server.served[0]!.stream, 50_000);
+  // Opened before the peer knew, and while no stream was open; what answers some other ping says nothing.
+  peer.send(frame(FrameType.PING, Flag.ACK, 0, Buffer.alloc(8)), request(3));
+  await peer.settled();
+  expect(server.served.length).toBe(2);
+  peer.send(frame(FrameType.PING, Flag.ACK, 0, payload), request(5));
+  await peer.settled();
+  expect(goneAway(peer)).toEqual([0x7fffffff, 3]);
+  expect(peer.resetCode(5)).toBe(ErrorCode.REFUSED_STREAM);
+  answer(server.served[1]!.stream, 10);
   await peer.untilClosed();
-  expect(peer.dataBytes(1)).toBe(50_000);
+  expect([1, 3, 5].map((id) => peer.dataBytes(id))).toEqual([50_000, 10, 0]);
   await server.untilGone();
+  expect(clock.scheduledCount).toBe(0);
+});
+
+test("a connection that is drained does not wait for a peer that answers no ping", async () => {
+  const { server, peer, clock } = await started();
+  await peer.settled();
+  server.connection!.drain();
+  await peer.until(() => peer.of(FrameType.GOAWAY).length === 1);
+  clock.advance(1000);
+  await peer.untilClosed();
+  expect(goneAway(peer)).toEqual([0x7fffffff, 0]);
+});
+
+test("after a drain a fault names no later stream than the drain did", async () => {
+  const { server, peer, clock } = await started();
+  server.answerBytes = undefined;
+  peer.send(request(1));
+  await peer.settled();
+  server.connection!.drain();
+  clock.advance(1000);
+  peer.send(request(3), frame(FrameType.DATA, 0, 0));
+  expect(await peer.goAwayCode(server)).toBe(ErrorCode.PROTOCOL_ERROR);
+  expect(goneAway(peer)).toEqual([0x7fffffff, 1, 1]);
+});
+
+test("a connection that is drained before its peer has said a word is closed at once", async () => {
+  const { server, peer } = await started();
+  const mute = new RawPeer(server, []);
+  await peer.settled();
+  await mute.until(() => mute.of(FrameType.SETTINGS).length === 1);
+  server.connection!.drain();
+  await mute.untilClosed();
+  expect(goneAway(mute)).toEqual([0]);
 });
 
 test("a connection that is lost closes its streams", async () => {

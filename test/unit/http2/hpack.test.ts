@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { HpackDecoder, hpackEncode } from "#src/http2/hpack.js";
+import { encodedInteger, HpackCursor } from "#src/http2/hpack-integer.js";
 import { huffmanDecode, huffmanEncode } from "#src/http2/huffman.js";
 
 type Pairs = readonly (readonly [string, string])[];
@@ -91,6 +92,22 @@ const EXAMPLES: Readonly<Record<string, readonly (readonly [string, Pairs])[]>> 
     ],
   ],
 };
+
+test.each([
+  ["C.1.1", 10, 0x1f, "0a"],
+  ["C.1.2", 1337, 0x1f, "1f9a0a"],
+  ["C.1.3", 42, 0xff, "2a"],
+])("RFC 7541, %s", (_name, value, mask, code) => {
+  expect(encodedInteger(0, mask, value).toString("hex")).toBe(code);
+  // With the bits that are not the integer's, if there are any, and more bytes around it.
+  const others = 0xff & ~mask;
+  const bytes = Buffer.concat([Buffer.from([0xff]), encodedInteger(others, mask, value), Buffer.from([0xff])]);
+  expect(bytes[1]).toBe(others | hex(code)[0]!);
+  const cursor = new HpackCursor();
+  cursor.at = 1;
+  expect(cursor.integer(bytes, bytes.length, mask)).toBe(value);
+  expect(cursor).toMatchObject({ at: 1 + code.length / 2, failed: false });
+});
 
 test.each(Object.entries(EXAMPLES))("RFC 7541, %s", (_name, blocks) => {
   const decoder = new HpackDecoder();

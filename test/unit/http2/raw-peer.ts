@@ -7,6 +7,7 @@ import { hpackEncode } from "#src/http2/hpack.js";
 import type { Stream } from "#src/http2/stream.js";
 import { BufferPool } from "#src/remoting/buffer-pool.js";
 import { ReceiveBuffer } from "#src/remoting/receive-buffer.js";
+import { Turns } from "#src/remoting/turns.js";
 
 export const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 export const REQUEST = hpackEncode([
@@ -65,21 +66,28 @@ export interface Served {
 export class Server {
   readonly served: Served[] = [];
   readonly faults: string[] = [];
+  /** Of the peer that came last, as is the socket. */
   connection: Connection | undefined;
+  socket: Socket | undefined;
   gone = 0;
   /** Answers each request with so many bytes when it has ended; undefined leaves that to the test. */
   answerBytes: number | undefined = 5;
+  /** Called with each new request. */
+  onOpened: () => void = () => {};
   port = 0;
 
-  async start(clock: Clock = systemClock): Promise<this> {
+  async start(clock: Clock = systemClock, sharesBuffer = true): Promise<this> {
     const pool = new BufferPool();
-    const receiveBuffer = new ReceiveBuffer();
+    const receiveBuffer = sharesBuffer ? new ReceiveBuffer() : undefined;
+    const turns = new Turns();
     const server = createServer((socket) => {
       socket.pause();
       closers.push(() => socket.destroy());
+      this.socket = socket;
       this.connection = new Connection(socket, {
         clock,
         pool,
+        turns,
         receiveBuffer,
         streamsMax: 10,
         onStream: (stream) => this.#opened(stream),
@@ -100,6 +108,7 @@ export class Server {
   #opened(stream: Stream): void {
     const served: Served = { stream, received: [], ended: false, closed: false };
     this.served.push(served);
+    this.onOpened();
     stream.listener = {
       received: (bytes) => void served.received.push(Buffer.from(bytes)),
       requestEnded: () => {
@@ -126,7 +135,7 @@ export class RawPeer {
   #bytes: Buffer = Buffer.alloc(0);
   #wake: () => void = () => {};
 
-  constructor(server: Server, first: readonly Buffer[] = [PREFACE, settings()]) {
+  constructor(server: Pick<Server, "port">, first: readonly Buffer[] = [PREFACE, settings()]) {
     this.socket = connect(server.port, "127.0.0.1");
     closers.push(() => this.socket.destroy());
     this.socket.on("error", () => {});
