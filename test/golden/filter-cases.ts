@@ -279,16 +279,16 @@ const broken = fc
   });
 
 const expression = fc.oneof(
-  { weight: 6, arbitrary: condition },
-  { weight: 1, arbitrary: broken },
-  { weight: 5, arbitrary: chains },
+  { weight: 12, arbitrary: condition },
+  { weight: 2, arbitrary: broken },
+  { weight: 6, arbitrary: chains },
   { weight: 2, arbitrary: soup },
-  { weight: 1, arbitrary: tailed },
+  { weight: 2, arbitrary: tailed },
 );
 const properties = fc
   .uniqueArray(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...VALUES)), {
     minLength: 2,
-    maxLength: NAMES.length,
+    maxLength: 8,
     selector: ([key]) => key,
   })
   .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));

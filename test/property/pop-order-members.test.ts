@@ -32,6 +32,8 @@ interface Queue {
   popTime: string;
   untilMs: Map<number, number>;
   counts: Map<number, number>;
+  /** Not used for a day, so that it may be forgotten once no message is acknowledged out of its order. */
+  isOld: boolean;
 }
 
 interface Member {
@@ -52,6 +54,7 @@ class Model {
     popTime: "",
     untilMs: new Map<number, number>(),
     counts: new Map<number, number>(),
+    isOld: false,
   }));
   readonly members: Member[] = Array.from({ length: MEMBERS }, (_, i) => ({
     id: `c${i}`,
@@ -62,6 +65,8 @@ class Model {
     attemptCount: 0,
   }));
   readonly deadLetters = new Map<string, number>();
+  /** What it has forgotten it finds in its files only. */
+  hasForgotten = false;
   count = 0;
 
   queueOf({ queueId }: Held): Queue {
@@ -161,8 +166,10 @@ function pop(life: PopLife, model: Model, member: Member, queueId: number, want:
       const before = queue.counts.get(offset);
       return before === undefined ? 0 : before + (isSame ? 0 : 1);
     };
-    queue.counts = new Map(ofQueue.map(({ queueOffset }) => [queueOffset, countOf(queueOffset)]));
-    expect(ofQueue.map(({ orderCount }) => orderCount)).toEqual([...queue.counts.values()]);
+    const counts = ofQueue.map(({ orderCount }) => orderCount);
+    if (!queue.isOld) expect(counts).toEqual(ofQueue.map(({ queueOffset }) => countOf(queueOffset)));
+    queue.counts = new Map(ofQueue.map(({ queueOffset }, index) => [queueOffset, counts[index]!]));
+    queue.isOld = false;
     queue.attempt = attemptId;
     queue.popTime = popTimeOf(ofQueue[0]!);
     queue.untilMs = new Map(ofQueue.map(({ queueOffset }) => [queueOffset, nowMs + invisibleTime]));
@@ -242,16 +249,6 @@ async function send(life: PopLife, model: Model, queueId: number): Promise<void>
   await life.send(body, queueId);
 }
 
-/** What nobody has used for a day the broker forgets, but for what is acknowledged out of its order. */
-async function advance(life: PopLife, model: Model, ms: number): Promise<void> {
-  await life.advance(ms);
-  if (ms < FORGOTTEN_MS) return;
-  for (const queue of model.queues) {
-    if (Math.max(-1, ...queue.acked) > openOffsets(queue)[0]!) continue;
-    Object.assign(queue, { attempt: undefined, popTime: "", untilMs: new Map(), counts: new Map() });
-  }
-}
-
 // The broker
 
 async function comeBack(life: PopLife, model: Model): Promise<void> {
@@ -277,8 +274,24 @@ async function restart(life: PopLife, model: Model): Promise<void> {
 
 /** `lost`: a file that was never written, for it is written now and then only. */
 async function kill(life: PopLife, model: Model, lost: string): Promise<void> {
-  await life.kill((path) => lost === "" || !path.includes(lost));
+  await life.kill((path) => model.hasForgotten || lost === "" || !path.includes(lost));
   await comeBack(life, model);
+}
+
+/**
+ * What nobody has used for a day the broker forgets, but for what is acknowledged out of its order. A kill may remind it:
+ * so it is closed.
+ */
+async function forget(life: PopLife, model: Model): Promise<void> {
+  await life.advance(FORGOTTEN_MS);
+  await restart(life, model);
+  model.hasForgotten = true;
+  for (const queue of model.queues) {
+    queue.isOld = Math.max(-1, ...queue.acked) > openOffsets(queue)[0]!;
+    if (queue.isOld) continue;
+    Object.assign(queue, { attempt: undefined, popTime: "", untilMs: new Map(), counts: new Map() });
+  }
+  for (const member of model.members) member.held = member.held.filter((held) => !model.queueOf(held).isOld);
 }
 
 /** Whoever is left takes all that is left, in order; dead letters are those that were sent there. */
@@ -352,9 +365,10 @@ const anyStep = fc.oneof(
   {
     weight: 4,
     arbitrary: fc
-      .constantFrom(1, 1, 999, 1000, 1000, 5000, 5000, 300_000, FORGOTTEN_MS)
-      .map((ms) => named(`advance ${ms}`, (l, m) => advance(l, m, ms))),
+      .constantFrom(1, 1, 999, 1000, 1000, 5000, 5000, 300_000)
+      .map((ms) => named(`advance ${ms}`, (life) => life.advance(ms))),
   },
+  { weight: 1, arbitrary: always("forget", forget) },
   { weight: 1, arbitrary: always("save", saved) },
   { weight: 1, arbitrary: always("restart", restart) },
   {
