@@ -10,10 +10,8 @@ export interface FilterCase {
   properties: [string, string][][];
 }
 
-const NAMES = [
-  ...["a", "b", "c", "_x", "$y", "TAGS", "notx", "Order1"],
-  ...["KEYS", "UNIQ_KEY", "__SHARDINGKEY", "in_", "isNull", "between$", "L", "e1", "LIKE", "A", "$", "_"],
-];
+const NAMES = ["a", "b", "c", "_x", "$y", "TAGS", "notx", "Order1"];
+const ODD_NAMES = ["KEYS", "UNIQ_KEY", "__SHARDINGKEY", "in_", "isNull", "between$", "L", "e1", "LIKE", "A", "$", "_"];
 
 const VALUES = [
   ...["1", "5", "-5", "+5", "007", "0", "-0", "2147483647", "2147483648", "-2147483648", "-2147483649"],
@@ -122,7 +120,10 @@ const blank = fc.oneof(
 const joined = (...parts: fc.Arbitrary<string>[]) => fc.tuple(...parts).map((all) => all.join(""));
 const text = fc.constantFrom(...TEXTS);
 const literal = fc.constantFrom(...LITERALS);
-const name = fc.constantFrom(...NAMES, "missing");
+const name = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...NAMES, "missing") },
+  { weight: 1, arbitrary: fc.constantFrom(...ODD_NAMES) },
+);
 const list = fc.array(text, { minLength: 1, maxLength: 7 }).chain((texts) => fc.constant(`(${texts.join(", ")})`));
 
 const { condition } = fc.letrec<{ condition: string; operand: string; number: string }>((tie) => ({
@@ -213,7 +214,7 @@ const COMMENTS = [
 const anyToken = fc.oneof(
   { weight: 6, arbitrary: mixedCase },
   { weight: 5, arbitrary: fc.constantFrom(...SIGNS) },
-  { weight: 4, arbitrary: fc.constantFrom(...NAMES) },
+  { weight: 4, arbitrary: name },
   { weight: 3, arbitrary: literal },
   { weight: 3, arbitrary: text },
 );
@@ -285,13 +286,15 @@ const expression = fc.oneof(
   { weight: 2, arbitrary: soup },
   { weight: 2, arbitrary: tailed },
 );
-const properties = fc
-  .uniqueArray(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...VALUES)), {
-    minLength: 2,
-    maxLength: 8,
-    selector: ([key]) => key,
-  })
-  .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));
+const named = (names: readonly string[], minLength: number, maxLength: number) =>
+  fc
+    .uniqueArray(fc.tuple(fc.constantFrom(...names), fc.constantFrom(...VALUES)), {
+      minLength,
+      maxLength,
+      selector: ([key]) => key,
+    })
+    .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));
+const properties = fc.tuple(named(NAMES, 2, 8), named(ODD_NAMES, 0, 4)).map((all) => all.flat());
 
 export function randomFilterCases(seed: number, count: number): FilterCase[] {
   const one = fc.record({ expression, properties: fc.array(properties, { minLength: 4, maxLength: 4 }) });
