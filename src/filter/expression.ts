@@ -82,6 +82,12 @@ function isConstant({ type }: ExpressionNode): boolean {
   return type === "number" || type === "text" || type === "truth" || type === "nothing";
 }
 
+/** As the filter compares them: with a double both are doubles. */
+function isBelow(a: NumberNode, b: NumberNode): boolean {
+  if (a.kind === "double" || b.kind === "double") return Number(a.value) < Number(b.value);
+  return a.value < b.value;
+}
+
 function refuse(problem: string): never {
   throw new CometError("COMETMQ_BAD_EXPRESSION", problem);
 }
@@ -146,7 +152,7 @@ export class ExpressionBuilder {
   }
 
   between(operand: ExpressionNode, low: ExpressionNode, high: ExpressionNode): BooleanNode {
-    if (low.type === "number" && high.type === "number" && high.value < low.value) {
+    if (low.type === "number" && high.type === "number" && isBelow(high, low)) {
       refuse(`BETWEEN ${low.value} AND ${high.value} has its bounds the wrong way round.`);
     }
     return this.#between(operand, low, high, false);

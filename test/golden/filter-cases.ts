@@ -11,6 +11,7 @@ export interface FilterCase {
 }
 
 const NAMES = ["a", "b", "c", "_x", "$y", "TAGS", "notx", "Order1"];
+const ODD_NAMES = ["KEYS", "UNIQ_KEY", "__SHARDINGKEY", "in_", "isNull", "between$", "L", "e1", "LIKE", "A", "$", "_"];
 
 const VALUES = [
   ...["1", "5", "-5", "+5", "007", "0", "-0", "2147483647", "2147483648", "-2147483648", "-2147483649"],
@@ -47,6 +48,10 @@ const LITERALS = [
   ...["0", "1", "5", "007", "5L", "5l", "0L", "2147483647", "2147483648", "4294967296", "9223372036854775807"],
   ...["9223372036854775808", "9007199254740993", "99999999999999999999", "5.0", "5.5", ".5", "5.", "1e3", "1E-3"],
   ...["1e400", "0.0", "1e-400", "4.9e-324", "5.e1", "12.5E+2", "1000", "0.1", "0x10", "5d", "16.0", "3.0"],
+  ...["2147483648L", "9223372036854775807l", "9223372036854775808L", "0l", "00", "00.5", "010e1", "0e0", "0.", "1.e"],
+  ...["1.7976931348623157e308", "1.7976931348623158e308", "1.7976931348623159e308", "1e309", "2.4e-324", "2.5e-324"],
+  ...["1e", "1e+", "1E-", "5..5", "5.5.5", "1_0", "0X1F", "0b1", "1f", "5LL", "1e3L", ".5e1", "5.5L", "5.L", "1e00003"],
+  ...["0.000000000000000000000000000001", "123456789012345678901234567890.0", "9007199254740993.0", "4294967295"],
 ];
 
 const TEXTS = [
@@ -64,6 +69,23 @@ const TEXTS = [
   "' '",
   "'b'",
   "''''",
+  ...[
+    "''''''",
+    "'a''b'",
+    "'''a'",
+    "'a'''",
+    "'%'",
+    "'a_'",
+    "'\\'",
+    "'\\''",
+    "'\n'",
+    "'--'",
+    "'/*'",
+    "'and'",
+    "'null'",
+    "'0x10'",
+  ],
+  ...["'NaN'", "' 5 '", "'5L'", "'false'", "'\u00a0'", "'1e400'", "'-0'", "'AB'"],
 ];
 const MISTAKES = [
   "",
@@ -98,7 +120,10 @@ const blank = fc.oneof(
 const joined = (...parts: fc.Arbitrary<string>[]) => fc.tuple(...parts).map((all) => all.join(""));
 const text = fc.constantFrom(...TEXTS);
 const literal = fc.constantFrom(...LITERALS);
-const name = fc.constantFrom(...NAMES, "missing");
+const name = fc.oneof(
+  { weight: 3, arbitrary: fc.constantFrom(...NAMES, "missing") },
+  { weight: 1, arbitrary: fc.constantFrom(...ODD_NAMES) },
+);
 const list = fc.array(text, { minLength: 1, maxLength: 7 }).chain((texts) => fc.constant(`(${texts.join(", ")})`));
 
 const { condition } = fc.letrec<{ condition: string; operand: string; number: string }>((tie) => ({
@@ -150,6 +175,102 @@ const { condition } = fc.letrec<{ condition: string; operand: string; number: st
   ),
 }));
 
+const WORDS = [
+  "NOT",
+  "AND",
+  "OR",
+  "BETWEEN",
+  "IN",
+  "TRUE",
+  "FALSE",
+  "NULL",
+  "IS",
+  "CONTAINS",
+  "STARTSWITH",
+  "ENDSWITH",
+];
+const mixedCase = fc
+  .tuple(fc.constantFrom(...WORDS), fc.nat())
+  .map(([shown, bits]) => [...shown].map((c, i) => ((bits >> i) & 1 ? c.toLowerCase() : c)).join(""));
+const SIGNS = ["=", "<>", "<", "<=", ">", ">=", "(", ")", ",", "-", "+", "'", ".", "!=", "==", "*", "/", "%"];
+const SPACES = [" ", "\t", "\n", "\r", "\f", "\r\n", "\v", "\u00a0", "\u2028", "\ufeff", "\0"];
+const COMMENTS = [
+  "--",
+  "--x\n",
+  "--x\r",
+  "--\r\n",
+  "--'\n",
+  "/**/",
+  "/*/",
+  "/*/*/",
+  "/***/",
+  "/* ' */",
+  "/*\n--*/",
+  "/* *",
+  "*/",
+];
+
+/** Tokens of every kind in any order: what stands beside what decides where a token ends. */
+const anyToken = fc.oneof(
+  { weight: 6, arbitrary: mixedCase },
+  { weight: 5, arbitrary: fc.constantFrom(...SIGNS) },
+  { weight: 4, arbitrary: name },
+  { weight: 3, arbitrary: literal },
+  { weight: 3, arbitrary: text },
+);
+const gap = fc.oneof(
+  { weight: 8, arbitrary: fc.constant(" ") },
+  { weight: 3, arbitrary: fc.constant("") },
+  { weight: 1, arbitrary: fc.oneof(fc.constantFrom(...SPACES.slice(0, 6)), fc.constantFrom(...SPACES)) },
+  { weight: 1, arbitrary: fc.constantFrom(...COMMENTS) },
+);
+const soup = fc.array(fc.tuple(anyToken, gap), { minLength: 1, maxLength: 10 }).map((all) => all.flat().join(""));
+
+/** More after a good one: what is read on, and what is not looked at any more. */
+const tailed = fc
+  .tuple(condition, gap, fc.array(fc.tuple(anyToken, gap), { minLength: 1, maxLength: 4 }))
+  .map(([whole, between, all]) => whole + between + all.flat().join(""));
+
+const anyOperand = fc.oneof(
+  { weight: 5, arbitrary: name },
+  { weight: 4, arbitrary: literal },
+  { weight: 3, arbitrary: text },
+  {
+    weight: 2,
+    arbitrary: joined(fc.constantFrom("-", "- -", "+-", "NOT ", "not not ", "-("), name).map((signed) =>
+      signed.includes("(") ? `${signed})` : signed,
+    ),
+  },
+  { weight: 2, arbitrary: joined(fc.constantFrom("-", "- -", "-+", "- - -"), literal) },
+  {
+    weight: 1,
+    arbitrary: fc.constantFrom("TRUE", "False", "NULL", "(NULL)", "(TRUE)", "(a = b)", "(-5)", "('a')", "((5))"),
+  },
+  { weight: 1, arbitrary: condition.map((inner) => `(${inner})`) },
+);
+const negation = fc.constantFrom("", "", "", " NOT", " Not", " NOT NOT");
+const anyList = fc
+  .tuple(fc.array(fc.oneof({ weight: 9, arbitrary: text }, anyOperand), { maxLength: 6 }), fc.constantFrom(",", " , "))
+  .map(([items, comma]) => `(${items.join(comma)})`);
+
+/** Every kind of operand in every place, those that are refused there, too; chained without parentheses. */
+const link = fc.oneof(
+  joined(fc.constantFrom(" = ", " <> ", "<", "<=", ">", ">=", "=-", "<>-"), anyOperand),
+  joined(negation, fc.constant(" BETWEEN "), anyOperand, fc.constant(" AND "), anyOperand),
+  joined(negation, fc.constant(" IN "), anyList),
+  joined(negation, fc.constantFrom(" CONTAINS ", " STARTSWITH ", " ENDSWITH "), fc.oneof(text, text, anyOperand)),
+  fc.constantFrom(" IS NULL", " is not null", " IS NOT TRUE", " IS", " is not not null", " Is /* */ Not\tnull"),
+);
+const negated = fc.constantFrom("", "", "", "NOT ", "NOT NOT ", "NOT(", "NOT (NOT (", "- ", "+");
+const chained = fc
+  .tuple(negated, anyOperand, fc.array(link, { minLength: 1, maxLength: 3 }))
+  .map(([sign, head, links]) => sign + head + links.join("") + ")".repeat(sign.split("(").length - 1));
+const chains = fc
+  .tuple(chained, fc.array(fc.tuple(fc.constantFrom(" AND ", " OR ", " and not ", " Or("), chained), { maxLength: 3 }))
+  .map(([head, tail]) =>
+    tail.reduce((all, [sign, part]) => `${all}${sign}${part}${sign.includes("(") ? ")" : ""}`, head),
+  );
+
 /** One piece taken out, put in or put in the place of another. */
 const broken = fc
   .tuple(condition, fc.nat(), fc.nat(4), fc.constantFrom(...MISTAKES, ...NAMES, ...LITERALS))
@@ -158,14 +279,22 @@ const broken = fc
     return whole.slice(0, at) + piece + whole.slice(at + length);
   });
 
-const expression = fc.oneof({ weight: 6, arbitrary: condition }, { weight: 1, arbitrary: broken });
-const properties = fc
-  .uniqueArray(fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom(...VALUES)), {
-    minLength: 2,
-    maxLength: NAMES.length,
-    selector: ([key]) => key,
-  })
-  .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));
+const expression = fc.oneof(
+  { weight: 12, arbitrary: condition },
+  { weight: 2, arbitrary: broken },
+  { weight: 6, arbitrary: chains },
+  { weight: 2, arbitrary: soup },
+  { weight: 2, arbitrary: tailed },
+);
+const named = (names: readonly string[], minLength: number, maxLength: number) =>
+  fc
+    .uniqueArray(fc.tuple(fc.constantFrom(...names), fc.constantFrom(...VALUES)), {
+      minLength,
+      maxLength,
+      selector: ([key]) => key,
+    })
+    .map((pairs) => pairs.map(([key, value]): [string, string] => [key, value]));
+const properties = fc.tuple(named(NAMES, 2, 8), named(ODD_NAMES, 0, 4)).map((all) => all.flat());
 
 export function randomFilterCases(seed: number, count: number): FilterCase[] {
   const one = fc.record({ expression, properties: fc.array(properties, { minLength: 4, maxLength: 4 }) });

@@ -13,7 +13,7 @@ import { buildJava, JarsUnavailable, missingTool } from "./build.mjs";
 const RECORDED = path.join(import.meta.dirname, "..", "golden", "data", "filter.jsonl");
 const RECORDED_SEED = 1;
 const RECORDED_COUNT = 1200;
-const COUNT = 3000;
+const COUNT = Number(process.env["COMETMQ_RUNS"] ?? 3000);
 
 /** Built while tests are collected, for that has no time limit and the first build on a machine fetches jars. */
 const built = await prepare();

@@ -23,6 +23,8 @@ export interface Held {
   readonly topic: string;
   readonly queueId: number;
   readonly queueOffset: number;
+  /** Ordered pops: how often it was popped before. */
+  readonly orderCount: number;
 }
 
 export class PopLife {
@@ -164,11 +166,19 @@ function heldOf(answer: Answered): Held[] {
     }),
   );
   const { popTime, invisibleTime, reviveQid } = answer.fields;
+  const counts = new Map(
+    (answer.fields.orderCountInfo ?? "").split(";").map((piece) => {
+      const [mark, key, count] = piece.split(" ");
+      return [`${mark} ${key}`, Number(count)];
+    }),
+  );
   return decodeRecords(answer.body).map((message) => {
     const { queueId, queueOffset } = message;
     const made = `${starts.get(`0 ${queueId}`)} ${popTime} ${invisibleTime} ${reviveQid} 0 broker-a ${queueId} ${queueOffset}`;
     const handle = message.properties.get("POP_CK") ?? made;
     const topic = handle.split(" ")[4] === "1" ? `%RETRY%${GROUP}_${TOPIC}` : TOPIC;
-    return { body: message.body.toString(), message, handle, topic, queueId, queueOffset };
+    // As clients read it: the message's own, else the queue's.
+    const orderCount = counts.get(`0 qo${queueId}%${queueOffset}`) ?? counts.get(`0 ${queueId}`) ?? 0;
+    return { body: message.body.toString(), message, handle, topic, queueId, queueOffset, orderCount };
   });
 }

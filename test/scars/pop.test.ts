@@ -222,3 +222,49 @@ test("an acknowledgement does not wait for dispatch of those before it", async (
   expect(ackAll(life, held.slice(1))).toEqual([0, 0]);
   expect(catchUp).not.toHaveBeenCalled();
 });
+
+test("who gave an ordered message back can not acknowledge it for who has it now", async () => {
+  const life = await open(1);
+  await sendMany(life, 1);
+  const [first] = life.pop({ order: true, invisibleTime: MINUTE_MS }) as [Held];
+  life.change(first, 0);
+  await life.advance(1);
+  const [second] = life.pop({ order: true, invisibleTime: 1000 }) as [Held];
+  expect(life.ack(first)).toBe(ResponseCode.NO_MESSAGE);
+  await life.advance(1000);
+  expect(bodies(life.pop({ order: true }))).toEqual(["m0"]);
+  expect(life.ack(second)).toBe(ResponseCode.NO_MESSAGE);
+});
+
+test("an ordered message acknowledged before its turn does not come again to a group that was away for days", async () => {
+  const life = await open(1);
+  await sendMany(life, 3);
+  const held = life.pop({ order: true, maxMsgNums: 2 });
+  expect(life.ack(held[1]!)).toBe(ResponseCode.SUCCESS);
+  for (let hours = 0; hours < 72; hours += 8) await life.advance(8 * 60 * MINUTE_MS);
+  expect(bodies(life.pop({ order: true }))).toEqual(["m0", "m2"]);
+});
+
+test("with five hundred acknowledged before their turn, a filter that wants none of them passes nothing else over", async () => {
+  const life = await open(1);
+  await life.send("late", 0, { TAGS: "A" });
+  for (let i = 1; i < 700; i++) await life.send(`m${i}`, 0, { TAGS: "B" });
+  life.pop({ order: true, maxMsgNums: 1, invisibleTime: 1, attemptId: "x" });
+  const acked = new Set<string>();
+  for (let round = 0; round < 40; round++) {
+    const [first, ...others] = life.pop({ order: true, attemptId: "x" });
+    expect(first!.body).toBe("late");
+    for (const one of others) if (life.ack(one) === ResponseCode.SUCCESS) acked.add(one.body);
+    if (others.length === 0) break;
+  }
+  expect(acked.size).toBeGreaterThanOrEqual(512);
+  await life.advance(10 * MINUTE_MS);
+  const rest: string[] = [];
+  for (let round = 0; round < 40; round++) {
+    const held = life.pop({ order: true, exp: "B", expType: "TAG" });
+    rest.push(...bodies(held));
+    ackAll(life, held);
+  }
+  const expected = Array.from({ length: 699 }, (_, i) => `m${i + 1}`).filter((body) => !acked.has(body));
+  expect(rest).toEqual(expected);
+});

@@ -127,3 +127,8 @@ describe("the cache", () => {
     expect(cache.size).toBe(before);
   });
 });
+
+test("the bounds of BETWEEN are compared as the filter compares them: a long and a double as doubles", () => {
+  expect(matches("a between 9007199254740993 and 9007199254740993.0", { b: "1" })).toBe(false);
+  expect(() => compile("a between 9007199254740995 and 9007199254740993.0")).toThrow(/the wrong way round/);
+});

@@ -75,6 +75,12 @@ export class OrderInfo {
     return next;
   }
 
+  /** In this pop or, out of its order, in one before. */
+  isAcked(queueOffset: number): boolean {
+    const index = this.queueOffsets.indexOf(queueOffset);
+    return index < 0 ? this.passed.has(queueOffset) : this.acked[index]!;
+  }
+
   /** What the next pop is to leave out. */
   get ackedBehindFirst(): ReadonlySet<number> {
     const { nextOffset } = this;

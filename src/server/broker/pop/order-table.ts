@@ -112,11 +112,12 @@ export class OrderTable {
     }
   }
 
-  /** Forgets what nobody has used for long. */
+  /** Forgets what nobody has used for long, but not that a message was acknowledged which would come again else. */
   scan(): void {
     const oldest = this.#clock.nowMs() - FORGET_MS;
     for (const { topic, group, queueId, info } of [...this.all()]) {
-      if (info.lastConsumeTimestamp < oldest && info.freeAtMs() < oldest) this.clear(topic, group, queueId);
+      if (info.lastConsumeTimestamp >= oldest || info.freeAtMs() >= oldest) continue;
+      if (info.ackedBehindFirst.size === 0) this.clear(topic, group, queueId);
     }
   }
 

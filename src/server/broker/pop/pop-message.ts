@@ -206,7 +206,7 @@ export class PopMessage {
     if (this.#isFull(group, topic.name, queueId)) return;
     const offset = state.popOffset(group, topic.name, queue, pop.initMode);
     if (pop.isOrdered && state.isBlocked(group, topic.name, queueId, pop.attemptId, pop.invisibleMs)) return;
-    const passed = pop.isOrdered ? state.passedOffsets(group, topic.name, queueId) : undefined;
+    const passed = pop.isOrdered ? state.passedOffsets(group, topic.name, queueId, offset) : undefined;
     const wanted = pop.maxCount - popped.records.length;
     const begin = this.#get(pop, queue, offset, wanted + (passed?.size ?? 0), popped.totalBytes);
     if (begin === undefined) return;
@@ -337,6 +337,8 @@ function leaveOut(result: GetResult, passed: ReadonlySet<number>, maxCount: numb
   result.records = result.records.filter((_, index) => isWanted[index]).slice(0, maxCount);
   result.queueOffsets = queueOffsets.filter((_, index) => isWanted[index]).slice(0, maxCount);
   result.totalBytes = result.records.reduce((bytes, record) => bytes + record.length, 0);
+  // What lies behind was left out unread: the group does not go on there.
+  result.nextBeginOffset = Math.min(result.nextBeginOffset, furthest);
 }
 
 /** Of a hundred pops of a priority topic, how many begin with its first queue (SubscriptionGroupAttributes). */

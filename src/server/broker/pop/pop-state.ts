@@ -196,9 +196,13 @@ export class PopState {
     return info?.isBlocked(attemptId, invisibleMs, this.#context.clock.nowMs()) === true;
   }
 
-  /** What an ordered pop is to leave out: acknowledged before its turn. */
-  passedOffsets(group: string, topic: string, queueId: number): ReadonlySet<number> | undefined {
-    return this.orders.get(topic, group, queueId)?.ackedBehindFirst;
+  /** What an ordered pop from `begin` on is to leave out: acknowledged before its turn. */
+  passedOffsets(group: string, topic: string, queueId: number, begin: number): ReadonlySet<number> | undefined {
+    const info = this.orders.get(topic, group, queueId);
+    const passed = info?.ackedBehindFirst;
+    // A filter may have gone past messages that nobody acknowledges then.
+    if (info === undefined || passed === undefined || begin <= info.nextOffset) return passed;
+    return new Set([...passed].filter((queueOffset) => queueOffset >= begin));
   }
 
   /** Answers what the pop's answer says about how often its messages were popped. */
@@ -226,7 +230,11 @@ export class PopState {
     if (queueOffset < offsets.queryOffset(group, topic, queueId)) return "nothing";
     const info = this.orders.get(topic, group, queueId);
     if (info === undefined) return "expired";
-    if (info.popTime !== popTime) return popTime + invisibleMs <= this.#context.clock.nowMs() ? "expired" : "nothing";
+    // Apache says yes to every handle that is not the newest, also where the message will come again.
+    if (info.popTime !== popTime) {
+      if (info.isAcked(queueOffset)) return "nothing";
+      return popTime + invisibleMs <= this.#context.clock.nowMs() ? "expired" : "overtaken";
+    }
     const index = info.queueOffsets.indexOf(queueOffset);
     if (index < 0) return "illegal";
     const wasAcked = info.acked[index]!;
