@@ -8,10 +8,8 @@ export interface Clock {
    * Runs `task` once after `delayMs`; the timer does not keep the process alive. `lazily` is for upkeep whose rounds nobody
    * counts: where time jumps it may run later, once for several; a function says each time whether that is so now.
    */
-  schedule(delayMs: number, task: () => void, lazily?: Lazily): Timer;
+  schedule(delayMs: number, task: () => void, lazily?: boolean | (() => boolean)): Timer;
 }
-
-export type Lazily = boolean | (() => boolean);
 
 export interface Timer {
   /** It does not run then; nothing where it has run already. */

@@ -2,7 +2,7 @@
  * A clock that stands still until its test moves it. Brokers of a test take it for all they do by time: delays, retries,
  * transaction checks, timers, expiries. Sockets go on as ever.
  */
-import type { Clock, Lazily, Timer } from "../base/clock.js";
+import type { Clock, Timer } from "../base/clock.js";
 
 /** An even moment of 2026: what is stored looks like it. */
 const BEGIN_MS = 1_767_268_800_000;
@@ -12,7 +12,7 @@ const TURNS = 2;
 interface Task {
   readonly atMs: number;
   readonly run: () => void;
-  readonly lazily: Lazily;
+  readonly lazily: boolean | (() => boolean);
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -36,7 +36,7 @@ export class TestClock implements Clock {
     return this.#elapsedMs;
   }
 
-  schedule(delayMs: number, run: () => void, lazily: Lazily = false): Timer {
+  schedule(delayMs: number, run: () => void, lazily: boolean | (() => boolean) = false): Timer {
     const task = { atMs: this.#elapsedMs + Math.max(0, Math.ceil(delayMs)), run, lazily };
     this.#tasks.add(task);
     return { cancel: () => this.#tasks.delete(task) };

@@ -1,6 +1,5 @@
 /** Delay levels, from the send to the delivery, on a store in memory and a clock that the test moves. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Lazily } from "#src/base/clock.js";
 import { tagsCodeOf, UnitBatch } from "#src/consumequeue/unit.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -123,7 +122,7 @@ describe("delivery", () => {
     const run = vi.fn();
     const watch = vi.fn();
     class WatchedClock extends FakeClock {
-      override schedule(delayMs: number, task: () => void, lazily?: Lazily) {
+      override schedule(delayMs: number, task: () => void, lazily?: boolean | (() => boolean)) {
         return super.schedule(delayMs, () => {
           (lazily === true ? watch : run)();
           task();
