@@ -15,6 +15,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { systemClock } from "#src/base/clock.js";
+import { findStore } from "#src/cli/store-facts.js";
+import { FileDisk } from "#src/io/file-disk.js";
+import { ReadOnlyDisk } from "#src/io/read-only-disk.js";
+import { planRebuild } from "#src/recovery/repair/plan.js";
+import { repairStore } from "#src/recovery/repair/repair.js";
 import { COMMAND } from "../server/command.js";
 import { extractStore } from "../golden/golden-store.js";
 import { cometmq, fingerprint, jsonLines, store, unread } from "./store-process.js";
@@ -91,6 +97,24 @@ describe("repair", () => {
       expect(out).toContain("verified: no errors, no warnings");
       expect(status).toBe(0);
       expect((await store("verify", dir)).status).toBe(0);
+    });
+
+    test("signals are heard all along the walk over the log", async () => {
+      const { dir } = extractStore("cq-lost-deep");
+      const { facts } = findStore(new ReadOnlyDisk(), dir, undefined);
+      let ms = 0;
+      const clock = { ...systemClock, monotonicMs: () => (ms += 100) };
+      let turns = 0;
+      let timer: NodeJS.Immediate;
+      const count = () => {
+        turns++;
+        timer = setImmediate(count);
+      };
+      timer = setImmediate(count);
+      const plan = planRebuild("all", false);
+      await repairStore({ disk: new FileDisk("file"), clock, facts, segmentBytes: facts.segmentBytes!, plan });
+      clearImmediate(timer);
+      expect(turns).toBeGreaterThan(360 / 64);
     });
 
     test("twice, it ends at once, and another one does the rest", async () => {
