@@ -6,9 +6,9 @@ export interface Clock {
   monotonicMs(): number;
   /**
    * Runs `task` once after `delayMs`; the timer does not keep the process alive. `lazily` is for upkeep whose rounds nobody
-   * counts: where time jumps it may run later, once for several.
+   * counts: where time jumps it may run later, once for several; a function says each time whether that is so now.
    */
-  schedule(delayMs: number, task: () => void, lazily?: boolean): Timer;
+  schedule(delayMs: number, task: () => void, lazily?: boolean | (() => boolean)): Timer;
 }
 
 export interface Timer {

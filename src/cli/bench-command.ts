@@ -65,14 +65,14 @@ export function addBenchCommand(program: Command): void {
     .requiredOption("--dir <dir>", "the store: new for put, fill and get, what fill left for recover and rebuild")
     .option("--name <name>", "what the case is called in its line")
     .option("--size <bytes>", "body", positive, 1024)
-    .option("--threads <n>", "appending threads: the store has one", positive, 1)
+    .option("--threads <n>", "for comparisons with Apache's program: must be 1", positive, 1)
     .option("--secs <seconds>", "measured", positive, 10)
     .option("--warmup <seconds>", "before", notNegative, 5)
     .option("--gib <gib>", "log at most, or to fill", positive, 4)
     .option("--queues <n>", "queues to put to", positive, 8)
     .option("--warm", "memory for all of --gib is made ready before the first put", false)
     .option("--waiters <n>", "callers that wait for the disk at a time (put-sync)", positive, 64)
-    .option("--tsp <onOff>", "accepted for comparisons with Apache's program, and without effect")
+    .option("--tsp <onOff>", "for comparisons with Apache's program: without effect")
     .option("--json", "accepted, for its lines are JSON in any case")
     .action(async (name: string, flags: Omit<CaseOptions, "name"> & { name?: string }) => {
       const interrupt = new Interrupt();

@@ -23,7 +23,7 @@ export function addStoreImportCommand(store: Command): void {
   storeVerb(store, "import", "store messages from JSON lines as `export` writes them")
     .argument("[file]", "the lines; - for stdin", "-")
     .option("--keep-store-time", "store times as in the lines, as far as they do not decrease")
-    .action((dir: string, file: string, flags: ImportFlags) => runVerb(() => run(dir, file, flags)));
+    .action((dir: string, file: string, flags: ImportFlags) => runVerb(() => run(dir, file, flags), true));
 }
 
 async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitCode> {

@@ -44,7 +44,7 @@ export function addStoreRepairCommand(store: Command): void {
     .option("--queue <topic queueId...>", "only rebuild this queue from the log")
     .option("--queues", "only rebuild all queues from the log")
     .option("--index", "only rebuild the index from the log")
-    .action((dir: string, flags: RepairFlags) => runVerb(() => repair(dir, flags)));
+    .action((dir: string, flags: RepairFlags) => runVerb(() => repair(dir, flags), true));
 }
 
 interface Planned {

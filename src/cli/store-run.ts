@@ -29,8 +29,9 @@ export function storeVerb(store: Command, verb: string, description: string): Co
     .exitOverride((error) => process.exit(error.exitCode === 0 ? ExitCode.FINE : ExitCode.COULD_NOT_RUN));
 }
 
-export async function runVerb(verb: () => Promise<ExitCode>): Promise<void> {
-  stopQuietlyWithoutReader();
+/** One that `changes` a store comes to its end also where nobody reads what it says. */
+export async function runVerb(verb: () => Promise<ExitCode>, changes = false): Promise<void> {
+  beQuietWithoutReader(changes);
   try {
     process.exitCode = await verb();
   } catch (error) {
@@ -46,10 +47,13 @@ export function reportError(error: unknown): void {
 }
 
 /** `cometmq store export … | head`: nobody reads any more, and that is no failure. */
-function stopQuietlyWithoutReader(): void {
+function beQuietWithoutReader(goesOn: boolean): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(ExitCode.FINE);
-    throw error;
+    if (error.code !== "EPIPE") throw error;
+    if (!goesOn) process.exit(ExitCode.FINE);
+  });
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
   });
 }
 

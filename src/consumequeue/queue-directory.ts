@@ -36,12 +36,20 @@ export function isDirectoryName(name: string): boolean {
   return true;
 }
 
-/** The directory of a queue; COMETMQ_STORE_CORRUPT when the names would lead elsewhere. */
-export function queueDirectory(root: string, topic: string, queueId: number): string {
-  if (!isDirectoryName(topic) || !Number.isInteger(queueId) || queueId < 0 || queueId > QUEUE_ID_MAX) {
-    const shown = JSON.stringify(topic.slice(0, NAME_BYTES_MAX));
-    throw new CometError("COMETMQ_STORE_CORRUPT", `No queue can be called ${shown} ${queueId} under ${root}.`);
+/** Why no queue can be called so, by the argument that is wrong; undefined where one can. */
+export function queueNameProblem(topic: string, queueId: number): string | undefined {
+  if (typeof topic !== "string" || !isDirectoryName(topic)) {
+    const shown = JSON.stringify(String(topic).slice(0, NAME_BYTES_MAX));
+    return `topic: ${shown} cannot name a directory: 1 to ${NAME_BYTES_MAX} bytes are needed, without / and \\.`;
   }
+  if (Number.isInteger(queueId) && queueId >= 0 && queueId <= QUEUE_ID_MAX) return undefined;
+  return `queueId: ${String(queueId)} is no whole number from 0 to ${QUEUE_ID_MAX}.`;
+}
+
+/** The directory of a queue whose name comes from the disk; COMETMQ_STORE_CORRUPT when the names would lead elsewhere. */
+export function queueDirectory(root: string, topic: string, queueId: number): string {
+  const problem = queueNameProblem(topic, queueId);
+  if (problem !== undefined) throw new CometError("COMETMQ_STORE_CORRUPT", `Under ${root}: ${problem}`);
   return `${root}/${topic}/${queueId}`;
 }
 

@@ -121,7 +121,7 @@ export class MessageStore {
     return this.#failure;
   }
 
-  /** The one handle of this queue, made on first use; COMETMQ_STORE_CORRUPT for names that cannot be a directory. */
+  /** The one handle of this queue, made on first use; COMETMQ_CONFIG for names that cannot be a directory. */
   queue(topic: string, queueId: number): QueueHandle {
     const known = this.#parts.queues.find(topic, queueId);
     if (known !== undefined) return known;

@@ -76,10 +76,12 @@ export class Retention {
   }
 
   #schedule(): void {
-    const { clock, settings, watch } = this.#options;
+    const { clock, settings, watch, commitLog } = this.#options;
     const { cleanResourceInterval } = settings();
     const delayMs = watch.isFull ? Math.min(FULL_LOOK_MS, cleanResourceInterval) : cleanResourceInterval;
-    this.#timer = clock.schedule(delayMs, () => this.#tick());
+    // Where no segment can go, one look does for many.
+    const isIdle = (): boolean => !watch.isFull && commitLog.segments.count < 2;
+    this.#timer = clock.schedule(delayMs, () => this.#tick(), isIdle);
   }
 
   /** The look at the disk never waits for a deletion that takes its time. */

@@ -1,6 +1,7 @@
 /** The store's own view of a queue handle, and the table of all of them. */
 import { ConsumeQueueReader, type ReaderContext } from "../consumequeue/consume-queue-reader.js";
-import { queueDirectory } from "../consumequeue/queue-directory.js";
+import { CometError } from "../base/errors.js";
+import { queueDirectory, queueNameProblem } from "../consumequeue/queue-directory.js";
 import type { QueueHandle } from "./types.js";
 
 export class StoreQueue implements QueueHandle {
@@ -58,8 +59,10 @@ export class StoreQueues {
     return this.#byTopic.get(topic)?.get(queueId);
   }
 
-  /** Throws COMETMQ_STORE_CORRUPT for names that cannot be a directory. */
+  /** Throws COMETMQ_CONFIG for names that cannot be a directory. */
   add(topic: string, queueId: number): StoreQueue {
+    const problem = queueNameProblem(topic, queueId);
+    if (problem !== undefined) throw new CometError("COMETMQ_CONFIG", problem);
     const reader = new ConsumeQueueReader(this.#context, queueDirectory(this.#root, topic, queueId));
     const slot = this.#freeSlots.pop() ?? this.#bySlot.length;
     const ofTopic = this.#byTopic.get(topic);

@@ -12,7 +12,7 @@ const TURNS = 2;
 interface Task {
   readonly atMs: number;
   readonly run: () => void;
-  readonly lazily: boolean;
+  readonly lazily: boolean | (() => boolean);
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -36,7 +36,7 @@ export class TestClock implements Clock {
     return this.#elapsedMs;
   }
 
-  schedule(delayMs: number, run: () => void, lazily = false): Timer {
+  schedule(delayMs: number, run: () => void, lazily: boolean | (() => boolean) = false): Timer {
     const task = { atMs: this.#elapsedMs + Math.max(0, Math.ceil(delayMs)), run, lazily };
     this.#tasks.add(task);
     return { cancel: () => this.#tasks.delete(task) };
@@ -76,7 +76,8 @@ export class TestClock implements Clock {
   #nextMs(endMs: number): number | undefined {
     let nextMs: number | undefined;
     for (const { atMs, lazily } of this.#tasks) {
-      if (!lazily && atMs <= endMs && (nextMs === undefined || atMs < nextMs)) nextMs = atMs;
+      if (atMs > endMs || (nextMs !== undefined && atMs >= nextMs)) continue;
+      if (!(typeof lazily === "function" ? lazily() : lazily)) nextMs = atMs;
     }
     return nextMs;
   }

@@ -15,9 +15,15 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { systemClock } from "#src/base/clock.js";
+import { findStore } from "#src/cli/store-facts.js";
+import { FileDisk } from "#src/io/file-disk.js";
+import { ReadOnlyDisk } from "#src/io/read-only-disk.js";
+import { planRebuild } from "#src/recovery/repair/plan.js";
+import { repairStore } from "#src/recovery/repair/repair.js";
 import { COMMAND } from "../server/command.js";
 import { extractStore } from "../golden/golden-store.js";
-import { cometmq, fingerprint, jsonLines, store } from "./store-process.js";
+import { cometmq, fingerprint, jsonLines, store, unread } from "./store-process.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "cometmq-cli-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -68,6 +74,58 @@ describe("repair", () => {
     expect((await missing()).toSorted()).toEqual(["index.missing", ...new Array<string>(5).fill("queue.missing")]);
     expect((await store("repair", dir, "--queues", "--index", "--yes")).status).toBe(0);
     expect(await missing()).toEqual([]);
+  });
+
+  describe("interrupted", () => {
+    /** `signals` times Ctrl-C in the middle of the rebuild. */
+    const repairWith = (dir: string, signals: number) => {
+      const preload = `const write = process.stdout.write.bind(process.stdout);
+        process.stdout.write = (text, ...rest) => {
+          if (text.startsWith("doing: rebuild from")) for (let i = 0; i < ${signals}; i++) process.kill(process.pid, "SIGINT");
+          return write(text, ...rest);
+        };`;
+      const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+      return cometmq(["store", "repair", dir, "--yes"], undefined, env);
+    };
+
+    test("once, it comes to its end", async () => {
+      const { dir } = extractStore("cq-lost-deep");
+      const { status, out, err } = await repairWith(dir, 1);
+      expect(err).toBe(
+        "cometmq: the repair goes on to its end; once more ends it at once, and another repair does the rest\n",
+      );
+      expect(out).toContain("verified: no errors, no warnings");
+      expect(status).toBe(0);
+      expect((await store("verify", dir)).status).toBe(0);
+    });
+
+    test("signals are heard all along the walk over the log", async () => {
+      const { dir } = extractStore("cq-lost-deep");
+      const { facts } = findStore(new ReadOnlyDisk(), dir, undefined);
+      let ms = 0;
+      const clock = { ...systemClock, monotonicMs: () => (ms += 100) };
+      let turns = 0;
+      let timer: NodeJS.Immediate;
+      const count = () => {
+        turns++;
+        timer = setImmediate(count);
+      };
+      timer = setImmediate(count);
+      const plan = planRebuild("all", false);
+      await repairStore({ disk: new FileDisk("file"), clock, facts, segmentBytes: facts.segmentBytes!, plan });
+      clearImmediate(timer);
+      expect(turns).toBeGreaterThan(360 / 64);
+    });
+
+    test("twice, it ends at once, and another one does the rest", async () => {
+      const { dir } = extractStore("cq-lost-deep");
+      const { status, out } = await repairWith(dir, 2);
+      expect(status).toBe(130);
+      expect(out).not.toContain("verified");
+      expect((await store("verify", dir)).status).toBe(1);
+      expect((await store("repair", dir, "--yes")).out).toContain("verified: no errors, no warnings");
+      expect((await store("verify", dir)).status).toBe(0);
+    });
   });
 
   test("what it cannot mend it tells, and leaves alone", async () => {
@@ -162,6 +220,20 @@ describe("import", () => {
     expect(stored).toMatchObject([{ body: "one" }, { body: "two" }]);
     expect(Object.keys(stored[1]!.properties as object).toSorted()).toEqual(["7", "A", "__proto__"]);
   });
+});
+
+test("with nobody reading what they say, what changes a store goes on to its end", async () => {
+  const { dir } = extractStore("cq-lost-deep");
+  expect(await unread(["store", "repair", dir, "--yes"])).toBe(0);
+  expect((await store("verify", dir)).status).toBe(0);
+  const target = mkdtempSync(join(tmpdir(), "cometmq-import-"));
+  const lines = join(target, "lines.jsonl");
+  const directory = join(target, "store");
+  await store("export", dir, "--out", lines);
+  expect(await unread(["store", "import", directory, lines])).toBe(0);
+  expect(existsSync(join(directory, "abort"))).toBe(false);
+  expect((await store("verify", directory)).status).toBe(0);
+  rmSync(target, { recursive: true });
 });
 
 test("Ctrl-C while lines are imported leaves a closed store with those that came before", async () => {

@@ -1,11 +1,12 @@
 /** The verbs that only look: inspect, verify, export. What they print, how they end, and that they change nothing. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { FileDisk } from "#src/io/file-disk.js";
 import { extractStore } from "../golden/golden-store.js";
-import { cometmq, fingerprint, jsonLines, store } from "./store-process.js";
+import { COMMAND, cometmq, fingerprint, jsonLines, store, unread } from "./store-process.js";
 
 const scratch = mkdtempSync(join(tmpdir(), "cometmq-cli-"));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -156,6 +157,16 @@ test("export passes over damage, and says so", async () => {
   expect(status).toBe(1);
   expect(jsonLines(out)).toHaveLength(399);
   expect(err).toContain("passed over 1 damaged stretch of 432 bytes");
+});
+
+test("piped into head, they end with it, without a word", async () => {
+  for (const verb of [["export"], ["dump"], ["dump", "--json"], ["inspect", "--count"], ["verify"]]) {
+    const args = ["store", verb[0]!, multi, ...verb.slice(1)];
+    const command = '{ "$@"; echo $? >&2; } | head -1';
+    const head = spawnSync("/bin/sh", ["-c", command, "sh", process.execPath, COMMAND, ...args], { encoding: "utf8" });
+    expect([verb, head.stdout.split("\n").length, head.stderr]).toEqual([verb, 2, "0\n"]);
+    expect([verb, await unread(args)]).toEqual([verb, 0]);
+  }
 });
 
 test("what cannot run ends with 2 and one line", async () => {

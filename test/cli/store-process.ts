@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-const COMMAND = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
+export const COMMAND = join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
 const RUN_LIMIT_MS = 60_000;
 
 export interface Outcome {
@@ -13,10 +13,11 @@ export interface Outcome {
   readonly err: string;
 }
 
-export function cometmq(args: readonly string[], input?: string): Promise<Outcome> {
+export function cometmq(args: readonly string[], input?: string, env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [COMMAND, ...args], {
       stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, ...env },
       timeout: RUN_LIMIT_MS,
       killSignal: "SIGKILL",
     });
@@ -32,6 +33,24 @@ export function cometmq(args: readonly string[], input?: string): Promise<Outcom
     child.stdin.end(input ?? "");
     child.on("error", reject);
     child.on("close", (status) => resolve({ status, out, err }));
+  });
+}
+
+/** Both of its outputs go to one pipe that has no reader; its exit status. */
+export function unread(args: readonly string[]): Promise<number | null> {
+  return new Promise((resolve, reject) => {
+    const command = 'exec 3>&1; { "$@" 2>&1; echo $? >&3; } | :';
+    const child = spawn("/bin/sh", ["-c", command, "sh", process.execPath, COMMAND, ...args], {
+      stdio: ["ignore", "pipe", "ignore"],
+      timeout: RUN_LIMIT_MS,
+      killSignal: "SIGKILL",
+    });
+    let status = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      status += chunk;
+    });
+    child.on("error", reject);
+    child.on("close", () => resolve(/^\d+$/m.test(status) ? Number(status) : null));
   });
 }
 

@@ -15,16 +15,26 @@ const run = (command, args, cwd = project) =>
 const install = (...names) =>
   run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", ...names]);
 
+/** Links between pages lead to what is packed, but for those of a page that says itself where it leads. */
+function checkLinks(listed) {
+  for (const page of listed.filter((name) => name.endsWith(".md"))) {
+    const text = readFileSync(path.join(ROOT, page.slice("package/".length)), "utf8");
+    if (text.includes("not in the npm package")) continue;
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#\s]+)/g)];
+    const dead = links
+      .map(([, link]) => path.posix.join(path.posix.dirname(page), link))
+      .filter((link) => !listed.some((name) => name === link || name.startsWith(`${link.replace(/\/$/, "")}/`)));
+    if (dead.length > 0) throw new Error(`${page} leads out of the tarball: ${dead.join(" ")}`);
+  }
+}
+
 try {
   run("npm", ["pack", "--loglevel=error", "--pack-destination", project], ROOT);
   const tarball = readdirSync(project).find((name) => name.endsWith(".tgz"));
   const listed = run("tar", ["-tf", tarball]).toString();
   const strange = listed.split("\n").filter((name) => /\.map$|\/src\/|\/test\/|\/\.[a-z]/.test(name));
   if (strange.length > 0) throw new Error(`the tarball has what nobody needs: ${strange.join(" ")}`);
-  const readme = readFileSync(path.join(ROOT, "README.md"), "utf8");
-  const links = [...readme.matchAll(/\]\((?!https?:)([^)#\s]+)/g)].map(([, link]) => `package/${link}`);
-  const dead = links.filter((link) => !listed.split("\n").some((name) => name === link || name.startsWith(link)));
-  if (links.length === 0 || dead.length > 0) throw new Error(`README.md leads out of the tarball: ${dead.join(" ")}`);
+  checkLinks(listed.split("\n"));
   writeFileSync(path.join(project, "package.json"), '{ "name": "empty", "private": true, "type": "module" }\n');
   install(`./${tarball}`);
   for (const file of ["smoke.mjs", "types.mts"])

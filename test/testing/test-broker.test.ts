@@ -175,7 +175,7 @@ test("brokers can share a clock", async () => {
 test("the clock goes from one due time to the next; upkeep runs once for all that was leapt over", async () => {
   const clock = new TestClock(0);
   const ran: string[] = [];
-  const each = (name: string, everyMs: number, lazily: boolean): void => {
+  const each = (name: string, everyMs: number, lazily: Parameters<TestClock["schedule"]>[2]): void => {
     const round = () => {
       ran.push(`${name} ${clock.nowMs()}`);
       clock.schedule(everyMs, round, lazily);
@@ -184,6 +184,8 @@ test("the clock goes from one due time to the next; upkeep runs once for all tha
   };
   each("upkeep", 1000, true);
   each("check", 86_400_000, false);
+  let isIdle = true;
+  each("asks", 40_000_000, () => isIdle);
   clock.schedule(
     10_000,
     () => void Promise.resolve().then(() => clock.schedule(5, () => ran.push(`${clock.nowMs()}`))),
@@ -193,13 +195,18 @@ test("the clock goes from one due time to the next; upkeep runs once for all tha
     "upkeep 10000",
     "10005",
     "upkeep 86400000",
+    "asks 86400000",
     "check 86400000",
     "upkeep 172800000",
+    "asks 172800000",
     "check 172800000",
   ]);
   await clock.advance(500);
   await clock.advance(600);
-  expect(ran.slice(6)).toEqual(["upkeep 172801100"]);
+  expect(ran.slice(8)).toEqual(["upkeep 172801100"]);
+  isIdle = false;
+  await clock.advance("40000s");
+  expect(ran.slice(9)).toEqual(["upkeep 212800000", "asks 212800000", "upkeep 212801100"]);
 });
 
 test("a broker stands a fortnight at once, and goes on by its clock", async () => {
@@ -210,6 +217,41 @@ test("a broker stands a fortnight at once, and goes on by its clock", async () =
   expect(texts(broker, "T")).toEqual([]);
   await broker.advance("1s");
   expect(texts(broker, "T")).toEqual(["late"]);
+});
+
+test("a year goes by from one due time to the next, not in steps", async () => {
+  let tasks = 0;
+  class CountingClock extends TestClock {
+    override schedule(...given: Parameters<TestClock["schedule"]>) {
+      tasks++;
+      return super.schedule(...given);
+    }
+  }
+  const clock = new CountingClock();
+  const { broker } = await started({ clock });
+  const day = 86_400_000;
+  await broker.send("T", "in 300 days", { delayMs: 300 * day });
+  await broker.send("T", "in 20 days", { delayMs: 20 * day });
+  await broker.send("T", "in two hours", { properties: { DELAY: "18" } });
+  await broker.send("T", "half", { properties: { TRAN_MSG: "true", PGROUP: "P", UNIQ_KEY: "1" } });
+  const startMs = clock.nowMs();
+  await broker.advance("365d");
+  const stored = broker.messages("T").map(({ body, storeTimestamp }) => [`${body}`, storeTimestamp - startMs]);
+  expect(stored).toEqual([
+    ["in two hours", day / 12],
+    ["in 20 days", 20 * day],
+    ["in 300 days", 300 * day],
+  ]);
+  expect(broker.messages("TRANS_CHECK_MAX_TIME_TOPIC")).toHaveLength(1);
+  // A step of 5 s takes millions; what is left are a look a day, rolls, and upkeep that goes along.
+  expect(tasks).toBeLessThan(10_000);
+  const route = await clientOf(broker.server.nameServer!.port).call(
+    RequestCode.GET_ROUTEINFO_BY_TOPIC,
+    { topic: "T" },
+    undefined,
+    ANSWER_MS,
+  );
+  expect(route.body.toString()).toContain(broker.server.brokerAddr);
 });
 
 test("nothing is left behind: the process ends by itself, and there is no file", async () => {

@@ -32,6 +32,9 @@ import type { QueueName } from "./plan.js";
 
 const OPEN_FILES_MAX = 256;
 const FLUSH_RECORDS = 4096;
+/** The event loop has its turn after so long, looked at every so many records: signals are heard there. */
+const TURN_MS = 50;
+const LOOK_RECORDS = 64;
 
 export interface RebuildOptions {
   readonly disk: Disk;
@@ -65,7 +68,7 @@ export async function rebuild(options: RebuildOptions): Promise<RebuildReport> {
   const { disk, staging } = options;
   removeTree(disk, staging);
   const work = new Rebuild(options);
-  work.walk();
+  await work.walk();
   const report = await work.finish();
   removeTree(disk, staging);
   return report;
@@ -137,6 +140,10 @@ class NewQueue {
   }
 }
 
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 function unitOf(phyOffset: number, sizeBytes: number, tagsCode: number): Buffer {
   const unit = Buffer.alloc(UNIT_BYTES);
   writeUnit(new DataView(unit.buffer, unit.byteOffset, UNIT_BYTES), 0, phyOffset, sizeBytes, tagsCode);
@@ -187,9 +194,11 @@ class Rebuild {
     this.#writer = new IndexWriter(this.#index, clock);
   }
 
-  walk(): void {
+  async walk(): Promise<void> {
     const walk = this.#walk;
-    const { layout, onProgress } = this.#options;
+    const { clock, layout, onProgress } = this.#options;
+    await turn();
+    let turnEndMs = clock.monotonicMs() + TURN_MS;
     const begin = layout.files[0]?.base ?? 0;
     for (let step = walk.next(); step !== WalkStep.END; step = walk.next()) {
       if (step === WalkStep.BLANK) continue;
@@ -198,7 +207,11 @@ class Rebuild {
         continue;
       }
       this.#putRecord();
-      if (++this.#recordCount % FLUSH_RECORDS !== 0) continue;
+      if (++this.#recordCount % LOOK_RECORDS === 0 && clock.monotonicMs() > turnEndMs) {
+        await turn();
+        turnEndMs = clock.monotonicMs() + TURN_MS;
+      }
+      if (this.#recordCount % FLUSH_RECORDS !== 0) continue;
       for (const { files } of this.#queues.values()) files.flush();
       onProgress?.(walk.to - begin, filesEnd(layout) - begin);
     }

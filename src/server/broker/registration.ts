@@ -98,10 +98,11 @@ export class Registration {
 
   #repeat(): void {
     const { clock, config } = this.#context;
-    this.#timer = clock.schedule(config.registerNameServerPeriod, () => {
+    const round = (): void => {
       void this.#registerAll();
       this.#repeat();
-    });
+    };
+    this.#timer = clock.schedule(config.registerNameServerPeriod, round, true);
   }
 
   #fellBehind(client: RemotingClient): void {

@@ -19,14 +19,15 @@ import { LightQueueNotice } from "./light-queues.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "./message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "./names.js";
 import { type Topic, topicQueue } from "./topic-config.js";
+import { WallAlarm } from "./wall-alarm.js";
 
 /** What one turn of the event loop delivers at the most: so many messages, and none begun after so long. */
 const TURN_MESSAGES_MAX = 256;
 const TURN_MS_MAX = 3;
 /** After a put that failed. */
 const RETRY_MS = 100;
-/** No sleep is longer, so that a wall clock that was set forward, or a machine that slept, is noticed. */
-const SLEEP_MS_MAX = 5000;
+/** Until the next look at a gap of a queue. */
+const GAP_MS = 5000;
 const BATCH_UNITS = 64;
 const QUEUE_ID_MAX = 65535;
 
@@ -56,7 +57,7 @@ export class ScheduleMessageService {
   #turnEndMs = 0;
   /** Where the next turn begins: behind the level that used up the last one. */
   #firstIndex = 0;
-  #timer: Timer | undefined;
+  readonly #alarm: WallAlarm;
   #timerMs = Number.POSITIVE_INFINITY;
   #saveTimer: Timer | undefined;
   #putsFail = false;
@@ -65,6 +66,7 @@ export class ScheduleMessageService {
   constructor(context: BrokerContext, store: MessageStore) {
     this.#context = context;
     this.#store = store;
+    this.#alarm = new WallAlarm(context.clock, (stepMs) => this.#turn(stepMs));
     this.#light = new LightQueueNotice(context);
     // Nobody can delete a system topic.
     this.#topic = context.topics.get(SCHEDULE_TOPIC)!;
@@ -104,14 +106,14 @@ export class ScheduleMessageService {
     const level = this.#levels[queue.queueId]!;
     level.end = result.queueOffset + 1;
     if (level.wakeMs !== Number.POSITIVE_INFINITY || level.awaitsDispatch) return;
-    level.wakeMs = this.#context.clock.monotonicMs() + Math.min(level.delayMs, SLEEP_MS_MAX);
+    level.wakeMs = this.#context.clock.monotonicMs() + level.delayMs;
     this.#setTimer();
   }
 
   /** Stops delivering and saves how far it got. */
   async close(): Promise<void> {
     this.#running = false;
-    this.#timer?.cancel();
+    this.#alarm.cancel();
     this.#saveTimer?.cancel();
     for (const level of this.#levels) this.#expectDispatch(level, false);
     await this.#save();
@@ -140,16 +142,17 @@ export class ScheduleMessageService {
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const level of this.#levels) earliestMs = Math.min(earliestMs, level.wakeMs);
     if (earliestMs >= this.#timerMs) return;
-    this.#timer?.cancel();
     this.#timerMs = earliestMs;
-    const { clock } = this.#context;
-    this.#timer = clock.schedule(Math.max(0, Math.ceil(earliestMs - clock.monotonicMs())), () => this.#turn());
+    this.#alarm.set(earliestMs - this.#context.clock.monotonicMs());
   }
 
-  #turn(): void {
+  #turn(stepMs: number): void {
     this.#timerMs = Number.POSITIVE_INFINITY;
     if (!this.#running) return;
     const startMs = this.#context.clock.monotonicMs();
+    // What each level waits for was reckoned by the old time.
+    if (stepMs !== 0)
+      for (const level of this.#levels) if (level.wakeMs < Number.POSITIVE_INFINITY) level.wakeMs = startMs;
     this.#turnMessages = TURN_MESSAGES_MAX;
     this.#turnEndMs = startMs + TURN_MS_MAX;
     const count = this.#levels.length;
@@ -188,7 +191,7 @@ export class ScheduleMessageService {
         const waitMs = level.waitMs(this.#dueMs(level, i), clock.nowMs(), monotonicMs, maxOffset);
         if (waitMs > 0) {
           delayOffsets.set(level.level, level.offset);
-          level.wakeMs = monotonicMs + Math.min(waitMs, SLEEP_MS_MAX);
+          level.wakeMs = monotonicMs + waitMs;
           return;
         }
         this.#turnMessages--;
@@ -221,7 +224,7 @@ export class ScheduleMessageService {
   #reachedEnd(level: DelayLevel): boolean {
     if (level.offset < this.#store.maxOffset(level.queue)) {
       this.#context.log.error({ level: level.level, offset: level.offset }, "a queue of delayed messages has a gap");
-      level.wakeMs = this.#context.clock.monotonicMs() + SLEEP_MS_MAX;
+      level.wakeMs = this.#context.clock.monotonicMs() + GAP_MS;
       return true;
     }
     level.wakeMs = Number.POSITIVE_INFINITY;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isDirectoryName, listQueues, queueDirectory } from "#src/consumequeue/queue-directory.js";
+import { isDirectoryName, listQueues, queueDirectory, queueNameProblem } from "#src/consumequeue/queue-directory.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 
 describe("queue directory", () => {
@@ -37,6 +37,15 @@ describe("queue directory", () => {
       expect(() => queueDirectory("/s", topic, 0)).toThrow(expect.objectContaining({ code: "COMETMQ_STORE_CORRUPT" }));
     }
     for (const queueId of [-1, 1.5, Number.NaN, 2 ** 31]) expect(() => queueDirectory("/s", "T", queueId)).toThrow();
+  });
+
+  it("says which part of a name no queue can have", () => {
+    expect(queueNameProblem("T", 0)).toBeUndefined();
+    expect(queueNameProblem("T", 2 ** 31 - 1)).toBeUndefined();
+    expect(queueNameProblem("a/b", 0)).toMatch(/^topic: "a\/b" cannot name a directory/);
+    expect(queueNameProblem(undefined as unknown as string, 0)).toMatch(/^topic: "undefined"/);
+    for (const queueId of [-1, 1.5, Number.NaN, 2 ** 31, "0" as unknown as number])
+      expect(queueNameProblem("T", queueId)).toMatch(/^queueId: .* is no whole number from 0 to 2147483647\.$/);
   });
 
   it("lists queues by topic and number, and reports what is none", () => {

@@ -272,3 +272,18 @@ test("a log kept elsewhere is found where it is", async () => {
   expect(bodiesIn(store, "T", 0)).toEqual(bodies);
   expect(existsSync(join(directory, "commitlog"))).toBe(false);
 });
+
+test("a queue that cannot be called so is a mistake of the caller's, not of the store", async () => {
+  const store = await openStore({ directory: newDirectory() });
+  for (const [topic, queueId, named] of [
+    ["../T", 0, "topic"],
+    ["", 0, "topic"],
+    ["T", -1, "queueId"],
+    ["T", 0.5, "queueId"],
+  ] as const) {
+    const message = expect.stringMatching(new RegExp(`^${named}: .* Correct the named option\\.$`));
+    expect(() => store.queue(topic, queueId)).toThrow(expect.objectContaining({ code: "COMETMQ_CONFIG", message }));
+  }
+  expect(store.allQueues()).toEqual([]);
+  await store.close();
+});

@@ -2,10 +2,9 @@
  * When locks of ordered pops end (broker/pop/orderly/QueueLevelConsumerOrderInfoLockManager.java): then whoever waits for
  * the queue is tried again, for no message arrives to do it.
  */
-import type { Clock, Timer } from "../../../base/clock.js";
+import type { Clock } from "../../../base/clock.js";
+import { WallAlarm } from "../wall-alarm.js";
 import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
-
-const SLEEP_MS_MAX = 5000;
 
 interface Alarm extends HeapItem {
   readonly topic: string;
@@ -20,13 +19,14 @@ export class OrderAlarms {
   readonly #ring: (topic: string, group: string, queueId: number) => void;
   readonly #alarms = new Map<string, Alarm>();
   readonly #heap = new IndexedHeap<Alarm>((a, b) => a.atMs < b.atMs);
-  #timer: Timer | undefined;
+  readonly #timer: WallAlarm;
   #timerMs = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(clock: Clock, ring: (topic: string, group: string, queueId: number) => void) {
     this.#clock = clock;
     this.#ring = ring;
+    this.#timer = new WallAlarm(clock, () => this.#due());
   }
 
   /** One alarm for each queue of a group: the last one set. */
@@ -46,17 +46,16 @@ export class OrderAlarms {
 
   close(): void {
     this.#closed = true;
-    this.#timer?.cancel();
+    this.#timer.cancel();
   }
 
   #schedule(): void {
     const first = this.#heap.first();
     if (this.#closed || first === undefined || first.atMs >= this.#timerMs) return;
-    this.#timer?.cancel();
     const nowMs = this.#clock.nowMs();
-    const delayMs = Math.max(0, Math.min(first.atMs - nowMs, SLEEP_MS_MAX));
+    const delayMs = Math.max(0, first.atMs - nowMs);
     this.#timerMs = nowMs + delayMs;
-    this.#timer = this.#clock.schedule(delayMs, () => this.#due());
+    this.#timer.set(delayMs);
   }
 
   #due(): void {

@@ -33,10 +33,11 @@ export class PopSnapshots {
   }
 
   start(): void {
-    this.#timer = this.#clock.schedule(INTERVAL_MS, () => {
+    const round = (): void => {
       if (this.#state.journal.recordCount > 0) this.write(false);
       this.start();
-    });
+    };
+    this.#timer = this.#clock.schedule(INTERVAL_MS, round, true);
   }
 
   /** What was done is finished first: a snapshot in the middle of it would have half of it. */

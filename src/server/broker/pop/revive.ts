@@ -3,7 +3,6 @@
  * to the retry topic of group and topic, or to the group's dead letters when it was tried often enough. The group's offset
  * moves past the message when the copy is on the disk.
  */
-import type { Timer } from "../../../base/clock.js";
 import { createMessageId } from "../../../record/message-id.js";
 import { decodeProperties, encodeProperties, inApacheOrder } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
@@ -17,6 +16,7 @@ import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "../messa
 import { isRetryTopic } from "../names.js";
 import type { SubscriptionGroup } from "../subscription-group-config.js";
 import { Topic, topicQueue } from "../topic-config.js";
+import { WallAlarm } from "../wall-alarm.js";
 import { normalTopicOf, popRetryTopicV1, popRetryTopicV2 } from "./extra-info.js";
 import type { Lease } from "./leases.js";
 import type { PopState } from "./pop-state.js";
@@ -25,8 +25,6 @@ import type { PopState } from "./pop-state.js";
 const TURN_MESSAGES_MAX = 128;
 /** After a put that failed. */
 const RETRY_MS = 1000;
-/** No sleep is longer, so that a wall clock that was set forward, or a machine that slept, is noticed. */
-const SLEEP_MS_MAX = 5000;
 const RETRY_QUEUE_NUMS = 1;
 /** Of the HashMap in which Apache puts a retry's properties together. */
 const JAVA_BUCKETS = 16;
@@ -40,7 +38,7 @@ export class Revive {
   readonly #record = new RecordView();
   readonly #message = emptyMessage();
   readonly #result = emptyPutResult();
-  #timer: Timer | undefined;
+  readonly #alarm: WallAlarm;
   #timerMs = Number.POSITIVE_INFINITY;
   #running = false;
   #putsFail = false;
@@ -53,6 +51,7 @@ export class Revive {
     this.#context = context;
     this.#store = store;
     this.#state = state;
+    this.#alarm = new WallAlarm(context.clock, () => this.#turn());
   }
 
   start(): void {
@@ -62,18 +61,17 @@ export class Revive {
 
   close(): void {
     this.#running = false;
-    this.#timer?.cancel();
+    this.#alarm.cancel();
   }
 
   /** Whenever a lease may run out earlier than any other did. */
   schedule(): void {
     const first = this.#state.leases.first();
     if (!this.#running || this.#saving || first === undefined || first.deadlineMs >= this.#timerMs) return;
-    this.#timer?.cancel();
     const { clock } = this.#context;
-    const delayMs = Math.max(0, Math.min(first.deadlineMs - clock.nowMs(), SLEEP_MS_MAX));
+    const delayMs = Math.max(0, first.deadlineMs - clock.nowMs());
     this.#timerMs = clock.nowMs() + delayMs;
-    this.#timer = clock.schedule(delayMs, () => this.#turn());
+    this.#alarm.set(delayMs);
   }
 
   #turn(): void {

@@ -14,6 +14,7 @@ import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
 import { isRetryTopic } from "../names.js";
 import { type Topic, topicQueue } from "../topic-config.js";
+import { WallAlarm } from "../wall-alarm.js";
 import { isRoll, PendingTimers } from "./pending-timers.js";
 import { RecallHandleWriter } from "./recall-handle.js";
 import { RateMeter } from "./rate-meter.js";
@@ -31,8 +32,12 @@ const LOOK_MESSAGES = 8;
 const RETRY_MS = 100;
 /** Until the next look for what is on its way to the disk, or through dispatch. */
 const SOON_MS = 5;
-/** No sleep is longer, so that a wall clock that was set forward, or a machine that slept, is noticed. */
-const SLEEP_MS_MAX = 5000;
+/** So far ahead the wheel is searched for the next slot. */
+const AHEAD_MS = 86_400_000;
+/** Until the next look at a gap of the queue. */
+const GAP_MS = 5000;
+/** A wall clock that was set back by less is not worth a word. */
+const SET_BACK_MS = 5000;
 const BATCH_UNITS = 64;
 /** A flush that took its time is not repeated before so many times as long. */
 const FLUSH_REST = 10;
@@ -54,7 +59,7 @@ export class TimerMessageStore {
   /** The next message of the queue to look at, and one past the last that was put. */
   #nextOffset = 0;
   #endOffset = 0;
-  #timer: Timer | undefined;
+  readonly #alarm: WallAlarm;
   /** When the next turn is, by the clock that never steps and, as far as that goes, by the wall's. */
   #wakeMs = Number.POSITIVE_INFINITY;
   #wakeWallMs = Number.POSITIVE_INFINITY;
@@ -64,12 +69,12 @@ export class TimerMessageStore {
   #flushFails = false;
   #opened = false;
   #running = false;
-  #seenMs = 0;
 
   constructor(context: BrokerContext, store: MessageStore) {
     const { config, clock, log, topics, timerMetrics } = context;
     this.#context = context;
     this.#store = store;
+    this.#alarm = new WallAlarm(clock, (stepMs) => this.#turn(stepMs));
     this.topic = topics.get(TIMER_TOPIC)!;
     this.queue = topicQueue(context.store, this.topic, 0);
     this.queue.quiet = true;
@@ -175,14 +180,13 @@ export class TimerMessageStore {
   start(): void {
     if (!this.#opened) this.open();
     this.#running = true;
-    this.#seenMs = this.#context.clock.nowMs();
     this.#wake(0);
   }
 
   /** Stops delivering and saves how far it got. */
   async close(): Promise<void> {
     this.#running = false;
-    this.#timer?.cancel();
+    this.#alarm.cancel();
     this.#flushTimer?.cancel();
     this.mover.close();
     await this.#flushing;
@@ -198,31 +202,22 @@ export class TimerMessageStore {
     if (!this.#running || this.#store.failure !== undefined) return;
     const wakeMs = clock.monotonicMs() + delayMs;
     if (wakeMs >= this.#wakeMs) return;
-    this.#timer?.cancel();
     this.#wakeMs = wakeMs;
     this.#wakeWallMs = clock.nowMs() + delayMs;
-    this.#timer = clock.schedule(Math.max(0, Math.ceil(delayMs)), () => this.#turn());
+    this.#alarm.set(delayMs);
   }
 
-  #turn(): void {
+  #turn(stepMs: number): void {
     this.#wakeMs = Number.POSITIVE_INFINITY;
     this.#wakeWallMs = Number.POSITIVE_INFINITY;
     if (!this.#running) return;
-    const { clock } = this.#context;
-    this.#watchClock();
+    const { clock, log } = this.#context;
+    if (stepMs < -SET_BACK_MS) log.warn({ stepMs }, "the clock was set back, timers go by it");
     const endMs = clock.monotonicMs() + TURN_MS_MAX;
     const waitMs = this.#nextOffset < this.#endOffset ? this.#readQueue(endMs) : this.#deliverDue(endMs);
     this.delivery.forget();
     if (waitMs !== undefined) this.#wake(waitMs);
     else this.#wakeForNext();
-  }
-
-  #watchClock(): void {
-    const nowMs = this.#context.clock.nowMs();
-    if (nowMs < this.#seenMs - SLEEP_MS_MAX) {
-      this.#context.log.warn({ fromMs: this.#seenMs, toMs: nowMs }, "the clock was set back, timers go by it");
-    }
-    this.#seenMs = nowMs;
   }
 
   /** For the first that falls due, of the heap or of the slots that are not read. */
@@ -232,11 +227,11 @@ export class TimerMessageStore {
     const { heap, loadedToMs } = this.pending;
     const { wheel } = this.index;
     let nextMs = heap.size > 0 ? heap.dueMs : Number.POSITIVE_INFINITY;
-    const slotMs = wheel.nextUsed(loadedToMs, nowMs + SLEEP_MS_MAX);
+    const slotMs = wheel.nextUsed(loadedToMs, Math.min(nowMs + AHEAD_MS, loadedToMs + wheel.spanMs));
     if (slotMs !== undefined) nextMs = Math.min(nextMs, slotMs);
-    if (nextMs < Number.POSITIVE_INFINITY) this.#wake(Math.min(SLEEP_MS_MAX, Math.max(0, nextMs - nowMs)));
+    if (nextMs < Number.POSITIVE_INFINITY) this.#wake(Math.max(0, nextMs - nowMs));
     else if (this.#wakeMs === Number.POSITIVE_INFINITY && wheel.nextUsed(loadedToMs, loadedToMs + wheel.spanMs)) {
-      this.#wake(SLEEP_MS_MAX);
+      this.#wake(AHEAD_MS);
     }
   }
 
@@ -272,7 +267,7 @@ export class TimerMessageStore {
   #awaitQueue(): number {
     if (this.#nextOffset >= this.#store.maxOffset(this.queue)) return SOON_MS;
     this.#context.log.error({ offset: this.#nextOffset }, "the queue of timers has a gap");
-    return SLEEP_MS_MAX;
+    return GAP_MS;
   }
 
   /** Delivers what is due; answers when to go on, undefined for when the next one is due. */

@@ -83,10 +83,16 @@ export class CheckBack {
   start(): void {
     if (this.#closed) return;
     const { clock, config } = this.#context;
-    this.#roundTimer = clock.schedule(config.transactionCheckInterval, () => {
+    const round = (): void => {
       this.walk();
       this.start();
-    });
+    };
+    this.#roundTimer = clock.schedule(config.transactionCheckInterval, round, () => !this.#hasHalves);
+  }
+
+  /** Whether a walk would find any. */
+  get #hasHalves(): boolean {
+    return this.#transactions.doneOffset < this.#store.maxOffset(this.#transactions.halfQueue);
   }
 
   /** Begins a walk, unless the last one still goes on. */
