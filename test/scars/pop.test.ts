@@ -268,3 +268,17 @@ test("with five hundred acknowledged before their turn, a filter that wants none
   const expected = Array.from({ length: 699 }, (_, i) => `m${i + 1}`).filter((body) => !acked.has(body));
   expect(rest).toEqual(expected);
 });
+
+test("a repeated attempt that brings another ordered message does not say that it was tried before", async () => {
+  const life = await open(1);
+  await sendMany(life, 2);
+  for (let i = 0; i < 3; i++) {
+    life.pop({ order: true, maxMsgNums: 1, invisibleTime: 1, attemptId: `a${i}` });
+    await life.advance(1);
+  }
+  const [tried] = life.pop({ order: true, maxMsgNums: 1, attemptId: "b" });
+  expect([tried!.body, tried!.orderCount]).toEqual(["m0", 3]);
+  life.ack(tried!);
+  const [fresh] = life.pop({ order: true, maxMsgNums: 1, attemptId: "b" });
+  expect([fresh!.body, fresh!.orderCount]).toEqual(["m1", 0]);
+});

@@ -107,9 +107,11 @@ export class OrderInfo {
   /** What the pop's answer says about it. The last piece is for clients of old, which count by queue. */
   orderCountPieces(topic: string, queueId: number): string[] {
     const pieces: string[] = [];
-    let smallest = this.consumedCounts.size === this.queueOffsets.length ? Number.MAX_SAFE_INTEGER : 0;
-    for (const [queueOffset, count] of this.consumedCounts) {
-      pieces.push(messageOrderCountPiece(topic, queueId, queueOffset, count));
+    let smallest = Number.MAX_SAFE_INTEGER;
+    // A repeated attempt may have counts of messages that it is not given, which say nothing of those that it is.
+    for (const queueOffset of this.queueOffsets) {
+      const count = this.consumedCounts.get(queueOffset) ?? 0;
+      if (count > 0) pieces.push(messageOrderCountPiece(topic, queueId, queueOffset, count));
       smallest = Math.min(smallest, count);
     }
     pieces.push(orderCountPiece(topic, queueId, smallest));
