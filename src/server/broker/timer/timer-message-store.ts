@@ -363,7 +363,11 @@ export class TimerMessageStore {
     const { clock, log, timerMetrics } = this.#context;
     const { pending, index } = this;
     this.#changed = false;
-    const { readTimeMs, within, closed } = pending.snapshot(clock.nowMs(), this.#running);
+    const nowMs = clock.nowMs();
+    // While nothing was due nobody has looked at the slots that have gone by: the next broker need not.
+    pending.load(nowMs, TURN_UNITS_MAX);
+    this.delivery.forget();
+    const { readTimeMs, within, closed } = pending.snapshot(nowMs, this.#running);
     try {
       await this.#store.whenFlushed(this.#store.maxPhyOffset);
       pending.wipe(closed);
