@@ -3,7 +3,7 @@
  * other contents for each seed. `npm run test:golden` names more seeds in COMETMQ_GOLDEN_SEEDS, and then has every size.
  */
 import { execFile } from "node:child_process";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -12,6 +12,7 @@ import { encodeProperties } from "#src/record/properties.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { GetStatus, PutStatus } from "#src/store/types.js";
+import { copyAsKilled } from "../unit/store/fixture.js";
 import { emptyGet, emptyPut, input } from "../unit/store/harness.js";
 import { apacheDump, apacheReopen, describeWithApache } from "./apache.js";
 
@@ -129,7 +130,7 @@ describeWithApache("Apache takes over", () => {
       ];
       const store = await write(path.join(live, "store"), sizes, seed);
       // What a killed process leaves: all it wrote, and the abort file.
-      cpSync(live, killed, { recursive: true });
+      copyAsKilled(live, killed);
       await store.close();
       for (const dir of [live, killed]) {
         const { maxHashSlotNum, maxIndexNum } = sizes.indexSizes;

@@ -3,7 +3,7 @@
  * key, orderly restarts and crashes (the directory is copied as it is while the store is open, and the copy is opened)
  * gives what the model gives. On every backend there is.
  */
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -16,6 +16,7 @@ import { decodeRecord } from "#src/record/decode.js";
 import { MessageStore } from "#src/store/message-store.js";
 import { type GetResult, GetStatus, PutStatus } from "#src/store/types.js";
 import { verifyStore } from "../crash/programs/verify.mjs";
+import { copyAsKilled } from "../unit/store/fixture.js";
 import { bodyOf, diskOf, emptyPutResult, imageOf, message, ROOT } from "./store-fixture.js";
 
 const SIZES = {
@@ -89,33 +90,18 @@ function memoryPlace(disk: MemoryDisk): Place {
 
 const home = mkdtempSync(join(tmpdir(), "cometmq-model-"));
 afterAll(() => rmSync(home, { recursive: true, force: true }));
+const newDirectory = (): string => mkdtempSync(join(home, "s-"));
 
-function directoryPlace(backend: "mmap-io" | "koffi" | "file", threads: boolean): Place {
-  const directory = mkdtempSync(join(home, "s-"));
+function directoryPlace(backend: "mmap-io" | "koffi" | "file", threads: boolean, directory = newDirectory()): Place {
   return {
     open: () => MessageStore.open({ ...SIZES, directory, disk: new FileDisk(backend), threads }),
     copy() {
-      const place = directoryPlace(backend, threads);
-      copyOpen(directory, place);
-      return place;
+      const copy = newDirectory();
+      copyAsKilled(directory, copy);
+      return directoryPlace(backend, threads, copy);
     },
     discard: () => rmSync(directory, { recursive: true, force: true }),
-    directory,
-  } as Place;
-}
-
-/** A segment that is being made may vanish under the copy: then once more. */
-function copyOpen(directory: string, place: Place): void {
-  const target = (place as unknown as { directory: string }).directory;
-  for (let attempt = 0; ; attempt++) {
-    try {
-      cpSync(directory, target, { recursive: true });
-      return;
-    } catch (error) {
-      if (attempt === 20) throw error;
-      rmSync(target, { recursive: true, force: true });
-    }
-  }
+  };
 }
 
 type Command = fc.AsyncCommand<Model, Real>;

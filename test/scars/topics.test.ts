@@ -2,12 +2,13 @@
  * Topics that were lost: one made by a send, acknowledged, and unknown after a kill, because its configuration was saved a
  * moment later; one whose configuration file was torn (apache/rocketmq#3401).
  */
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { TRANSACTION_PREPARED_TYPE } from "#src/record/sys-flag.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { FakeClock } from "../unit/broker/harness.js";
+import { copyAsKilled } from "../unit/store/fixture.js";
 import {
   ANSWER_MS,
   closeAll,
@@ -23,7 +24,7 @@ afterEach(closeAll);
 /** The store as a kill leaves it, with all that the broker has written. */
 function killed(directory: string): string {
   const copy = join(temporaryDirectory(), "store");
-  cpSync(directory, copy, { recursive: true, filter: (path) => !path.endsWith("/lock") });
+  copyAsKilled(directory, copy);
   return copy;
 }
 

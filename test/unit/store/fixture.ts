@@ -1,6 +1,6 @@
 /** Stores with small files, messages for them, and what lies in a directory, byte for byte. */
 import { createHash } from "node:crypto";
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach } from "vitest";
@@ -105,6 +105,23 @@ export async function writtenStore(directory: string, count: number, bodyBytes =
   }
   await store.close();
   return bodies;
+}
+
+/**
+ * Copies an open store as a kill would leave it, `abort` file included. A segment that is being made is renamed under the
+ * copy, which then begins again.
+ */
+export function copyAsKilled(directory: string, target: string): void {
+  const isLock = (path: string): boolean => path.endsWith("/lock");
+  for (let attempt = 0; ; attempt++) {
+    try {
+      cpSync(directory, target, { recursive: true, filter: (path) => !isLock(path) });
+      return;
+    } catch (error) {
+      if (attempt === 20 || (error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      rmSync(target, { recursive: true, force: true });
+    }
+  }
 }
 
 /** Every path below `directory` with kind, size, time and content. */
