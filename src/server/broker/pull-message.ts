@@ -7,6 +7,7 @@ import { CometError } from "../../base/errors.js";
 import { javaHash } from "../../base/java-hash.js";
 import type { MessageFilter } from "../../filter/message-filter.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import { answerFailed } from "../../remoting/failed-request.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
@@ -101,13 +102,20 @@ export class PullMessage {
       return;
     }
     if (this.#answerReset(pull, connection) || this.#serve(pull, connection, pull.suspendMs === 0)) return;
+    const { clock, log } = this.#context;
+    const { code } = header;
     const attempt = (parked: ParkedPull, last: boolean): boolean => {
       pull.offset = parked.offset;
-      const answered = this.#serve(pull, connection, last);
-      parked.offset = pull.offset;
-      return answered;
+      try {
+        const answered = this.#serve(pull, connection, last);
+        parked.offset = pull.offset;
+        return answered;
+      } catch (error) {
+        answerFailed(connection, { code, opaque: pull.opaque, serializeType: pull.serializeType }, error, log);
+        return true;
+      }
     };
-    const deadlineMs = this.#context.clock.monotonicMs() + pull.suspendMs;
+    const deadlineMs = clock.monotonicMs() + pull.suspendMs;
     this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, attempt });
   }
 
