@@ -413,6 +413,8 @@ class Opening {
     });
     this.#retention = retention;
     const release = async (clean: boolean): Promise<void> => {
+      // What went wrong may have come before its turn to stop.
+      if (!clean) await dispatch.stop().catch((err) => log.warn({ err }, "dispatch did not end in order"));
       lookUp.close();
       checkpoints.close();
       this.#cache.close();

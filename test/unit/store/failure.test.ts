@@ -138,9 +138,13 @@ afterEach(() => {
 });
 
 /** A store on files, and its dispatch thread. */
-async function openThreaded(directory: string, log: FakeLog): Promise<{ store: MessageStore; worker: Worker }> {
+async function openThreaded(
+  directory: string,
+  log: FakeLog,
+  disk = new FileDisk(),
+): Promise<{ store: MessageStore; worker: Worker }> {
   process.on("worker", noteWorker);
-  const store = await openStore({ directory, log, disk: new FileDisk() });
+  const store = await openStore({ directory, log, disk });
   // Node tells of a thread in a later turn.
   await new Promise((resolve) => setImmediate(resolve));
   process.off("worker", noteWorker);
@@ -167,6 +171,22 @@ test("a dispatch thread that dies is noticed, and nothing that was put is lost",
   expect(existsSync(join(directory, "abort"))).toBe(true);
   const again = await openStore({ directory });
   expect(bodiesIn(again, "T", 0)).toEqual(bodies);
+});
+
+test("a log that can not be synced when the store is closed leaves no thread behind", async () => {
+  class UnsyncedDisk extends FileDisk {
+    override openSegment(...file: Parameters<FileDisk["openSegment"]>): Segment {
+      const segment = super.openSegment(...file);
+      segment.sync = () => Promise.reject(BROKEN);
+      return segment;
+    }
+  }
+  const log = new FakeLog();
+  const { store, worker } = await openThreaded(newDirectory(), log, new UnsyncedDisk());
+  put(store, "T", 0, "not durable");
+  await store.close();
+  expect(log.at("error", /could not be closed in order/)).toHaveLength(1);
+  expect(worker.threadId).toBe(-1);
 });
 
 test("a queue that cannot be written ends writing, and is built anew once it can", async () => {
