@@ -9,6 +9,7 @@ import type { Connection, Processor, Request } from "../../../remoting/types.js"
 import type { MessageStore } from "../../../store/message-store.js";
 import { emptyGetResult, type GetResult, GetStatus, type QueueHandle } from "../../../store/types.js";
 import { answerOf, SUCCESS } from "../../answer.js";
+import { MESSAGE_TYPE_ATTRIBUTE } from "../attributes.js";
 import type { BrokerContext } from "../context.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import {
@@ -27,8 +28,6 @@ import { type PopRequest, readPopRequest } from "./pop-request.js";
 import type { PopState } from "./pop-state.js";
 
 const REVIVE_TURNS = 0x40000000;
-/** As long as it lies in Apache's TopicMessageType, in the attributes of a topic. */
-const MESSAGE_TYPE_ATTRIBUTE = "message.type";
 const NO_MESSAGE = "NO_MESSAGE_IN_QUEUE";
 
 /** What one pop has collected, to be answered. */

@@ -368,7 +368,7 @@ export class TimerMessageStore {
    * delivers some messages again. Never rejects.
    */
   async #flush(): Promise<void> {
-    const { clock, log, timerMetrics } = this.#context;
+    const { clock, log, timerMetrics, topics } = this.#context;
     const { pending, index } = this;
     this.#changed = false;
     const nowMs = clock.nowMs();
@@ -385,6 +385,7 @@ export class TimerMessageStore {
       pending.wipe(closed);
       index.removeBelow(this.#store.minPhyOffset);
       await index.flush({ readTimeMs, within, queueOffset: this.#nextOffset }, clock.nowMs());
+      timerMetrics.forgetGone((topic) => topics.get(topic) !== undefined);
       await timerMetrics.saver.saveIfDirty();
       this.#flushFails = false;
     } catch (error) {
