@@ -20,8 +20,19 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   schedule(delayMs, task) {
+    if (delayMs > TIMEOUT_MS_MAX) return scheduleFar(delayMs, task);
     const handle = setTimeout(task, delayMs);
     handle.unref();
     return { cancel: () => clearTimeout(handle) };
   },
 };
+
+/** Node takes what is longer for a millisecond. */
+const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+
+function scheduleFar(delayMs: number, task: () => void): Timer {
+  let timer = systemClock.schedule(TIMEOUT_MS_MAX, () => {
+    timer = systemClock.schedule(delayMs - TIMEOUT_MS_MAX, task);
+  });
+  return { cancel: () => timer.cancel() };
+}

@@ -1,6 +1,6 @@
 /**
  * What the appending thread and the dispatch thread tell each other: positions and flags in one SharedArrayBuffer. Each
- * word has one writer. Positions are monotonic (base/shared-position).
+ * word has one writer, but where both are named. Positions are monotonic (base/shared-position).
  *
  *   word  what                                                            written by
  *    0..2 confirmed: dispatch may read the log up to here                 appender
@@ -12,7 +12,7 @@
  *   10..12 wanted end of the segment files                                 appender
  *   13..15 ready end of the segment files                                  dispatcher
  *   16    ready sequence: grows after each attempt to make a segment       dispatcher
- *   17    segment failure: 0 none, 1 disk full, 2 anything else            dispatcher
+ *   17    segment failure: 0 none, 1 disk full, 2 anything else            dispatcher sets, appender clears
  *   18    state (see State)                                                dispatcher
  *   19    stop asked: 1                                                    appender
  *   20    ring head: count of arrivals put                                 dispatcher

@@ -139,11 +139,6 @@ export class GrpcServer<P extends GrpcPeer> {
     this.#connections.set(connection, connected);
   }
 
-  /** Connections that are served. */
-  get peerCount(): number {
-    return this.#connections.size;
-  }
-
   /** Of requests that have begun and not ended. */
   get halfReceivedBytes(): number {
     return this.#budget.bytes;

@@ -26,7 +26,12 @@ export function lockDirectoryFile(path: string): DirectoryLock {
     fs.closeSync(fd);
     throw locked(dirname(path), "another process");
   }
-  if (fs.fstatSync(fd).size === 0) fs.writeSync(fd, "lock", 0);
+  try {
+    if (fs.fstatSync(fd).size === 0) fs.writeSync(fd, "lock", 0);
+  } catch (error) {
+    fs.closeSync(fd);
+    throw ioError("write", path, error);
+  }
   heldHere.add(identity);
   let held = true;
   return {

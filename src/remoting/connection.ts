@@ -3,9 +3,10 @@
  * callers and sends what was written.
  *
  * The frames of a received chunk are handled before anything is sent, so a batch of requests costs one system call for
- * its answers; a connection that has had its share of a turn goes on in the next one (see turns.ts). Two rules bound the memory of a peer that sends faster than it reads: past `outputPauseBytes` of unsent
- * output it is not read any more, past `outputBytesMax` it is cut off. While a write waits for the kernel, later output
- * gathers in the writer, so at most two buffers belong to a connection.
+ * its answers; a connection that has had its share of a turn goes on in the next one (see turns.ts). Two rules bound the
+ * memory of a peer that sends faster than it reads: past `outputPauseBytes` of unsent output it is not read any more,
+ * past `outputBytesMax` it is cut off. While a write waits for the kernel, later output gathers in the writer, so at
+ * most two buffers belong to a connection.
  */
 import type { Socket } from "node:net";
 import { assert } from "../base/assert.js";
@@ -14,8 +15,9 @@ import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
-import { requestCodeName, ResponseCode } from "./codes.js";
+import { ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
+import { answerFailed } from "./failed-request.js";
 import { type FlowControl, LateRequests } from "./flow-control.js";
 import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
@@ -362,17 +364,13 @@ export class RemotingConnection implements Connection {
   }
 
   #process(processor: Processor, header: HeaderView): void {
-    const { code, opaque, serializeType } = header;
     const { writer } = this;
     writer.forgetLast();
     try {
       processor(this.#request, this);
       assert(!writer.isOpen, "a processor ends the frame it begins");
     } catch (error) {
-      writer.abandon();
-      const name = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-      if (writer.lastOpaque !== opaque) writer.response(opaque, serializeType, ResponseCode.SYSTEM_ERROR, name);
-      this.#settings.log.error({ err: error, remote: this.remoteAddress, code }, `${requestCodeName(code)} failed`);
+      answerFailed(this, header, error, this.#settings.log);
     }
   }
 

@@ -1,5 +1,5 @@
 /** Ext field names as the bytes that stand for them in either serialisation, made once for each name. */
-import { assert } from "../base/assert.js";
+import { CometError } from "../base/errors.js";
 
 export interface EncodedName {
   /** `,"name":"`, ready for the value's text. */
@@ -37,8 +37,10 @@ export function prepareFields(fields: Iterable<readonly [string, string]>): Prep
   };
 }
 
-/** Names come from code; should a caller pass on a peer's, no more than this many stay. */
+const NAME_BYTES_MAX = 32767;
+/** Names come from code, but for those of a peer that are passed on: of them no more than this stay, and no long ones. */
 const NAMES_KEPT_MAX = 2048;
+const NAME_KEPT_BYTES_MAX = 64;
 
 const names = new Map<string, EncodedName>();
 
@@ -48,13 +50,18 @@ export function encodedName(name: string): EncodedName {
 
 function encode(name: string): EncodedName {
   const text = Buffer.from(name);
-  assert(text.length <= 32767, "a field name's length has 15 bits");
+  if (text.length > NAME_BYTES_MAX) {
+    throw new CometError(
+      "COMETMQ_BAD_REQUEST",
+      `A field's name has ${text.length} bytes, of ${NAME_BYTES_MAX} at most.`,
+    );
+  }
   const quoted = JSON.stringify(name);
   const binary = Buffer.alloc(2 + text.length);
   binary.writeInt16BE(text.length, 0);
   text.copy(binary, 2);
   const jsonFirst = Buffer.from(`,"extFields":{${quoted}:"`);
   const encoded = { json: Buffer.from(`,${quoted}:"`), jsonFirst, binary, bytesMax: jsonFirst.length + 8 };
-  if (names.size < NAMES_KEPT_MAX) names.set(name, encoded);
+  if (names.size < NAMES_KEPT_MAX && text.length <= NAME_KEPT_BYTES_MAX) names.set(name, encoded);
   return encoded;
 }

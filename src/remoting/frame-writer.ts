@@ -325,10 +325,7 @@ export class FrameWriter {
     body?: Uint8Array,
   ): void {
     this.beginResponse(opaque, serializeType, code, remark);
-    if (fields !== undefined) this.fields(fields);
-    this.endHeader();
-    if (body !== undefined) this.bodyBytes(body);
-    this.end();
+    this.#finish(fields, body);
   }
 
   /** A whole request in one call. */
@@ -341,10 +338,20 @@ export class FrameWriter {
     body?: Uint8Array,
   ): void {
     this.beginRequest(opaque, serializeType, code, oneway);
-    this.fields(fields);
-    this.endHeader();
-    if (body !== undefined) this.bodyBytes(body);
-    this.end();
+    this.#finish(fields, body);
+  }
+
+  /** A field that can not be written must not leave the frame open in a connection that others write to. */
+  #finish(fields: Fields | undefined, body: Uint8Array | undefined): void {
+    try {
+      if (fields !== undefined) this.fields(fields);
+      this.endHeader();
+      if (body !== undefined) this.bodyBytes(body);
+      this.end();
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
   }
 
   /** A frame has been begun and not ended. */

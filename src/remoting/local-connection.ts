@@ -14,6 +14,7 @@ import { addressText, hostBytes, hostText } from "./address.js";
 import { BufferPool } from "./buffer-pool.js";
 import { requestCodeName, ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
+import { answerFailed } from "./failed-request.js";
 import { FrameWriter } from "./frame-writer.js";
 import { HeaderView } from "./header-view.js";
 import { LanguageCode } from "./language-code.js";
@@ -255,12 +256,8 @@ export class LocalConnection implements Connection {
       const processor = processors.get(code);
       if (processor === undefined) this.#notSupported(code, opaque);
       else processor(request, this);
-    } catch (err) {
-      writer.abandon();
-      const name = err instanceof Error ? `${err.name}: ${err.message}` : String(err);
-      if (writer.lastOpaque !== opaque)
-        writer.response(opaque, SerializeType.ROCKETMQ, ResponseCode.SYSTEM_ERROR, name);
-      this.#peering.log.error({ err, remote: this.remoteAddress, code }, `${requestCodeName(code)} failed`);
+    } catch (error) {
+      answerFailed(this, { code, opaque, serializeType: SerializeType.ROCKETMQ }, error, this.#peering.log);
     }
     this.#inProcessor = false;
     this.#read(opaque);

@@ -2,6 +2,7 @@
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { requestCodeName, ResponseCode } from "../remoting/codes.js";
+import { attempted } from "../remoting/failed-request.js";
 import { type FastjsonInput, toFastjson } from "../remoting/fastjson.js";
 import type { HeaderView } from "../remoting/header-view.js";
 import type { Connection, Fields, Processor, Request } from "../remoting/types.js";
@@ -47,7 +48,10 @@ export function processorOf(handler: Handler, logger: Logger, inFlightMax: numbe
     const { code, remark, fields, body } = await lateAnswerOf(late, requestCode, connection, logger);
     inFlight--;
     if (connection.closed || isOneway) return;
-    connection.writer.response(opaque, serializeType, code, remark, fields, body);
+    attempted(connection, { code: requestCode, opaque, serializeType }, logger, () => {
+      connection.writer.response(opaque, serializeType, code, remark, fields, body);
+      return true;
+    });
     connection.flush();
   };
   return (request, connection) => {

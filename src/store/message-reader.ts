@@ -5,7 +5,7 @@
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
 import type { QueueProgress } from "../dispatch/shared-progress.js";
-import { TOTAL_SIZE_POSITION } from "../record/layout.js";
+import { RECORD_BYTES_MIN, TOTAL_SIZE_POSITION } from "../record/layout.js";
 import type { StoreQueue } from "./store-queue.js";
 import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
 
@@ -129,7 +129,7 @@ export class MessageReader {
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return undefined;
     const position = phyOffset - segment.baseOffset;
-    if (sizeBytes <= 0 || position + sizeBytes > segment.sizeBytes) return undefined;
+    if (sizeBytes < RECORD_BYTES_MIN || position + sizeBytes > segment.sizeBytes) return undefined;
     const record = segment.read(position, sizeBytes);
     return record.readInt32BE(TOTAL_SIZE_POSITION) === sizeBytes ? record : undefined;
   }

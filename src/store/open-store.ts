@@ -106,11 +106,12 @@ class Opening {
   }
 
   async open(): Promise<StoreParts> {
-    const { disk, paths, clock, threads } = this.#settings;
+    const { disk, paths, clock, threads, segmentBytes } = this.#settings;
     const lastEnd = lastStoreEnd(disk, paths.abort);
+    const segments = new SegmentQueue({ disk, directory: paths.commitLog, segmentBytes, writable: true });
     const thread = threads ? new DispatchThread(this.#dispatchEvents()) : undefined;
     try {
-      const segments = this.#segments();
+      this.#load(segments);
       const recovered = await this.#recover(segments, lastEnd);
       // Not earlier: should this recovery be killed, the next one has the same log before it.
       if (lastEnd !== "closed") createAbortFile(disk, paths.abort, process.pid);
@@ -144,17 +145,18 @@ class Opening {
       return this.#parts(segments, commitLog, dispatch, recovered);
     } catch (error) {
       await thread?.abandon();
+      this.#checkpoints?.close();
+      this.#cache.close();
+      segments.close();
       throw error;
     }
   }
 
-  #segments(): SegmentQueue {
-    const { disk, paths, segmentBytes, log } = this.#settings;
-    const segments = new SegmentQueue({ disk, directory: paths.commitLog, segmentBytes, writable: true });
+  #load(segments: SegmentQueue): void {
+    const { paths, log } = this.#settings;
     const { foreign } = segments.load();
     if (foreign.length > 0)
       log.warn({ directory: paths.commitLog, foreign }, "files that are no segments are left alone");
-    return segments;
   }
 
   async #recover(segments: SegmentQueue, lastEnd: StoreEnd): ReturnType<typeof recover> {
@@ -413,6 +415,8 @@ class Opening {
     });
     this.#retention = retention;
     const release = async (clean: boolean): Promise<void> => {
+      // What went wrong may have come before its turn to stop.
+      if (!clean) await dispatch.stop().catch((err) => log.warn({ err }, "dispatch did not end in order"));
       lookUp.close();
       checkpoints.close();
       this.#cache.close();

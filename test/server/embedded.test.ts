@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { Broker, type BrokerOptions } from "#src/mod.js";
 import { RequestCode } from "#src/remoting/codes.js";
+import { until } from "../unit/remoting/peers.js";
 import { ANSWER_MS, bodiesOf, clientOf, closeAll, onCloseAll, pull, send, temporaryDirectory } from "./harness.js";
 
 afterEach(closeAll);
@@ -37,9 +38,14 @@ test("wrong options are refused by name, and nothing of a failed start goes on",
   await expect(started({ config: { sendBuffer: 1 } as object })).rejects.toThrow("sendBuffer is no property");
   await expect(started({ port: 70_000 })).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
   const first = await started();
+  const servers = () => process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap").length;
+  const before = servers();
   const dataDir = join(temporaryDirectory(), "store");
   const taken = { dataDir, config: SMALL, grpcPort: first.grpcPort!, namesrvPort: 0 };
   await expect(started(taken)).rejects.toMatchObject({ code: "COMETMQ_LISTEN" });
+  const nowhere = started({ dataDir, namesrvPort: false, config: { ...SMALL, namesrvAddr: "nowhere:port" } });
+  await expect(nowhere).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
+  await until(() => servers() === before, "every port to be let go");
   // The store is free again.
   await started({ dataDir });
 });

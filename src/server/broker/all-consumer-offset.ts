@@ -13,13 +13,17 @@ export function registerAllConsumerOffset(processors: Map<number, Processor>, co
 }
 
 function cloneGroupOffset(
-  { consumers, offsets, topics }: BrokerContext,
+  { config, consumers, groups, offsets, topics }: BrokerContext,
   { header }: Request,
 ): Answer | Promise<Answer> {
   const srcGroup = requiredText(header, "srcGroup");
   const destGroup = requiredText(header, "destGroup");
   const problem = validateGroup(destGroup);
   if (problem !== "") return failure(ResponseCode.INVALID_PARAMETER, quoted(problem));
+  // Nobody has to have made the group.
+  if (groups.get(destGroup) === undefined && !offsets.has(destGroup) && offsets.groupCount >= config.groupCountMax) {
+    return failure(ResponseCode.SYSTEM_ERROR, "there are too many groups");
+  }
   const topic = header.text("topic");
   const names = topic === undefined || isBlank(topic) ? offsets.topicsOf(srcGroup) : [topic];
   const live = header.boolean("offline") !== true && consumers.subscriptionCount(srcGroup) > 0;

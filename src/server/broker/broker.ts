@@ -24,7 +24,7 @@ import { type BrokerContext, openBrokerContext } from "./context.js";
 import { FastFailure } from "./fast-failure.js";
 import { FlushWaiters } from "./flush-waiters.js";
 import { type BrokerHooks, hookProcessors } from "./hooks.js";
-import { type Housekeeping, startHousekeeping } from "./housekeeping.js";
+import { closeSavers, type Housekeeping, startHousekeeping } from "./housekeeping.js";
 import { PopService } from "./pop/pop-service.js";
 import { registerTableProcessors } from "./processors.js";
 import { PullMessage } from "./pull-message.js";
@@ -112,6 +112,8 @@ export class Broker {
     const { config } = reading;
     warnIfOpen(config, log);
     const store = await openBrokerStore(options, config, clock, log);
+    /** To be undone, last first, where it does not come to a broker. */
+    const begun: (() => Promise<void> | void)[] = [() => store.close()];
     try {
       const access = options.access ?? openAccess({ reading, disk: store.disk, clock, log });
       await access?.save();
@@ -125,6 +127,7 @@ export class Broker {
         log,
         brokerAddress: () => hostPort(config.brokerIP1 || advertisedHost(config.bindAddress), port),
       });
+      begun.push(() => closeSavers(context));
       await adoptTopics(context, store, reports);
       const processors = new Map<number, Processor>();
       registerTableProcessors(processors, context);
@@ -133,6 +136,7 @@ export class Broker {
       const hosts = new StoreHosts(() => port, config.brokerIP1);
       const schedule = new ScheduleMessageService(context, store);
       const timers = config.timerWheelEnable ? new TimerMessageStore(context, store) : undefined;
+      if (timers !== undefined) begun.push(() => timers.index.close());
       timers?.open();
       const transactions = new TransactionService(context, store, schedule, waiters);
       transactions.register(processors);
@@ -149,29 +153,19 @@ export class Broker {
       pop.register(processors, async (topic) => registration?.topicRoute(topic));
       pop.recover();
       if (options.hooks !== undefined) hookProcessors(processors, options.hooks, context);
-      const server = new RemotingServer({
-        host: config.bindAddress,
-        port,
-        alsoPort: fastListenPort(port),
-        tls: tlsServerOptions(config, store.disk),
-        name: "broker",
-        processors: access?.enforced === true ? guarded(processors, access.control) : processors,
-        strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
-        clock,
-        log,
-        flowLimits: new FastFailure(config, waiters),
-        idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
-      });
-      await server.listen();
-      port = server.port;
+      const server = serverOf(context, store, access, processors, waiters);
       registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
+      await server.listen();
+      begun.push(() => server.close());
+      port = server.port;
       const services: BrokerService[] = [schedule, transactions, pop];
       if (timers !== undefined) services.push(timers);
       const broker = new Broker(context, store, processors, server, pull, services, timerAdmin, registration);
+      begun.splice(0, begun.length, () => broker.close());
       await registration.start();
       return broker;
     } catch (error) {
-      await store.close();
+      for (const undo of begun.reverse()) await undo();
       throw error;
     }
   }
@@ -211,6 +205,28 @@ export class Broker {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function serverOf(
+  { config, clock, log }: BrokerContext,
+  store: MessageStore,
+  access: Access | undefined,
+  processors: ReadonlyMap<number, Processor>,
+  waiters: FlushWaiters,
+): RemotingServer {
+  return new RemotingServer({
+    host: config.bindAddress,
+    port: config.listenPort,
+    alsoPort: fastListenPort(config.listenPort),
+    tls: tlsServerOptions(config, store.disk),
+    name: "broker",
+    processors: access?.enforced === true ? guarded(processors, access.control) : processors,
+    strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,
+    clock,
+    log,
+    flowLimits: new FastFailure(config, waiters),
+    idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
+  });
 }
 
 /** Those who wait for the store's disk. */

@@ -197,6 +197,15 @@ export class ConsumerOffsetTable {
     for (const offsets of this.#groups.get(group)?.values() ?? []) offsets.restart = undefined;
   }
 
+  /** Groups that offsets are kept of. */
+  get groupCount(): number {
+    return this.#groups.size;
+  }
+
+  has(group: string): boolean {
+    return this.#groups.has(group);
+  }
+
   cloneOffset(srcGroup: string, destGroup: string, topic: string): void {
     const from = this.#find(srcGroup, topic)?.committed;
     if (from === undefined || from.size === 0 || srcGroup === destGroup) return;

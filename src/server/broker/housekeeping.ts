@@ -1,5 +1,6 @@
 /** What the broker does on its own, at intervals: saves tables, forgets silent clients, samples its counters. */
 import type { Clock, Timer } from "../../base/clock.js";
+import type { ConfigSaver } from "./config-saver.js";
 import type { BrokerContext } from "./context.js";
 import { SAMPLE_MS } from "./stats-item.js";
 
@@ -11,10 +12,8 @@ export interface Housekeeping {
 }
 
 export function startHousekeeping(context: BrokerContext): Housekeeping {
-  const { clock, config, topics, groups, offsets, producers, consumers, queueLocks, stats } = context;
-  const { requestModes, staticTopics, transactionMetrics, consumerFilters } = context;
-  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters, queueLocks];
-  const savers = tables.map(({ saver }) => saver);
+  const { clock, config, topics, producers, consumers, queueLocks, stats } = context;
+  const savers = saversOf(context);
   const stops = [
     repeat(
       clock,
@@ -42,9 +41,21 @@ export function startHousekeeping(context: BrokerContext): Housekeeping {
   return {
     async close() {
       for (const stop of stops) stop();
-      await Promise.all(savers.map((saver) => saver.close()));
+      await closeSavers(context);
     },
   };
+}
+
+/** Saves what is not saved yet, for the last time. */
+export async function closeSavers(context: BrokerContext): Promise<void> {
+  await Promise.all(saversOf(context).map((saver) => saver.close()));
+}
+
+function saversOf(context: BrokerContext): ConfigSaver[] {
+  const { topics, staticTopics, groups, offsets } = context;
+  const { requestModes, transactionMetrics, consumerFilters, queueLocks } = context;
+  const tables = [topics, staticTopics, groups, offsets, requestModes, transactionMetrics, consumerFilters, queueLocks];
+  return tables.map(({ saver }) => saver);
 }
 
 /** The interval is asked each time, so that a new value counts from the next round on. */

@@ -63,7 +63,7 @@ export class ProducerTable {
     if (channels.size === 0) this.#groups.delete(group);
     const groups = this.#groupsOfConnection.get(connection.id);
     groups?.delete(group);
-    if (groups?.size === 0) this.#forgetClient(channel);
+    this.#forgetClient(channel, groups);
     this.#log.info({ group, clientId: channel.clientId, client: connection.remoteAddress }, "producer gone");
   }
 
@@ -114,7 +114,10 @@ export class ProducerTable {
     this.#groupsOfConnection.delete(connection.id);
   }
 
-  #forgetClient({ clientId, connection }: ClientChannel): void {
-    if (this.#connections.get(clientId) === connection) this.#connections.delete(clientId);
+  /** Unless it is in another of the connection's groups by the same name. */
+  #forgetClient({ clientId, connection }: ClientChannel, groups: ReadonlySet<string> = new Set()): void {
+    if (this.#connections.get(clientId) !== connection) return;
+    for (const group of groups) if (this.#groups.get(group)?.get(connection.id)?.clientId === clientId) return;
+    this.#connections.delete(clientId);
   }
 }

@@ -7,10 +7,12 @@ import { CometError } from "../../base/errors.js";
 import { javaHash } from "../../base/java-hash.js";
 import type { MessageFilter } from "../../filter/message-filter.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
+import { answerFailed } from "../../remoting/failed-request.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { emptyGetResult, type GetResult, GetStatus, type QueueHandle, type TagFilter } from "../../store/types.js";
+import { PERM_READ } from "../protocol/topic-config.js";
 import type { BrokerContext } from "./context.js";
 import { isTagType, type SubscriptionData } from "./heartbeat-data.js";
 import { LongPolling, type ParkedPull } from "./long-polling.js";
@@ -21,7 +23,6 @@ import { type Topic, topicQueue } from "./topic-config.js";
 const COMMIT_OFFSET_FLAG = 0x1;
 const SUSPEND_FLAG = 0x2;
 const SUBSCRIPTION_FLAG = 0x4;
-const PERM_READ = 4;
 const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
@@ -101,13 +102,20 @@ export class PullMessage {
       return;
     }
     if (this.#answerReset(pull, connection) || this.#serve(pull, connection, pull.suspendMs === 0)) return;
+    const { clock, log } = this.#context;
+    const { code } = header;
     const attempt = (parked: ParkedPull, last: boolean): boolean => {
       pull.offset = parked.offset;
-      const answered = this.#serve(pull, connection, last);
-      parked.offset = pull.offset;
-      return answered;
+      try {
+        const answered = this.#serve(pull, connection, last);
+        parked.offset = pull.offset;
+        return answered;
+      } catch (error) {
+        answerFailed(connection, { code, opaque: pull.opaque, serializeType: pull.serializeType }, error, log);
+        return true;
+      }
     };
-    const deadlineMs = this.#context.clock.monotonicMs() + pull.suspendMs;
+    const deadlineMs = clock.monotonicMs() + pull.suspendMs;
     this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, attempt });
   }
 

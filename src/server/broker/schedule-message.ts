@@ -18,6 +18,7 @@ import { DelayLevel } from "./delay-level.js";
 import { LightQueueNotice } from "./light-queues.js";
 import { copyMessage, emptyMessage, emptyPutResult, forgetBytes } from "./message-copy.js";
 import { isSafeName, TRANSACTION_HALF_TOPIC } from "./names.js";
+import { noteReadFailure, READ_RETRY_MS } from "./read-failure.js";
 import { type Topic, topicQueue } from "./topic-config.js";
 import { WallAlarm } from "./wall-alarm.js";
 
@@ -161,7 +162,12 @@ export class ScheduleMessageService {
       const index = (first + i) % count;
       const level = this.#levels[index]!;
       if (level.wakeMs > startMs) continue;
-      this.#work(level);
+      try {
+        this.#work(level);
+      } catch (error) {
+        noteReadFailure(error, this.#context.log, "a queue of delayed messages");
+        level.wakeMs = this.#context.clock.monotonicMs() + READ_RETRY_MS;
+      }
       if (this.#turnMessages > 0) continue;
       this.#firstIndex = (index + 1) % count;
       break;

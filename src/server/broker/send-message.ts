@@ -16,6 +16,7 @@ import { SendAnswers } from "../../remoting/send-answer.js";
 import { type Connection, type Processor, type Request, SerializeType } from "../../remoting/types.js";
 import type { MessageStore } from "../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../store/types.js";
+import { PERM_WRITE } from "../protocol/topic-config.js";
 import { BatchBody, LIGHT_QUEUES_REMARK } from "./batch-body.js";
 import type { BrokerContext } from "./context.js";
 import { endOfRetries } from "./dead-letters.js";
@@ -39,7 +40,6 @@ const QUEUE_OFFSET = encodedName("queueOffset");
 const TRANSACTION_ID = encodedName("transactionId");
 const RECALL_HANDLE = encodedName("recallHandle");
 
-const PERM_WRITE = 2;
 /** One put in so many is timed. */
 const TIMED_PUTS = 64;
 const INT_MAX = 2147483647;

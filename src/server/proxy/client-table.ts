@@ -61,10 +61,6 @@ export class ProxyClient implements LocalClient {
     return { connection, clientId, language: this.#language, version: this.#version };
   }
 
-  get isConnected(): boolean {
-    return this.#stream !== undefined;
-  }
-
   /** Commands go to the stream that was opened last. */
   attach(stream: GrpcStream<ProxyPeer>): void {
     this.#stream = stream;

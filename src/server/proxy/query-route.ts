@@ -2,7 +2,7 @@
  * QueryRoute and QueryAssignment (proxy/grpc/v2/route/RouteActivity.java). A client is answered with the address that it
  * asked at: so it is right behind any mapping of ports.
  */
-import { Code, MessageType, Permission } from "../../grpc/enums.js";
+import { AddressScheme, Code, MessageType, Permission } from "../../grpc/enums.js";
 import type {
   Broker,
   Endpoints,
@@ -20,9 +20,6 @@ import { OK, ProxyError, statusOf } from "./proxy-error.js";
 import { checkGroup, checkTopic } from "./validation.js";
 
 const ADDRESSES_MAX = 128;
-const IPV4 = 1;
-const IPV6 = 2;
-const DOMAIN_NAME = 3;
 const IPV4_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
 const ACCEPTED: Readonly<Record<string, readonly number[]>> = {
@@ -119,7 +116,8 @@ function brokerOf({ broker }: ProxyServices, context: RpcContext, asked: Endpoin
 }
 
 function endpointsOf(host: string, port: number): Endpoints {
-  const scheme = host.includes(":") ? IPV6 : IPV4_ADDRESS.test(host) ? IPV4 : DOMAIN_NAME;
+  const { IPv4, IPv6, DOMAIN_NAME } = AddressScheme;
+  const scheme = host.includes(":") ? IPv6 : IPV4_ADDRESS.test(host) ? IPv4 : DOMAIN_NAME;
   return { scheme, addresses: [{ host, port }] };
 }
 

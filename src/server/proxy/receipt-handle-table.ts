@@ -35,7 +35,8 @@ class HeldMessage {
   failedTimes = 0;
   /** A renewal is under way. */
   busy = false;
-  removed = false;
+  /** Its client has gone. */
+  isLeft = false;
 
   constructor(message: ReceivedMessage) {
     const { retrieveTime, invisibleTime } = decodeReceiptHandle(message.handle);
@@ -81,7 +82,6 @@ export class ReceiptHandleTable {
     const key = keyOf(group, messageId, handle);
     const message = held.get(key);
     if (message === undefined) return undefined;
-    message.removed = true;
     held.delete(key);
     if (held.size === 0) this.#clients.delete(clientId);
     return message.handle;
@@ -93,7 +93,7 @@ export class ReceiptHandleTable {
     this.#clients.delete(client.clientId);
     const { invisibleTimeMillisWhenClear } = this.#proxy().broker.config;
     for (const message of held?.values() ?? []) {
-      message.removed = true;
+      message.isLeft = true;
       if (!message.busy) void this.#change(message, invisibleTimeMillisWhenClear);
     }
   }
@@ -146,7 +146,8 @@ export class ReceiptHandleTable {
     if (outcome === "renewed") {
       message.renewTimes++;
       message.failedTimes = 0;
-      if (message.removed && !held.has(key)) return;
+      // It went while the broker was being asked: what that has prolonged is ended now.
+      if (message.isLeft) await this.#change(message, broker.config.invisibleTimeMillisWhenClear);
     } else if (outcome === "lost") {
       forget();
     } else {

@@ -66,6 +66,13 @@ test("a failure of the broker's own is answered and logged, not thrown", async (
   expect(broker.log.at("error", /GET_CONSUMER_RUNNING_INFO failed/)).toHaveLength(1);
 });
 
+test("an answer that can not be passed on is a failure too", async () => {
+  const broker = new TestBroker();
+  member(broker, "c").answer = () => said("", { fields: { ["x".repeat(40_000)]: "y" } });
+  const answer = await broker.askLate(RUNNING_INFO, { consumerGroup: "g", clientId: "c" });
+  expect(answer).toMatchObject({ code: 1, remark: expect.stringMatching(/A field's name has 40000 bytes/) });
+});
+
 test("a message that is not there is not sent to anybody", async () => {
   const broker = new TestBroker();
   member(broker, "c").answer = () => said("consumed");

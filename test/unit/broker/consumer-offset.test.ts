@@ -189,3 +189,13 @@ test("code 314 copies what one group has committed to another", () => {
   expect([...offsets.offsetsOf("to", "T")!]).toEqual([[2, 5]]);
   expect(broker.ask(CLONE, { srcGroup: "g", destGroup: "a/b", topic: "T" }).code).toBe(29);
 });
+
+test("code 314 gives offsets to no more groups than there may be", async () => {
+  const broker = withTopic({ groupCountMax: 64 });
+  broker.context.offsets.commitOffset("peer", "g", "T", 0, 7);
+  const clone = (destGroup: string) => broker.askLate(CLONE, { srcGroup: "g", destGroup, topic: "T", offline: true });
+  for (let i = 0; i < 63; i++) expect((await clone(`d${i}`)).code).toBe(0);
+  expect(await clone("one-too-many")).toMatchObject({ code: 1, remark: "there are too many groups" });
+  expect((await clone("d0")).code).toBe(0);
+  expect(broker.context.offsets.groupCount).toBe(64);
+});

@@ -267,6 +267,12 @@ test("a producer is found by group and by client until its last group or its con
   expect(producers.findConnection("c1")).toBe(one);
   producers.unregister("q", one);
   expect(producers.findConnection("c1")).toBeUndefined();
+  producers.register("p", client(one, "kept"));
+  producers.register("q", client(one, "other"));
+  producers.unregister("q", one);
+  // Who goes on by another name with each group would otherwise be known by all of them.
+  expect(["kept", "other"].map((clientId) => producers.findConnection(clientId))).toEqual([one, undefined]);
+  producers.unregister("p", one);
   two.close();
   expect(producers.channelsOf("p")).toBeUndefined();
   expect(producers.availableConnection("p")).toBeUndefined();

@@ -1,6 +1,7 @@
 /** Messages that name their time: where they wait, when they come, what is refused. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import type { FastjsonMap } from "#src/remoting/fastjson.js";
 import { formatRecallHandle, parseRecallHandle, RecallHandleWriter } from "#src/server/broker/timer/recall-handle.js";
 import { FakeConnection } from "./harness.js";
 import { HOUR_MS, ROOT, TIMER_TOPIC, TimerBroker } from "./timer-harness.js";
@@ -331,6 +332,13 @@ describe("for operators", () => {
     expect(check.body.readBigInt64BE(16)).toBe(5n);
     await timers.advance(20_000);
     expect(broker.context.timerMetrics.countOf("T")).toBe(0);
+    // A topic that is deleted goes from the table, too, with the next save that has something new.
+    const counted = () => [...(broker.json(RequestCode.GET_TIMER_METRICS).get("timingCount") as FastjsonMap).keys()];
+    expect(counted()).toEqual(["T"]);
+    broker.context.topics.delete("T");
+    timers.wait({ TIMER_DELAY_SEC: "20" }, "body", "U");
+    await timers.advance(2000);
+    expect(counted()).toEqual(["U"]);
   });
 });
 

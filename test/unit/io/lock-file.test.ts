@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -169,4 +170,16 @@ describe.skipIf(javaMissing !== undefined)("Java's FileChannel.tryLock, as Apach
     await killed(holder);
     disk.lock(path).release();
   });
+});
+
+test.runIf(existsSync("/dev/full"))("a lock that can not be written is let go", () => {
+  symlinkSync("/dev/full", path);
+  expect(() => disk.lock(path)).toThrow(expect.objectContaining({ code: "COMETMQ_DISK_FULL" }));
+  rmSync(path);
+  disk.lock(path).release();
+  symlinkSync("/dev/full", `${path}2`);
+  const handles = () => readdirSync("/proc/self/fd").length;
+  const before = handles();
+  expect(() => disk.lock(`${path}2`)).toThrow();
+  expect(handles()).toBe(before);
 });

@@ -77,6 +77,16 @@ test("what a gone client held comes to others a second later", async () => {
   expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
 });
 
+test("what a client held that went while its lease was prolonged comes to others as soon", async () => {
+  await held();
+  // The look that prolongs it has asked the broker; what it answers is taken later in this turn.
+  life.clock.advance(60_000 - life.base.broker.context.config.renewAheadTimeMillis);
+  table.release(CLIENT);
+  await life.advance(0);
+  await pass(5000);
+  expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
+});
+
 test("after three hours nobody prolongs it any more", async () => {
   await held();
   await pass(3 * HOUR_MS - MINUTE_MS);

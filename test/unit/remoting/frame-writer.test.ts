@@ -239,3 +239,16 @@ test("a writer borrows its buffer from the pool, and grows without losing a byte
   expect(length).toBeGreaterThan(SMALL_BUFFER_BYTES);
   expect(writer.length).toBe(0);
 });
+
+test("a field that can not be written leaves no frame open for those who write next", () => {
+  const tooLong = { first: "1", ["x".repeat(32768)]: "y" };
+  for (const type of TYPES) {
+    const writer = new FrameWriter();
+    writer.response(1, type, 0);
+    expect(() => writer.request(2, type, 307, false, tooLong)).toThrow(/A field's name has 32768 bytes/);
+    expect(() => writer.response(3, type, 0, undefined, tooLong)).toThrow(/A field's name has 32768 bytes/);
+    expect(writer.isOpen).toBe(false);
+    writer.response(4, type, 0);
+    expect(decodeAll(writer).map(({ opaque }) => opaque)).toEqual([1, 4]);
+  }
+});

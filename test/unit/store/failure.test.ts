@@ -1,5 +1,5 @@
 /** What a store does when the disk, or its own other thread, lets it down: it says so, takes no more, and lies to nobody. */
-import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { afterEach, expect, test, vi } from "vitest";
@@ -11,7 +11,7 @@ import type { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
 import { FakeLog } from "../broker/harness.js";
 import { until } from "../remoting/peers.js";
-import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put } from "./fixture.js";
+import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put, writtenStore } from "./fixture.js";
 
 const BROKEN = new CometError("COMETMQ_IO", "The disk is broken.");
 
@@ -138,9 +138,13 @@ afterEach(() => {
 });
 
 /** A store on files, and its dispatch thread. */
-async function openThreaded(directory: string, log: FakeLog): Promise<{ store: MessageStore; worker: Worker }> {
+async function openThreaded(
+  directory: string,
+  log: FakeLog,
+  disk = new FileDisk(),
+): Promise<{ store: MessageStore; worker: Worker }> {
   process.on("worker", noteWorker);
-  const store = await openStore({ directory, log, disk: new FileDisk() });
+  const store = await openStore({ directory, log, disk });
   // Node tells of a thread in a later turn.
   await new Promise((resolve) => setImmediate(resolve));
   process.off("worker", noteWorker);
@@ -167,6 +171,22 @@ test("a dispatch thread that dies is noticed, and nothing that was put is lost",
   expect(existsSync(join(directory, "abort"))).toBe(true);
   const again = await openStore({ directory });
   expect(bodiesIn(again, "T", 0)).toEqual(bodies);
+});
+
+test("a log that can not be synced when the store is closed leaves no thread behind", async () => {
+  class UnsyncedDisk extends FileDisk {
+    override openSegment(...file: Parameters<FileDisk["openSegment"]>): Segment {
+      const segment = super.openSegment(...file);
+      segment.sync = () => Promise.reject(BROKEN);
+      return segment;
+    }
+  }
+  const log = new FakeLog();
+  const { store, worker } = await openThreaded(newDirectory(), log, new UnsyncedDisk());
+  put(store, "T", 0, "not durable");
+  await store.close();
+  expect(log.at("error", /could not be closed in order/)).toHaveLength(1);
+  expect(worker.threadId).toBe(-1);
 });
 
 test("a queue that cannot be written ends writing, and is built anew once it can", async () => {
@@ -201,4 +221,28 @@ test("a closed store takes nothing, and closing twice is closing once", async ()
   await closing;
   expect(put(store, "T", 0, "later")).toBe(PutStatus.SERVICE_NOT_AVAILABLE);
   expect(existsSync(`${store.paths.root}/abort`)).toBe(false);
+});
+
+test.runIf(existsSync("/proc/self/fd"))("a store that can not be opened holds no file open", async () => {
+  class WriteProtected extends FileDisk {
+    override writeAtomically(): void {
+      throw BROKEN;
+    }
+  }
+  const directory = newDirectory();
+  await writtenStore(directory, 10);
+  // So that recovery has something to do before anything is written.
+  writeFileSync(join(directory, "abort"), "");
+  const held = () =>
+    readdirSync("/proc/self/fd").filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+      } catch {
+        return false;
+      }
+    });
+  for (const threads of [false, true]) {
+    await expect(openStore({ directory, disk: new WriteProtected(), threads })).rejects.toBe(BROKEN);
+    expect(held()).toEqual([]);
+  }
 });

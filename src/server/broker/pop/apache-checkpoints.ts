@@ -15,6 +15,7 @@ import { asLong, asMap, intMember, listMember, longMember, textMember } from "..
 import type { BrokerContext } from "../context.js";
 import { reviveTopic } from "../default-topics.js";
 import { isSafeName } from "../names.js";
+import { noteReadFailure, READ_RETRY_MS } from "../read-failure.js";
 import { topicQueue } from "../topic-config.js";
 import type { PopState } from "./pop-state.js";
 
@@ -67,12 +68,18 @@ export class ApacheCheckpoints {
     return Array.from({ length: topic.readQueueNums }, (_, id) => topicQueue(this.#context.store, topic, id));
   }
 
-  #schedule(): void {
+  #schedule(delayMs = 0): void {
     if (this.#isScheduled || !this.#running) return;
     this.#isScheduled = true;
-    this.#context.clock.schedule(0, () => {
+    this.#context.clock.schedule(delayMs, () => {
       this.#isScheduled = false;
-      if (this.#running && this.#turn()) this.#schedule();
+      if (!this.#running) return;
+      try {
+        if (this.#turn()) this.#schedule();
+      } catch (error) {
+        noteReadFailure(error, this.#context.log, "a checkpoint of an Apache broker");
+        this.#schedule(READ_RETRY_MS);
+      }
     });
   }
 
@@ -84,9 +91,9 @@ export class ApacheCheckpoints {
       let offset = Math.max(before, this.#store.minOffset(queue));
       while (left > 0 && offset < this.#store.maxOffset(queue)) {
         this.#take(queue, offset++);
+        this.#next[queue.queueId] = offset;
         left--;
       }
-      this.#next[queue.queueId] = offset;
       // Apache's offset is that of the last message it is done with.
       if (offset > before) {
         this.#context.offsets.commitOffset("ApacheCheckpoints", REVIVE_GROUP, this.#topic, queue.queueId, offset - 1);

@@ -2,7 +2,8 @@
  * Code 200054: is there anything to pop? Asked by proxies that wait for many clients at once (broker/processor/
  * NotificationProcessor.java). Nothing is leased.
  */
-import { ResponseCode } from "../../../remoting/codes.js";
+import { RequestCode, ResponseCode } from "../../../remoting/codes.js";
+import { attempted } from "../../../remoting/failed-request.js";
 import type { HeaderView } from "../../../remoting/header-view.js";
 import type { Connection, Processor, Request, SerializeType } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
@@ -49,18 +50,21 @@ export class NotificationProcessor {
       this.#answer(asked, connection, false);
       return;
     }
+    const { clock, log } = this.#context;
+    const key = { code: RequestCode.NOTIFICATION, opaque: asked.opaque, serializeType: asked.serializeType };
     const isParked = this.#polling.park({
       topic: asked.topic.name,
       group: asked.group.name,
       queueId: asked.queueId,
       connection,
-      deadlineMs: this.#context.clock.monotonicMs() + waitMs,
+      deadlineMs: clock.monotonicMs() + waitMs,
       heapIndex: -1,
-      attempt: (last) => {
-        if (!last && !this.#hasMessage(asked)) return false;
-        this.#answer(asked, connection, false);
-        return true;
-      },
+      attempt: (last) =>
+        attempted(connection, key, log, () => {
+          if (!last && !this.#hasMessage(asked)) return false;
+          this.#answer(asked, connection, false);
+          return true;
+        }),
     });
     if (!isParked) this.#answer(asked, connection, true);
   };

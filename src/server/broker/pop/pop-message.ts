@@ -3,11 +3,13 @@
  * PopMessageProcessor.java). What there is goes out at once; where there is nothing the pop waits, if its client asked
  * for that.
  */
-import { ResponseCode } from "../../../remoting/codes.js";
+import { RequestCode, ResponseCode } from "../../../remoting/codes.js";
+import { attempted } from "../../../remoting/failed-request.js";
 import type { Connection, Processor, Request } from "../../../remoting/types.js";
 import type { MessageStore } from "../../../store/message-store.js";
 import { emptyGetResult, type GetResult, GetStatus, type QueueHandle } from "../../../store/types.js";
 import { answerOf, SUCCESS } from "../../answer.js";
+import { MESSAGE_TYPE_ATTRIBUTE } from "../attributes.js";
 import type { BrokerContext } from "../context.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import {
@@ -26,8 +28,6 @@ import { type PopRequest, readPopRequest } from "./pop-request.js";
 import type { PopState } from "./pop-state.js";
 
 const REVIVE_TURNS = 0x40000000;
-/** As long as it lies in Apache's TopicMessageType, in the attributes of a topic. */
-const MESSAGE_TYPE_ATTRIBUTE = "message.type";
 const NO_MESSAGE = "NO_MESSAGE_IN_QUEUE";
 
 /** What one pop has collected, to be answered. */
@@ -74,14 +74,16 @@ export class PopMessage {
       this.#answerNothing(pop, connection, ResponseCode.POLLING_TIMEOUT);
       return;
     }
+    const { clock, log } = this.#context;
+    const key = { code: RequestCode.POP_MESSAGE, opaque: pop.opaque, serializeType: pop.serializeType };
     const isParked = this.#polling.park({
       topic: pop.topic.name,
       group: pop.group.name,
       queueId: pop.queueId,
       connection,
-      deadlineMs: this.#context.clock.monotonicMs() + waitMs,
+      deadlineMs: clock.monotonicMs() + waitMs,
       heapIndex: -1,
-      attempt: (last) => this.#again(pop, connection, last),
+      attempt: (last) => attempted(connection, key, log, () => this.#again(pop, connection, last)),
     });
     if (!isParked) this.#answerNothing(pop, connection, ResponseCode.POLLING_FULL);
   };

@@ -3,6 +3,7 @@
  * to the retry topic of group and topic, or to the group's dead letters when it was tried often enough. The group's offset
  * moves past the message when the copy is on the disk.
  */
+import { CometError } from "../../../base/errors.js";
 import { createMessageId } from "../../../record/message-id.js";
 import { decodeProperties, encodeProperties, inApacheOrder } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
@@ -23,7 +24,7 @@ import type { PopState } from "./pop-state.js";
 
 /** What one turn of the event loop gives out again at the most. */
 const TURN_MESSAGES_MAX = 128;
-/** After a put that failed. */
+/** After a put that failed, or a message that could not be read. */
 const RETRY_MS = 1000;
 const RETRY_QUEUE_NUMS = 1;
 /** Of the HashMap in which Apache puts a retry's properties together. */
@@ -82,7 +83,7 @@ export class Revive {
     for (let i = 0; i < TURN_MESSAGES_MAX; i++) {
       const lease = this.#state.leases.first();
       if (lease === undefined || lease.deadlineMs > nowMs) break;
-      const fate = this.#revive(lease);
+      const fate = this.#tryRevive(lease);
       if (fate === "unsaved") break;
       if (fate === "failed") this.#state.leases.postpone(lease, nowMs + RETRY_MS);
       else if (fate === "put") put.push(lease);
@@ -102,6 +103,15 @@ export class Revive {
     for (const lease of leases) {
       lease.isSettled = true;
       this.#state.commit(lease.queue, "PopRevive");
+    }
+  }
+
+  #tryRevive(lease: Lease): Fate {
+    try {
+      return this.#revive(lease);
+    } catch (error) {
+      if (!(error instanceof CometError)) throw error;
+      return this.#fail(lease, error.message);
     }
   }
 

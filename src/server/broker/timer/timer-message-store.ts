@@ -13,6 +13,7 @@ import type { MessageInput, PutResult, QueueHandle } from "../../../store/types.
 import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
 import { isRetryTopic } from "../names.js";
+import { noteReadFailure, READ_RETRY_MS } from "../read-failure.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { WallAlarm } from "../wall-alarm.js";
 import { isRoll, PendingTimers } from "./pending-timers.js";
@@ -214,7 +215,13 @@ export class TimerMessageStore {
     const { clock, log } = this.#context;
     if (stepMs < -SET_BACK_MS) log.warn({ stepMs }, "the clock was set back, timers go by it");
     const endMs = clock.monotonicMs() + TURN_MS_MAX;
-    const waitMs = this.#nextOffset < this.#endOffset ? this.#readQueue(endMs) : this.#deliverDue(endMs);
+    let waitMs: number | undefined;
+    try {
+      waitMs = this.#nextOffset < this.#endOffset ? this.#readQueue(endMs) : this.#deliverDue(endMs);
+    } catch (error) {
+      noteReadFailure(error, log, "a timer");
+      waitMs = READ_RETRY_MS;
+    }
     this.delivery.forget();
     if (waitMs !== undefined) this.#wake(waitMs);
     else this.#wakeForNext();
@@ -295,9 +302,10 @@ export class TimerMessageStore {
     const { log, timerMetrics } = this.#context;
     const { heap } = pending;
     const { phyOffset, slotMs, dueMs, position, magic } = heap;
+    const isThere = delivery.open(phyOffset);
     pending.popFirst();
     this.#change();
-    if (!delivery.open(phyOffset)) {
+    if (!isThere) {
       log.error({ phyOffset, dueMs }, "a timer can not be delivered: its message is gone, or no message that waits");
       return true;
     }
@@ -360,12 +368,16 @@ export class TimerMessageStore {
    * delivers some messages again. Never rejects.
    */
   async #flush(): Promise<void> {
-    const { clock, log, timerMetrics } = this.#context;
+    const { clock, log, timerMetrics, topics } = this.#context;
     const { pending, index } = this;
     this.#changed = false;
     const nowMs = clock.nowMs();
     // While nothing was due nobody has looked at the slots that have gone by: the next broker need not.
-    pending.load(nowMs, TURN_UNITS_MAX);
+    try {
+      pending.load(nowMs, TURN_UNITS_MAX);
+    } catch (error) {
+      noteReadFailure(error, log, "a timer");
+    }
     this.delivery.forget();
     const { readTimeMs, within, closed } = pending.snapshot(nowMs, this.#running);
     try {
@@ -373,6 +385,7 @@ export class TimerMessageStore {
       pending.wipe(closed);
       index.removeBelow(this.#store.minPhyOffset);
       await index.flush({ readTimeMs, within, queueOffset: this.#nextOffset }, clock.nowMs());
+      timerMetrics.forgetGone((topic) => topics.get(topic) !== undefined);
       await timerMetrics.saver.saveIfDirty();
       this.#flushFails = false;
     } catch (error) {

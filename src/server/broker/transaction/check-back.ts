@@ -23,6 +23,7 @@ import { PutStatus } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
 import { TRANSACTION_HALF_TOPIC } from "../names.js";
+import { noteReadFailure, READ_RETRY_MS } from "../read-failure.js";
 import { topicQueue } from "../topic-config.js";
 import { CheckTargets } from "./check-targets.js";
 import { HalfState } from "./ended-halves.js";
@@ -110,12 +111,17 @@ export class CheckBack {
   #turn(): void {
     this.#turnTimer = undefined;
     if (this.#closed || this.#walkEnd === undefined) return;
-    const outcome = this.#portion(this.#walkEnd);
+    let outcome: "more" | "busy" | "failed" | "end" = "failed";
+    try {
+      outcome = this.#portion(this.#walkEnd);
+    } catch (error) {
+      noteReadFailure(error, this.#context.log, "a half message");
+    }
     this.#half.forget();
     forgetBytes(this.#message);
     this.#ask();
     if (outcome === "end") this.#endWalk();
-    else this.#turnLater(outcome === "busy" ? BUSY_RETRY_MS : 0);
+    else this.#turnLater(outcome === "failed" ? READ_RETRY_MS : outcome === "busy" ? BUSY_RETRY_MS : 0);
   }
 
   #turnLater(delayMs: number): void {
