@@ -128,10 +128,14 @@ export class SharedProgress {
     if (Atomics.load(this.#words, PARKED) === 1) Atomics.notify(this.#words, WAKE);
   }
 
-  /** Spins until what lies before `phyOffset` is dispatched: the dispatcher, on another core, is some tens of microseconds behind. */
-  awaitDispatched(phyOffset: number, timeoutMs: number): void {
+  /**
+   * Spins until what lies before `phyOffset` is dispatched: the dispatcher, on another core, is some tens of microseconds
+   * behind. False when it took too long.
+   */
+  awaitDispatched(phyOffset: number, timeoutMs: number): boolean {
     const deadline = performance.now() + timeoutMs;
-    while (this.dispatched < phyOffset && performance.now() < deadline);
+    while (this.dispatched < phyOffset) if (performance.now() >= deadline) return false;
+    return true;
   }
 
   askStop(): void {

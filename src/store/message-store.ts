@@ -237,14 +237,14 @@ export class MessageStore {
 
   /**
    * Waits, for some milliseconds at most, until what was put before this call can be read through its queue; quiet ones
-   * are only waited for by who names one.
+   * are only waited for by who names one. False when it took too long.
    */
-  catchUp(queue?: QueueHandle): void {
+  catchUp(queue?: QueueHandle): boolean {
     const { progress } = this.#dispatch;
     const wanted = queue?.quiet ? progress.confirmed : Math.min(progress.confirmed, this.#newsEnd);
-    if (progress.dispatched >= wanted || this.#watch.dispatchPaused) return;
+    if (progress.dispatched >= wanted || this.#watch.dispatchPaused) return true;
     this.#dispatch.wake();
-    progress.awaitDispatched(wanted, CATCH_UP_MS);
+    return progress.awaitDispatched(wanted, CATCH_UP_MS);
   }
 
   #writeFailed(error: unknown): PutStatus {

@@ -2,12 +2,13 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, test, vi } from "vitest";
 import type { RemotingClient } from "#src/remoting/client.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { NO_DATA_VERSION } from "#src/server/protocol/data-version.js";
 import { writeRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
 import { FakeClock } from "../unit/broker/harness.js";
+import { consumerOf, producerOf } from "../client/harness.js";
 import { COMMAND, portOf, run } from "./command.js";
 import { ANSWER_MS, clientOf, closeAll, send, startBroker, startNameServer, temporaryDirectory } from "./harness.js";
 
@@ -77,6 +78,51 @@ test("two name servers: both know the broker, one may die, and the broker takes 
   expect(await second.exit).toBe(0);
   expect(second.stderr).toBe("");
 });
+
+test("each of two name servers dies in its turn: clients go on, routes come back, the log says each loss once", async () => {
+  const servers = await Promise.all([0, 1].map(() => run("namesrv", "--namesrv-port", "0")));
+  const addresses = servers.map(({ ready }) => ready.get("namesrv")!);
+  const namesrvAddr = addresses.join(";");
+  const data = join(temporaryDirectory(), "store");
+  const broker = await run("broker", "--namesrv", namesrvAddr, "--broker-port", "0", "--data", data);
+  const address = broker.ready.get("broker")!;
+  const lossOf = (namesrv: string) =>
+    broker.stderr.split("\n").filter((line) => line.includes(`"namesrv":"${namesrv}"`) && line.includes("failed"))
+      .length;
+
+  const shared = { namesrvAddr, pollNameServerIntervalMs: 100 };
+  const producer = await producerOf({ ...shared, group: "P" });
+  const got = new Set<string>();
+  const sent: string[] = [];
+  const sendOne = async (topic: string, body: string) => {
+    sent.push(body);
+    expect(await producer.send({ topic, body })).toMatchObject({ status: "SEND_OK" });
+  };
+  await sendOne("Known", "before");
+  await consumerOf({
+    ...shared,
+    group: "G",
+    subscriptions: { Known: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.add(message.text()),
+  });
+
+  for (const [index, namesrv] of addresses.entries()) {
+    const other = clientOf(portOf(addresses[1 - index]!));
+    servers[index]!.child.kill("SIGKILL");
+    await servers[index]!.exit;
+    await sendOne("Known", `${namesrv} is dead`);
+    expect(await producer.send({ topic: `New${index}`, body: "x" })).toMatchObject({ status: "SEND_OK" });
+    await untilRoute(other, `New${index}`, [address]);
+    await vi.waitFor(() => expect(lossOf(namesrv)).toBe(1), ANSWER_MS);
+    servers[index] = await run("namesrv", "--namesrv-port", String(portOf(namesrv)));
+    const reborn = clientOf(portOf(namesrv));
+    for (const topic of ["Known", "New0"]) await untilRoute(reborn, topic, [address]);
+    await sendOne("Known", `${namesrv} is back`);
+  }
+  await vi.waitFor(() => expect([...got].sort()).toEqual(sent.sort()), ANSWER_MS);
+  expect(addresses.map(lossOf)).toEqual([1, 1]);
+}, 60_000);
 
 test("a broker starts without its name servers, and registers when they come", async () => {
   const probe = await startNameServer();

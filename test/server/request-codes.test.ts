@@ -111,6 +111,14 @@ test("without a controller, copies or RocksDB, tools hear so", async () => {
   const codeOf = async (code: number, fields: Fields) => (await client.call(code, fields, undefined, ANSWER_MS)).code;
   expect(await codeOf(RequestCode.RESET_MASTER_FLUSH_OFFSET, { masterFlushOffset: 5 })).toBe(ResponseCode.SUCCESS);
   expect(await codeOf(RequestCode.GET_BROKER_EPOCH_CACHE, {})).toBe(ResponseCode.SYSTEM_ERROR);
+  const another = { minBrokerId: 1, brokerName: "b", minBrokerAddr: "10.0.0.1:10911" };
+  expect(await codeOf(RequestCode.NOTIFY_MIN_BROKER_ID_CHANGE, another)).toBe(ResponseCode.SUCCESS);
+  const roles = { masterBrokerId: 1, masterEpoch: 1, syncStateSetEpoch: 1 };
+  expect(await codeOf(RequestCode.NOTIFY_BROKER_ROLE_CHANGED, roles)).toBe(ResponseCode.SUCCESS);
+  const master = { masterHaAddress: "10.0.0.1:10912", masterAddress: "10.0.0.1:10911", masterFlushOffset: 0 };
+  expect(await codeOf(RequestCode.EXCHANGE_BROKER_HA_INFO, master)).toBe(ResponseCode.SUCCESS);
+  const slave = await client.call(RequestCode.EXCHANGE_BROKER_HA_INFO, {}, undefined, ANSWER_MS);
+  expect(slave).toMatchObject({ code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark: expect.stringContaining("no slaves") });
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "F" })).toBe(ResponseCode.SUCCESS);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "R" })).toBe(ResponseCode.INVALID_PARAMETER);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, {})).toBe(ResponseCode.INVALID_PARAMETER);

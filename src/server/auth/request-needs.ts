@@ -243,6 +243,8 @@ const NEEDS: readonly (readonly [Asked, ...number[]])[] = [
   [clusterRead, RequestCode.GET_HAS_UNIT_SUB_UNUNIT_TOPIC_LIST],
   // Users and policies
   [clusterChange, RequestCode.UPDATE_AND_GET_GROUP_FORBIDDEN, RequestCode.RESET_MASTER_FLUSH_OFFSET],
+  [clusterChange, RequestCode.NOTIFY_MIN_BROKER_ID_CHANGE, RequestCode.NOTIFY_BROKER_ROLE_CHANGED],
+  [clusterChange, RequestCode.EXCHANGE_BROKER_HA_INFO],
   [clusterChange, RequestCode.SWITCH_TIMER_ENGINE, RequestCode.EXPORT_ROCKSDB_CONFIG_TO_JSON, RequestCode.POP_ROLLBACK],
   [cluster("Get"), RequestCode.CHECK_ROCKSDB_CQ_WRITE_PROGRESS],
   [cluster("Get"), RequestCode.QUERY_CORRECTION_OFFSET, RequestCode.GET_BROKER_EPOCH_CACHE],

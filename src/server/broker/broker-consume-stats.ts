@@ -9,7 +9,7 @@ import { type Answer, jsonAnswer } from "../answer.js";
 import { queueStats } from "./consume-stats.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
-import { serveLate } from "./serve.js";
+import { serveLate, settled } from "./serve.js";
 import type { Topic } from "./topic-config.js";
 
 const QUEUES_AT_A_STRETCH = 256;
@@ -27,6 +27,7 @@ interface Totals {
 async function brokerConsumeStats(context: BrokerContext, { header }: Request): Promise<Answer> {
   const { brokerAddress, groups } = context;
   const orderOnly = header.boolean("isOrder") === true;
+  await settled(context);
   const totals: Totals = { totalDiff: 0, totalInflightDiff: 0, queues: 0 };
   const consumeStatsList: FastjsonInput[] = [];
   for (const { name } of [...groups.values()]) {

@@ -114,6 +114,10 @@ export class BrokerStore implements StorePort {
     return Math.max(0, this.#store.maxPhyOffset - this.#store.dispatchedPosition);
   }
 
+  settled(): Promise<void> | undefined {
+    return this.#store.catchUp() ? undefined : this.#store.settled();
+  }
+
   indexed(): Promise<void> {
     return this.#store.indexed();
   }

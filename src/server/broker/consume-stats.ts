@@ -1,24 +1,28 @@
 /** Code 208: how far a group is behind in its queues (broker/processor/AdminBrokerProcessor.java#getConsumeStats). */
 import { RequestCode } from "../../remoting/codes.js";
 import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
-import type { Processor, Request } from "../../remoting/types.js";
+import type { Processor } from "../../remoting/types.js";
 import { type Answer, jsonAnswer, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { isBlank } from "./names.js";
-import { serve } from "./serve.js";
+import { serveSettled } from "./serve.js";
 import { type Topic, topicQueue } from "./topic-config.js";
 
 export function registerConsumeStats(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.GET_CONSUME_STATS, consumeStats);
+  serveSettled(processors, context, RequestCode.GET_CONSUME_STATS, (_, { header }) => {
+    const group = requiredText(header, "consumerGroup");
+    const topicList = header.text("topicList");
+    const topic = header.text("topic");
+    return () => consumeStats(context, group, topicsToShow(context, group, topicList, topic));
+  });
 }
 
-function consumeStats(context: BrokerContext, { header }: Request): Answer {
+function consumeStats(context: BrokerContext, group: string, topicNames: ReadonlySet<string>): Answer {
   const { config, stats, topics } = context;
-  const group = requiredText(header, "consumerGroup");
   const offsetTable = new Map<object, FastjsonInput>();
   let consumeTps = 0;
-  for (const name of topicsToShow(context, group, header.text("topicList"), header.text("topic"))) {
+  for (const name of topicNames) {
     const topic = topics.get(name);
     if (topic === undefined) continue;
     for (let queueId = 0; queueId < topic.readQueueNums; queueId++) {

@@ -1,20 +1,22 @@
 /** Code 303: from when to when a queue's messages are, and how far behind a group is (AdminBrokerProcessor.java). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { FastjsonInput } from "../../remoting/fastjson.js";
-import type { Processor, Request } from "../../remoting/types.js";
+import type { Processor } from "../../remoting/types.js";
 import { type Answer, failure, jsonAnswer, quoted, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
-import { serve } from "./serve.js";
+import { serveSettled } from "./serve.js";
 import { type Topic, topicQueue } from "./topic-config.js";
 
 export function registerConsumeTimeSpan(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.QUERY_CONSUME_TIME_SPAN, consumeTimeSpan);
+  serveSettled(processors, context, RequestCode.QUERY_CONSUME_TIME_SPAN, (_, { header }) => {
+    const name = requiredText(header, "topic");
+    const group = requiredText(header, "group");
+    return () => consumeTimeSpan(context, name, group);
+  });
 }
 
-function consumeTimeSpan(context: BrokerContext, { header }: Request): Answer {
-  const name = requiredText(header, "topic");
-  const group = requiredText(header, "group");
+function consumeTimeSpan(context: BrokerContext, name: string, group: string): Answer {
   const topic = context.topics.get(name);
   if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `topic[${quoted(name)}] not exist`);
   const consumeTimeSpanSet: FastjsonInput[] = [];

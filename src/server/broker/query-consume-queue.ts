@@ -6,21 +6,34 @@ import { type Answer, failure, jsonAnswer, quoted, requiredInt, requiredInteger,
 import type { BrokerContext } from "./context.js";
 import { subscriptionDataJson } from "./heartbeat-data.js";
 import { existingQueue } from "./queue-lookup.js";
-import { serve } from "./serve.js";
+import { serveSettled } from "./serve.js";
 import type { StoreUnit } from "./store-port.js";
 
 const COUNT_MAX = 4096;
 
 export function registerQueryConsumeQueue(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.QUERY_CONSUME_QUEUE, queryConsumeQueue);
+  serveSettled(processors, context, RequestCode.QUERY_CONSUME_QUEUE, queryConsumeQueue);
 }
 
-function queryConsumeQueue(context: BrokerContext, { header }: Request): Answer {
-  const { store } = context;
+interface UnitsQuery {
+  readonly topic: string;
+  readonly queueId: number;
+  readonly index: number;
+  readonly count: number;
+  readonly group: string | undefined;
+}
+
+function queryConsumeQueue(context: BrokerContext, { header }: Request): () => Answer {
   const topic = requiredText(header, "topic");
   const queueId = requiredInt(header, "queueId");
   const index = requiredInteger(header, "index");
   const count = Math.min(COUNT_MAX, requiredInt(header, "count"));
+  const group = header.text("consumerGroup");
+  return () => answerTo(context, { topic, queueId, index, count, group });
+}
+
+function answerTo(context: BrokerContext, { topic, queueId, index, count, group }: UnitsQuery): Answer {
+  const { store } = context;
   const queue = existingQueue(context, topic, queueId);
   if (queue === undefined) return failure(ResponseCode.SYSTEM_ERROR, `${queueId}@${quoted(topic)} is not exist!`);
   const maxQueueIndex = store.maxOffset(queue);
@@ -30,7 +43,6 @@ function queryConsumeQueue(context: BrokerContext, { header }: Request): Answer 
     return { code: ResponseCode.SUCCESS, remark: `Index ${index} of ${queueId}@${topic} is not exist!` };
   }
   const queueData = store.readUnits(queue, Math.max(index, minQueueIndex), count).map(unitJson);
-  const group = header.text("consumerGroup");
   const body = { ...filterOf(context, group, topic), maxQueueIndex, minQueueIndex, queueData };
   return { ...jsonAnswer(body), remark: "not set any response code" };
 }

@@ -3,7 +3,7 @@ import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
 import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
-import { serveLate } from "./serve.js";
+import { atMost, serveLate } from "./serve.js";
 import type { IndexKind, KeyQueryResult } from "./store-port.js";
 import { hasKey, phyOffsetOf } from "./stored-message.js";
 
@@ -40,7 +40,7 @@ function queryMessage(context: BrokerContext, { header }: Request): Promise<Answ
     beginMs: requiredInteger(header, "beginTimestamp"),
     endMs: requiredInteger(header, "endTimestamp"),
   };
-  return indexed(context).then(() => answerTo(context, query));
+  return atMost(context.clock, INDEX_MS_MAX, context.store.indexed()).then(() => answerTo(context, query));
 }
 
 function answerTo(context: BrokerContext, query: KeyQuery): Answer {
@@ -52,18 +52,6 @@ function answerTo(context: BrokerContext, query: KeyQuery): Answer {
   if (records.length > 0) return { code: ResponseCode.SUCCESS, fields, body: Buffer.concat(records) };
   const remark = "can not find message, maybe time range not correct";
   return { code: ResponseCode.QUERY_NOT_FOUND, remark, fields };
-}
-
-/** A store that is behind for long, or for good, answers with what it has. */
-function indexed({ clock, store }: BrokerContext): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = clock.schedule(INDEX_MS_MAX, resolve);
-    const done = () => {
-      timer.cancel();
-      resolve();
-    };
-    store.indexed().then(done, done);
-  });
 }
 
 function indexKind(indexType: string | undefined): IndexKind {

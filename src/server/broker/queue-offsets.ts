@@ -7,41 +7,53 @@ import type { Processor, Request } from "../../remoting/types.js";
 import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
-import { serve } from "./serve.js";
+import { serve, serveSettled } from "./serve.js";
 import type { QueueHandle } from "./store-port.js";
 
 export function registerQueueOffsets(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.GET_MAX_OFFSET, maxOffset);
+  serveSettled(processors, context, RequestCode.GET_MAX_OFFSET, maxOffset);
   serve(processors, context, RequestCode.GET_MIN_OFFSET, minOffset);
-  serve(processors, context, RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, offsetByTime);
-  serve(processors, context, RequestCode.GET_EARLIEST_MSG_STORETIME, earliestStoreTime);
+  serveSettled(processors, context, RequestCode.SEARCH_OFFSET_BY_TIMESTAMP, offsetByTime);
+  serveSettled(processors, context, RequestCode.GET_EARLIEST_MSG_STORETIME, earliestStoreTime);
 }
 
-function maxOffset(context: BrokerContext, request: Request): Answer {
-  const queue = namedQueue(context, request);
-  return offsetAnswer(queue === undefined ? 0 : context.store.maxOffset(queue));
+function maxOffset(context: BrokerContext, request: Request): () => Answer {
+  const queueNow = namedQueue(context, request);
+  return () => {
+    const queue = queueNow();
+    return offsetAnswer(queue === undefined ? 0 : context.store.maxOffset(queue));
+  };
 }
 
 function minOffset(context: BrokerContext, request: Request): Answer {
-  const queue = namedQueue(context, request);
+  const queue = namedQueue(context, request)();
   return offsetAnswer(queue === undefined ? 0 : context.store.minOffset(queue));
 }
 
-function offsetByTime(context: BrokerContext, request: Request): Answer {
-  const queue = namedQueue(context, request);
+function offsetByTime(context: BrokerContext, request: Request): () => Answer {
+  const queueNow = namedQueue(context, request);
   const timestamp = requiredInteger(request.header, "timestamp");
   const boundary = request.header.text("boundaryType")?.toUpperCase() === "UPPER" ? "UPPER" : "LOWER";
-  return offsetAnswer(queue === undefined ? 0 : context.store.offsetByTime(queue, timestamp, boundary));
+  return () => {
+    const queue = queueNow();
+    return offsetAnswer(queue === undefined ? 0 : context.store.offsetByTime(queue, timestamp, boundary));
+  };
 }
 
-function earliestStoreTime(context: BrokerContext, request: Request): Answer {
-  const queue = namedQueue(context, request);
-  const timestamp = queue === undefined ? -1 : context.store.earliestStoreTimestamp(queue);
-  return { code: ResponseCode.SUCCESS, fields: { timestamp } };
+function earliestStoreTime(context: BrokerContext, request: Request): () => Answer {
+  const queueNow = namedQueue(context, request);
+  return () => {
+    const queue = queueNow();
+    const timestamp = queue === undefined ? -1 : context.store.earliestStoreTimestamp(queue);
+    return { code: ResponseCode.SUCCESS, fields: { timestamp } };
+  };
 }
 
-function namedQueue(context: BrokerContext, { header }: Request): QueueHandle | undefined {
-  return existingQueue(context, requiredText(header, "topic"), requiredInt(header, "queueId"));
+/** The queue that is asked about, to be looked up when the answer is made: it may go while that waits. */
+function namedQueue(context: BrokerContext, { header }: Request): () => QueueHandle | undefined {
+  const topic = requiredText(header, "topic");
+  const queueId = requiredInt(header, "queueId");
+  return () => existingQueue(context, topic, queueId);
 }
 
 function offsetAnswer(offset: number): Answer {

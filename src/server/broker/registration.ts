@@ -62,6 +62,10 @@ export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+function nameOf({ host, port }: RemotingClient): string {
+  return hostPort(host, port);
+}
+
 export class Registration {
   readonly #context: BrokerContext;
   readonly #routeTable: RouteTable | undefined;
@@ -72,6 +76,8 @@ export class Registration {
   #retryMs = RETRY_MS;
   /** Name servers that have not taken the last registration, or are gone since. */
   readonly #behind = new Set<RemotingClient>();
+  /** Of those, the ones of which the log says so. */
+  readonly #toldLost = new Set<RemotingClient>();
   #closed = false;
 
   /** `routeTable` is the name server's of this process, if there is one; `tls` is for the others. */
@@ -202,20 +208,20 @@ export class Registration {
   }
 
   async #registerWith(client: RemotingClient, bodies: readonly Buffer[]): Promise<void> {
-    const known = this.#behind.has(client);
     for (const body of bodies) {
-      if (await this.#tell(client, body, known)) continue;
+      if (await this.#tell(client, body)) continue;
       this.#fellBehind(client);
       return;
     }
     this.#behind.delete(client);
+    this.#cameBack(client);
     if (this.#behind.size === 0) this.#retryMs = RETRY_MS;
   }
 
   /** True when the name server has taken it. That it does not is said once, not with each attempt. */
-  async #tell(client: RemotingClient, body: Buffer, known: boolean): Promise<boolean> {
+  async #tell(client: RemotingClient, body: Buffer): Promise<boolean> {
     const { config, log, topics } = this.#context;
-    const namesrv = `${client.host}:${client.port}`;
+    const namesrv = nameOf(client);
     const fields = {
       ...this.#identity(),
       compressed: config.compressedRegister,
@@ -231,9 +237,16 @@ export class Registration {
       }
       return answer.code === ResponseCode.SUCCESS;
     } catch (error) {
-      if (!known) log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
+      if (!this.#toldLost.has(client) && !this.#closed) {
+        log.warn({ namesrv, err: error }, "registration with a name server failed; it is tried again");
+        this.#toldLost.add(client);
+      }
       return false;
     }
+  }
+
+  #cameBack(client: RemotingClient): void {
+    if (this.#toldLost.delete(client)) this.#context.log.info({ namesrv: nameOf(client) }, "registered again");
   }
 
   /** The route of a topic; undefined where no name server knows it, or none answers. */

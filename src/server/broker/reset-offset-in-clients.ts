@@ -12,12 +12,26 @@ import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { offsetAtTime } from "./queue-lookup.js";
 
-export function resetOffsetInClients(context: BrokerContext, { header }: Request): Answer {
-  const { config, consumers, log, offsets, topics } = context;
+interface Reset {
+  readonly name: string;
+  readonly group: string;
+  readonly timestamp: number;
+  readonly force: boolean;
+  /** Clients in C++ cannot read a map whose keys are objects; who asks is taken to be what is asked. */
+  readonly listed: boolean;
+}
+
+export function resetOffsetInClients(context: BrokerContext, { header }: Request): () => Answer {
   const name = requiredText(header, "topic");
   const group = requiredText(header, "group");
   const timestamp = requiredInteger(header, "timestamp");
   const force = header.boolean("isForce") === true;
+  const listed = header.language === LanguageCode.CPP;
+  return () => tellMembers(context, { name, group, timestamp, force, listed });
+}
+
+function tellMembers(context: BrokerContext, { name, group, timestamp, force, listed }: Reset): Answer {
+  const { config, consumers, log, offsets, topics } = context;
   const topic = topics.get(name);
   if (topic === undefined) {
     const remark = `[reset-offset] reset offset failed, no topic in this broker. topic=${quoted(name)}`;
@@ -40,8 +54,6 @@ export function resetOffsetInClients(context: BrokerContext, { header }: Request
 
   const queues = targets.map((_, queueId) => messageQueueJson({ topic: name, brokerName: config.brokerName, queueId }));
   const table = new Map<object, FastjsonInput>(queues.map((queue, queueId) => [queue, targets[queueId]]));
-  // Clients in C++ cannot read a map whose keys are objects; who asks is taken to be what is asked.
-  const listed = header.language === LanguageCode.CPP;
   const list = queues.map((queue, queueId) => ({ ...queue, offset: targets[queueId] }));
   const body = Buffer.from(toFastjson({ offsetTable: listed ? list : table }));
   const fields = { topic: name, group, timestamp, isForce: false, queueId: -1 };

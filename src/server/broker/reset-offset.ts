@@ -22,22 +22,35 @@ import { messageQueueJson } from "./message-queue.js";
 import { hasQueue, offsetAtTime } from "./queue-lookup.js";
 import { resetOffsetInClients } from "./reset-offset-in-clients.js";
 import { savedAnswer } from "./saved-answer.js";
-import { serve } from "./serve.js";
+import { serveSettled } from "./serve.js";
 import { type Topic, topicQueue } from "./topic-config.js";
 
 export function registerResetOffset(processors: Map<number, Processor>, context: BrokerContext): void {
-  serve(processors, context, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, resetOffset);
+  serveSettled(processors, context, RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, resetOffset);
 }
 
-function resetOffset(context: BrokerContext, request: Request): Answer | Promise<Answer> {
-  const { config, groups, log, offsets, topics } = context;
+interface Reset {
+  readonly name: string;
+  readonly group: string;
+  readonly timestamp: number;
+  readonly queueId: number;
+  readonly offset: number;
+}
+
+function resetOffset(context: BrokerContext, request: Request): () => Answer | Promise<Answer> {
   const { header } = request;
-  if (!config.useServerSideResetOffset) return resetOffsetInClients(context, request);
+  if (!context.config.useServerSideResetOffset) return resetOffsetInClients(context, request);
   const name = requiredText(header, "topic");
   const group = requiredText(header, "group");
   const timestamp = requiredInteger(header, "timestamp");
   const queueId = optionalInt(header, "queueId") ?? -1;
   const offset = optionalInteger(header, "offset") ?? -1;
+  return () => resetIn(context, { name, group, timestamp, queueId, offset });
+}
+
+function resetIn(context: BrokerContext, reset: Reset): Answer | Promise<Answer> {
+  const { config, groups, log, offsets, topics } = context;
+  const { name, group, timestamp, queueId, offset } = reset;
   const topic = topics.get(name);
   if (topic === undefined) return failure(ResponseCode.TOPIC_NOT_EXIST, `Topic ${quoted(name)} does not exist`);
   if (groups.get(group) === undefined) {

@@ -72,6 +72,8 @@ export interface StorePort {
   maxPhyOffset(): number;
   /** Bytes of the log that dispatch has not seen. */
   dispatchBehindBytes(): number;
+  /** Resolves when what was put before is in its queues; undefined when it is, or cannot be for now. */
+  settled(): Promise<void> | undefined;
   /** Resolves when what was put before can be found by its keys; rejects when that cannot be any more. */
   indexed(): Promise<void>;
   /** Bytes of the log that are not on the disk yet. */

@@ -227,6 +227,7 @@ export class ModelStore implements StorePort {
   minPhyOffset = () => 0;
   maxPhyOffset = () => 114_249;
   dispatchBehindBytes = () => 7;
+  settled: StorePort["settled"] = () => undefined;
   indexed = (): Promise<void> => Promise.resolve();
   flushBehindBytes = () => 12_698;
   earliestMessageTimestamp = () => 1_795_250_610_880;

@@ -96,7 +96,7 @@ describe("a question", () => {
     const [lost] = broker.messages(GIVEN_UP);
     expect(lost!.body.toString()).toBe("undecided");
     expect(progress(broker)).toEqual([4, -1]);
-    expect(broker.log.at("error", /given up/)).toMatchObject([{ realTopic: "T" }]);
+    expect(broker.log.at("error", /given up/)).toMatchObject([{ realTopic: "T", count: 1 }]);
 
     const resumed = broker.broker.ask(RequestCode.RESUME_CHECK_HALF_MESSAGE, { topic: "T", msgId: lost!.msgId });
     expect(resumed.code).toBe(0);
@@ -200,6 +200,18 @@ describe("a question", () => {
     broker.store.put = put;
     await nextCheck(broker);
     expect(questionsTo(producer)).toHaveLength(1);
+  });
+
+  test("many that are given up at once are told in one line for each topic", async () => {
+    await broker.close();
+    await start({ config: { transactionCheckMax: 1 } });
+    joinProducer(broker);
+    const keys = Array.from({ length: 300 }, (_, i) => `U${i}`);
+    for (const UNIQ_KEY of keys) sendHalf(broker, "undecided", { UNIQ_KEY });
+    for (let i = 0; i < 3; i++) await nextCheck(broker);
+    expect(broker.messages(GIVEN_UP)).toHaveLength(keys.length);
+    const told = { topic: GIVEN_UP, realTopic: "T", count: keys.length, uniqueKey: "U0" };
+    expect(broker.log.at("error", /given up/)).toEqual([told]);
   });
 
   test("a half message that can not be asked about is given up in the end", async () => {

@@ -22,7 +22,7 @@ import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
 import { emptyMessage, emptyPutResult, forgetBytes } from "../message-copy.js";
-import { TRANSACTION_HALF_TOPIC } from "../names.js";
+import { TRANSACTION_CHECK_MAX_TOPIC, TRANSACTION_HALF_TOPIC } from "../names.js";
 import { noteReadFailure, READ_RETRY_MS } from "../read-failure.js";
 import { topicQueue } from "../topic-config.js";
 import { CheckTargets } from "./check-targets.js";
@@ -73,6 +73,8 @@ export class CheckBack {
   #asked = 0;
   /** Groups whose producers are all gone, with the count of messages; of this walk. */
   readonly #unasked = new Map<string, number>();
+  /** Topics of messages that were given up, with the count and the first one's key; of this walk. */
+  readonly #givenUp = new Map<string, { count: number; readonly uniqueKey: string | undefined }>();
 
   constructor(context: BrokerContext, store: MessageStore, transactions: Transactions) {
     this.#context = context;
@@ -104,6 +106,7 @@ export class CheckBack {
     this.#savedMs = clock.monotonicMs();
     this.#asked = 0;
     this.#unasked.clear();
+    this.#givenUp.clear();
     transactionMetrics.retain((topic) => topics.get(topic) !== undefined);
     this.#turn();
   }
@@ -141,6 +144,10 @@ export class CheckBack {
     if (this.#asked > 0) log.info({ count: this.#asked }, "producers were asked about transactions");
     for (const [group, count] of this.#unasked) {
       log.warn({ group, count }, "nobody is there to be asked about transactions");
+    }
+    for (const [realTopic, { count, uniqueKey }] of this.#givenUp) {
+      const fields = { topic: TRANSACTION_CHECK_MAX_TOPIC, realTopic, count, uniqueKey };
+      log.error(fields, "transactions that nobody ends are given up; uniqueKey is the first one's");
     }
   }
 
@@ -238,7 +245,6 @@ export class CheckBack {
   }
 
   #giveUp(): Step {
-    const { log } = this.#context;
     const half = this.#half;
     const topic = giveUpTopic(this.#context);
     if (topic === undefined) return "failed";
@@ -247,8 +253,10 @@ export class CheckBack {
     if (!this.#put()) return "failed";
     this.#context.stats.recordPut(topic, 1, this.#result.sizeBytes);
     this.#transactions.countEnd(half.realTopic);
-    const { uniqueKey, realTopic, checkTimes } = half;
-    log.error({ topic: topic.name, realTopic, uniqueKey, checkTimes }, "a transaction that nobody ends is given up");
+    const { uniqueKey, realTopic = "" } = half;
+    const sameTopic = this.#givenUp.get(realTopic);
+    if (sameTopic === undefined) this.#givenUp.set(realTopic, { count: 1, uniqueKey });
+    else sameTopic.count++;
     return "passed";
   }
 
