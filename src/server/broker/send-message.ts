@@ -126,7 +126,7 @@ export class SendMessage {
     }
     this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
     if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
-    else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name);
+    else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name, this.#result.storeTimestamp);
     else if (target === this.#timers?.topic) this.#timers.stored(this.#message, this.#result);
     this.#answer(header, connection, queue.queueId, isBatch);
   }

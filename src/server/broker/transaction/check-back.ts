@@ -240,7 +240,7 @@ export class CheckBack {
     this.#message.queue = topicQueue(this.#context.store, topic, 0);
     if (!this.#put()) return "failed";
     this.#context.stats.recordPut(topic, 1, this.#result.sizeBytes);
-    this.#transactions.countEnd(half.realTopic);
+    this.#transactions.countEnd(half.realTopic, this.#context.clock.nowMs());
     const { uniqueKey, realTopic, checkTimes } = half;
     log.error({ topic: topic.name, realTopic, uniqueKey, checkTimes }, "a transaction that nobody ends is given up");
     return "passed";

@@ -31,6 +31,7 @@ const RETRY_MS = 100;
 const BATCH_UNITS = 64;
 /** So many op records are counted as one when it is asked how far they are done with. */
 const RUN_OPS = 256;
+const NO_HOST = encodeHost("127.0.0.1", 0)!;
 const DIGIT_0 = 48;
 const COMMA = 44;
 
@@ -54,6 +55,8 @@ export class OperationLog {
   readonly #result = emptyPutResult();
   readonly #flushTask = () => this.flush();
   #flushPending = false;
+  #hostAddress: string | undefined;
+  #hostBytes = NO_HOST;
   #waiting: number[] = [];
   #retry: Timer | undefined;
   /** Everything before this op record is done with. */
@@ -130,8 +133,14 @@ export class OperationLog {
     return count;
   }
 
+  /** Of the broker's address, which hardly ever changes. */
   #host(): Buffer {
-    return parseHost(this.#context.brokerAddress()) ?? encodeHost("127.0.0.1", 0)!;
+    const address = this.#context.brokerAddress();
+    if (address !== this.#hostAddress) {
+      this.#hostAddress = address;
+      this.#hostBytes = parseHost(address) ?? NO_HOST;
+    }
+    return this.#hostBytes;
   }
 
   /** Tries no more. */
