@@ -47,6 +47,9 @@ export interface TransactionEnd {
   readonly fromTransactionCheck: boolean;
 }
 
+/** A half message that this process has put, and that lies so far back at most, is what it was when its CRC was made. */
+const FRESH_BYTES = 4 * 1024 * 1024;
+
 const NOT_FOUND = failure(ResponseCode.SYSTEM_ERROR, "Find prepared transaction message failed");
 
 export class EndTransaction {
@@ -58,6 +61,8 @@ export class EndTransaction {
   readonly #half = new HalfMessage();
   readonly #light: LightQueueNotice;
   readonly #message = emptyMessage();
+  /** Where the log ended when this process began. */
+  readonly #beganAt: number;
   readonly #result = emptyPutResult();
   readonly #group = new RecentText();
   readonly #endTask = (request: Request, connection: Connection) => this.#endOf(request, connection);
@@ -72,6 +77,7 @@ export class EndTransaction {
     this.#context = context;
     this.#light = new LightQueueNotice(context);
     this.#store = store;
+    this.#beganAt = store.maxPhyOffset;
     this.#transactions = transactions;
     this.#schedule = schedule;
     this.#waiters = waiters;
@@ -205,6 +211,7 @@ export class EndTransaction {
     const message = this.#message;
     const half = this.#half;
     half.fillCommitted(message);
+    if (this.#isFresh(half.record.phyOffset)) message.bodyCrc = half.record.bodyCrc;
     message.sysFlag = withTransactionType(message.sysFlag, TRANSACTION_COMMIT_TYPE);
     message.preparedTransactionOffset = half.record.phyOffset;
     const topic = this.#route(name);
@@ -226,6 +233,10 @@ export class EndTransaction {
     else if (half.lightQueues !== undefined)
       this.#light.missed(half.lightQueues, message.queue.topic, this.#result.phyOffset);
     return SUCCESS;
+  }
+
+  #isFresh(phyOffset: number): boolean {
+    return phyOffset >= this.#beganAt && this.#store.maxPhyOffset - phyOffset <= FRESH_BYTES;
   }
 
   /** Sets the queue. Undefined for that of a topic that was deleted meanwhile: it is delivered, as with Apache. */
