@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { copyBytes } from "../../base/copy-bytes.js";
 import { PropertyScan, parseProperties } from "../../record/properties.js";
 import { PropertyName } from "../../record/property-names.js";
+import { writeDecimal } from "../../remoting/decimal.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import { copyProperties } from "../../remoting/sent-properties.js";
 import type { BrokerConfig } from "./broker-options.js";
@@ -68,6 +69,7 @@ const NAMES = [
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
 ];
 
+const TIMER_OUT_MS = Buffer.from(`${PropertyName.TIMER_OUT_MS}\u0001`);
 const TRANSACTION_ID = Buffer.from(`${PropertyName.TRANSACTION_ID}\u0001`);
 
 const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
@@ -207,7 +209,9 @@ export class StoredProperties {
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    this.length += this.bytes.write(`${PropertyName.TIMER_OUT_MS}\u0001${outMs}\u0002`, this.length, "latin1");
+    const at = copyBytes(this.bytes, this.length, TIMER_OUT_MS, 0, TIMER_OUT_MS.length);
+    this.length = writeDecimal(this.bytes, at, outMs);
+    this.bytes[this.length++] = SEPARATOR;
     this.#addPlace(topic, queueId);
   }
 
