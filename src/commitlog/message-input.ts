@@ -32,6 +32,8 @@ export interface MessageInput {
   body: Buffer;
   bodyStart: number;
   bodyLength: number;
+  /** @internal The CRC of the body, where it was made of the same bytes a moment ago; computed when it is none or -1. */
+  bodyCrc?: number;
   properties: Buffer;
   propertiesStart: number;
   propertiesLength: number;

@@ -205,6 +205,28 @@ export class PropertyScan {
     return start < 0 ? undefined : bytes.toString("utf8", start, this.ends[index]!);
   }
 
+  /** As Java's Boolean.parseBoolean reads the value; false without one. */
+  isTrue(bytes: Buffer, index: number): boolean {
+    const start = this.starts[index]!;
+    if (start < 0 || this.ends[index]! - start !== TRUE.length) return false;
+    for (let i = 0; i < TRUE.length; i++) if ((bytes[start + i]! | LOWER_CASE) !== TRUE[i]) return false;
+    return true;
+  }
+
+  /** The number that the value is, if it is up to `digitsMax` digits and nothing else; -1 if not. */
+  digits(bytes: Buffer, index: number, digitsMax: number): number {
+    const start = this.starts[index]!;
+    const end = this.ends[index]!;
+    if (start < 0 || end - start > digitsMax) return -1;
+    let value = 0;
+    for (let at = start; at < end; at++) {
+      const digit = bytes[at]! - DIGIT_0;
+      if (digit < 0 || digit > 9) return -1;
+      value = value * 10 + digit;
+    }
+    return value;
+  }
+
   /** A property with its name at `start` and its first 0x01 at `nameEnd`, if it is one and it is looked for. */
   take(bytes: Buffer, start: number, nameEnd: number, valueEnd: number): void {
     const length = nameEnd - start;
@@ -220,6 +242,10 @@ export class PropertyScan {
   }
 }
 
+const TRUE = Buffer.from("true", "latin1");
+/** The bit that makes an ASCII letter a small one; what else it makes one is no byte of UTF-8 text. */
+const LOWER_CASE = 0x20;
+const DIGIT_0 = 48;
 const SCAN_BUCKETS = 256;
 const LANE_TOPS = 0x80808080 | 0;
 const LANES_OF_4 = 0x04040404;

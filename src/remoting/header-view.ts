@@ -6,7 +6,7 @@
  */
 import { parseBinaryHeader } from "./header-binary.js";
 import { parseJsonHeaderTolerantly, scanJsonHeader, scanOpaque } from "./header-json.js";
-import { HeaderShape } from "./header-shape.js";
+import { HeaderShapes } from "./header-shape.js";
 import { unescapeJson } from "./json-escapes.js";
 import { SerializeType } from "./types.js";
 
@@ -40,23 +40,17 @@ export class HeaderView {
   /** Digits of the opaque, in JSON. */
   opaqueStart = 0;
   opaqueEnd = 0;
-  readonly shape = new HeaderShape();
-  /** Of the header that the tables are of. */
-  #start = 0;
+  readonly shapes = new HeaderShapes();
   #scratch: Buffer = NO_BYTES;
 
   /** Takes `bytes[start, end)` in; false when that is no header. Never throws. */
   parse(bytes: Buffer, start: number, end: number, serializeType: number): boolean {
-    if (serializeType === SerializeType.JSON && this.shape.covers(bytes, start, end)) {
-      this.#moveTo(bytes, start);
-      if (scanOpaque(this, bytes, end)) return true;
-    }
+    if (serializeType === SerializeType.JSON && this.#fillKnown(bytes, start, end)) return true;
     this.clear(bytes);
     if (serializeType === SerializeType.JSON) {
       this.serializeType = SerializeType.JSON;
       if (scanJsonHeader(this, bytes, start, end)) {
-        this.#start = start;
-        if (this.remarkEnd === 0 && this.opaqueEnd > 0) this.shape.parsed(this, start, end);
+        if (this.remarkEnd === 0 && this.opaqueEnd > 0) this.shapes.parsed(this, start, end);
         return true;
       }
       this.clear(NO_BYTES);
@@ -67,25 +61,20 @@ export class HeaderView {
     return parseBinaryHeader(this, bytes, start, end);
   }
 
-  /** The tables are those of a header of the same shape, which lies at `start`. */
-  #moveTo(bytes: Buffer, start: number): void {
-    const shift = start - this.#start;
-    const { fieldCount, keyStart, keyEnd, valueStart, valueEnd } = this;
-    for (let i = 0; i < fieldCount; i++) {
-      keyStart[i]! += shift;
-      keyEnd[i]! += shift;
-      valueStart[i]! += shift;
-      valueEnd[i]! += shift;
-    }
-    this.opaqueStart += shift;
-    this.opaqueEnd += shift;
-    this.bytes = bytes;
-    this.#start = start;
+  /** False for a header that has to be parsed: its shape is not known, or its opaque is none. */
+  #fillKnown(bytes: Buffer, start: number, end: number): boolean {
+    const shape = this.shapes.find(bytes, start, end);
+    if (shape === undefined) return false;
+    this.serializeType = SerializeType.JSON;
+    this.remarkStart = 0;
+    this.remarkEnd = 0;
+    this.remarkEscaped = 0;
+    shape.fill(this, bytes, start);
+    return scanOpaque(this, bytes, end);
   }
 
   /** For the parsers: no fields, every member as in a header that does not mention it. */
   clear(bytes: Buffer): void {
-    this.shape.forget();
     this.bytes = bytes;
     this.code = 0;
     this.flag = 0;

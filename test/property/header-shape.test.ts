@@ -72,7 +72,7 @@ test("it reads the same, changed within values or anywhere else, wherever it lie
         const reading = readingOf(view, around, start, start + next.length);
         expect(reading).toEqual(readingOf(new HeaderView(), next, 0, next.length));
       }
-      hits += view.shape.hits;
+      hits += view.shapes.hits;
     }),
     { numRuns: 2000 },
   );
@@ -86,7 +86,7 @@ test("a header in between, of another length or serialisation, takes the places 
   const bytes = Buffer.from(textOf(one));
   const between = Buffer.from(textOf(other));
   for (let i = 0; i < 5; i++) expect(view.parse(bytes, 0, bytes.length, 0)).toBe(true);
-  expect(view.shape.hits).toBe(3);
+  expect(view.shapes.hits).toBe(3);
   expect(view.parse(between, 0, between.length, 0)).toBe(true);
   expect(view.parse(bytes, 0, bytes.length, 0)).toBe(true);
   expect([...view.fields()]).toEqual([
@@ -94,4 +94,50 @@ test("a header in between, of another length or serialisation, takes the places 
     ["j", "0"],
   ]);
   expect(view.find("a")).toBe(-1);
+});
+
+test("headers of several shapes, one after the other, each read as parsed", () => {
+  let hits = 0;
+  const kinds = fc.array(sent, { minLength: 2, maxLength: 12 });
+  const order = fc.array(fc.tuple(fc.nat(), changes), { minLength: 20, maxLength: 60 });
+  fc.assert(
+    fc.property(kinds, order, (headers, turns) => {
+      const view = new HeaderView();
+      const all = headers.map((header) => Buffer.from(textOf(header)));
+      for (const bytes of [...all, ...all]) readingOf(view, bytes, 0, bytes.length);
+      for (const [turn, places] of turns) {
+        const next = changed(all[turn % all.length]!, places);
+        expect(readingOf(view, next, 0, next.length)).toEqual(readingOf(new HeaderView(), next, 0, next.length));
+      }
+      hits += view.shapes.hits;
+    }),
+    { numRuns: 60 },
+  );
+  expect(hits).toBeGreaterThan(1000);
+});
+
+test("two shapes that take turns are known for as long as they come", () => {
+  const view = new HeaderView();
+  const send = Buffer.from(textOf({ opaque: 1, fields: [["b", "T"]], bare: "0" }));
+  const end = Buffer.from(textOf({ opaque: 1, fields: [["topic", "T"]], bare: "0" }));
+  for (let i = 0; i < 100; i++) for (const bytes of [send, end]) view.parse(bytes, 0, bytes.length, 0);
+  expect(view.shapes.hits).toBe(196);
+  expect(view.find("topic")).toBe(0);
+  view.parse(send, 0, send.length, 0);
+  expect([view.find("b"), view.find("topic")]).toEqual([0, -1]);
+});
+
+test("of many shapes those that come most stay known", () => {
+  const view = new HeaderView();
+  const often = Buffer.from(textOf({ opaque: 1, fields: [["b", "often"]], bare: "0" }));
+  let hits = 0;
+  for (let i = 0; i < 5000; i++) {
+    const seldom = Buffer.from(textOf({ opaque: 1, fields: [["topic", "x".repeat(10 + (i % 50))]], bare: "0" }));
+    view.parse(seldom, 0, seldom.length, 0);
+    view.parse(seldom, 0, seldom.length, 0);
+    const before = view.shapes.hits;
+    view.parse(often, 0, often.length, 0);
+    hits += view.shapes.hits - before;
+  }
+  expect(hits).toBeGreaterThan(4900);
 });

@@ -61,6 +61,11 @@ test("properties are copied and scanned at once as they are one after the other"
   );
 });
 
+/** What a message is recalled with, where it can be; what lies behind its length is no part of it. */
+const handle = fc.option(
+  fc.constantFrom(0, 8, 9, 120, 200).map((length) => ({ bytes: Buffer.alloc(length + 3, "aQ_-7="), length })),
+  { nil: undefined },
+);
 const offset = fc.oneof(fc.nat(9), fc.nat(), fc.maxSafeNat());
 
 test("the answer to a send has the bytes that its fields have one by one", () => {
@@ -76,7 +81,8 @@ test("the answer to a send has the bytes that its fields have one by one", () =>
         fc.nat().map((n) => n.toString(16).padStart(32, "0")),
         fc.string({ unit: "binary", maxLength: 40 }),
       ),
-      (region, traceOn, storeHost, opaque, [phyOffset, queueId, queueOffset], id) => {
+      handle,
+      (region, traceOn, storeHost, opaque, [phyOffset, queueId, queueOffset], id, recall) => {
         const bytes = Buffer.from(`UNIQ_KEY\u0001${id}\u0002`);
         const [start, end] = [9, bytes.length - 1];
         const expected = new FrameWriter();
@@ -88,13 +94,14 @@ test("the answer to a send has the bytes that its fields have one by one", () =>
         expected.integerField("queueId", queueId);
         expected.integerField("queueOffset", queueOffset);
         expected.bytesField("transactionId", bytes, start, end);
+        if (recall !== undefined) expected.bytesField("recallHandle", recall.bytes, 0, recall.length);
         expected.endHeader();
         expected.end();
         const writer = new FrameWriter();
         writer.response(5, 0, 1, "before");
         const before = writer.length;
         const answer = answers.of(region, traceOn, storeHost);
-        const written = answer.write(writer, opaque, phyOffset, queueId, queueOffset, bytes, start, end);
+        const written = answer.write(writer, opaque, phyOffset, queueId, queueOffset, bytes, start, end, recall);
         expect(written).toBe(/^[ !#-[\]-~]*$/.test(id));
         expect(writer.isOpen).toBe(false);
         const text = writer.buffer.toString("latin1", before, writer.length);
@@ -117,17 +124,25 @@ test("answers that follow one another are each as one made alone", () => {
   const host = Buffer.from([127, 0, 0, 1, 0, 0, 42, 159]);
   const near = (bounds: number[]) => fc.tuple(fc.constantFrom(...bounds), fc.nat(6)).map(([bound, n]) => bound - n);
   const number = near([6, 10, 100, 1e6, 1e9, 1e9 + 6, 2 ** 31 - 1]);
-  const answer = fc.tuple(number, near([100, 2 ** 32, 2 ** 32 + 6]), near([6, 10, 12]), number, fc.constantFrom(4, 5));
+  const answer = fc.tuple(
+    number,
+    near([100, 2 ** 32, 2 ** 32 + 6]),
+    near([6, 10, 12]),
+    number,
+    fc.constantFrom(4, 5),
+    handle,
+  );
   fc.assert(
     fc.property(fc.array(answer, { minLength: 2, maxLength: 40 }), (rows) => {
       const answers = new SendAnswers();
       const together = new FrameWriter();
       let from = 0;
-      for (const [opaque, phyOffset, queueId, queueOffset, idBytes] of rows) {
+      for (const [opaque, phyOffset, queueId, queueOffset, idBytes, recall] of rows) {
         const id = Buffer.from(String(opaque).padEnd(idBytes, "x").slice(0, idBytes));
-        answers.of("R", true, host).write(together, opaque, phyOffset, queueId, queueOffset, id, 0, idBytes);
+        const given = [opaque, phyOffset, queueId, queueOffset, id, 0, idBytes, recall] as const;
+        answers.of("R", true, host).write(together, ...given);
         const alone = new FrameWriter();
-        new SendAnswers().of("R", true, host).write(alone, opaque, phyOffset, queueId, queueOffset, id, 0, idBytes);
+        new SendAnswers().of("R", true, host).write(alone, ...given);
         expect(together.buffer.toString("latin1", from, together.length)).toBe(
           alone.buffer.toString("latin1", 0, alone.length),
         );

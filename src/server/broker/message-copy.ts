@@ -20,6 +20,7 @@ export function emptyMessage(): MessageInput {
     body: EMPTY,
     bodyStart: 0,
     bodyLength: 0,
+    bodyCrc: -1,
     properties: EMPTY,
     propertiesStart: 0,
     propertiesLength: 0,
@@ -43,6 +44,7 @@ export function copyMessage(bytes: Buffer, fields: RecordView, message: MessageI
   message.body = bytes;
   message.bodyStart = fields.bodyStart;
   message.bodyLength = fields.bodyLength;
+  message.bodyCrc = -1;
   message.properties = bytes;
   message.propertiesStart = fields.propertiesStart;
   message.propertiesLength = fields.propertiesLength;

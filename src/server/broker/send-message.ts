@@ -126,7 +126,7 @@ export class SendMessage {
     }
     this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
     if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
-    else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name);
+    else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name, this.#result.storeTimestamp);
     else if (target === this.#timers?.topic) this.#timers.stored(this.#message, this.#result);
     this.#answer(header, connection, queue.queueId, isBatch);
   }
@@ -422,12 +422,13 @@ export class SendMessage {
       return;
     }
     const { writer } = connection;
-    if (serializeType === SerializeType.JSON && !isBatch && this.#recallHandle === undefined) {
+    const handle = this.#recallHandle;
+    if (serializeType === SerializeType.JSON && !isBatch) {
       const { phyOffset, queueOffset } = this.#result;
       const { regionId, traceOn } = this.#context.config;
-      const { bytes, uniqueKeyStart, uniqueKeyEnd } = properties;
       const answer = this.#answers.of(regionId, traceOn, this.#message.storeHost);
-      if (answer.write(writer, opaque, phyOffset, queueId, queueOffset, bytes, uniqueKeyStart, uniqueKeyEnd)) return;
+      const { uniqueKeyStart: start, uniqueKeyEnd: end } = properties;
+      if (answer.write(writer, opaque, phyOffset, queueId, queueOffset, properties.bytes, start, end, handle)) return;
     }
     writer.beginResponse(opaque, serializeType, ResponseCode.SUCCESS);
     this.#regionFields(connection);
@@ -440,7 +441,6 @@ export class SendMessage {
     writer.integerField(QUEUE_ID, queueId);
     writer.integerField(QUEUE_OFFSET, this.#result.queueOffset);
     writer.bytesField(TRANSACTION_ID, properties.bytes, properties.uniqueKeyStart, properties.uniqueKeyEnd);
-    const handle = this.#recallHandle;
     if (handle !== undefined) writer.bytesField(RECALL_HANDLE, handle.bytes, 0, handle.length);
     writer.endHeader();
     writer.end();

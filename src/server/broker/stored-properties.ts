@@ -7,9 +7,11 @@ import { randomBytes } from "node:crypto";
 import { copyBytes } from "../../base/copy-bytes.js";
 import { PropertyScan, parseProperties } from "../../record/properties.js";
 import { PropertyName } from "../../record/property-names.js";
+import { writeDecimal } from "../../remoting/decimal.js";
 import type { HeaderView } from "../../remoting/header-view.js";
 import { copyProperties } from "../../remoting/sent-properties.js";
 import type { BrokerConfig } from "./broker-options.js";
+import { RealPlaces } from "./real-places.js";
 
 /** Six bytes of JSON for one of a property, at the most. */
 const SENT_BYTES_MAX = 6 * 32767;
@@ -67,6 +69,7 @@ const NAMES = [
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
 ];
 
+const TIMER_OUT_MS = Buffer.from(`${PropertyName.TIMER_OUT_MS}\u0001`);
 const TRANSACTION_ID = Buffer.from(`${PropertyName.TRANSACTION_ID}\u0001`);
 
 const OWNED = [PropertyName.MSG_REGION, PropertyName.TRACE_SWITCH, PropertyName.CLUSTER, PropertyName.POP_CK];
@@ -76,6 +79,7 @@ export class StoredProperties {
   length = 0;
   readonly #config: BrokerConfig;
   readonly #scan = new PropertyScan(NAMES);
+  readonly #places = new RealPlaces();
   #suffix = Buffer.alloc(0);
   #suffixRegionId: string | undefined;
   #suffixTraceOn: boolean | undefined;
@@ -174,8 +178,7 @@ export class StoredProperties {
   delay(level: number, topic: string, queueId: number): void {
     if (level === this.delayLevel && !this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS)) {
       if (!this.#hasAny(Scanned.REAL_TOPIC, Scanned.REAL_QUEUE_ID)) {
-        this.#add(PropertyName.REAL_TOPIC, topic);
-        this.#add(PropertyName.REAL_QUEUE_ID, String(queueId));
+        this.#addPlace(topic, queueId);
         return;
       }
     }
@@ -206,9 +209,10 @@ export class StoredProperties {
         properties.delete(PropertyName.REAL_QUEUE_ID);
       });
     }
-    const { TIMER_OUT_MS, REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
-    const waits = `${TIMER_OUT_MS}\u0001${outMs}\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
-    this.length += this.bytes.write(waits, this.length, "utf8");
+    const at = copyBytes(this.bytes, this.length, TIMER_OUT_MS, 0, TIMER_OUT_MS.length);
+    this.length = writeDecimal(this.bytes, at, outMs);
+    this.bytes[this.length++] = SEPARATOR;
+    this.#addPlace(topic, queueId);
   }
 
   /**
@@ -219,7 +223,7 @@ export class StoredProperties {
     if (!this.#scan.has(Scanned.PRIORITY)) return -1;
     const priority = parseDelayLevel(this.#scan.text(this.bytes, Scanned.PRIORITY)!);
     if (!(priority >= 0)) return -1;
-    const isPrepared = this.#scan.text(this.bytes, Scanned.TRANSACTION_PREPARED)?.toLowerCase() === "true";
+    const isPrepared = this.#scan.isTrue(this.bytes, Scanned.TRANSACTION_PREPARED);
     const isOther = this.#scan.has(Scanned.DELAY) || this.#hasAny(Scanned.TIMER_DELIVER_MS, Scanned.TIMER_DELAY_MS);
     if (!isPrepared && !isOther && !this.#scan.has(Scanned.SHARDING_KEY)) return priority;
     this.#rewrite((properties) => {
@@ -238,9 +242,8 @@ export class StoredProperties {
    * more, though it says so.
    */
   isPrepared(reconsumeTimes: number): boolean {
-    if (!this.#scan.has(Scanned.TRANSACTION_PREPARED)) return false;
-    const isPrepared = this.#scan.text(this.bytes, Scanned.TRANSACTION_PREPARED)!.toLowerCase() === "true";
-    return isPrepared && !(reconsumeTimes > 0 && this.#scan.has(Scanned.DELAY));
+    if (!this.#scan.isTrue(this.bytes, Scanned.TRANSACTION_PREPARED)) return false;
+    return !(reconsumeTimes > 0 && this.#scan.has(Scanned.DELAY));
   }
 
   get hasProducerGroup(): boolean {
@@ -260,9 +263,13 @@ export class StoredProperties {
     if (!hasGroup) this.#add(PropertyName.PRODUCER_GROUP, producerGroup);
     this.length = copyBytes(this.bytes, this.length, TRANSACTION_ID, 0, TRANSACTION_ID.length);
     this.length = copyBytes(this.bytes, this.length, this.bytes, this.uniqueKeyStart, this.uniqueKeyEnd);
-    const { REAL_TOPIC, REAL_QUEUE_ID } = PropertyName;
-    const belongs = `\u0002${REAL_TOPIC}\u0001${topic}\u0002${REAL_QUEUE_ID}\u0001${queueId}\u0002`;
-    this.length += this.bytes.write(belongs, this.length, "utf8");
+    this.bytes[this.length++] = SEPARATOR;
+    this.#addPlace(topic, queueId);
+  }
+
+  #addPlace(topic: string, queueId: number): void {
+    const place = this.#places.of(topic, queueId);
+    this.length = copyBytes(this.bytes, this.length, place, 0, place.length);
   }
 
   #hasAny(first: number, last: number): boolean {

@@ -1,5 +1,7 @@
 /** Transactions: what is stored of them, and how they end. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { crc32 } from "#src/base/crc32.js";
+import { decodeRecord } from "#src/record/decode.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { EndedHalves } from "#src/server/broker/transaction/ended-halves.js";
 import { OperationLog } from "#src/server/broker/transaction/operation-log.js";
@@ -151,6 +153,30 @@ describe("the end of a transaction", () => {
     delete expected["REAL_TOPIC"];
     delete expected["REAL_QID"];
     expect(Object.fromEntries(message!.properties)).toEqual(expected);
+  });
+
+  test("a commit has the body's CRC, near its half message and far from it", async () => {
+    const body = "b".repeat(1024);
+    const near = sendHalf(broker, body);
+    const far = sendHalf(broker, body);
+    end(broker, near, COMMIT);
+    for (let i = 0; i < 5; i++) broker.send({}, {}, "x".repeat(1024 * 1024));
+    end(broker, far, COMMIT);
+    await broker.settle();
+    const bodyCrc = crc32(Buffer.from(body)) & 0x7fffffff;
+    const committed = [0, 1, 2, 3].flatMap((queueId) => broker.messages("T", queueId)).filter(({ sysFlag }) => sysFlag);
+    expect(committed.map((message) => message.body.toString())).toEqual([body, body]);
+    expect(committed.map((message) => message.bodyCrc)).toEqual([bodyCrc, bodyCrc]);
+  });
+
+  test("a commit does not hide that its body was damaged after it was put", async () => {
+    const half = sendHalf(broker, "body");
+    const { body, bodyCrc } = decodeRecord(broker.store.lookUp.recordAt(half.commitLogOffset)!, 0);
+    body[0]! ^= 1;
+    end(broker, half, COMMIT);
+    await broker.settle();
+    const [message] = [0, 1, 2, 3].flatMap((queueId) => broker.messages("T", queueId));
+    expect(message).toMatchObject({ bodyCrc, body: Buffer.from("cody") });
   });
 
   test("a rollback delivers nothing, and nobody is asked about either", async () => {

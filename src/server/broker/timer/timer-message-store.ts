@@ -92,7 +92,7 @@ export class TimerMessageStore {
       delivery: this.delivery,
       windowMs: rollWindowSlots(config.timerRollWindowSlot) * config.timerPrecisionMs,
       log,
-      onUnmatched: (topic) => timerMetrics.add(topic, 1),
+      onUnmatched: (topic) => timerMetrics.add(topic, 1, clock.nowMs()),
     });
     this.mover = new TimerMover(this, context, store);
     this.#enqueued = new RateMeter(clock);
@@ -146,9 +146,11 @@ export class TimerMessageStore {
   /** Files what the delivery's properties are of; false when it has to wait. */
   #take(phyOffset: number, sizeBytes: number, storeTimestamp: number): boolean {
     const { properties } = this.delivery;
-    if (!this.pending.take(this.#context.clock.nowMs(), phyOffset, sizeBytes, storeTimestamp)) return false;
+    const { clock, timerMetrics } = this.#context;
+    const nowMs = clock.nowMs();
+    if (!this.pending.take(nowMs, phyOffset, sizeBytes, storeTimestamp)) return false;
     // A rolled one has been counted.
-    if (properties.rollTimes === 0) this.#context.timerMetrics.add(properties.realTopic, properties.isDelete ? -1 : 1);
+    if (properties.rollTimes === 0) timerMetrics.add(properties.realTopic, properties.isDelete ? -1 : 1, nowMs);
     this.#enqueued.add();
     this.#change();
     return true;
@@ -323,7 +325,7 @@ export class TimerMessageStore {
       return false;
     }
     this.#dequeued.add();
-    timerMetrics.add(outcome === "done" ? delivery.realTopic : delivery.properties.realTopic, -1);
+    timerMetrics.add(outcome === "done" ? delivery.realTopic : delivery.properties.realTopic, -1, nowMs);
     return true;
   }
 

@@ -43,12 +43,10 @@ export class TimerMetrics {
   });
   /** The checkpoint as it goes over the wire; undefined where there are no timers. */
   checkpoint: () => Buffer | undefined = () => undefined;
-  readonly #clock: Clock;
   readonly #file: JsonConfigFile | undefined;
   readonly #counts = new Map<string, Metric>();
 
   constructor(clock: Clock, log: Logger, file: JsonConfigFile | undefined) {
-    this.#clock = clock;
     this.#file = file;
     this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
     this.saver = new ConfigSaver(file, () => this.toJson(), clock, log);
@@ -76,8 +74,8 @@ export class TimerMetrics {
     return this.#counts.get(topic)?.count ?? 0;
   }
 
-  add(topic: string, change: number): void {
-    const nowMs = this.#clock.nowMs();
+  /** `nowMs` is when it changed. */
+  add(topic: string, change: number, nowMs: number): void {
     let metric = this.#counts.get(topic);
     if (metric === undefined) {
       metric = { count: 0, timeStamp: nowMs };

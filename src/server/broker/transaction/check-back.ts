@@ -252,7 +252,7 @@ export class CheckBack {
     this.#message.queue = topicQueue(this.#context.store, topic, 0);
     if (!this.#put()) return "failed";
     this.#context.stats.recordPut(topic, 1, this.#result.sizeBytes);
-    this.#transactions.countEnd(half.realTopic);
+    this.#transactions.countEnd(half.realTopic, this.#context.clock.nowMs());
     const { uniqueKey, realTopic = "" } = half;
     const sameTopic = this.#givenUp.get(realTopic);
     if (sameTopic === undefined) this.#givenUp.set(realTopic, { count: 1, uniqueKey });

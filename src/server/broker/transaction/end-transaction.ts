@@ -7,6 +7,7 @@
  * for every commit, also one that was rolled back.
  */
 import { failpoint } from "../../../base/failpoint.js";
+import { RecentText } from "../../../base/recent-text.js";
 import { decodeProperties, encodeProperties } from "../../../record/properties.js";
 import {
   TRANSACTION_COMMIT_TYPE,
@@ -46,6 +47,9 @@ export interface TransactionEnd {
   readonly fromTransactionCheck: boolean;
 }
 
+/** A half message that this process has put, and that lies so far back at most, is what it was when its CRC was made. */
+const FRESH_BYTES = 4 * 1024 * 1024;
+
 const NOT_FOUND = failure(ResponseCode.SYSTEM_ERROR, "Find prepared transaction message failed");
 
 export class EndTransaction {
@@ -57,7 +61,11 @@ export class EndTransaction {
   readonly #half = new HalfMessage();
   readonly #light: LightQueueNotice;
   readonly #message = emptyMessage();
+  /** Where the log ended when this process began. */
+  readonly #beganAt: number;
   readonly #result = emptyPutResult();
+  readonly #group = new RecentText();
+  readonly #endTask = (request: Request, connection: Connection) => this.#endOf(request, connection);
 
   constructor(
     context: BrokerContext,
@@ -69,6 +77,7 @@ export class EndTransaction {
     this.#context = context;
     this.#light = new LightQueueNotice(context);
     this.#store = store;
+    this.#beganAt = store.maxPhyOffset;
     this.#transactions = transactions;
     this.#schedule = schedule;
     this.#waiters = waiters;
@@ -80,7 +89,7 @@ export class EndTransaction {
 
   #process(request: Request, connection: Connection): void {
     const { opaque, serializeType, isOneway } = request.header;
-    const answer = answerOf((given) => this.#endOf(given, connection), request, connection, this.#context.log);
+    const answer = answerOf(this.#endTask, request, connection, this.#context.log);
     if (isOneway) return;
     if (answer.code === ResponseCode.SUCCESS && this.#store.syncFlush) {
       this.#transactions.operations.flush();
@@ -100,7 +109,7 @@ export class EndTransaction {
 
   #endOf(request: Request, connection: Connection): Answer {
     const { header } = request;
-    const producerGroup = header.text("producerGroup");
+    const producerGroup = this.#groupOf(header);
     const tranStateTableOffset = header.integer("tranStateTableOffset");
     const commitLogOffset = header.integer("commitLogOffset");
     const commitOrRollback = header.integer("commitOrRollback");
@@ -122,6 +131,14 @@ export class EndTransaction {
       },
       access?.enforced === true ? { access, request, connection } : undefined,
     );
+  }
+
+  /** As a producer's requests name it one after the other: the same string. */
+  #groupOf(header: HeaderView): string | undefined {
+    const index = header.find("producerGroup");
+    if (index < 0) return undefined;
+    if (header.escaped[index] === 1) return header.valueText(index);
+    return this.#group.of(header.bytes, header.valueStart[index]!, header.valueEnd[index]!);
   }
 
   /** Ends a transaction. What it has put is on the disk when the store's present `maxPhyOffset` is. */
@@ -146,20 +163,25 @@ export class EndTransaction {
   #end(end: TransactionEnd, asker: Asker | undefined): Answer {
     const half = this.#half;
     if (!half.read(this.#store.lookUp, end.commitLogOffset)) return NOT_FOUND;
+    const { realTopic, firstQueueOffset } = half;
+    const { queueOffset } = half.record;
     // Clients of 4.x do not say which topic it is.
-    const refusal = asker && topicRefusal(asker, half.realTopic ?? "", "Pub");
+    const refusal = asker && topicRefusal(asker, realTopic ?? "", "Pub");
     if (refusal !== undefined) return failure(ResponseCode.NO_PERMISSION, refusal);
     const problem = this.#problem(end);
     if (problem !== undefined) return problem;
     const isCommit = end.commitOrRollback === TRANSACTION_COMMIT_TYPE;
-    const state = this.#transactions.stateOf(half.record.queueOffset, half.firstQueueOffset);
+    const state = this.#transactions.stateOf(queueOffset, firstQueueOffset);
     if (state !== HalfState.OPEN) return alreadyEnded(state, isCommit);
-    if (isCommit) {
-      const answer = this.#commit();
-      if (answer !== SUCCESS) return answer;
+    if (!isCommit) {
+      const nowMs = this.#context.clock.nowMs();
+      this.#transactions.ended(queueOffset, firstQueueOffset, HalfState.ROLLED_BACK, realTopic, nowMs);
+      return SUCCESS;
     }
-    const newState = isCommit ? HalfState.COMMITTED : HalfState.ROLLED_BACK;
-    this.#transactions.ended(half.record.queueOffset, half.firstQueueOffset, newState, half.realTopic);
+    const answer = this.#commit(realTopic ?? "");
+    if (answer !== SUCCESS) return answer;
+    const { storeTimestamp } = this.#result;
+    this.#transactions.ended(queueOffset, firstQueueOffset, HalfState.COMMITTED, realTopic, storeTimestamp);
     return SUCCESS;
   }
 
@@ -183,15 +205,16 @@ export class EndTransaction {
     return undefined;
   }
 
-  /** Puts the message where it was meant to go; SUCCESS, or why not. */
-  #commit(): Answer {
+  /** Puts the message where it was meant to go, into a queue of topic `name`; SUCCESS, or why not. */
+  #commit(name: string): Answer {
     const { config, stats } = this.#context;
     const message = this.#message;
     const half = this.#half;
     half.fillCommitted(message);
+    if (this.#isFresh(half.record.phyOffset)) message.bodyCrc = half.record.bodyCrc;
     message.sysFlag = withTransactionType(message.sysFlag, TRANSACTION_COMMIT_TYPE);
     message.preparedTransactionOffset = half.record.phyOffset;
-    const topic = this.#route();
+    const topic = this.#route(name);
     if (topic !== "nowhere" && topic?.hasBatchQueues) {
       return failure(ResponseCode.SYSTEM_ERROR, batchQueuesRemark(topic));
     }
@@ -212,11 +235,14 @@ export class EndTransaction {
     return SUCCESS;
   }
 
+  #isFresh(phyOffset: number): boolean {
+    return phyOffset >= this.#beganAt && this.#store.maxPhyOffset - phyOffset <= FRESH_BYTES;
+  }
+
   /** Sets the queue. Undefined for that of a topic that was deleted meanwhile: it is delivered, as with Apache. */
-  #route(): Topic | "nowhere" | undefined {
+  #route(name: string): Topic | "nowhere" | undefined {
     const { store, topics } = this.#context;
     const half = this.#half;
-    const name = half.realTopic ?? "";
     const queueId = half.realQueueId;
     const topic = topics.get(name);
     if ((topic === undefined && !isSafeName(name)) || isNotAllowedSendTopic(name) || queueId < 0) return "nowhere";

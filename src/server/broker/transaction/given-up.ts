@@ -57,7 +57,7 @@ function resume(context: BrokerContext, store: MessageStore, transactions: Trans
   context.stats.recordPut(transactions.topic, 1, result.sizeBytes);
   const { realTopic, uniqueKey } = half;
   if (realTopic !== undefined && context.topics.get(realTopic) !== undefined)
-    context.transactionMetrics.add(realTopic, 1);
+    context.transactionMetrics.add(realTopic, 1, result.storeTimestamp);
   context.log.info({ realTopic, uniqueKey }, "a transaction that was given up is asked about again");
   return SUCCESS;
 }

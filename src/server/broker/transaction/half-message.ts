@@ -55,6 +55,7 @@ const RENEWED: readonly number[] = [Scanned.CHECK_TIMES, Scanned.PREPARED_QUEUE_
 
 const NO_BYTES = Buffer.alloc(0);
 const QUEUE_ID_MAX = 65535;
+const QUEUE_ID_DIGITS_MAX = 5;
 /** Properties of a record, and some that are added. */
 const PROPERTIES_BYTES = 32768 + 256;
 
@@ -98,8 +99,7 @@ export class HalfMessage {
 
   /** -1 when it is no queue id. */
   get realQueueId(): number {
-    const text = this.#text(Scanned.REAL_QUEUE_ID) ?? "";
-    const queueId = /^\d{1,5}$/.test(text) ? Number(text) : -1;
+    const queueId = this.#scan.digits(this.bytes, Scanned.REAL_QUEUE_ID, QUEUE_ID_DIGITS_MAX);
     return queueId <= QUEUE_ID_MAX ? queueId : -1;
   }
 

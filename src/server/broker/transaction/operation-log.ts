@@ -31,6 +31,8 @@ const RETRY_MS = 100;
 const BATCH_UNITS = 64;
 /** So many op records are counted as one when it is asked how far they are done with. */
 const RUN_OPS = 256;
+const HOST_KEPT_MS = 1000;
+const NO_HOST = encodeHost("127.0.0.1", 0)!;
 const DIGIT_0 = 48;
 const COMMA = 44;
 
@@ -54,6 +56,8 @@ export class OperationLog {
   readonly #result = emptyPutResult();
   readonly #flushTask = () => this.flush();
   #flushPending = false;
+  #host = NO_HOST;
+  #hostAtMs = Number.NEGATIVE_INFINITY;
   #waiting: number[] = [];
   #retry: Timer | undefined;
   /** Everything before this op record is done with. */
@@ -114,7 +118,7 @@ export class OperationLog {
     }
     message.queue = this.queue;
     message.bornTimestamp = clock.nowMs();
-    message.bornHost = this.#host();
+    message.bornHost = this.#hostAt(message.bornTimestamp);
     message.storeHost = message.bornHost;
     message.body = Buffer.from(body, "latin1");
     message.bodyLength = message.body.length;
@@ -130,8 +134,13 @@ export class OperationLog {
     return count;
   }
 
-  #host(): Buffer {
-    return parseHost(this.#context.brokerAddress()) ?? encodeHost("127.0.0.1", 0)!;
+  /** Of the broker's address, which is dear to ask for and hardly ever changes. */
+  #hostAt(nowMs: number): Buffer {
+    if (Math.abs(nowMs - this.#hostAtMs) >= HOST_KEPT_MS) {
+      this.#host = parseHost(this.#context.brokerAddress()) ?? NO_HOST;
+      this.#hostAtMs = nowMs;
+    }
+    return this.#host;
   }
 
   /** Tries no more. */

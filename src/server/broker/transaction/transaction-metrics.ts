@@ -20,12 +20,10 @@ interface Metric {
 export class TransactionMetrics {
   readonly saver: ConfigSaver;
   dataVersion: DataVersion;
-  readonly #clock: Clock;
   readonly #file: JsonConfigFile | undefined;
   readonly #topics = new Map<string, Metric>();
 
   constructor(clock: Clock, log: Logger, file: JsonConfigFile | undefined) {
-    this.#clock = clock;
     this.#file = file;
     this.dataVersion = { counter: 0, stateVersion: 0, timestamp: clock.nowMs() };
     this.saver = new ConfigSaver(file, () => this.#toJson(), clock, log);
@@ -53,16 +51,16 @@ export class TransactionMetrics {
     }
   }
 
-  /** `topic` is one that exists, which bounds the table. */
-  add(topic: string, change: 1 | -1): void {
+  /** `topic` is one that exists, which bounds the table; `nowMs` is the time of what is counted. */
+  add(topic: string, change: 1 | -1, nowMs: number): void {
     let metric = this.#topics.get(topic);
     if (metric === undefined) {
       metric = { count: 0, timeStamp: 0 };
       this.#topics.set(topic, metric);
     }
     metric.count += change;
-    metric.timeStamp = this.#clock.nowMs();
-    this.dataVersion = nextDataVersion(this.dataVersion, metric.timeStamp);
+    metric.timeStamp = nowMs;
+    this.dataVersion = nextDataVersion(this.dataVersion, nowMs);
     this.saver.markDirty();
   }
 

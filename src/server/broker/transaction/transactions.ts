@@ -68,8 +68,8 @@ export class Transactions {
   }
 
   /** A half message of `realTopic` was put. */
-  stored(realTopic: string): void {
-    this.#context.transactionMetrics.add(realTopic, 1);
+  stored(realTopic: string, storeTimestamp: number): void {
+    this.#context.transactionMetrics.add(realTopic, 1, storeTimestamp);
     failpoint("transaction-half-after");
   }
 
@@ -79,7 +79,7 @@ export class Transactions {
     return state === HalfState.OPEN && firstOffset < halfOffset ? this.#ended.get(firstOffset) : state;
   }
 
-  ended(halfOffset: number, firstOffset: number, state: HalfState, realTopic: string | undefined): void {
+  ended(halfOffset: number, firstOffset: number, state: HalfState, realTopic: string | undefined, nowMs: number): void {
     this.#ended.mark(halfOffset, state);
     this.operations.add(halfOffset);
     if (firstOffset < halfOffset) {
@@ -87,12 +87,12 @@ export class Transactions {
       this.#ended.mark(firstOffset, state);
       this.operations.add(firstOffset);
     }
-    this.countEnd(realTopic);
+    this.countEnd(realTopic, nowMs);
   }
 
-  countEnd(realTopic: string | undefined): void {
+  countEnd(realTopic: string | undefined, nowMs: number): void {
     const { topics, transactionMetrics } = this.#context;
-    if (realTopic !== undefined && topics.get(realTopic) !== undefined) transactionMetrics.add(realTopic, -1);
+    if (realTopic !== undefined && topics.get(realTopic) !== undefined) transactionMetrics.add(realTopic, -1, nowMs);
   }
 
   /** Everything before `halfOffset` has ended, was put back, or given up. */
