@@ -85,7 +85,7 @@ export class Connection {
     this.#socket = socket;
     this.#settings = settings;
     this.#output = new Output(socket, settings.pool, this.#sent);
-    this.#guard = new FloodGuard(settings.clock);
+    this.#guard = new FloodGuard(settings.clock, settings.streamsMax);
     this.#output.frame(
       FrameType.SETTINGS,
       0,
@@ -245,7 +245,7 @@ export class Connection {
   /** A frame for a stream that the peer itself has ended. */
   #lateFrame(streamId: number): void {
     this.#output.numberFrame(FrameType.RST_STREAM, streamId, ErrorCode.STREAM_CLOSED);
-    if (!this.#guard.reset()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of late frames");
+    if (!this.#guard.fault()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of late frames");
   }
 
   #data(stream: Stream, bytes: Buffer, from: number, to: number, windowBytes: number, endStream: boolean): void {
@@ -364,7 +364,7 @@ export class Connection {
   #refuse(streamId: number, code: ErrorCode): void {
     this.#closedStreams.add(streamId, true);
     this.#output.numberFrame(FrameType.RST_STREAM, streamId, code);
-    if (code === ErrorCode.PROTOCOL_ERROR && !this.#guard.reset()) {
+    if (code === ErrorCode.PROTOCOL_ERROR && !this.#guard.fault()) {
       this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of requests that are none");
     }
   }
@@ -372,7 +372,7 @@ export class Connection {
   /** The peer did with the stream what it may not. */
   #fault(stream: Stream, code: ErrorCode): void {
     this.#sender.resetStream(stream, code);
-    if (!this.#guard.reset()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of streams that fail");
+    if (!this.#guard.fault()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of streams that fail");
   }
 
   #rstStream(streamId: number): void {
@@ -383,7 +383,7 @@ export class Connection {
       this.#idleFrame();
     } else {
       this.#letGo(stream, false);
-      if (!this.#guard.reset()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of resets");
+      if (!this.#guard.cancel()) this.#fail(ErrorCode.ENHANCE_YOUR_CALM, "a flood of resets");
     }
   }
 

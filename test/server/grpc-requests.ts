@@ -102,6 +102,8 @@ const SENDS = [
   send("no body", { body: Buffer.alloc(0) }),
   send("body too large", { body: Buffer.alloc((4 << 20) + 1) }),
   send("system property by the user", { userProperties: { KEYS: "x" } }),
+  send("sharding key by the user, in a topic that is not FIFO", { userProperties: { __SHARDINGKEY: "x" } }),
+  send("sharding key by the user, in a topic that is", { topic: F, userProperties: { __SHARDINGKEY: "x" } }),
   send("property with a control character", { userProperties: { a: "\u0001" } }),
   send("property without a name", { userProperties: { "": "v" } }),
   send("129 properties", { userProperties: properties(129) }),

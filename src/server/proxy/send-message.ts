@@ -8,6 +8,7 @@ import { Code, Encoding, MessageType } from "../../grpc/enums.js";
 import { type Message, type SendMessageRequest, type SendResultEntry, type Status, toMs } from "../../grpc/messages.js";
 import type { Answer } from "../../grpc/types.js";
 import { encodeMessageBatch } from "../../record/message-batch.js";
+import { PropertyName } from "../../record/property-names.js";
 import { formatProperties } from "../../record/properties.js";
 import { parseMessageId } from "../../record/message-id.js";
 import { COMPRESSED_FLAG, TRANSACTION_PREPARED_TYPE } from "../../record/sys-flag.js";
@@ -88,21 +89,22 @@ function sendableOf(proxy: ProxyServices, context: RpcContext, message: Message,
   if (message.body.length > maxMessageSize) {
     throw new ProxyError(Code.MESSAGE_BODY_TOO_LARGE, `message body cannot exceed the max ${maxMessageSize}`);
   }
+  const properties = sentProperties(proxy, context, message, topic);
   return {
     message,
     messageId: message.systemProperties?.messageId ?? "",
-    properties: sentProperties(proxy, context, message, topic),
-    type: typeOf(message),
+    properties,
+    type: typeOf(properties),
     messageGroup: message.systemProperties?.messageGroup ?? "",
   };
 }
 
-/** As TopicMessageType#parseFromMessageProperty, which looks at the properties in this order. */
-function typeOf({ systemProperties }: Message): string {
-  if (systemProperties?.messageType === MessageType.TRANSACTION) return "TRANSACTION";
-  if (systemProperties?.deliveryTimestamp != null) return "DELAY";
-  if ((systemProperties?.messageGroup ?? "") !== "") return "FIFO";
-  return systemProperties?.priority != null ? "PRIORITY" : "NORMAL";
+/** As TopicMessageType#parseFromMessageProperty, for the properties that a client can bring about by whatever way. */
+function typeOf(properties: ReadonlyMap<string, string>): string {
+  if (properties.get(PropertyName.TRANSACTION_PREPARED) === "true") return "TRANSACTION";
+  if (properties.has(PropertyName.TIMER_DELIVER_MS)) return "DELAY";
+  if (properties.has(PropertyName.SHARDING_KEY)) return "FIFO";
+  return properties.has(PropertyName.PRIORITY) ? "PRIORITY" : "NORMAL";
 }
 
 /** A topic that is not there takes no type: as by Apache's proxy it is this that its sender is told. */

@@ -58,7 +58,9 @@ public final class GrpcClient {
 
     public static void main(String[] args) throws Exception {
         H.lang = "java-grpc";
-        producer = H.later(PROVIDER.newProducerBuilder().setClientConfiguration(TLS).build());
+        // With a topic, so that its settings are exchanged before the cases begin: first sends to several topics at once would
+        // write them to the telemetry stream together, which the client does without a lock, and now and then a frame is torn.
+        producer = H.later(PROVIDER.newProducerBuilder().setClientConfiguration(TLS).setTopics(t("send")).build());
         sending();
         filters();
         fifo();

@@ -250,6 +250,33 @@ test.each<[string, (id: number) => Buffer[]]>([
   expect(server.served.every(({ closed }) => closed)).toBe(true);
 });
 
+test("calls that all time out together, each tried again and again, are no flood; without end they are", async () => {
+  const clock = new HandClock();
+  const server = new Server();
+  server.streamsMax = 1000;
+  server.answerBytes = undefined;
+  await server.start(clock);
+  const peer = new RawPeer(server);
+  let firstId = 1;
+  const round = () => {
+    const ids = Array.from({ length: 1000 }, (_, i) => firstId + 2 * i);
+    firstId += 2000;
+    const resets = ids.map((id) => frame(FrameType.RST_STREAM, 0, id, number(ErrorCode.CANCEL)));
+    return [...ids.map((id) => request(id)), ...resets];
+  };
+  peer.send(...round(), ...round(), ...round(), ...round());
+  await peer.settled();
+  for (let i = 0; i < 4; i++) {
+    clock.now += 3000;
+    peer.send(...round());
+    await peer.settled();
+  }
+  expect(server.faults).toEqual([]);
+  expect(server.served.length).toBe(8000);
+  peer.send(...round(), ...round(), ...round(), ...round());
+  expect(await peer.goAwayCode(server)).toBe(ErrorCode.ENHANCE_YOUR_CALM);
+});
+
 test("more streams than there may be are refused, and may be asked for again", async () => {
   const { server, peer } = await started();
   server.answerBytes = undefined;

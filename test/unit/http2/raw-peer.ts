@@ -74,6 +74,8 @@ export class Server {
   answerBytes: number | undefined = 5;
   /** Called with each new request. */
   onOpened: () => void = () => {};
+  /** Of the connections to come. */
+  streamsMax = 10;
   port = 0;
 
   async start(clock: Clock = systemClock, sharesBuffer = true): Promise<this> {
@@ -89,7 +91,7 @@ export class Server {
         pool,
         turns,
         receiveBuffer,
-        streamsMax: 10,
+        streamsMax: this.streamsMax,
         onStream: (stream) => this.#opened(stream),
         onFault: (code, reason) => void this.faults.push(`${code} ${reason}`),
         onClosed: () => this.gone++,
