@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { checkLost, emptyHistory, type History, type Sent } from "./history.js";
-import { type Cut, type FileSystem, Image } from "./images.js";
+import { type FileSystem, Image, type Spell } from "./images.js";
 import { Committer, Load } from "./load.js";
 import { pause, roundsOf, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
 import { Server } from "./server.js";
@@ -57,7 +57,7 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
  * What was acknowledged after the cut had begun, and whether it is there. Nothing of it may be missing but by the word of
  * the kernel: a sync that it ended well after the cut had begun, and before the first acknowledgement of what is missing.
  */
-function ofLate(late: readonly Sent[], history: History, cut: Cut, syncs: readonly Sync[] | undefined): object {
+function ofLate(late: readonly Sent[], history: History, cut: Spell, syncs: readonly Sync[] | undefined): object {
   const lost = late.filter((one) => checkLost({ ...history, sent: [one] }, "all").length > 0);
   const falseSyncs = syncs?.filter(({ isDone, endedMs }) => isDone && endedMs > cut.startedMs);
   const firstLostMs = Math.min(...lost.map(({ completedMs }) => completedMs));
