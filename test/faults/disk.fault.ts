@@ -27,6 +27,9 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
   const history = emptyHistory();
   const server = await Server.start({ directory, config: { flushDiskType, ...KEEP_ALL } });
   const load = new Load(server.port, { random, history, bodyBytesMax: 4000, paceMs: 3 });
+  const withWhatItSaid = (reason: Error): never => {
+    throw new Error(`${reason.message}\n${[...load.refusals.keys()].join("\n")}\n${server.stderr}`);
+  };
   let slowestResumeMs = 0;
   let points = 0;
   for (const point of roundsOf("full disk", times(3, 20), 40)) {
@@ -35,14 +38,15 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
     await until(() => load.ackedCount > taken + 20, "acknowledgements");
     const before = load.refusedCount;
     image.fill(point === 1 ? 0 : random.integer(0, 2500 * KIB));
-    await until(() => load.refusedCount > before, "a refusal for want of room", 60_000);
+    await until(() => load.refusedCount > before, "a refusal for want of room", 60_000).catch(withWhatItSaid);
     const readers = emptyHistory();
     readers.sent.push(...history.sent.slice(0, 100));
     await readAll(server.port, readers);
     expect(readers.seen.length).toBeGreaterThan(0);
     const refused = load.ackedCount;
     image.empty();
-    slowestResumeMs = Math.max(slowestResumeMs, await until(() => load.ackedCount > refused, "acknowledgements again"));
+    const resumedMs = await until(() => load.ackedCount > refused, "acknowledgements again").catch(withWhatItSaid);
+    slowestResumeMs = Math.max(slowestResumeMs, resumedMs);
     await pause(random.integer(100, 600));
   }
   await load.stop();
