@@ -92,6 +92,8 @@ export class FileDisk implements Disk {
   }
 
   makeDirectory(directory: string): void {
+    // mkdir waits where the file system is frozen, also for a directory that is there; a look does not.
+    if (this.isDirectory(directory)) return;
     try {
       makeEach(directory);
     } catch (error) {

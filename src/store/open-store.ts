@@ -282,7 +282,7 @@ class Opening {
       await this.#checkpoints?.save();
     } catch (error) {
       const failure = error as CometError;
-      if (failure.code !== "COMETMQ_DISK_FULL") this.#events.onFailure(failure);
+      if (failure.code !== "COMETMQ_DISK_FULL" && failure.code !== "COMETMQ_HANDLES") this.#events.onFailure(failure);
       else this.#settings.log.warn({ err: failure }, "no room for the checkpoint: the next start would read more");
     }
   }

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { checkLost, emptyHistory, type History, type Sent } from "./history.js";
-import { type Cut, type FileSystem, Image } from "./images.js";
+import { type FileSystem, Image, type Spell } from "./images.js";
 import { Committer, Load } from "./load.js";
 import { pause, roundsOf, say, scratchDirectory, seedOf, skipAloud, times, until } from "./scratch.js";
 import { Server } from "./server.js";
@@ -27,6 +27,9 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
   const history = emptyHistory();
   const server = await Server.start({ directory, config: { flushDiskType, ...KEEP_ALL } });
   const load = new Load(server.port, { random, history, bodyBytesMax: 4000, paceMs: 3 });
+  const withWhatItSaid = (reason: Error): never => {
+    throw new Error(`${reason.message}\n${[...load.refusals.keys()].join("\n")}\n${server.stderr}`);
+  };
   let slowestResumeMs = 0;
   let points = 0;
   for (const point of roundsOf("full disk", times(3, 20), 40)) {
@@ -35,14 +38,15 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
     await until(() => load.ackedCount > taken + 20, "acknowledgements");
     const before = load.refusedCount;
     image.fill(point === 1 ? 0 : random.integer(0, 2500 * KIB));
-    await until(() => load.refusedCount > before, "a refusal for want of room", 60_000);
+    await until(() => load.refusedCount > before, "a refusal for want of room", 60_000).catch(withWhatItSaid);
     const readers = emptyHistory();
     readers.sent.push(...history.sent.slice(0, 100));
     await readAll(server.port, readers);
     expect(readers.seen.length).toBeGreaterThan(0);
     const refused = load.ackedCount;
     image.empty();
-    slowestResumeMs = Math.max(slowestResumeMs, await until(() => load.ackedCount > refused, "acknowledgements again"));
+    const resumedMs = await until(() => load.ackedCount > refused, "acknowledgements again").catch(withWhatItSaid);
+    slowestResumeMs = Math.max(slowestResumeMs, resumedMs);
     await pause(random.integer(100, 600));
   }
   await load.stop();
@@ -57,7 +61,7 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"].slice(0, times(1, 2)))("a full disk, %s"
  * What was acknowledged after the cut had begun, and whether it is there. Nothing of it may be missing but by the word of
  * the kernel: a sync that it ended well after the cut had begun, and before the first acknowledgement of what is missing.
  */
-function ofLate(late: readonly Sent[], history: History, cut: Cut, syncs: readonly Sync[] | undefined): object {
+function ofLate(late: readonly Sent[], history: History, cut: Spell, syncs: readonly Sync[] | undefined): object {
   const lost = late.filter((one) => checkLost({ ...history, sent: [one] }, "all").length > 0);
   const falseSyncs = syncs?.filter(({ isDone, endedMs }) => isDone && endedMs > cut.startedMs);
   const firstLostMs = Math.min(...lost.map(({ completedMs }) => completedMs));

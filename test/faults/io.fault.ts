@@ -12,7 +12,8 @@ import { Server } from "./server.js";
 import { type CallName, ERRNO, Shim } from "./shim.js";
 import { type VerifyOptions, verifyAll } from "./verify.js";
 
-const STRUCK_MS = 6000;
+/** Queues and index are synced every 10 s, and the checkpoint is saved after that. */
+const STRUCK_MS = 15_000;
 const AFTER_MS = 1500;
 
 interface Case {

@@ -1,18 +1,35 @@
 /** Asks a broker something small, again and again: how long its event loop, and whoever shares it, keeps others waiting. */
 import { RemotingClient } from "#src/remoting/client.js";
-import { RequestCode } from "#src/remoting/codes.js";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
+import { heartbeatBody } from "../unit/broker/harness.js";
 import { onEnd, pause } from "./scratch.js";
 
 const EVERY_MS = 25;
+const ANSWER_MS = 20_000;
 
+type Ask = (client: RemotingClient) => Promise<unknown>;
+
+const askMaxOffset: Ask = (client) =>
+  client.call(RequestCode.GET_MAX_OFFSET, { topic: "Probed", queueId: 0 }, undefined, ANSWER_MS);
+
+/** As a consumer of T0 that lives. */
+export const heartbeat: Ask = async (client) => {
+  const body = Buffer.from(heartbeatBody("probe", "Beating", [["T0", "*"]]));
+  const { code, remark } = await client.call(RequestCode.HEART_BEAT, {}, body, ANSWER_MS);
+  if (code !== ResponseCode.SUCCESS) throw new Error(`${code} ${remark}`);
+};
+
+/** All on one connection; `ask` fails by throwing. */
 export class Probe {
   readonly latenciesMs: number[] = [];
   failures = 0;
   readonly #client: RemotingClient;
+  readonly #ask: Ask;
   readonly #running: Promise<void>;
   #stopped = false;
 
-  constructor(port: number) {
+  constructor(port: number, ask: Ask = askMaxOffset) {
+    this.#ask = ask;
     this.#client = new RemotingClient("127.0.0.1", port);
     this.#running = this.#run();
     onEnd(() => this.stop());
@@ -37,8 +54,7 @@ export class Probe {
     while (!this.#stopped) {
       const startedMs = performance.now();
       try {
-        const fields = { topic: "Probed", queueId: 0 };
-        await this.#client.call(RequestCode.GET_MAX_OFFSET, fields, undefined, 20_000);
+        await this.#ask(this.#client);
         this.latenciesMs.push(performance.now() - startedMs);
       } catch {
         this.failures++;

@@ -52,7 +52,9 @@ test("out of file handles", async () => {
   const resumedMs = performance.now() - freedMs;
   await load.stop();
   await other.stop();
-  await until(() => server.handleCount < limit - 5, "handles are free again");
+  await until(() => server.handleCount < limit - 5, "handles are free again").catch((reason: Error) => {
+    throw new Error(`${reason.message}: ${server.handleCount} of ${limit}\n${server.stderr}`);
+  });
   for (const refusal of [...load.refusals.keys(), ...other.refusals.keys()]) expect(refusal).not.toContain("\n");
   const figures = await verifyAll(server, history);
   say("S1", "out of file handles", {

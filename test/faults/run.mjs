@@ -8,7 +8,8 @@
  *   --cuts N         power cuts of each kind, instead of a few; with `--only disk`
  *   --json FILE      vitest's report
  *
- * Clears away what it has made when it ends, mounts first, whatever became of the tests.
+ * Clears away what it has made when it ends, mounts first, whatever became of the tests; and what a run has left that was
+ * killed.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -30,12 +31,14 @@ const { values } = parseArgs({
 const RESULTS = join(import.meta.dirname, "results.json");
 const LIMIT_MS = values.soak ? (Number(values.minutes) + 10) * 60_000 : (values.short ? 10 : 25) * 60_000;
 
-const directory = mkdtempSync(join(tmpdir(), "cometmq-faults-"));
+const PREFIX = "cometmq-faults-";
+const directory = mkdtempSync(join(tmpdir(), PREFIX));
+writeFileSync(join(directory, "owner"), String(process.pid));
 const figures = join(directory, "figures.jsonl");
 writeFileSync(figures, "");
 
-/** Servers of tests that were cut off: they name this run's own directory. */
-function endServers() {
+/** Servers of tests that were cut off: they name the run's own directory. */
+function endServers(directory) {
   for (const pid of existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : []) {
     try {
       if (Number(pid) === process.pid || !readFileSync(`/proc/${pid}/cmdline`, "latin1").includes(`${directory}/`))
@@ -47,14 +50,13 @@ function endServers() {
   }
 }
 
-function clear() {
-  endServers();
-  const mounts = existsSync("/proc/mounts") ? readFileSync("/proc/mounts", "utf8").split("\n") : [];
-  for (const mount of mounts
-    .map((line) => line.split(" ")[1] ?? "")
-    .filter((path) => path.startsWith(`${directory}/`))) {
-    spawnSync("umount", ["--lazy", mount]);
-  }
+function clear(directory) {
+  const lines = existsSync("/proc/mounts") ? readFileSync("/proc/mounts", "utf8").split("\n") : [];
+  const mounts = lines.map((line) => line.split(" ")[1] ?? "").filter((path) => path.startsWith(`${directory}/`));
+  // Nobody who waits for a frozen file system can be ended.
+  for (const mount of mounts) spawnSync("fsfreeze", ["--unfreeze", mount], { stdio: "ignore" });
+  endServers(directory);
+  for (const mount of mounts) spawnSync("umount", ["--lazy", mount]);
   const loops = spawnSync("losetup", ["--noheadings", "--output", "NAME,BACK-FILE"], { encoding: "utf8" }).stdout ?? "";
   for (const line of loops.split("\n").filter((one) => one.includes(`${directory}/`))) {
     spawnSync("losetup", ["-d", line.split(" ")[0]]);
@@ -62,6 +64,26 @@ function clear() {
   rmSync(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
 }
 
+/** What runs have left that were killed themselves: their images are mounted still. */
+function clearAfterOthers() {
+  for (const name of readdirSync(tmpdir()).filter((one) => one.startsWith(PREFIX))) {
+    const left = join(tmpdir(), name);
+    const owner = existsSync(join(left, "owner")) ? readFileSync(join(left, "owner"), "utf8") : "";
+    if (owner === "" || isRun(owner)) continue;
+    process.stderr.write(`clearing away what a run that was killed has left: ${left}\n`);
+    clear(left);
+  }
+}
+
+function isRun(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("run.mjs");
+  } catch {
+    return false;
+  }
+}
+
+if (existsSync("/proc")) clearAfterOthers();
 const wanted = new RegExp(values.only);
 const files = readdirSync(import.meta.dirname)
   .filter((name) => name.endsWith(".fault.ts") && wanted.test(name))
@@ -109,5 +131,5 @@ if (status === 0 && !values.short) {
   const all = [...kept, ...tried].sort((a, b) => (`${a.row} ${a.what}` < `${b.row} ${b.what}` ? -1 : 1));
   writeFileSync(RESULTS, `${JSON.stringify({ machine, tried: all }, null, 2)}\n`);
 }
-clear();
+clear(directory);
 process.exitCode = status;

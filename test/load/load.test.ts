@@ -21,6 +21,7 @@ const CONNECTIONS = FULL ? 10_000 : 500;
 const GROUPS = FULL ? 1000 : 50;
 const TOPICS_PER_GROUP = 10;
 const PIPELINED = 100;
+const UNACCEPTED_MAX = 500;
 const FLOOD_MS = FULL ? 10_000 : 1000;
 const FLOOD_CONNECTIONS = 8;
 const FLOOD_WINDOW = 400;
@@ -110,13 +111,21 @@ test.skipIf(process.platform !== "linux")(`${CONNECTIONS} idle connections`, asy
   await serveOthers(loaded);
   const startedBytes = privateBytes(loaded);
   let answeredCount = 0;
+  // Whom the server has no room for in its queue of those to be accepted believes itself connected, and is not.
+  const answered = (count: number) =>
+    vi
+      .waitUntil(() => answeredCount >= count, { timeout: 60_000, interval: 5 })
+      .catch((cause: unknown) => {
+        throw new Error(`${answeredCount} of ${count} heartbeats were answered`, { cause });
+      });
   await forEach(CONNECTIONS, async (i) => {
     const socket = await openSocket(loaded.port);
     socket.once("data", () => answeredCount++);
     const body = heartbeatBody(`c${i}`, `G${i % 100}`, [["Others", "*"]]);
     socket.write(requestBytes({ code: RequestCode.HEART_BEAT, opaque: i, body }));
+    await answered(i - UNACCEPTED_MAX);
   });
-  await until(() => answeredCount === CONNECTIONS, "all heartbeats");
+  await answered(CONNECTIONS);
   const tookMs = await serveOthers(loaded);
   const eachBytes = (privateBytes(loaded) - startedBytes) / CONNECTIONS;
   say("idle connections", {

@@ -1,6 +1,7 @@
 /** What only a disk of real files does: blocks, a device that is full, and what is missing on the machine. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, statfsSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -47,6 +48,24 @@ const WAYS: [string, string | undefined][] = [
   ["the fallocate command", process.env.PATH],
   ["zeros", "/nowhere"],
 ];
+
+test("a directory that is there is not made: where the file system is frozen mkdir would wait", () => {
+  const path = join(root, "there");
+  const fs = process.getBuiltinModule("node:fs");
+  const { mkdirSync } = fs;
+  new FileDisk().makeDirectory(path);
+  try {
+    fs.mkdirSync = () => {
+      throw new Error("it is there");
+    };
+    syncBuiltinESMExports();
+    new FileDisk().makeDirectory(path);
+  } finally {
+    fs.mkdirSync = mkdirSync;
+    syncBuiltinESMExports();
+  }
+  expect(new FileDisk().isDirectory(path)).toBe(true);
+});
 
 test("a new segment has all its blocks", () => {
   for (const backend of BACKENDS) {

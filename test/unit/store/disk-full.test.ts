@@ -22,7 +22,7 @@ import {
 class FullDisk extends RoomDisk {
   full = /^$/;
   writesLeft = 0;
-  code: "COMETMQ_DISK_FULL" | "COMETMQ_IO" = "COMETMQ_DISK_FULL";
+  code: "COMETMQ_DISK_FULL" | "COMETMQ_HANDLES" | "COMETMQ_IO" = "COMETMQ_DISK_FULL";
   refused = 0;
 
   #check(path: string): void {
@@ -161,27 +161,31 @@ test("a store that is closed while its disk is full is recovered by the next sta
   expect(readAll(again, "T", 0, 0).at(-1)).toEqual([queueOffset, "last"]);
 });
 
-test("checkpoints that find no room are written later", async () => {
-  const clock = new StoreClock();
-  const disk = new FullDisk(clock);
-  const log = new Lines();
-  const store = await openMemory(disk, clock, { log, retention: { fileReservedTime: 1 } });
-  disk.full = /checkpoint$/;
-  fill(store, 3);
-  await store.settled();
-  clock.wallMs += 7_200_000;
-  await clock.advance(1000);
-  // Deleting asks for a sync, and a sync notes how far it came.
-  expect(await store.deleteExpired()).toBe(2);
-  await turns();
-  expect(log.count(/no room for the checkpoint/)).toBe(1);
-  expect(store.failure).toBeUndefined();
-  put(store, "T", 0, "more");
-  disk.full = /^$/;
-  await store.close();
-  expect(disk.sizeOf("/s/abort")).toBe(-1);
-  expect(JSON.parse(disk.readFile("/s/dispatch.checkpoint")!.toString())).toMatchObject({ closed: true });
-});
+test.each(["COMETMQ_DISK_FULL", "COMETMQ_HANDLES"] as const)(
+  "checkpoints that meet %s are written later",
+  async (code) => {
+    const clock = new StoreClock();
+    const disk = new FullDisk(clock);
+    disk.code = code;
+    const log = new Lines();
+    const store = await openMemory(disk, clock, { log, retention: { fileReservedTime: 1 } });
+    disk.full = /checkpoint$/;
+    fill(store, 3);
+    await store.settled();
+    clock.wallMs += 7_200_000;
+    await clock.advance(1000);
+    // Deleting asks for a sync, and a sync notes how far it came.
+    expect(await store.deleteExpired()).toBe(2);
+    await turns();
+    expect(log.count(/no room for the checkpoint/)).toBe(1);
+    expect(store.failure).toBeUndefined();
+    put(store, "T", 0, "more");
+    disk.full = /^$/;
+    await store.close();
+    expect(disk.sizeOf("/s/abort")).toBe(-1);
+    expect(JSON.parse(disk.readFile("/s/dispatch.checkpoint")!.toString())).toMatchObject({ closed: true });
+  },
+);
 
 test("no room for a segment: DISK_FULL at once, tried again once a second, messages are taken when there is room", async () => {
   const clock = new StoreClock();
