@@ -7,6 +7,7 @@
  * Answers are written with a FrameWriter like all others, and read back from its buffer when the processor returns or
  * flushes: so nothing in the broker knows the difference.
  */
+import { assert } from "../base/assert.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
@@ -119,6 +120,8 @@ export class LocalConnection implements Connection {
   #lastOpaque = 0;
   /** The answer that came while its processor was still running. */
   #direct: RemoteAnswer | undefined;
+  /** Its body is not copied, and the writer's buffer stays for as long. */
+  #lends = false;
 
   /** With another connection in place of an origin, for the same peer; the broker asks its client nothing. */
   constructor(peering: LocalPeering, origin: LocalOrigin | LocalConnection, client?: LocalClient) {
@@ -157,6 +160,15 @@ export class LocalConnection implements Connection {
     });
   }
 
+  /** As `ask`, but the body of what is answered at once is good only until this is closed; one request at most. */
+  askOnce(code: number, fields: Fields, timeoutMs: number): RemoteAnswer | Promise<RemoteAnswer> {
+    assert(this.#lastOpaque === 0, "the connection was asked nothing before");
+    this.#lends = true;
+    const answer = this.ask(code, fields, undefined, timeoutMs);
+    if (answer instanceof Promise) this.#lends = false;
+    return answer;
+  }
+
   /** The same for a request that need not be answered: undefined where it is not answered at once. */
   tell(code: number, fields: Fields): RemoteAnswer | undefined {
     return this.#closed ? undefined : this.#process(code, ++this.#lastOpaque, false, fields, undefined);
@@ -172,7 +184,7 @@ export class LocalConnection implements Connection {
   close(): void {
     if (this.#closed) return;
     this.writer.abandon();
-    if (!this.#inProcessor) this.#read(0);
+    if (!this.#inProcessor && !this.#lends) this.#read(0);
     this.#closed = true;
     this.writer.reset(0);
     this.#release();
@@ -265,10 +277,11 @@ export class LocalConnection implements Connection {
           bareAnswer(bytes.readInt16BE(start + PREFIX_BYTES)),
         );
       } else if (answer.parse(bytes, start + PREFIX_BYTES, headerEnd, bytes[start + 4]!)) {
-        this.#settle(answer.opaque, directOpaque, answerOf(answer, bytes, headerEnd, end));
+        this.#settle(answer.opaque, directOpaque, answerOf(answer, bytes, headerEnd, end, this.#lends));
       }
       start = end;
     }
+    if (this.#lends && this.#direct !== undefined) return;
     writer.reset(0);
     this.#release();
   }
@@ -302,8 +315,9 @@ function bareAnswer(code: number): RemoteAnswer {
   return code === ResponseCode.SUCCESS ? BARE_SUCCESS : { code, remark: "", fields: NO_FIELDS, body: NO_BYTES };
 }
 
-function answerOf(header: HeaderView, bytes: Buffer, bodyStart: number, bodyEnd: number): RemoteAnswer {
-  const body = bodyStart === bodyEnd ? NO_BYTES : Buffer.from(bytes.subarray(bodyStart, bodyEnd));
+function answerOf(header: HeaderView, bytes: Buffer, bodyStart: number, bodyEnd: number, lends: boolean): RemoteAnswer {
+  const view = bodyStart === bodyEnd ? NO_BYTES : bytes.subarray(bodyStart, bodyEnd);
+  const body = lends || bodyStart === bodyEnd ? view : Buffer.from(view);
   return { code: header.code, remark: header.remark, fields: fieldsOf(header), body };
 }
 

@@ -52,25 +52,28 @@ export function receiveMessage(
     write({ status: statusOf(Code.CLIENT_ID_REQUIRED, "client id cannot be empty") });
     return undefined;
   }
-  const refuse = (error: unknown): boolean => write({ status: statusOfError(error, proxy.log) });
+  const refuse = (error: unknown): void => {
+    write({ status: statusOfError(error, proxy.log) });
+  };
   const end = (): undefined => {
     write({ deliveryTimestamp: fromMs(proxy.clock.nowMs()) });
   };
+  // On a connection of its own, which ends with the call: so a poll whose client has gone is not waited for.
+  const connection = new LocalConnection(proxy.peering, context.peer.connection);
+  const close = (): void => connection.close();
   try {
     const receive = receiveOf(proxy, context, request);
-    const answer = pop(proxy, context, receive);
+    const answer = pop(proxy, connection, receive);
     if (answer instanceof Promise) {
-      return answer
-        .then((popped) => deliver(proxy, context, receive, popped, write))
-        .then(end, (error: unknown) => {
-          refuse(error);
-          return end();
-        });
+      context.call.onCancel(close);
+      const delivered = answer.then((popped) => deliver(proxy, context, receive, popped, write));
+      return delivered.catch(refuse).finally(close).then(end);
     }
     deliver(proxy, context, receive, answer, write);
   } catch (error) {
     refuse(error);
   }
+  close();
   return end();
 }
 
@@ -127,9 +130,11 @@ function pollMsOf(
   );
 }
 
-/** On a connection of its own, which ends with the call: so a poll whose client has gone is not waited for. */
-function pop(proxy: ProxyServices, context: RpcContext, receive: Receive): RemoteAnswer | Promise<RemoteAnswer> {
-  const connection = new LocalConnection(proxy.peering, context.peer.connection);
+function pop(
+  proxy: ProxyServices,
+  connection: LocalConnection,
+  receive: Receive,
+): RemoteAnswer | Promise<RemoteAnswer> {
   const fields = {
     consumerGroup: receive.group,
     topic: receive.topic,
@@ -144,14 +149,7 @@ function pop(proxy: ProxyServices, context: RpcContext, receive: Receive): Remot
     order: receive.fifo,
     attemptId: receive.attemptId,
   };
-  const close = (): void => connection.close();
-  const answer = connection.ask(RequestCode.POP_MESSAGE, fields, undefined, receive.pollMs + REQUEST_MS_MAX);
-  if (answer instanceof Promise) {
-    context.call.onCancel(close);
-    return answer.finally(close);
-  }
-  close();
-  return answer;
+  return connection.askOnce(RequestCode.POP_MESSAGE, fields, receive.pollMs + REQUEST_MS_MAX);
 }
 
 function deliver(
