@@ -157,6 +157,11 @@ export interface SendResultEntry {
   readonly recallHandle?: string;
 }
 
+export interface SendMessageResponse {
+  readonly status: Status;
+  readonly entries?: readonly SendResultEntry[];
+}
+
 export interface HeartbeatRequest {
   readonly group: Resource | null;
   readonly clientType: number;
@@ -180,6 +185,22 @@ export interface ReceiveMessageRequest {
 export interface AckMessageEntry {
   readonly messageId: string;
   readonly receiptHandle: string;
+}
+
+export interface AckResultEntry extends AckMessageEntry {
+  readonly status: Status;
+}
+
+export interface AckMessageResponse {
+  readonly status: Status;
+  readonly entries?: readonly AckResultEntry[];
+}
+
+/** One of them. */
+export interface ReceiveMessageResponse {
+  readonly status?: Status | null;
+  readonly message?: Message | null;
+  readonly deliveryTimestamp?: Timestamp | null;
 }
 
 export interface AckMessageRequest {

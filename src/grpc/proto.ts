@@ -1,9 +1,14 @@
 /**
  * The codec of the API: reads the proto files of the package once, when an endpoint starts, and has protobufjs compile
- * each message on its first use.
+ * each message on its first use. What goes back and forth under load is read and written by hand (hot-requests.ts,
+ * hot-answers.ts).
  */
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
+import { BackwardWriter } from "./backward-writer.js";
+import { HOT_ANSWERS, type Write } from "./hot-answers.js";
+import { HOT_REQUESTS, type Read } from "./hot-requests.js";
+import { ProtoCursor } from "./proto-cursor.js";
 
 const PACKAGE = "apache.rocketmq.v2";
 const SERVICE = "MessagingService";
@@ -15,7 +20,7 @@ export interface Codec<T> {
   /** Throws for bytes that are no such message. */
   decode(bytes: Uint8Array): T;
   encode(message: T): Buffer;
-  /** With the prefix of a message on its stream: not compressed, and its length. */
+  /** With the prefix of a message on its stream: not compressed, and its length. Good until the next is encoded. */
   encodeFramed(message: T): Buffer;
 }
 
@@ -59,13 +64,38 @@ function loadRoot(): protobuf.Root {
 }
 
 function codecOf(type: protobuf.Type): Codec<object> {
-  return {
-    decode: (bytes) => type.decode(bytes),
-    encode: (message) => type.encode(message).finish() as Buffer,
-    encodeFramed: (message) => {
-      const frame = type.encode(message, protobuf.Writer.create().uint32(0).fixed32(0)).finish() as Buffer;
-      frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1);
-      return frame;
-    },
+  const encodeFramed = (message: object): Buffer => {
+    const frame = type.encode(message, protobuf.Writer.create().uint32(0).fixed32(0)).finish() as Buffer;
+    frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1);
+    return frame;
   };
+  const write = HOT_ANSWERS.get(type.name);
+  const read = HOT_REQUESTS.get(type.name);
+  const decode = (bytes: Uint8Array): object => type.decode(bytes);
+  return {
+    decode: read === undefined ? decode : (bytes) => readBy(read, bytes) ?? decode(bytes),
+    encode: (message) => type.encode(message).finish() as Buffer,
+    encodeFramed: write === undefined ? encodeFramed : (message) => framedBy(write, message) ?? encodeFramed(message),
+  };
+}
+
+const cursor = new ProtoCursor();
+
+/** Undefined where the message has what is not read by hand. */
+function readBy(read: Read<object>, bytes: Uint8Array): object | undefined {
+  if (!Buffer.isBuffer(bytes)) return undefined;
+  cursor.begin(bytes);
+  const message = read(cursor, bytes.length);
+  return cursor.failed ? undefined : message;
+}
+
+const writer = new BackwardWriter();
+
+/** Undefined where the message has what is not written by hand. */
+function framedBy(write: Write<never>, message: object): Buffer | undefined {
+  writer.begin();
+  write(writer, message as never);
+  if (writer.failed) return undefined;
+  writer.framePrefix();
+  return writer.bytes.subarray(writer.at);
 }

@@ -55,7 +55,7 @@ interface Served<P extends GrpcPeer> {
 }
 
 /** Answers with the one message of the method, or with nothing where it has written its messages. */
-type Handler<P extends GrpcPeer> = (call: CallStream<P>, request: object) => Answer | Promise<undefined>;
+type Handler<P extends GrpcPeer> = (call: CallStream<P>, request: object) => Answer | undefined | Promise<undefined>;
 
 export class GrpcServer<P extends GrpcPeer> {
   readonly #options: GrpcServerOptions<P>;
@@ -82,10 +82,9 @@ export class GrpcServer<P extends GrpcPeer> {
       this.#add(methods.get(name)!, () => taker);
     }
     for (const [name, handler] of Object.entries(streaming)) {
-      const taker = this.#takerOf(methods.get(name)!, async (call, request) => {
-        await handler(call, request, (message) => call.write(message));
-        return undefined;
-      });
+      const taker = this.#takerOf(methods.get(name)!, (call, request) =>
+        handler(call, request, (message) => call.write(message)),
+      );
       this.#add(methods.get(name)!, () => taker);
     }
     for (const [name, handler] of Object.entries(bidi)) {
@@ -209,7 +208,8 @@ export class GrpcServer<P extends GrpcPeer> {
         call.request = undefined;
         try {
           const response = handler(call, request);
-          if (response instanceof Promise) this.#answerLater(method, call, response);
+          if (response === undefined) call.end();
+          else if (response instanceof Promise) this.#answerLater(method, call, response);
           else call.answer(response);
         } catch (err) {
           this.#failed(method, call, err);

@@ -30,12 +30,15 @@ export type Answer = object | Promise<object>;
  */
 export type UnaryMethod<P extends GrpcPeer> = (call: GrpcCall<P>, request: object) => Answer;
 
-/** Sends any number of messages with `write`; false asks to stop, for the client has gone. */
+/**
+ * Sends any number of messages with `write`; false asks to stop, for the client has gone. The call ends when this has
+ * returned, or what it promises is there.
+ */
 export type StreamingMethod<P extends GrpcPeer> = (
   call: GrpcCall<P>,
   request: object,
   write: (message: object) => boolean,
-) => Promise<void>;
+) => undefined | Promise<undefined>;
 
 /** One stream in both directions. */
 export interface GrpcStream<P extends GrpcPeer> {

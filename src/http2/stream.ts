@@ -62,10 +62,11 @@ export class Stream {
     if (!this.closed && !this.localEnded) this.#owner.sendHeaders(this, block);
   }
 
+  /** `bytes` are the caller's again when this returns. */
   write(bytes: Buffer): void {
     if (this.closed || this.localEnded || bytes.length === 0) return;
     if (this.queuedBytes === 0 && this.#owner.sendWhole(this, bytes)) return;
-    this.#queue.push(bytes);
+    this.#queue.push(Buffer.from(bytes));
     this.queuedBytes += bytes.length;
     this.#owner.waits(this, bytes.length);
   }

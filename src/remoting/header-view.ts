@@ -229,7 +229,7 @@ export class HeaderView {
 }
 
 /** What Java's Long.parseLong makes of `text`, NaN where it throws. */
-function parseJavaLong(text: string): number {
+export function parseJavaLong(text: string): number {
   if (!/^[+-]?\d+$/.test(text)) return Number.NaN;
   const value = BigInt(text.startsWith("+") ? text.slice(1) : text);
   return BigInt.asIntN(64, value) === value ? Number(value) : Number.NaN;

@@ -7,6 +7,7 @@
  * Answers are written with a FrameWriter like all others, and read back from its buffer when the processor returns or
  * flushes: so nothing in the broker knows the difference.
  */
+import { assert } from "../base/assert.js";
 import type { Clock, Timer } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
@@ -18,6 +19,7 @@ import { answerFailed } from "./failed-request.js";
 import { FrameWriter } from "./frame-writer.js";
 import { HeaderView } from "./header-view.js";
 import { LanguageCode } from "./language-code.js";
+import { LocalHeader } from "./local-header.js";
 import { CURRENT_VERSION } from "./mq-version.js";
 import {
   type Connection,
@@ -30,7 +32,11 @@ import {
 
 const NO_BYTES = Buffer.alloc(0);
 const PREFIX_BYTES = 8;
-const FIELD_BYTES_MIN = 1024;
+/** Of a frame in the binary serialisation without remark, fields and body; and where the opaque stands in one. */
+const BARE_ANSWER_BYTES = 29;
+const OPAQUE_AT = PREFIX_BYTES + 5;
+const NO_FIELDS: Record<string, string> = Object.freeze(Object.create(null));
+const BARE_SUCCESS: RemoteAnswer = { code: ResponseCode.SUCCESS, remark: "", fields: NO_FIELDS, body: NO_BYTES };
 
 /** What all local connections to one set of processors have in common. */
 export class LocalPeering {
@@ -72,11 +78,10 @@ interface Waiting {
 }
 
 class LocalRequest implements Request {
-  readonly header = new HeaderView();
+  readonly header = new LocalHeader();
   bytes: Buffer = NO_BYTES;
   bodyStart = 0;
   bodyEnd = 0;
-  #fields: Buffer = Buffer.allocUnsafeSlow(FIELD_BYTES_MIN);
 
   get body(): Buffer {
     return this.bytes.subarray(this.bodyStart, this.bodyEnd);
@@ -88,51 +93,14 @@ class LocalRequest implements Request {
     this.bytes = body ?? NO_BYTES;
     this.bodyStart = 0;
     this.bodyEnd = this.bytes.length;
-    header.clear(this.#fields);
+    header.setFields(fields);
     header.code = code;
     header.opaque = opaque;
     header.flag = oneway ? 2 : 0;
     header.version = CURRENT_VERSION;
     header.language = language;
     header.serializeType = SerializeType.ROCKETMQ;
-    this.#write(fields);
   }
-
-  /** All names and values are written as one text, whose lengths are those of its bytes as long as it is ASCII. */
-  #write(fields: Fields): void {
-    const { header } = this;
-    let text = "";
-    let at = 0;
-    for (const name in fields) {
-      const value = fields[name];
-      if (value === undefined) continue;
-      text += name;
-      const nameEnd = at + name.length;
-      text += textOf(value);
-      header.addField(at, nameEnd, nameEnd, text.length, 0);
-      at = text.length;
-    }
-    if (3 * text.length > this.#fields.length) {
-      this.#fields = Buffer.allocUnsafeSlow(6 * text.length);
-      header.bytes = this.#fields;
-    }
-    if (this.#fields.write(text, 0, "utf8") === text.length) return;
-    at = 0;
-    for (let i = 0; i < header.fieldCount; i++) {
-      const name = text.slice(header.keyStart[i], header.keyEnd[i]);
-      const value = text.slice(header.valueStart[i], header.valueEnd[i]);
-      header.keyStart[i] = at;
-      at += Buffer.byteLength(name);
-      header.keyEnd[i] = at;
-      header.valueStart[i] = at;
-      at += Buffer.byteLength(value);
-      header.valueEnd[i] = at;
-    }
-  }
-}
-
-function textOf(value: Fields[string]): string {
-  return typeof value === "string" ? value : String(value ?? "");
 }
 
 export class LocalConnection implements Connection {
@@ -153,15 +121,19 @@ export class LocalConnection implements Connection {
   #lastOpaque = 0;
   /** The answer that came while its processor was still running. */
   #direct: RemoteAnswer | undefined;
+  /** Its body is not copied, and the writer's buffer stays for as long. */
+  #lends = false;
 
-  constructor(peering: LocalPeering, origin: LocalOrigin, client?: LocalClient) {
+  /** With another connection in place of an origin, for the same peer; the broker asks its client nothing. */
+  constructor(peering: LocalPeering, origin: LocalOrigin | LocalConnection, client?: LocalClient) {
     this.#peering = peering;
     this.#client = client;
-    this.#language = origin.language ?? LanguageCode.OTHER;
-    this.remoteAddress = addressText(origin.remoteAddress, origin.remotePort);
-    this.remoteHost = hostBytes(origin.remoteAddress, origin.remotePort);
-    this.localAddress = addressText(origin.localAddress, origin.localPort);
-    this.localHost = hostText(origin.localAddress);
+    const isPeer = origin instanceof LocalConnection;
+    this.#language = isPeer ? origin.#language : (origin.language ?? LanguageCode.OTHER);
+    this.remoteAddress = isPeer ? origin.remoteAddress : addressText(origin.remoteAddress, origin.remotePort);
+    this.remoteHost = isPeer ? origin.remoteHost : hostBytes(origin.remoteAddress, origin.remotePort);
+    this.localAddress = isPeer ? origin.localAddress : addressText(origin.localAddress, origin.localPort);
+    this.localHost = isPeer ? origin.localHost : hostText(origin.localAddress);
     this.writer = new FrameWriter({ pool: peering.pool });
   }
 
@@ -189,6 +161,15 @@ export class LocalConnection implements Connection {
     });
   }
 
+  /** As `ask`, but the body of what is answered at once is good only until this is closed; one request at most. */
+  askOnce(code: number, fields: Fields, timeoutMs: number): RemoteAnswer | Promise<RemoteAnswer> {
+    assert(this.#lastOpaque === 0, "the connection was asked nothing before");
+    this.#lends = true;
+    const answer = this.ask(code, fields, undefined, timeoutMs);
+    if (answer instanceof Promise) this.#lends = false;
+    return answer;
+  }
+
   /** The same for a request that need not be answered: undefined where it is not answered at once. */
   tell(code: number, fields: Fields): RemoteAnswer | undefined {
     return this.#closed ? undefined : this.#process(code, ++this.#lastOpaque, false, fields, undefined);
@@ -204,7 +185,7 @@ export class LocalConnection implements Connection {
   close(): void {
     if (this.#closed) return;
     this.writer.abandon();
-    if (!this.#inProcessor) this.#read(0);
+    if (!this.#inProcessor && !this.#lends) this.#read(0);
     this.#closed = true;
     this.writer.reset(0);
     this.#release();
@@ -286,27 +267,31 @@ export class LocalConnection implements Connection {
       const end = start + 4 + bytes.readInt32BE(start);
       const headerEnd = start + PREFIX_BYTES + (bytes.readInt32BE(start + 4) & 0xffffff);
       const { answer } = this.#peering;
-      if (answer.parse(bytes, start + PREFIX_BYTES, headerEnd, bytes[start + 4]!)) {
-        this.#settle(answer, directOpaque, bytes.subarray(headerEnd, end));
+      if (end - start === BARE_ANSWER_BYTES) {
+        this.#settle(
+          bytes.readInt32BE(start + OPAQUE_AT),
+          directOpaque,
+          bareAnswer(bytes.readInt16BE(start + PREFIX_BYTES)),
+        );
+      } else if (answer.parse(bytes, start + PREFIX_BYTES, headerEnd, bytes[start + 4]!)) {
+        this.#settle(answer.opaque, directOpaque, answerOf(answer, bytes, headerEnd, end, this.#lends));
       }
       start = end;
     }
+    if (this.#lends && this.#direct !== undefined) return;
     writer.reset(0);
     this.#release();
   }
 
-  #settle(header: HeaderView, directOpaque: number, body: Buffer): void {
-    const { opaque, code, remark } = header;
+  #settle(opaque: number, directOpaque: number, answer: RemoteAnswer): void {
     const waiting = this.#waiting.get(opaque);
-    if (waiting === undefined && opaque !== directOpaque) return;
-    const answer = { code, remark, fields: fieldsOf(header), body: body.length === 0 ? NO_BYTES : Buffer.from(body) };
-    if (waiting === undefined) {
+    if (waiting !== undefined) {
+      this.#waiting.delete(opaque);
+      waiting.timer?.cancel();
+      waiting.resolve(answer);
+    } else if (opaque === directOpaque) {
       this.#direct = answer;
-      return;
     }
-    this.#waiting.delete(opaque);
-    waiting.timer?.cancel();
-    waiting.resolve(answer);
   }
 
   /** An idle connection holds no buffer. */
@@ -320,6 +305,17 @@ export class LocalConnection implements Connection {
   #lost(): CometError {
     return new CometError("COMETMQ_REMOTE", `${this.remoteAddress}: the connection was closed.`);
   }
+}
+
+/** One that is a code and nothing else. */
+function bareAnswer(code: number): RemoteAnswer {
+  return code === ResponseCode.SUCCESS ? BARE_SUCCESS : { code, remark: "", fields: NO_FIELDS, body: NO_BYTES };
+}
+
+function answerOf(header: HeaderView, bytes: Buffer, bodyStart: number, bodyEnd: number, lends: boolean): RemoteAnswer {
+  const view = bodyStart === bodyEnd ? NO_BYTES : bytes.subarray(bodyStart, bodyEnd);
+  const body = lends || bodyStart === bodyEnd ? view : Buffer.from(view);
+  return { code: header.code, remark: header.remark, fields: fieldsOf(header), body };
 }
 
 /** Taken out of one text, where its characters are bytes. */

@@ -23,8 +23,7 @@ export function signatureOf(request: Request, key: KeyObject): string {
 
 /** By the UTF-16 units of the names, as Java sorts them. The last of equal names counts. */
 function signedText(header: HeaderView): string {
-  const values = new Map<string, string>();
-  for (let i = 0; i < header.fieldCount; i++) values.set(header.keyText(i), header.valueText(i));
+  const values = header.fields();
   values.delete(SIGNATURE);
   if (header.version <= V4_9_3) values.delete(UNIQUE_MSG_QUERY_FLAG);
   let text = "";

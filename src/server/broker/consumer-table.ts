@@ -149,6 +149,13 @@ export class ConsumerTable {
     topics.set(subscription.topic, { subscription, seenMs: this.#clock.monotonicMs() });
   }
 
+  /** What was noted last of the two, which counts as noted again; undefined where nothing is. */
+  seenSubscription(group: string, topic: string): SubscriptionData | undefined {
+    const pulled = this.#pulled.get(group)?.get(topic);
+    if (pulled !== undefined) pulled.seenMs = this.#clock.monotonicMs();
+    return pulled?.subscription;
+  }
+
   #scanPulled(deadlineMs: number): void {
     for (const [group, topics] of this.#pulled) {
       for (const [topic, { seenMs }] of topics) if (seenMs < deadlineMs) topics.delete(topic);

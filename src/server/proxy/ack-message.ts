@@ -15,10 +15,19 @@ export function ackMessage(proxy: ProxyServices, context: RpcContext, request: A
   const topic = checkTopic(proxy.broker, request.topic);
   const group = checkGroup(request.group);
   if (request.entries.length > ENTRIES_MAX) throw new ProxyError(Code.BAD_REQUEST, `more than ${ENTRIES_MAX} entries`);
+  const [first] = request.entries;
+  if (first !== undefined && request.entries.length === 1) {
+    const entry = ackOne(proxy, context, { group, topic }, first);
+    return entry instanceof Promise ? entry.then(resultOfOne) : resultOfOne(entry);
+  }
   const entries = request.entries.map((entry) => ackOne(proxy, context, { group, topic }, entry));
   return entries.some((entry) => entry instanceof Promise)
     ? Promise.all(entries).then(resultOf)
     : resultOf(entries as AckResult[]);
+}
+
+function resultOfOne(entry: AckResult): object {
+  return { status: entry.status, entries: [entry] };
 }
 
 function resultOf(entries: readonly AckResult[]): object {

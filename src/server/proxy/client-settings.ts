@@ -18,6 +18,22 @@ export function mergedSettings(broker: BrokerContext, settings: Settings): Setti
   return { ...settings, metric };
 }
 
+/** What matters of the merged settings to who receives messages, without all the rest. */
+export function receiveSettings(broker: BrokerContext, settings: Settings): { fifo: boolean; maxAttempts: number } {
+  const { publishing, subscription, backoffPolicy } = settings;
+  if (publishing != null) {
+    return { fifo: subscription?.fifo === true, maxAttempts: broker.config.grpcClientProducerMaxAttempts };
+  }
+  if (subscription == null) return { fifo: false, maxAttempts: backoffPolicy?.maxAttempts ?? Number.MAX_SAFE_INTEGER };
+  const group = groupOf(broker, settings);
+  return { fifo: group.consumeMessageOrderly, maxAttempts: group.retryMaxTimes + 1 };
+}
+
+function groupOf(broker: BrokerContext, settings: Settings): SubscriptionGroupConfig {
+  const name = settings.subscription?.group?.name ?? "";
+  return broker.groups.get(name) ?? new SubscriptionGroup(name);
+}
+
 function producerSettings({ config }: BrokerContext, settings: Settings): Settings {
   const backoffPolicy: RetryPolicy = {
     maxAttempts: config.grpcClientProducerMaxAttempts,
@@ -37,8 +53,7 @@ function producerSettings({ config }: BrokerContext, settings: Settings): Settin
 
 function consumerSettings(broker: BrokerContext, settings: Settings): Settings {
   const { config } = broker;
-  const name = settings.subscription?.group?.name ?? "";
-  const group: SubscriptionGroupConfig = broker.groups.get(name) ?? new SubscriptionGroup(name);
+  const group = groupOf(broker, settings);
   const subscription = {
     group: settings.subscription?.group ?? null,
     subscriptions: settings.subscription?.subscriptions ?? [],

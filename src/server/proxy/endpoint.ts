@@ -194,23 +194,28 @@ function contextOf(call: GrpcCall<ProxyPeer>): RpcContext {
 }
 
 type Write = (message: object) => boolean;
-type StreamRpc = (proxy: ProxyServices, context: RpcContext, request: never, write: Write) => Promise<void>;
+type StreamRpc = (
+  proxy: ProxyServices,
+  context: RpcContext,
+  request: never,
+  write: Write,
+) => undefined | Promise<undefined>;
 
-async function stream(
+function stream(
   proxy: ProxyServices,
   name: string,
   rpc: StreamRpc,
   call: GrpcCall<ProxyPeer>,
   request: object,
   write: Write,
-): Promise<void> {
+): undefined | Promise<undefined> {
   try {
     checkCall(proxy.broker.access, name, call, request);
   } catch (error) {
     write({ status: statusOfError(error, proxy.log) });
-    return;
+    return undefined;
   }
-  await rpc(proxy, contextOf(call), request as never, write);
+  return rpc(proxy, contextOf(call), request as never, write);
 }
 
 function answer(proxy: ProxyServices, name: string, rpc: Rpc, call: GrpcCall<ProxyPeer>, request: object): Answer {

@@ -2,9 +2,9 @@
 import { hash } from "node:crypto";
 import { DigestType, Encoding, MessageType } from "../../grpc/enums.js";
 import { fromMs, type Message, type SystemProperties, type Timestamp } from "../../grpc/messages.js";
-import type { MessageExt } from "../../record/decode.js";
 import { PropertyName } from "../../record/property-names.js";
 import { COMPRESSED_FLAG } from "../../record/sys-flag.js";
+import type { ProxyRecord } from "./lazy-record.js";
 import { isSystemProperty } from "./system-properties.js";
 
 const MS = 1000;
@@ -17,7 +17,7 @@ export interface Delivery {
   readonly reconsumeTimes?: number;
 }
 
-export function messageOfRecord(record: MessageExt, delivery: Delivery = {}): Message {
+export function messageOfRecord(record: ProxyRecord, delivery: Delivery = {}): Message {
   const userProperties: Record<string, string> = Object.create(null);
   for (const [name, value] of record.properties) if (!isSystemProperty(name)) userProperties[name] = value;
   return {
@@ -29,11 +29,11 @@ export function messageOfRecord(record: MessageExt, delivery: Delivery = {}): Me
 }
 
 /** The id that clients know a message by. */
-export function messageIdOf({ properties, msgId }: MessageExt): string {
+export function messageIdOf({ properties, msgId }: ProxyRecord): string {
   return properties.get(PropertyName.UNIQ_CLIENT_MESSAGE_ID_KEYIDX) ?? msgId;
 }
 
-function systemPropertiesOf(record: MessageExt, delivery: Delivery): SystemProperties {
+function systemPropertiesOf(record: ProxyRecord, delivery: Delivery): SystemProperties {
   const { properties } = record;
   const keys = properties.get(PropertyName.KEYS);
   const priority = integerOf(properties.get(PropertyName.PRIORITY));
@@ -71,7 +71,7 @@ function messageTypeOf(properties: ReadonlyMap<string, string>): number {
   return properties.has(PropertyName.SHARDING_KEY) ? MessageType.FIFO : MessageType.NORMAL;
 }
 
-function deliveryTimestampOf({ properties, storeTimestamp }: MessageExt): Timestamp | null {
+function deliveryTimestampOf({ properties, storeTimestamp }: ProxyRecord): Timestamp | null {
   const delaySeconds = integerOf(properties.get(PropertyName.TIMER_DELAY_SEC));
   if (delaySeconds !== undefined) return fromMs(storeTimestamp + delaySeconds * MS);
   const deliverMs = integerOf(properties.get(PropertyName.TIMER_DELIVER_MS));

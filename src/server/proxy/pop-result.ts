@@ -2,14 +2,14 @@
  * From the answer to a pop to messages with their handles: the header's three lists say where each message's checkpoint
  * begins and how often it was tried (proxy/service/message/LocalMessageService.java#popMessage, ExtraInfoUtil.java).
  */
-import { decodeRecords, type MessageExt } from "../../record/decode.js";
 import { PropertyName } from "../../record/property-names.js";
 import type { RemoteAnswer } from "../../remoting/types.js";
 import { RETRY_TOPIC_PREFIX } from "../broker/names.js";
+import { lazyRecords, type ProxyRecord } from "./lazy-record.js";
 import { TopicKind } from "./receipt-handle.js";
 
 export interface PoppedMessage {
-  readonly record: MessageExt;
+  readonly record: ProxyRecord;
   readonly handle: string;
   readonly reconsumeTimes: number;
 }
@@ -30,7 +30,7 @@ export function poppedMessages(answer: RemoteAnswer, brokerName: string, fifo: b
   const { fields } = answer;
   const startOffsets = parseInfo(fields.startOffsetInfo);
   const orderCounts = parseInfo(fields.orderCountInfo);
-  return decodeRecords(answer.body).map((record) => {
+  return lazyRecords(answer.body).map((record) => {
     const { queueId, queueOffset, properties, phyOffset } = record;
     const topicType = topicTypeOf(record.topic);
     const key = `${topicType}@${queueId}`;

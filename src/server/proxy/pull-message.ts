@@ -20,12 +20,13 @@ export async function pullMessage(
   context: RpcContext,
   request: PullMessageRequest,
   write: (message: object) => boolean,
-): Promise<void> {
+): Promise<undefined> {
   try {
     await pull(proxy, context, request, write);
   } catch (error) {
     write({ status: statusOfError(error, proxy.log) });
   }
+  return undefined;
 }
 
 async function pull(

@@ -3,7 +3,7 @@
  * message and its checkpoint lie, nine values between spaces. The broker's own has the first eight.
  */
 import { Code } from "../../grpc/enums.js";
-import { popRetryTopicV1, popRetryTopicV2 } from "../broker/pop/extra-info.js";
+import { HandleParts, popRetryTopicV1, popRetryTopicV2 } from "../broker/pop/extra-info.js";
 import { ProxyError } from "./proxy-error.js";
 
 const VALUES_MIN = 8;
@@ -25,27 +25,31 @@ export interface ReceiptHandle {
   readonly text: string;
 }
 
+const parts = new HandleParts();
+
 /** Throws INVALID_RECEIPT_HANDLE. */
 export function decodeReceiptHandle(text: string): ReceiptHandle {
-  const values = text.length > CHARS_MAX ? [] : text.split(" ");
-  if (values.length < VALUES_MIN) throw invalid(`Parse failed, dataList size ${values.length}`);
-  const number = (index: number): number => {
-    const value = values[index] ?? "";
-    if (!/^-?\d{1,16}$/.test(value)) throw invalid(`Parse failed, value ${index} is no number`);
-    return Number(value);
-  };
+  if (text.length > CHARS_MAX) throw invalid("Parse failed, dataList size 0");
+  parts.cut(text);
+  if (parts.count < VALUES_MIN) throw invalid(`Parse failed, dataList size ${parts.count}`);
   return {
-    startOffset: number(0),
-    retrieveTime: number(1),
-    invisibleTime: number(2),
-    reviveQueueId: number(3),
-    topicType: values[4]!,
-    brokerName: values[5]!,
-    queueId: number(6),
-    offset: number(7),
-    phyOffset: values.length > VALUES_MIN ? number(VALUES_MIN) : -1,
+    startOffset: numberAt(0),
+    retrieveTime: numberAt(1),
+    invisibleTime: numberAt(2),
+    reviveQueueId: numberAt(3),
+    topicType: parts.text(4),
+    brokerName: parts.text(5),
+    queueId: numberAt(6),
+    offset: numberAt(7),
+    phyOffset: parts.count > VALUES_MIN ? numberAt(VALUES_MIN) : -1,
     text,
   };
+}
+
+function numberAt(index: number): number {
+  const value = parts.integer(index);
+  if (Number.isNaN(value)) throw invalid(`Parse failed, value ${index} is no number`);
+  return value;
 }
 
 export function encodeReceiptHandle(handle: Omit<ReceiptHandle, "text">): string {

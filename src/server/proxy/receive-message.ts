@@ -11,7 +11,7 @@ import type { RemoteAnswer } from "../../remoting/types.js";
 import { PERM_READ } from "../protocol/topic-config.js";
 import type { SubscriptionData } from "../broker/heartbeat-data.js";
 import { acknowledge, changeInvisible, type Held } from "./change-invisible.js";
-import { mergedSettings } from "./client-settings.js";
+import { receiveSettings } from "./client-settings.js";
 import { subscriptionOf } from "./filter-expression.js";
 import { sendToDeadLetters } from "./forward-to-dlq.js";
 import { messageIdOf, messageOfRecord } from "./message-of-record.js";
@@ -42,24 +42,39 @@ interface Receive extends Held {
 
 type Write = (message: object) => boolean;
 
-export async function receiveMessage(
+export function receiveMessage(
   proxy: ProxyServices,
   context: RpcContext,
   request: ReceiveMessageRequest,
   write: Write,
-): Promise<void> {
+): undefined | Promise<undefined> {
   if (context.clientId === "") {
     write({ status: statusOf(Code.CLIENT_ID_REQUIRED, "client id cannot be empty") });
-    return;
+    return undefined;
   }
+  const refuse = (error: unknown): void => {
+    write({ status: statusOfError(error, proxy.log) });
+  };
+  const end = (): undefined => {
+    write({ deliveryTimestamp: fromMs(proxy.clock.nowMs()) });
+  };
+  // On a connection of its own, which ends with the call: so a poll whose client has gone is not waited for.
+  const connection = new LocalConnection(proxy.peering, context.peer.connection);
+  const close = (): void => connection.close();
   try {
     const receive = receiveOf(proxy, context, request);
-    const answer = await pop(proxy, context, receive);
-    await deliver(proxy, context, receive, answer, write);
+    const answer = pop(proxy, connection, receive);
+    if (answer instanceof Promise) {
+      context.call.onCancel(close);
+      const delivered = answer.then((popped) => deliver(proxy, context, receive, popped, write));
+      return delivered.catch(refuse).finally(close).then(end);
+    }
+    deliver(proxy, context, receive, answer, write);
   } catch (error) {
-    write({ status: statusOfError(error, proxy.log) });
+    refuse(error);
   }
-  write({ deliveryTimestamp: fromMs(proxy.clock.nowMs()) });
+  close();
+  return end();
 }
 
 function receiveOf(proxy: ProxyServices, context: RpcContext, request: ReceiveMessageRequest): Receive {
@@ -68,8 +83,8 @@ function receiveOf(proxy: ProxyServices, context: RpcContext, request: ReceiveMe
   if (raw === undefined) {
     throw new ProxyError(Code.UNRECOGNIZED_CLIENT_TYPE, "cannot find client settings for this client");
   }
-  const settings = mergedSettings(broker, raw);
-  const pollMs = pollMsOf(proxy, context, request, settings);
+  const pollMs = pollMsOf(proxy, context, request, raw);
+  const { fifo, maxAttempts } = receiveSettings(broker, raw);
   const topic = checkTopic(broker, request.messageQueue?.topic);
   const group = checkGroup(request.group);
   const autoRenew = broker.config.enableProxyAutoRenew && request.autoRenew;
@@ -85,8 +100,8 @@ function receiveOf(proxy: ProxyServices, context: RpcContext, request: ReceiveMe
     invisibleMs,
     batchSize: Math.max(1, Math.min(request.batchSize, BATCH_MAX)),
     subscription,
-    fifo: settings.subscription?.fifo === true,
-    maxAttempts: settings.backoffPolicy?.maxAttempts ?? Number.MAX_SAFE_INTEGER,
+    fifo,
+    maxAttempts,
     attemptId: request.attemptId ?? undefined,
     autoRenew,
   };
@@ -115,42 +130,35 @@ function pollMsOf(
   );
 }
 
-/** On a connection of its own, which ends with the call: so a poll whose client has gone is not waited for. */
-async function pop(proxy: ProxyServices, context: RpcContext, receive: Receive): Promise<RemoteAnswer> {
-  const connection = new LocalConnection(proxy.peering, context.peer);
-  context.call.onCancel(() => connection.close());
-  try {
-    return await connection.request(
-      RequestCode.POP_MESSAGE,
-      {
-        consumerGroup: receive.group,
-        topic: receive.topic,
-        queueId: -1,
-        maxMsgNums: receive.batchSize,
-        invisibleTime: receive.invisibleMs,
-        pollTime: receive.pollMs,
-        bornTime: proxy.clock.nowMs(),
-        initMode: INIT_MODE_MAX,
-        expType: receive.subscription.expressionType,
-        exp: receive.subscription.subString,
-        order: receive.fifo,
-        attemptId: receive.attemptId,
-      },
-      undefined,
-      receive.pollMs + REQUEST_MS_MAX,
-    );
-  } finally {
-    connection.close();
-  }
+function pop(
+  proxy: ProxyServices,
+  connection: LocalConnection,
+  receive: Receive,
+): RemoteAnswer | Promise<RemoteAnswer> {
+  const fields = {
+    consumerGroup: receive.group,
+    topic: receive.topic,
+    queueId: -1,
+    maxMsgNums: receive.batchSize,
+    invisibleTime: receive.invisibleMs,
+    pollTime: receive.pollMs,
+    bornTime: proxy.clock.nowMs(),
+    initMode: INIT_MODE_MAX,
+    expType: receive.subscription.expressionType,
+    exp: receive.subscription.subString,
+    order: receive.fifo,
+    attemptId: receive.attemptId,
+  };
+  return connection.askOnce(RequestCode.POP_MESSAGE, fields, receive.pollMs + REQUEST_MS_MAX);
 }
 
-async function deliver(
+function deliver(
   proxy: ProxyServices,
   context: RpcContext,
   receive: Receive,
   answer: RemoteAnswer,
   write: Write,
-): Promise<void> {
+): void {
   switch (answer.code) {
     case ResponseCode.SUCCESS:
       break;

@@ -1,5 +1,9 @@
+import fc from "fast-check";
 import { expect, test } from "vitest";
+import { decodeRecords } from "#src/record/decode.js";
 import { encodeRecord } from "#src/record/encode.js";
+import { readExtraInfo } from "#src/server/broker/pop/extra-info.js";
+import { lazyRecords, type ProxyRecord } from "#src/server/proxy/lazy-record.js";
 import { poppedMessages } from "#src/server/proxy/pop-result.js";
 import {
   checkNotExpired,
@@ -11,6 +15,21 @@ import { TransactionTable } from "#src/server/proxy/transaction-table.js";
 import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import { FakeClock } from "../broker/harness.js";
 
+const NAMES: readonly (keyof ProxyRecord)[] = [
+  "topic",
+  "queueId",
+  "sysFlag",
+  "queueOffset",
+  "phyOffset",
+  "bornTimestamp",
+  "bornHost",
+  "storeTimestamp",
+  "storeHost",
+  "reconsumeTimes",
+  "body",
+  "properties",
+  "msgId",
+];
 const HANDLE = "5 1700000000000 60000 3 0 broker-a 2 7 4096";
 
 test("a handle says what it was made of", () => {
@@ -22,6 +41,56 @@ test("a handle says what it was made of", () => {
 
 test.each(["", "1 2 3", "x 1 2 3 0 b 2 7", "5 1 2 3 0 b 2 7 y", "1 ".repeat(5000)])("%j is no handle", (text) => {
   expect(() => decodeReceiptHandle(text)).toThrow(expect.objectContaining({ code: 40013 }));
+});
+
+test("a part of a handle is a number of at most sixteen digits, or there is no handle", () => {
+  const part = fc.oneof(
+    fc.maxSafeInteger().map(String),
+    fc.stringMatching(/^-?[0-9]{1,17}$/),
+    fc.constantFrom("", "-", "+1", "1e3", "0x1", "٣", "-0", "007"),
+  );
+  const parts = fc.array(part, { minLength: 6, maxLength: 18 });
+  fc.assert(
+    fc.property(parts, (values) => {
+      const text = values.join(" ");
+      const isNumber = (index: number) => /^-?\d{1,16}$/.test(values[index]!);
+      const numbers = [0, 1, 2, 3, 6, 7, ...(values.length > 8 ? [8] : [])];
+      if (values.length < 8 || !numbers.every(isNumber)) {
+        expect(() => decodeReceiptHandle(text)).toThrow(expect.objectContaining({ code: 40013 }));
+        return;
+      }
+      const { startOffset, retrieveTime, topicType, brokerName, offset, phyOffset } = decodeReceiptHandle(text);
+      const expected = [...[values[0], values[1], values[7], values[8] ?? "-1"].map(Number), values[4], values[5]];
+      expect([startOffset, retrieveTime, offset, phyOffset, topicType, brokerName]).toEqual(expected);
+      if (!Number.isSafeInteger(retrieveTime)) expect(() => readExtraInfo(text)).toThrow("pop time is not an integer");
+    }),
+  );
+});
+
+test("records are what they are for everybody, whatever is before them", () => {
+  const hosts = ["10.0.0.1:10911", "[fe80::1]:9", "10.0.0.1:10912"];
+  const record = fc.record({
+    topic: fc.constantFrom("a", "b", "ab"),
+    storeHost: fc.constantFrom(...hosts),
+    bornHost: fc.constantFrom(...hosts),
+    phyOffset: fc.maxSafeNat(),
+    queueOffset: fc.nat(),
+    body: fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes)),
+    properties: fc.constant(new Map([["TAGS", "A"]])),
+  });
+  fc.assert(
+    fc.property(fc.array(record, { maxLength: 5 }), fc.nat(60), (records, cut) => {
+      const bytes = Buffer.concat(records.map((fields) => encodeRecord(fields)));
+      const some = bytes.subarray(0, Math.max(0, bytes.length - cut));
+      const expected = decodeRecords(some);
+      const got = lazyRecords(some);
+      expect(got).toHaveLength(expected.length);
+      for (const [i, message] of expected.entries()) {
+        for (const name of NAMES) expect([name, got[i]![name]]).toEqual([name, message[name]]);
+      }
+    }),
+    { numRuns: 30 },
+  );
 });
 
 test("a handle is good until its message is visible again", () => {

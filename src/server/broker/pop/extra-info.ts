@@ -14,6 +14,10 @@ export const POP_ORDER_REVIVE_QUEUE = 999;
 const REVIVE_QUEUE_MAX = 65535;
 const PARTS_MIN = 6;
 const PARTS_MAX = 16;
+const DIGITS_MAX = 16;
+const BLANK = 0x20;
+const MINUS = 0x2d;
+const ZERO = 0x30;
 
 export interface ExtraInfo {
   readonly popTime: number;
@@ -52,20 +56,63 @@ export function normalTopicOf(topic: string, group: string): string | undefined 
   return topic.startsWith(RETRY_TOPIC_PREFIX + group) ? topic.slice(begin + 1) : undefined;
 }
 
-/** Throws COMETMQ_BAD_REQUEST. */
-export function readExtraInfo(text: string): ExtraInfo {
-  const parts = text.split(" ", PARTS_MAX);
-  if (parts.length < PARTS_MIN) refuse(text, `it has ${parts.length} parts, and a handle has ${PARTS_MIN} or more`);
-  integerPart(text, parts[0]!, "start offset");
-  const popTime = integerPart(text, parts[1]!, "pop time");
-  const invisibleMs = integerPart(text, parts[2]!, "invisible time");
-  const reviveQueueId = integerPart(text, parts[3]!, "revive queue id");
-  if (reviveQueueId > REVIVE_QUEUE_MAX) refuse(text, "its revive queue id is out of range");
-  return { popTime, invisibleMs, reviveQueueId, brokerName: parts[5]! };
+/** The parts of a handle, between blanks: how many there are, and where each ends. Read before the next one is cut. */
+export class HandleParts {
+  readonly #ends = new Int32Array(PARTS_MAX);
+  #text = "";
+  count = 0;
+
+  cut(text: string): void {
+    this.#text = text;
+    let count = 0;
+    for (let i = 0; i < text.length && count < PARTS_MAX; i++)
+      if (text.charCodeAt(i) === BLANK) this.#ends[count++] = i;
+    if (count < PARTS_MAX) this.#ends[count++] = text.length;
+    this.count = count;
+  }
+
+  text(index: number): string {
+    return this.#text.slice(this.#startOf(index), this.#ends[index]);
+  }
+
+  /** NaN where it is none of at most sixteen digits. */
+  integer(index: number): number {
+    const text = this.#text;
+    const start = this.#startOf(index);
+    const end = this.#ends[index]!;
+    let at = text.charCodeAt(start) === MINUS ? start + 1 : start;
+    const isNegative = at > start;
+    if (at >= end || end - at > DIGITS_MAX) return Number.NaN;
+    let value = 0;
+    for (; at < end; at++) {
+      const digit = text.charCodeAt(at) - ZERO;
+      if (digit < 0 || digit > 9) return Number.NaN;
+      value = value * 10 + digit;
+    }
+    return isNegative ? -value : value;
+  }
+
+  #startOf(index: number): number {
+    return index === 0 ? 0 : this.#ends[index - 1]! + 1;
+  }
 }
 
-function integerPart(text: string, part: string, name: string): number {
-  const value = /^-?\d{1,16}$/.test(part) ? Number(part) : Number.NaN;
+const parts = new HandleParts();
+
+/** Throws COMETMQ_BAD_REQUEST. */
+export function readExtraInfo(text: string): ExtraInfo {
+  parts.cut(text);
+  if (parts.count < PARTS_MIN) refuse(text, `it has ${parts.count} parts, and a handle has ${PARTS_MIN} or more`);
+  integerPart(text, 0, "start offset");
+  const popTime = integerPart(text, 1, "pop time");
+  const invisibleMs = integerPart(text, 2, "invisible time");
+  const reviveQueueId = integerPart(text, 3, "revive queue id");
+  if (reviveQueueId > REVIVE_QUEUE_MAX) refuse(text, "its revive queue id is out of range");
+  return { popTime, invisibleMs, reviveQueueId, brokerName: parts.text(5) };
+}
+
+function integerPart(text: string, index: number, name: string): number {
+  const value = parts.integer(index);
   if (!Number.isSafeInteger(value)) refuse(text, `its ${name} is not an integer`);
   return value;
 }

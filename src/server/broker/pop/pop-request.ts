@@ -6,6 +6,7 @@ import { type Answer, failure, quoted, requiredInteger, requiredText } from "../
 import { PERM_READ } from "../../protocol/topic-config.js";
 import type { BrokerContext } from "../context.js";
 import { noSuchGroup } from "../dead-letters.js";
+import type { SubscriptionData } from "../heartbeat-data.js";
 import type { SubscriptionGroup } from "../subscription-group-config.js";
 import type { Topic } from "../topic-config.js";
 import { popRetryTopicV1, popRetryTopicV2 } from "./extra-info.js";
@@ -136,12 +137,19 @@ function noteSubscription(
   topic: Topic,
   { expressionType, expression: subString, tags }: PopFilter,
 ): void {
+  const retry = (config.enableRetryTopicV2 ? popRetryTopicV2 : popRetryTopicV1)(group.name, topic.name);
+  const isNoted = isLike(consumers.seenSubscription(group.name, topic.name), expressionType, subString);
+  if (isNoted && isLike(consumers.seenSubscription(group.name, retry), "TAG", "*")) return;
   const common = { classFilterMode: false, subVersion: 0 };
   const tagsSet = tags === undefined ? [] : subString.split("||").map((tag) => tag.trim());
   const codeSet = tags ?? new Set<number>();
   const mine = { expressionType, subString, tagsSet, codeSet, tagFilter: tags };
   consumers.noteSubscription(group.name, { ...common, ...mine, topic: topic.name });
-  const retry = (config.enableRetryTopicV2 ? popRetryTopicV2 : popRetryTopicV1)(group.name, topic.name);
   const all = { expressionType: "TAG", subString: "*", tagsSet: [], codeSet: new Set<number>(), tagFilter: undefined };
   consumers.noteSubscription(group.name, { ...common, ...all, topic: retry });
+}
+
+function isLike(known: SubscriptionData | undefined, expressionType: string, subString: string): boolean {
+  if (known === undefined || known.classFilterMode || known.subVersion !== 0) return false;
+  return known.expressionType === expressionType && known.subString === subString;
 }
