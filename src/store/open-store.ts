@@ -23,6 +23,7 @@ import type { Disk } from "../io/disk.js";
 import { chooseBackend, FileDisk } from "../io/file-disk.js";
 import { createAbortFile, lastStoreEnd, removeAbortFile, type StoreEnd } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
+import { END_WORDS } from "../recovery/continuation.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover, type Recovered } from "../recovery/recover.js";
@@ -205,7 +206,8 @@ class Opening {
     }
     const { findings, foreignPaths, damages, ...summary } = recovered.report;
     // Torn by the crash, or damaged since: who was told that it is stored has to be able to find out.
-    if (summary.cutBytes > 0) log.warn(summary, "the log ends before bytes that are no record; they are in lost+found");
+    const { cutBytes, cutReason } = summary;
+    if (cutBytes > 0) log.warn(summary, `the log ends before ${END_WORDS[cutReason]}; this is in lost+found`);
     else if (lastEnd !== "closed") log.info(summary, "recovered");
     if (summary.lostBytes > 0) log.error(summary, "the log is shorter than it was");
     if (damages.length > 0) log.error({ damages }, "in the midst of the log there is what is no record");
