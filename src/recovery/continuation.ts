@@ -5,6 +5,7 @@
  * before may be missing, and who wrote what is left relied on it: an op record on the message it says to be delivered.
  */
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
+import { BLANK_BYTES_MIN, isKnownMagic, MAGIC_POSITION } from "../record/layout.js";
 import type { StoreEnd } from "./abort-file.js";
 import type { CheckpointFields } from "./checkpoint.js";
 import type { DispatchCheckpoint } from "./dispatch-checkpoint.js";
@@ -110,4 +111,15 @@ function lastSoundSegment(segments: SegmentQueue, flushedTimestamp: number): num
     if (search.isRecordAt(base) && search.storeTimestamp <= flushedTimestamp) return base;
   }
   return firstOffset;
+}
+
+/**
+ * Of a log without one record: what is there may be another format's, and is not for us to clear away. Says what is
+ * strange about it.
+ */
+export function unknownFormat(segments: SegmentQueue): string | undefined {
+  const first = segments.at(segments.firstOffset);
+  const magic = first?.read(0, BLANK_BYTES_MIN).readInt32BE(MAGIC_POSITION) ?? 0;
+  if (first === undefined || magic === 0 || isKnownMagic(magic)) return undefined;
+  return `${first.path} begins with the unknown magic code 0x${(magic >>> 0).toString(16)}, and the log has no record.`;
 }

@@ -283,6 +283,7 @@ class Examination {
   #judgeEnd(): void {
     const { endOffset, tornTo, staleCount, usedFiles, emptyFiles, ending } = this.#walk.end!;
     const reason = ending?.reason ?? "torn";
+    if (ending?.refusal !== undefined) this.#findings.add("log.format", this.#place(endOffset, 0), ending.refusal);
     // Only of the older ones nobody expects that they are there.
     const isStale = staleCount > 0 && reason === "torn";
     const code = isStale ? "log.stale" : "log.torn";

@@ -28,13 +28,12 @@ import { QueueTable } from "../dispatch/queue-table.js";
 import { assertIndexSizes, type IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
-import { BLANK_BYTES_MIN, isKnownMagic, MAGIC_POSITION } from "../record/layout.js";
 import type { DelayLevels } from "../record/tags-code.js";
 import type { StoreEnd } from "./abort-file.js";
 import { type ApacheRecoverySettings, recoverLikeApache } from "./apache-recovery.js";
 import { type BatchQueueOptions, BatchQueues } from "./batch-queues.js";
 import { AHEAD_MS_MAX, type CheckpointFields, type StoreCheckpoint } from "./checkpoint.js";
-import { type EndReason, type LogBounds, logBounds } from "./continuation.js";
+import { type EndReason, type LogBounds, logBounds, unknownFormat } from "./continuation.js";
 import type { DeletedTopics } from "./deleted-topics.js";
 import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
@@ -148,7 +147,8 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
   }
   const { endOffset } = walk;
-  if (walk.recordCount === 0 && endOffset === segments.firstOffset) assertFormat(segments);
+  const strange = endOffset === segments.firstOffset ? unknownFormat(segments) : undefined;
+  if (strange !== undefined) throw new CometError("COMETMQ_STORE_CORRUPT", strange);
   failpoint("recovery-truncate-before");
   const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
   failpoint("recovery-truncate-after");
@@ -183,17 +183,6 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
       elapsedMs: clock.monotonicMs() - startedMs,
     },
   };
-}
-
-/** Where not one record is found, what is there may be another format's: it is not for us to clear away. */
-function assertFormat(segments: SegmentQueue): void {
-  const first = segments.at(segments.firstOffset);
-  const magic = first?.read(0, BLANK_BYTES_MIN).readInt32BE(MAGIC_POSITION) ?? 0;
-  if (first === undefined || magic === 0 || isKnownMagic(magic)) return;
-  throw new CometError(
-    "COMETMQ_STORE_CORRUPT",
-    `${first.path} begins with the unknown magic code 0x${(magic >>> 0).toString(16)}, and the log has no record.`,
-  );
 }
 
 /** What a killed process left in memory pages is made durable before anybody reads it. */

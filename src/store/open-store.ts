@@ -28,6 +28,7 @@ import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../reco
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover, type Recovered } from "../recovery/recover.js";
 import { readBatchTopics } from "./batch-topics.js";
+import { checkOptions } from "./check-options.js";
 import { Checkpoints } from "./checkpoints.js";
 import { DiskWatch } from "./disk-watch.js";
 import { LookUp } from "./look-up.js";
@@ -53,6 +54,7 @@ function judge(options: StoreOptions, disk: Disk, paths: StorePaths): void {
 }
 
 export async function openStore(options: StoreOptions, events: StoreEvents): Promise<StoreParts> {
+  checkOptions(options);
   checkRetention(currentRetention(options.retention ?? {}));
   const disk = options.disk ?? new FileDisk(chooseBackend(options.backend));
   const paths = new StorePaths(options.directory, options.commitLogDirectory);

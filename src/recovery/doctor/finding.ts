@@ -25,13 +25,20 @@ const FINDINGS = {
   "log.hole": ["error", "Put the missing segments back; without them `cometmq store repair` bridges the hole."],
   "log.size": ["error", REPAIR],
   "log.misaligned": ["error", CONF],
+  "log.format": [
+    "error",
+    "The store does not open, and nothing is changed: look at the file, another program may own it.",
+  ],
   "log.missing": ["error", "Put the segments back: queues and index are of no use without them."],
   "log.torn": ["warning", "The next start cuts these bytes off and keeps them in lost+found, as does a repair."],
   "log.stale": [
     "info",
     "Left from before a cut; the next start of CometMQ puts them into lost+found, as does a repair.",
   ],
-  "log.shorter": ["error", "Messages at its end are lost; what is left of them goes to lost+found, and export reads it."],
+  "log.shorter": [
+    "error",
+    "Messages at its end are lost; what is left of them goes to lost+found, and export reads it.",
+  ],
   "log.blank": ["warning", "The next segment follows all the same."],
   "log.time": ["info", "The clock was set back; look-ups by time are vague there."],
   "log.empty": ["info", "Made ahead of need, and left when the process ended."],

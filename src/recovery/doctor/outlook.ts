@@ -10,7 +10,7 @@ import type { Disk } from "../../io/disk.js";
 import type { RecordView } from "../../record/record-view.js";
 import { lastStoreEnd } from "../abort-file.js";
 import { StoreCheckpoint } from "../checkpoint.js";
-import { Continuation, type EndReason, logBounds } from "../continuation.js";
+import { Continuation, type EndReason, logBounds, unknownFormat } from "../continuation.js";
 import { belongsTo, readDispatchCheckpoint } from "../dispatch-checkpoint.js";
 import { judgeTail, type LostTail } from "../lost-tail.js";
 import { endsWhole } from "../whole-record.js";
@@ -22,6 +22,8 @@ export interface Ending {
   readonly reason: EndReason;
   /** How far the log was noted as durable; 0 without a note. */
   readonly notedEnd: number;
+  /** Why the store does not open, and nothing is moved. */
+  readonly refusal: string | undefined;
 }
 
 export class Outlook {
@@ -49,7 +51,8 @@ export class Outlook {
 
   ending(endOffset: number): Ending {
     const { endReason, notedEnd } = this.#continuation;
-    return { tail: judgeTail(this.#segments, endOffset), reason: endReason, notedEnd };
+    const refusal = endOffset === this.#segments.firstOffset ? unknownFormat(this.#segments) : undefined;
+    return { tail: judgeTail(this.#segments, endOffset), reason: endReason, notedEnd, refusal };
   }
 
   close(): void {

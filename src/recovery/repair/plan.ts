@@ -91,6 +91,7 @@ export class RepairPlanner {
     const { code, severity, topic, queueId, what } = finding;
     if (code === "log.unreadable") this.#refusal = "The device does not give all bytes of the log. Copy it first.";
     if (code === "log.misaligned" || code === "log.missing") this.#refusal = `${finding.path}: ${what}.`;
+    if (code === "log.format") this.#refusal = what;
     if (DAMAGE_CODES.has(code)) this.#damage.push(finding);
     else if (code === "log.hole" || code === "log.size") this.#takeFile(finding);
     else if (code === "log.torn" || code === "log.stale") this.#takeTail(finding);
