@@ -8,7 +8,7 @@ import type { Clock } from "../base/clock.js";
 import type { CometError } from "../base/errors.js";
 import { failpoint } from "../base/failpoint.js";
 import type { Segment } from "../io/disk.js";
-import { BLANK_BYTES_MIN, PROPERTIES_BYTES_MAX } from "../record/layout.js";
+import { BLANK_BYTES_MIN, IPV4_HOST_BYTES, IPV6_HOST_BYTES, PROPERTIES_BYTES_MAX } from "../record/layout.js";
 import { recordSize, writeBlank, writeRecord } from "./append.js";
 import type { SegmentPreload } from "./preload.js";
 import { type MessageInput, type PutResult, PutStatus } from "./message-input.js";
@@ -143,7 +143,7 @@ export class CommitLog {
 
   #check(message: MessageInput, sizeBytes: number): PutStatus {
     if (message.propertiesLength > PROPERTIES_BYTES_MAX) return PutStatus.PROPERTIES_SIZE_EXCEEDED;
-    if (sizeBytes > this.#recordBytesMax) return PutStatus.MESSAGE_ILLEGAL;
+    if (!(sizeBytes <= this.#recordBytesMax) || !hasItsRanges(message)) return PutStatus.MESSAGE_ILLEGAL;
     const { properties, propertiesStart, propertiesLength } = message;
     // Recovery takes a last record that ends so for one whose end did not reach the disk.
     if (propertiesLength > 0 && properties[propertiesStart + propertiesLength - 1] === 0)
@@ -244,4 +244,25 @@ export class CommitLog {
     this.#source.waitFor(this.#requestedEnd, SEGMENT_WAIT_MS);
     await this.#preload.loaded();
   }
+}
+
+/** Body and properties lie in their Buffers: what is beside them is nobody's message. */
+function hasItsRanges(message: MessageInput): boolean {
+  const { body, bodyStart, bodyLength, properties, propertiesStart, propertiesLength, bornHost, storeHost } = message;
+  return (
+    bodyStart >= 0 &&
+    (bodyLength | 0) === bodyLength &&
+    bodyLength >= 0 &&
+    bodyStart + bodyLength <= body.length &&
+    propertiesStart >= 0 &&
+    (propertiesLength | 0) === propertiesLength &&
+    propertiesLength >= 0 &&
+    propertiesStart + propertiesLength <= properties.length &&
+    isHost(bornHost.length) &&
+    isHost(storeHost.length)
+  );
+}
+
+function isHost(bytes: number): boolean {
+  return bytes === IPV4_HOST_BYTES || bytes === IPV6_HOST_BYTES;
 }

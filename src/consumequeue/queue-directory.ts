@@ -26,6 +26,9 @@ export interface QueueListing {
   readonly unknown: string[];
 }
 
+/** Half of a surrogate pair, alone. */
+const HALF_PAIR = /\p{Surrogate}/u;
+
 /** True when a directory may be called so: one path step that leads nowhere else. */
 export function isDirectoryName(name: string): boolean {
   if (name === "" || name === "." || name === ".." || Buffer.byteLength(name) > NAME_BYTES_MAX) return false;
@@ -33,7 +36,8 @@ export function isDirectoryName(name: string): boolean {
     const code = name.charCodeAt(i);
     if (code < 32 || code === 127 || code === 47 || code === 92) return false;
   }
-  return true;
+  // UTF-8 has none: the queue would be found under another name, or not at all.
+  return !HALF_PAIR.test(name);
 }
 
 /** Why no queue can be called so, by the argument that is wrong; undefined where one can. */

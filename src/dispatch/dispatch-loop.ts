@@ -43,6 +43,8 @@ export class DispatchLoop {
     this.#publish = (slot, maxOffset) => {
       queueProgress.setMaxOffset(slot, maxOffset);
       progress.putArrival(slot);
+      // Tens of thousands of queues, each with a file to be made, can take minutes on a busy machine: no thread that spins.
+      progress.turnEnded();
     };
   }
 

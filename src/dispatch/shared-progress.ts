@@ -21,7 +21,7 @@
  *   23..25 first offset of the log                                        appender
  *   26..28 indexed: the index files hold everything below               dispatcher
  *   29..31 wanted place of the index: written out, and told, once passed  appender
- *   32    turns: changes with each round of the loop                     dispatcher
+ *   32    turns: changes with each round of the loop and each queue written   dispatcher
  *   33..  ring of queue slots
  */
 import { loadPosition, SHARED_POSITION_WORDS, storePosition } from "../base/shared-position.js";
@@ -184,6 +184,7 @@ export class SharedProgress {
 
   // Dispatcher's side.
 
+  /** Something was done: the thread does not spin. */
   turnEnded(): void {
     Atomics.add(this.#words, TURNS, 1);
   }

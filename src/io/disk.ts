@@ -46,7 +46,7 @@ export interface Disk {
   discard(path: string, segment: Segment | undefined): Promise<void>;
   /** Gets space of discarded files back that only awaits a garbage collection; costs a pause. */
   reclaim(): void;
-  /** Within one device; what is at `to` goes. */
+  /** Of a file or a directory with all in it, within one device; a file at `to` goes. */
   rename(from: string, to: string): void;
   /**
    * Opens for pread and pwrite. With `create` the file is made if missing, else a missing file is an error. With

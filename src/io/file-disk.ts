@@ -37,11 +37,16 @@ function loadMmapIo(): MmapIo | undefined {
   return loaded?.default ?? loaded;
 }
 
+const BACKENDS: ReadonlySet<string> = new Set<Backend>(["mmap-io", "koffi", "file", "memory"]);
+
 /** The best backend that loads on this machine, or the one asked for (COMETMQ_BACKEND when it does not load). */
 export function chooseBackend(wanted: Backend | "auto" = "auto"): Backend {
   const usable = (backend: Backend): boolean =>
     backend === "file" || (backend === "mmap-io" ? loadMmapIo() !== undefined : native() !== undefined);
   if (wanted !== "auto") {
+    if (!BACKENDS.has(wanted)) {
+      throw new CometError("COMETMQ_BACKEND", `There is no storage backend ${JSON.stringify(wanted)}.`);
+    }
     if (wanted === "memory" || !usable(wanted)) {
       throw new CometError("COMETMQ_BACKEND", `The storage backend ${wanted} does not load on this machine.`);
     }

@@ -107,7 +107,10 @@ export class MemoryDisk implements Disk {
 
   rename(from: string, to: string): void {
     const file = this.#files.get(from);
-    if (file === undefined) throw missing(from);
+    if (file === undefined && !this.isDirectory(from)) throw missing(from);
+    for (const name of this.list(from)) this.rename(`${from}/${name}`, `${to}/${name}`);
+    if (this.#directories.delete(from)) this.makeDirectory(to);
+    if (file === undefined) return;
     this.#files.delete(from);
     this.#files.set(to, file);
   }

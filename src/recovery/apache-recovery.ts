@@ -87,6 +87,7 @@ export async function recoverLikeApache(
       endOffset,
       recordCount: walk.recordCount,
       cutBytes,
+      cutReason: "torn",
       lostBytes: 0,
       damages: [],
       checkpoint: checkpoint.fields,

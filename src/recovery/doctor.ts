@@ -15,14 +15,16 @@ import type { Disk } from "../io/disk.js";
 import { BatchCheck } from "./doctor/batch-check.js";
 import { type Finding, type FindingCode, Findings, type Place, type Severity } from "./doctor/finding.js";
 import { IndexCheck } from "./doctor/index-check.js";
-import { liveRecords } from "./doctor/live-records.js";
 import { filesEnd, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
-import { type Flaw, LogWalk, WalkStep } from "./doctor/log-walk.js";
+import { type Flaw, type LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
+import { openWalk } from "./doctor/open-walk.js";
+import type { Ending } from "./doctor/outlook.js";
 import { QueueCheck } from "./doctor/queue-check.js";
 import { QueueTargets } from "./doctor/queue-targets.js";
 import { checkAbortFile, checkCheckpoints, checkConfig, checkDeletedTopics, listOthers } from "./doctor/side-files.js";
 import { relativePath, type StoreFacts } from "./doctor/store-facts.js";
+import { END_WORDS } from "./continuation.js";
 import { isFiller } from "./quarantine.js";
 
 export interface DoctorOptions {
@@ -60,6 +62,8 @@ export interface DoctorReport {
   /** Stretches of the log that are no records; fillers that stand for some. */
   readonly damaged: OffsetRanges;
   readonly filled: OffsetRanges;
+  /** What opening the store does with what lies behind the log's end; undefined where it would refuse the log. */
+  readonly ending: Ending | undefined;
   /** Queues ("topic/queueId") with an entry for a damaged message. */
   readonly queuesIntoDamage: ReadonlySet<string>;
   readonly findingCounts: Readonly<Record<Severity, number>>;
@@ -73,6 +77,7 @@ const FLAWS: Readonly<Record<Flaw, readonly [FindingCode, string]>> = {
   crc: ["log.crc", "the body is not the one its CRC was made of"],
   "property-crc": ["log.property-crc", "the record is not the one its __CRC32# was made of"],
   offset: ["log.offset", "the record says that it lies elsewhere"],
+  torn: ["log.cut-short", "the record's end was not written"],
 };
 
 /** Yields findings as they are made; returns what was examined. */
@@ -112,11 +117,11 @@ class Examination {
     this.#queues = new QueueCheck(disk, facts, log, this.#findings);
     this.#batches = new BatchCheck(disk, facts, log, this.#findings);
     this.#index = new IndexCheck(disk, facts, log, this.#findings);
-    this.#walk = new LogWalk({
+    this.#walk = openWalk({
       disk,
+      clock: options.clock,
+      facts,
       layout: this.#layout,
-      propertyCrc: facts.propertyCrc,
-      isLive: liveRecords(disk, facts),
       onUnreadable: (file, position) => this.#noteUnreadable(file, position),
     });
   }
@@ -276,15 +281,25 @@ class Examination {
   }
 
   #judgeEnd(): void {
-    const { endOffset, tornTo, staleCount, usedFiles, emptyFiles } = this.#walk.end!;
+    const { endOffset, tornTo, staleCount, usedFiles, emptyFiles, ending } = this.#walk.end!;
+    const reason = ending?.reason ?? "torn";
+    if (ending?.refusal !== undefined) this.#findings.add("log.format", this.#place(endOffset, 0), ending.refusal);
+    // Only of the older ones nobody expects that they are there.
+    const isStale = staleCount > 0 && reason === "torn";
+    const code = isStale ? "log.stale" : "log.torn";
+    const kind = isStale ? "records of an earlier time" : END_WORDS[reason];
+    const records = staleCount > 0 ? ` (whole records: ${staleCount})` : "";
     if (tornTo > endOffset) {
-      const what = `the log ends at ${endOffset}; the ${tornTo - endOffset} bytes behind are no record`;
-      const stale = `the log ends at ${endOffset}; behind it lie ${staleCount} records of an earlier time`;
-      const place = this.#place(endOffset, tornTo - endOffset);
-      this.#findings.add(staleCount > 0 ? "log.stale" : "log.torn", place, staleCount > 0 ? stale : what);
+      const what = `the log ends at ${endOffset}; the ${tornTo - endOffset} bytes behind are ${kind}${records}`;
+      this.#findings.add(code, this.#place(endOffset, tornTo - endOffset), what);
     }
     for (const { base } of usedFiles) {
-      this.#findings.add("log.torn", this.#place(base, 0), "something behind the log's end, no record");
+      const what = `the log ends at ${endOffset}; in this segment behind its end are ${kind}${records}`;
+      this.#findings.add(code, this.#place(base, 0), what);
+    }
+    if (this.#endsInDamage && ending !== undefined && ending.notedEnd > endOffset) {
+      const what = `the log is shorter than it was: it reached ${ending.notedEnd}, and ends at ${endOffset}`;
+      this.#findings.add("log.shorter", this.#place(endOffset, ending.notedEnd - endOffset), what);
     }
     for (const { base } of emptyFiles) this.#findings.add("log.empty", this.#place(base, 0), "an empty segment");
   }
@@ -316,6 +331,7 @@ class Examination {
       indexEntryCount: this.#index.entryCount,
       damaged: this.#damaged,
       filled: this.#filled,
+      ending: this.#walk.end!.ending,
       queuesIntoDamage: new Set([...this.#queues.intoDamage, ...this.#batches.intoDamage]),
       findingCounts: this.#counts,
     };

@@ -1,7 +1,7 @@
 /**
  * Where a log goes on behind damage that lies behind the last note. Nobody has said how far the log was durable there, so
  * the log ends at what is no record only if no intact record follows: a flipped bit costs the records it hits. (Not so
- * after a power cut: see walk.ts.) Two things look like records that follow and are none:
+ * after a power cut: see continuation.ts.) Two things look like records that follow and are none:
  *
  *   stale   what Apache's recovery has cut off stays on the disk behind its new end. It is older than what was written
  *           over it.
@@ -17,6 +17,8 @@ export class LiveTail {
   readonly #search: RecordSearch;
   readonly #tornBatch: TornBatch;
   readonly #mayHaveHoles: boolean;
+  /** After `next` has answered undefined: what follows is the end of a batch that was not written whole. */
+  endsInBatch = false;
 
   /** `mayHaveHoles`: what was written may be missing in any length, for the system may have stopped since. */
   constructor(segments: SegmentQueue, mayHaveHoles: boolean) {
@@ -28,17 +30,19 @@ export class LiveTail {
 
   /**
    * The first record at `fromOffset` or behind, stored no earlier than `storeTimestampMin`, with which the log goes on after
-   * what is no record at `damageOffset`; undefined when it ends there.
+   * what is no record at `damageOffset`; undefined when it ends there. Yields after each stretch.
    */
-  async next(damageOffset: number, fromOffset: number, storeTimestampMin: number): Promise<number | undefined> {
-    const found = await this.#find(fromOffset, storeTimestampMin);
+  *next(damageOffset: number, fromOffset: number, storeTimestampMin: number): Generator<void, number | undefined> {
+    this.endsInBatch = false;
+    const found = yield* this.#find(fromOffset, storeTimestampMin);
     if (found === undefined) return undefined;
     const batchEnd = this.#tornBatch.endOf(damageOffset, found);
     if (batchEnd === undefined) return found;
-    return (await this.#find(batchEnd, storeTimestampMin)) === undefined ? undefined : found;
+    this.endsInBatch = (yield* this.#find(batchEnd, storeTimestampMin)) === undefined;
+    return this.endsInBatch ? undefined : found;
   }
 
-  async #find(fromOffset: number, storeTimestampMin: number): Promise<number | undefined> {
+  *#find(fromOffset: number, storeTimestampMin: number): Generator<void, number | undefined> {
     const { segmentBytes, endOffset } = this.#segments;
     let from = fromOffset;
     while (from < endOffset) {
@@ -54,7 +58,7 @@ export class LiveTail {
         // Zeros: a log that has lost nothing has something in every stretch of that length.
         from = this.#mayHaveHoles ? to : segmentEnd;
       }
-      await new Promise((resolve) => setImmediate(resolve));
+      yield;
     }
     return undefined;
   }

@@ -10,6 +10,36 @@ import type { Disk, DiskFile, Segment } from "../io/disk.js";
 const CHUNK_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
+/** What does not belong to a log that ends at some offset. */
+export interface LostTail {
+  /** Whole segments, the last one first. */
+  readonly segments: readonly { readonly baseOffset: number; readonly isUsed: boolean }[];
+  /** The bytes [fromOffset, toOffset) of the segment in which the log ends. */
+  readonly fromOffset: number;
+  readonly toOffset: number;
+  /** All bytes up to the last one that is not zero, and whole segments in use. */
+  readonly cutBytes: number;
+}
+
+/** Looks, and changes nothing. */
+export function judgeTail(segments: SegmentQueue, endOffset: number): LostTail {
+  const { segmentBytes } = segments;
+  const behind: { baseOffset: number; isUsed: boolean }[] = [];
+  for (let base = segments.endOffset - segmentBytes; base > endOffset; base -= segmentBytes) {
+    behind.push({ baseOffset: base, isUsed: !looksEmpty(segments.at(base)!) });
+  }
+  // A hole in the middle ends the log, and what follows it is moved aside; empty ones at the very end stay.
+  const lost = behind.some(({ isUsed }) => isUsed) ? behind : [];
+  let cutBytes = lost.filter(({ isUsed }) => isUsed).length * segmentBytes;
+  let toOffset = endOffset;
+  const segment = segments.at(endOffset);
+  if (segment !== undefined && startsUsed(segment, endOffset - segment.baseOffset)) {
+    toOffset = segment.baseOffset + lastUsedByte(segment, endOffset - segment.baseOffset) + 1;
+    cutBytes += toOffset - endOffset;
+  }
+  return { segments: lost, fromOffset: endOffset, toOffset, cutBytes };
+}
+
 /** Returns how many bytes up to the last one that is not zero were taken out of the log. */
 export function clearAfterEnd(
   disk: Disk,
@@ -19,34 +49,21 @@ export function clearAfterEnd(
   nowMs: number,
 ): number {
   const lost = `${storeDirectory}/lost+found`;
-  let cutBytes = 0;
-  let used = segments.endOffset;
-  for (let base = used - segments.segmentBytes; base > endOffset; base -= segments.segmentBytes) {
-    if (!looksEmpty(segments.at(base)!)) used = base;
+  const tail = judgeTail(segments, endOffset);
+  if (tail.cutBytes > 0) disk.makeDirectory(lost);
+  for (const { baseOffset } of tail.segments) {
+    segments.detachLast(`${lost}/commitlog-${segmentName(baseOffset)}-${nowMs}`);
   }
-  // A hole in the middle ends the log, and what follows it is moved aside; empty ones at the very end stay.
-  const keepEmpty = used === segments.endOffset;
-  while (!keepEmpty && segments.endOffset - segments.segmentBytes > endOffset) {
-    const base = segments.endOffset - segments.segmentBytes;
-    disk.makeDirectory(lost);
-    cutBytes += looksEmpty(segments.at(base)!) ? 0 : segments.segmentBytes;
-    segments.detachLast(`${lost}/commitlog-${segmentName(base)}-${nowMs}`);
-  }
-  const segment = segments.at(endOffset);
-  if (segment === undefined) return cutBytes;
-  const position = endOffset - segment.baseOffset;
-  if (!startsUsed(segment, position)) return cutBytes;
-  const end = lastUsedByte(segment, position) + 1;
-  if (end <= position) return cutBytes;
-  disk.makeDirectory(lost);
+  if (tail.toOffset === endOffset) return tail.cutBytes;
+  const segment = segments.at(endOffset)!;
   const copy = disk.openFile(`${lost}/commitlog-${segmentName(endOffset)}-${nowMs}`, true);
   try {
-    moveOut(segment, position, end, copy);
+    moveOut(segment, endOffset - segment.baseOffset, tail.toOffset - segment.baseOffset, copy);
   } finally {
     copy.close();
   }
   segment.syncNow();
-  return cutBytes + (end - position);
+  return tail.cutBytes;
 }
 
 const SAMPLE_BYTES = 4096;

@@ -28,18 +28,19 @@ import { QueueTable } from "../dispatch/queue-table.js";
 import { assertIndexSizes, type IndexDirectory } from "../index/index-directory.js";
 import type { IndexSizes } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
-import { BLANK_BYTES_MIN, isKnownMagic, MAGIC_POSITION } from "../record/layout.js";
 import type { DelayLevels } from "../record/tags-code.js";
 import type { StoreEnd } from "./abort-file.js";
 import { type ApacheRecoverySettings, recoverLikeApache } from "./apache-recovery.js";
 import { type BatchQueueOptions, BatchQueues } from "./batch-queues.js";
 import { AHEAD_MS_MAX, type CheckpointFields, type StoreCheckpoint } from "./checkpoint.js";
+import { type EndReason, type LogBounds, logBounds, unknownFormat } from "./continuation.js";
 import type { DeletedTopics } from "./deleted-topics.js";
 import { belongsTo, type DispatchCheckpoint } from "./dispatch-checkpoint.js";
 import { clearAfterEnd } from "./lost-tail.js";
 import { RecordSearch } from "./next-record.js";
-import { lastSoundSegment, type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
+import { type LogDamage, type RecoveryProgress, Walk } from "./walk.js";
 
+export type { EndReason } from "./continuation.js";
 export type { LogDamage, RecoveryProgress } from "./walk.js";
 
 export interface RecoveryOptions {
@@ -88,8 +89,10 @@ export interface RecoveryReport {
   /** Where the log ends now, in bytes. */
   readonly endOffset: number;
   readonly recordCount: number;
-  /** Bytes behind the log's end that were no record; they lie in `lost+found`. */
+  /** Bytes behind the log's end that did not belong to it; they lie in `lost+found`. */
   readonly cutBytes: number;
+  /** Why they did not. */
+  readonly cutReason: EndReason;
   /** How much longer the log was when it was noted as durable. */
   readonly lostBytes: number;
   /** Places in the midst of the log that hold no record; they are left as they are. */
@@ -144,7 +147,8 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
     walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
   }
   const { endOffset } = walk;
-  if (walk.recordCount === 0 && endOffset === segments.firstOffset) assertFormat(segments);
+  const strange = endOffset === segments.firstOffset ? unknownFormat(segments) : undefined;
+  if (strange !== undefined) throw new CometError("COMETMQ_STORE_CORRUPT", strange);
   failpoint("recovery-truncate-before");
   const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
   failpoint("recovery-truncate-after");
@@ -170,7 +174,8 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
       endOffset,
       recordCount: walk.recordCount,
       cutBytes,
-      lostBytes: Math.max(0, start.notedEnd - endOffset),
+      cutReason: walk.endReason,
+      lostBytes: Math.max(0, start.bounds.notedEnd - endOffset),
       damages: walk.damages,
       checkpoint: options.checkpoint.fields,
       findings: walk.findings,
@@ -178,17 +183,6 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
       elapsedMs: clock.monotonicMs() - startedMs,
     },
   };
-}
-
-/** Where not one record is found, what is there may be another format's: it is not for us to clear away. */
-function assertFormat(segments: SegmentQueue): void {
-  const first = segments.at(segments.firstOffset);
-  const magic = first?.read(0, BLANK_BYTES_MIN).readInt32BE(MAGIC_POSITION) ?? 0;
-  if (first === undefined || magic === 0 || isKnownMagic(magic)) return;
-  throw new CometError(
-    "COMETMQ_STORE_CORRUPT",
-    `${first.path} begins with the unknown magic code 0x${(magic >>> 0).toString(16)}, and the log has no record.`,
-  );
 }
 
 /** What a killed process left in memory pages is made durable before anybody reads it. */
@@ -262,11 +256,7 @@ interface Start {
   fromOffset: number;
   /** The note speaks of this store, and nothing it speaks of is missing. */
   noteHolds: boolean;
-  /** The log was durable so far by the note; 0 without one. */
-  notedEnd: number;
-  durableEnd: () => number;
-  /** The store was closed in order, and the log ended there; -1 where the note does not say so. */
-  closedEnd: number;
+  bounds: LogBounds;
 }
 
 /** Pass 2. When the note counts is said in dispatch-checkpoint.ts. */
@@ -284,12 +274,8 @@ function startOf(
   // What is made again anyway need not be repaired first.
   index?.removeFrom(isNoted ? noted.position : first);
   index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
-  if (!isNoted) {
-    const knowsFlushed = aborted && checkpoint.physicMsgTimestamp > 0;
-    const flushedTimestamp = knowsFlushed ? checkpoint.physicMsgTimestamp : Number.POSITIVE_INFINITY;
-    const durableEnd = () => lastSoundSegment(segments, flushedTimestamp);
-    return { fromOffset: first, noteHolds: false, notedEnd: 0, durableEnd, closedEnd: -1 };
-  }
+  const bounds = logBounds(segments, options.lastEnd, isNoted ? noted : undefined, checkpoint.fields);
+  if (!isNoted) return { fromOffset: first, noteHolds: false, bounds };
   const { position, tailFrom, counts } = noted;
   // What lies behind may be half there: it is made again.
   for (const queue of queues) queue.truncateAfter(position);
@@ -299,8 +285,7 @@ function startOf(
   const from = Math.min(position, tailFrom);
   const isBoundary = from === first || from === position || new RecordSearch(segments).isRecordAt(from);
   const noteHolds = !lacks(found, counts) && from >= first && position <= segments.endOffset && isBoundary;
-  const closedEnd = noted.closed && !aborted ? position : -1;
-  return { fromOffset: noteHolds ? from : first, noteHolds, notedEnd: position, durableEnd: () => position, closedEnd };
+  return { fromOffset: noteHolds ? from : first, noteHolds, bounds };
 }
 
 function queueTable(options: RecoveryOptions, queues: ConsumeQueue[]): QueueTable {
@@ -321,7 +306,7 @@ async function walked(
   batch: BatchQueues,
   index: IndexDirectory | undefined,
   fromOffset: number,
-  { durableEnd, closedEnd }: Start,
+  { bounds }: Start,
 ): Promise<Walk> {
   const { disk, segments, delayLevels, clock, onLoss, onProgress, lastEnd } = options;
   index?.truncateAfter(fromOffset);
@@ -335,8 +320,7 @@ async function walked(
     delayLevels,
     clock,
     fromOffset,
-    durableEnd,
-    closedEnd,
+    bounds,
     lastEnd,
     onGap: onLoss,
     onProgress,

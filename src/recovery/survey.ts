@@ -12,10 +12,10 @@ import { RecordVerdict, RecordView } from "../record/record-view.js";
 import { abortFileExists, readAbortPid } from "./abort-file.js";
 import { StoreCheckpoint } from "./checkpoint.js";
 import { type DispatchCheckpoint, readDispatchCheckpoint } from "./dispatch-checkpoint.js";
-import { liveRecords } from "./doctor/live-records.js";
 import { LogBytes } from "./doctor/log-bytes.js";
 import { fileAt, filesEnd, holesOf, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
-import { LogWalk, WalkStep } from "./doctor/log-walk.js";
+import { WalkStep } from "./doctor/log-walk.js";
+import { openWalk } from "./doctor/open-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
 import { listQueueFiles, QueueReading, QueueUnits } from "./doctor/queue-units.js";
 import type { StoreFacts } from "./doctor/store-facts.js";
@@ -169,13 +169,8 @@ class Survey {
   }
 
   #walk(from: number): void {
-    const { disk, facts, count, onProgress } = this.#options;
-    const walk = new LogWalk({
-      disk,
-      layout: this.#layout,
-      propertyCrc: facts.propertyCrc,
-      isLive: liveRecords(disk, facts),
-    });
+    const { disk, clock, facts, count, onProgress } = this.#options;
+    const walk = openWalk({ disk, clock, facts, layout: this.#layout });
     const { segmentBytes } = this.#layout;
     walk.seek(from);
     let steps = 0;

@@ -1,9 +1,6 @@
 /**
  * Pass 3 of recovery: reads the log record by record, dispatches what queues and index lack, and decides where the log
- * ends. What is no record is damage in its midst when an intact record follows, and the log goes on there; else it ends.
- * Up to `durableEnd` the log was durable once, and any record that follows counts; for what lies behind see live-tail.ts.
- * After a power cut nothing counts behind the first damage there, for what was written before may be missing, and who
- * wrote what is left relied on it: an op record on the message it says to be delivered.
+ * ends. What is no record is damage in its midst where the log goes on behind it (continuation.ts); else it ends.
  */
 import type { Clock } from "../base/clock.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
@@ -21,8 +18,7 @@ import type { DelayLevels } from "../record/tags-code.js";
 import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
 import type { StoreEnd } from "./abort-file.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
-import { LiveTail } from "./live-tail.js";
-import { RecordSearch } from "./next-record.js";
+import { Continuation, type EndReason, type LogBounds } from "./continuation.js";
 import { endsWhole } from "./whole-record.js";
 
 /** How far a recovery is in the log, in bytes. */
@@ -49,10 +45,7 @@ export interface WalkOptions {
   delayLevels: DelayLevels;
   clock: Clock;
   fromOffset: number;
-  /** The log was durable so far. */
-  durableEnd: () => number;
-  /** The log ends there: the store was closed in order. -1 when nobody has said. */
-  closedEnd: number;
+  bounds: LogBounds;
   lastEnd: StoreEnd;
   /** Called before blank entries are put where a queue lacks some for no known reason. */
   onGap: () => void;
@@ -84,10 +77,8 @@ export class Walk {
   #storeTimestampBefore = 0;
   readonly #options: WalkOptions;
   readonly #dispatcher: Dispatcher;
-  readonly #search: RecordSearch;
-  readonly #tail: LiveTail;
+  readonly #continuation: Continuation;
   readonly #peek: LogCursor;
-  #durableEnd = -1;
   #checks: ChecksAhead | undefined;
   #syncing: Promise<void> | undefined;
   #syncedTo = 0;
@@ -96,8 +87,7 @@ export class Walk {
   constructor(options: WalkOptions) {
     const { segments, queues, batch, lmq, index, delayLevels, fromOffset } = options;
     this.#options = options;
-    this.#search = new RecordSearch(segments);
-    this.#tail = new LiveTail(segments, options.lastEnd === "unknown");
+    this.#continuation = new Continuation(segments, options.lastEnd, options.bounds);
     this.#peek = new LogCursor(segments);
     const onFinding = (finding: DispatchFinding): void => {
       if (finding.problem === "queue had a gap" && this.damages.length === 0) {
@@ -135,6 +125,11 @@ export class Walk {
   /** Where the log ends. */
   get endOffset(): number {
     return this.#dispatcher.position;
+  }
+
+  /** Why what lies behind the log's end does not belong to it. After `run`. */
+  get endReason(): EndReason {
+    return this.#continuation.endReason;
   }
 
   get tailFrom(): number {
@@ -238,24 +233,15 @@ export class Walk {
   async #skipDamage(): Promise<boolean> {
     const { cursor } = this.#dispatcher;
     const fromOffset = cursor.offset;
-    if (fromOffset === this.#options.closedEnd) return false;
-    const toOffset = await this.#endOfDamage(fromOffset);
+    const search = this.#continuation.next(fromOffset, this.lastStoreTimestamp, this.#storeTimestampBefore);
+    let step = search.next();
+    for (; step.done !== true; step = search.next()) await new Promise((resolve) => setImmediate(resolve));
+    const toOffset = step.value;
     if (toOffset === undefined) return false;
     if (this.damages.length < FINDINGS_MAX) this.damages.push({ fromOffset, toOffset });
     this.#keepPlace(fromOffset);
     cursor.seek(toOffset);
     return true;
-  }
-
-  async #endOfDamage(fromOffset: number): Promise<number | undefined> {
-    if (this.#durableEnd < 0) this.#durableEnd = this.#options.durableEnd();
-    const behind = this.#search.behindFrame(fromOffset);
-    const found = fromOffset < this.#durableEnd ? this.#search.next(behind, this.#durableEnd) : undefined;
-    const { closedEnd, lastEnd } = this.#options;
-    if (found !== undefined || closedEnd >= 0 || lastEnd === "system") return found;
-    // One that is older than the last two was not written behind them. Of one alone, no CRC says that its time is right.
-    const storeTimestampMin = Math.min(this.lastStoreTimestamp, this.#storeTimestampBefore);
-    return this.#tail.next(fromOffset, Math.max(behind, this.#durableEnd + 1), storeTimestampMin);
   }
 
   /** A record whose body is damaged mostly tells its queue and offset: nothing else may get that offset. */
@@ -267,17 +253,4 @@ export class Walk {
       this.#dispatcher.keepPlace();
     }
   }
-}
-
-/**
- * For a log of which nothing better is known: it was whole up to the last segment that begins with a record, as far as
- * records are not younger than `flushedTimestamp`. A segment is begun only when the one before is full.
- */
-export function lastSoundSegment(segments: SegmentQueue, flushedTimestamp: number): number {
-  const search = new RecordSearch(segments);
-  const { segmentBytes, firstOffset } = segments;
-  for (let base = segments.endOffset - segmentBytes; base > firstOffset; base -= segmentBytes) {
-    if (search.isRecordAt(base) && search.storeTimestamp <= flushedTimestamp) return base;
-  }
-  return firstOffset;
 }

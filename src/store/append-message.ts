@@ -26,7 +26,7 @@ const NO_HOST = encodeHost("0.0.0.0", 0)!;
  * Appends a message and resolves when the store's flush mode lets it be acknowledged: with `SYNC_FLUSH` once it is on the
  * disk (who appends at the same time shares a sync), else at once. Rejects with a CometError: COMETMQ_BAD_MESSAGE,
  * COMETMQ_DISK_FULL (it passes), COMETMQ_STORE_READ_ONLY, COMETMQ_STORE_CLOSED, COMETMQ_NOT_FOUND for the handle of a
- * deleted topic, COMETMQ_BUSY.
+ * deleted topic or of another store, COMETMQ_BUSY.
  *
  * `const { queueOffset } = await appendMessage(store, store.queue("orders", 0), { body: "hello" })`
  */
@@ -44,11 +44,21 @@ function inputOf(
 ): MessageInput {
   const entries = Object.entries(properties ?? {});
   const wrong = entries.find(
-    ([name, value]) => name === "" || value === "" || name.includes("\u0001") || `${name}${value}`.includes("\u0002"),
+    ([name, value]) =>
+      typeof value !== "string" ||
+      !isStorable(name, "\u0001") ||
+      !isStorable(value, "\u0002") ||
+      name.includes("\u0002"),
   );
   if (wrong !== undefined) {
     const [name] = wrong;
     throw new CometError("COMETMQ_BAD_MESSAGE", `The property ${JSON.stringify(name)} cannot be stored.`);
+  }
+  if (typeof body !== "string" && !ArrayBuffer.isView(body)) {
+    throw new CometError("COMETMQ_BAD_MESSAGE", "The body is neither text nor bytes.");
+  }
+  if (!Number.isSafeInteger(bornTimestamp)) {
+    throw new CometError("COMETMQ_BAD_MESSAGE", `bornTimestamp is ${bornTimestamp}, no integer.`);
   }
   const bodyBytes =
     typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
@@ -71,6 +81,14 @@ function inputOf(
   };
 }
 
+/** In Unicode mode halves that have found their other half are none. */
+const HALF_PAIR = /\p{Surrogate}/u;
+
+/** It comes back as it was: not empty, without the separator behind it, and no half of a surrogate pair, which UTF-8 has not. */
+function isStorable(text: string, separator: string): boolean {
+  return text !== "" && !text.includes(separator) && !HALF_PAIR.test(text);
+}
+
 function refusal(store: MessageStore, status: PutStatus): CometError {
   switch (status) {
     case PutStatus.MESSAGE_ILLEGAL:
@@ -82,7 +100,10 @@ function refusal(store: MessageStore, status: PutStatus): CometError {
     case PutStatus.SERVICE_NOT_AVAILABLE:
     case PutStatus.UNKNOWN_ERROR:
       if (store.closed) return new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
-      return store.failure ?? new CometError("COMETMQ_NOT_FOUND", "The topic of this queue was deleted.");
+      return (
+        store.failure ??
+        new CometError("COMETMQ_NOT_FOUND", "The topic of this queue was deleted, or the handle is another store's.")
+      );
     default:
       return new CometError("COMETMQ_BUSY", "The next segment of the log is not there yet.");
   }

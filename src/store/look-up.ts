@@ -97,8 +97,8 @@ export class LookUp {
   messageAt(queue: QueueHandle, queueOffset: number): Buffer | undefined {
     const { reader } = queue as StoreQueue;
     const maxOffset = this.#queueProgress.maxOffset(queue.slot);
-    if (queueOffset < 0 || queueOffset >= maxOffset || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1)
-      return undefined;
+    if (!Number.isInteger(queueOffset) || queueOffset < 0 || queueOffset >= maxOffset) return undefined;
+    if (reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return undefined;
     return this.recordAt(this.#unit.messageOffset(0));
   }
 
@@ -106,7 +106,8 @@ export class LookUp {
   phyOffsetOf(queue: QueueHandle, queueOffset: number): number {
     const { reader } = queue as StoreQueue;
     const maxOffset = this.#queueProgress.maxOffset(queue.slot);
-    if (queueOffset < 0 || reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return -1;
+    if (!Number.isInteger(queueOffset) || queueOffset < 0) return -1;
+    if (reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return -1;
     return this.#unit.messageOffset(0);
   }
 

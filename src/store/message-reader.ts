@@ -2,6 +2,7 @@
  * Reads messages of a queue: units up to what dispatch has published, then the records they point at, as views on the
  * log. What is answered where there is nothing is Apache's (store/DefaultMessageStore#getMessage).
  */
+import { CometError } from "../base/errors.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
 import type { QueueProgress } from "../dispatch/shared-progress.js";
@@ -53,6 +54,7 @@ export class MessageReader {
     result.maxOffset = this.#progress.maxOffset(queue.slot);
     result.nextBeginOffset = offset;
     if (queue.retired) return noQueue(result);
+    if (!Number.isInteger(offset)) throw new CometError("COMETMQ_CONFIG", `The offset is ${offset}, no integer.`);
     result.status = this.#judge(offset, result);
     if (result.status !== GetStatus.NO_MATCHED_MESSAGE) return result.status;
     if (isRecordFilter(filter)) this.#collect(queue, limits, undefined, filter, result);

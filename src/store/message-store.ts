@@ -150,7 +150,7 @@ export class MessageStore {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = message.queue as StoreQueue;
-    if (queue.sealed) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (queue.sealed || !this.#parts.queues.has(queue)) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queued = isQueued(message.sysFlag);
     let status: PutStatus;
     try {
@@ -169,7 +169,7 @@ export class MessageStore {
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
     const queue = messages[0]?.queue as StoreQueue | undefined;
     if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
-    if (queue.sealed) return PutStatus.SERVICE_NOT_AVAILABLE;
+    if (queue.sealed || !this.#parts.queues.has(queue)) return PutStatus.SERVICE_NOT_AVAILABLE;
     let status: PutStatus;
     try {
       status = this.#log.appendBatch(messages, queue.nextOffset, result);
@@ -384,7 +384,8 @@ export class MessageStore {
     this.#waits.hold(1);
     try {
       // Interest is told before the look: what arrives from here on is told in turn.
-      if (this.maxOffset(queue) > offset || this.#failure !== undefined || signal?.aborted) this.#tails.wake(queue);
+      const isOver = this.#failure !== undefined || this.closed || signal?.aborted === true;
+      if (isOver || !(this.maxOffset(queue) <= offset)) this.#tails.wake(queue);
       await woken;
     } finally {
       this.setInterest(false);

@@ -16,7 +16,7 @@ export { PropertyName } from "../record/property-names.js";
 export type { DispatchFinding } from "../dispatch/dispatcher.js";
 export type { IndexSizes } from "../index/index-file.js";
 export type { CheckpointFields } from "../recovery/checkpoint.js";
-export type { RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
+export type { EndReason, RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
 export type { LogDamage } from "../recovery/walk.js";
 export { appendMessage, type NewMessage } from "./append-message.js";
 export type { KeyQueryResult, LookUp } from "./look-up.js";

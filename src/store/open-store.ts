@@ -23,10 +23,12 @@ import type { Disk } from "../io/disk.js";
 import { chooseBackend, FileDisk } from "../io/file-disk.js";
 import { createAbortFile, lastStoreEnd, removeAbortFile, type StoreEnd } from "../recovery/abort-file.js";
 import { StoreCheckpoint } from "../recovery/checkpoint.js";
+import { END_WORDS } from "../recovery/continuation.js";
 import { fitDeletedTopics, readDeletedTopics, writeDeletedTopics } from "../recovery/deleted-topics.js";
 import { checkpointFields, noteLoss, readDispatchCheckpoint } from "../recovery/dispatch-checkpoint.js";
 import { recover, type Recovered } from "../recovery/recover.js";
 import { readBatchTopics } from "./batch-topics.js";
+import { checkOptions } from "./check-options.js";
 import { Checkpoints } from "./checkpoints.js";
 import { DiskWatch } from "./disk-watch.js";
 import { LookUp } from "./look-up.js";
@@ -52,6 +54,7 @@ function judge(options: StoreOptions, disk: Disk, paths: StorePaths): void {
 }
 
 export async function openStore(options: StoreOptions, events: StoreEvents): Promise<StoreParts> {
+  checkOptions(options);
   checkRetention(currentRetention(options.retention ?? {}));
   const disk = options.disk ?? new FileDisk(chooseBackend(options.backend));
   const paths = new StorePaths(options.directory, options.commitLogDirectory);
@@ -207,7 +210,8 @@ class Opening {
     }
     const { findings, foreignPaths, damages, ...summary } = recovered.report;
     // Torn by the crash, or damaged since: who was told that it is stored has to be able to find out.
-    if (summary.cutBytes > 0) log.warn(summary, "the log ends before bytes that are no record; they are in lost+found");
+    const { cutBytes, cutReason } = summary;
+    if (cutBytes > 0) log.warn(summary, `the log ends before ${END_WORDS[cutReason]}; this is in lost+found`);
     else if (lastEnd !== "closed") log.info(summary, "recovered");
     if (summary.lostBytes > 0) log.error(summary, "the log is shorter than it was");
     if (damages.length > 0) log.error({ damages }, "in the midst of the log there is what is no record");

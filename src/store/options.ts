@@ -21,9 +21,12 @@ export interface StoreOptions {
   clock?: Clock | undefined;
   /** Says nothing by default. */
   log?: Logger | undefined;
-  /** Bytes of a segment (mappedFileSizeCommitLog): 1 GiB for a new store, what the files have for an old one. */
+  /**
+   * Bytes of a segment (mappedFileSizeCommitLog), 198 to 2^31-1: 1 GiB for a new store, what the files have for an old one.
+   * No record is longer than its segment.
+   */
   segmentBytes?: number | undefined;
-  /** Bytes of a queue's file (mappedFileSizeConsumeQueue): 6,000,000, or what the files have. */
+  /** Bytes of a queue's file (mappedFileSizeConsumeQueue), rounded up to whole units of 20: 6,000,000, or what the files have. */
   queueFileBytes?: number | undefined;
   /** Bytes of a batch queue's file (mapperFileSizeBatchConsumeQueue): 13,800,000, or what the files have. */
   batchQueueFileBytes?: number | undefined;
@@ -51,7 +54,10 @@ export interface StoreOptions {
   warmMapedFileEnable?: boolean | undefined;
   /** Whole segments kept ready behind the one in use, at most 64; 0, the default: one, from the middle of it on. */
   segmentsAhead?: number | undefined;
-  /** Largest body (maxMessageSize), 4 MiB; properties and topic come on top. */
+  /**
+   * Every body of this length is taken (maxMessageSize), 4 MiB, whatever its topic and properties, for which 64 KiB come on
+   * top; a longer one only where these leave room.
+   */
   maxMessageSize?: number | undefined;
   /** What recovery takes a message of the delay topic to wait for (messageDelayLevel). */
   delayLevels?: DelayLevels | undefined;

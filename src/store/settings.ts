@@ -16,7 +16,6 @@ import {
   RECORD_EXTRA_BYTES,
   RECOVERED_SEGMENTS_MAX,
   SEGMENT_BYTES,
-  SEGMENTS_AHEAD_MAX,
   type StoreOptions,
 } from "./options.js";
 import { currentRetention } from "./retention-settings.js";
@@ -52,7 +51,7 @@ export function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     flushIntervalMs: options.flushIntervalMs ?? FLUSH_INTERVAL_MS,
     syncIntervalMs: options.dispatchSyncIntervalMs ?? DISPATCH_SYNC_INTERVAL_MS,
     recordBytesMax: (options.maxMessageSize ?? MAX_MESSAGE_SIZE) + RECORD_EXTRA_BYTES,
-    segmentsAhead: segmentsAhead(options),
+    segmentsAhead: options.segmentsAhead ?? 0,
     preloads: options.warmMapedFileEnable ?? false,
     delayLevels: options.delayLevels ?? parseDelayLevels(DEFAULT_DELAY_LEVELS),
     lmqEnabled: options.lmqEnabled ?? false,
@@ -70,9 +69,4 @@ function apacheRecovery(options: StoreOptions): ApacheRecoverySettings | undefin
     indexSafe: options.messageIndexSafe ?? false,
     propertyCrc: options.forceVerifyPropCRC ?? false,
   };
-}
-
-function segmentsAhead({ segmentsAhead: count = 0 }: StoreOptions): number {
-  if (Number.isInteger(count) && count >= 0 && count <= SEGMENTS_AHEAD_MAX) return count;
-  throw new CometError("COMETMQ_CONFIG", `segmentsAhead is ${count}; it is 0 to ${SEGMENTS_AHEAD_MAX}.`);
 }

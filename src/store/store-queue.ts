@@ -88,6 +88,11 @@ export class StoreQueues {
     return this.#bySlot.length;
   }
 
+  /** Whether a handle is this store's, and its topic not deleted since. */
+  has(queue: QueueHandle): boolean {
+    return this.#bySlot[queue.slot] === queue;
+  }
+
   /** The queue that has the slot; a retired one where the slot is free. */
   inSlot(slot: number): StoreQueue {
     return this.#bySlot[slot]!;

@@ -2,6 +2,7 @@
  * Follows a queue: messages that are there, then those that come, in order, each once. What `for await` reads from
  * `MessageStore.tail`.
  */
+import { CometError } from "../base/errors.js";
 import type { GetLimits } from "./message-reader.js";
 import type { MessageStore } from "./message-store.js";
 import { type GetResult, GetStatus, type QueueHandle, type RecordFilter, type TagFilter } from "./types.js";
@@ -73,6 +74,9 @@ export async function* tailQueue(
   queue: QueueHandle,
   { from = "first", signal, filter }: TailOptions,
 ): AsyncGenerator<TailedMessage, void, undefined> {
+  if (from !== "first" && from !== "end" && !Number.isInteger(from)) {
+    throw new CometError("COMETMQ_CONFIG", `from is ${from}; it is a queue offset, "first" or "end".`);
+  }
   const result = { records: [], queueOffsets: [] } as unknown as GetResult;
   let offset = from === "first" ? store.minOffset(queue) : from === "end" ? store.maxOffset(queue) : from;
   for (;;) {

@@ -15,6 +15,7 @@ const FILES = [
   "test/property/store-power.test.ts",
   "test/property/store-io-errors.test.ts",
   "test/property/store-model.test.ts",
+  "test/property/doctor-foretells.test.ts",
   "test/scars/store-rebuild.test.ts",
   "test/scars/recovery-crash.test.ts",
   "test/unit/store/retention-crash.test.ts",
@@ -31,6 +32,7 @@ const env = {
   COMETMQ_CRASH_FULL: "1",
   COMETMQ_CRASH_ROUNDS: process.env.COMETMQ_CRASH_ROUNDS ?? "100",
   COMETMQ_POWER_RUNS: process.env.COMETMQ_POWER_RUNS ?? "2000",
+  COMETMQ_DOCTOR_RUNS: process.env.COMETMQ_DOCTOR_RUNS ?? "1000",
   COMETMQ_MODEL_RUNS: process.env.COMETMQ_MODEL_RUNS ?? "10",
   ...(values.seed === undefined ? {} : { COMETMQ_CRASH_SEED: values.seed }),
 };

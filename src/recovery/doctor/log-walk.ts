@@ -3,9 +3,11 @@
  * begins (magic code, its own place in the log as its physical offset, parts that add up, CRC) and goes on from there.
  * So one bad record is one step, and everything behind it is still seen. Memory does not grow with the log.
  *
- * What is behind the log's end may look the same: whole records from before a cut, which Apache leaves on the disk.
- * `isLive` tells them from records behind damage; without it every whole record counts.
+ * What is behind the log's end may look the same: whole records from before a cut, which Apache leaves on the disk, or
+ * those of a batch that was not written whole. An outlook tells what opening the store would make of them; where there is
+ * none, `isLive` tells older records from those behind damage, and without either every whole record counts.
  */
+import { CometError } from "../../base/errors.js";
 import type { Disk } from "../../io/disk.js";
 import {
   BLANK_BYTES_MIN,
@@ -21,6 +23,7 @@ import { checkPropertyCrc } from "../../record/property-crc.js";
 import { checkBody, RecordVerdict, RecordView } from "../../record/record-view.js";
 import { LogBytes } from "./log-bytes.js";
 import type { LogFile, LogLayout } from "./log-files.js";
+import type { Ending, Outlook } from "./outlook.js";
 
 export const WalkStep = {
   /** `record` holds a sound one. */
@@ -38,7 +41,7 @@ export const WalkStep = {
 } as const;
 export type WalkStep = (typeof WalkStep)[keyof typeof WalkStep];
 
-export type Flaw = "crc" | "property-crc" | "offset";
+export type Flaw = "crc" | "property-crc" | "offset" | "torn";
 
 /** What is odd about the whole-record CRC of a record that is sound otherwise. */
 export type CrcNote = "" | "stale" | "lacking";
@@ -46,12 +49,15 @@ export type CrcNote = "" | "stale" | "lacking";
 /** Whether `__CRC32#` must be there and right (forceVerifyPropCRC), is written, or nobody knows. */
 export type PropertyCrcPolicy = "required" | "written" | "unknown";
 
+type IsLive = (walk: LogWalk) => boolean;
+
 export interface WalkOptions {
   readonly disk: Disk;
   readonly layout: LogLayout;
   readonly propertyCrc?: PropertyCrcPolicy;
   /** Asked for a sound record that follows damage; it lies at `record.phyOffset`. */
-  readonly isLive?: (walk: LogWalk) => boolean;
+  readonly isLive?: IsLive;
+  readonly outlook?: Outlook | undefined;
   readonly onUnreadable?: (file: LogFile, position: number) => void;
 }
 
@@ -62,7 +68,9 @@ export interface LogEnd {
   tornTo: number;
   /** Whole records behind the end that are no part of the log. */
   staleCount: number;
-  /** Later segments with something in them, and those without. */
+  /** What opening the store would do about it; undefined where nobody knows. */
+  readonly ending: Ending | undefined;
+  /** Later segments that are no part of the log: with something in them, or made ahead of need. */
   readonly usedFiles: LogFile[];
   readonly emptyFiles: LogFile[];
 }
@@ -100,17 +108,24 @@ export class LogWalk {
   hasPropertyCrc = false;
   readonly #bytes: LogBytes;
   readonly #propertyCrc: PropertyCrcPolicy;
-  readonly #isLive: (walk: LogWalk) => boolean;
+  readonly #isLive: IsLive;
   #index = 0;
   #position = 0;
   #checkedIndex = -1;
   /** Index of the next segment known to hold something live, when that was looked for; else -1. */
   #liveIndex = -1;
+  #outlook: Outlook | undefined;
+  /** Up to the record that lies there nothing is part of the log, by the outlook. */
+  #liveFrom = 0;
+  /** Store timestamps of the last two records that recovery takes for such. */
+  #takenTimestamp = 0;
+  #takenTimestampBefore = 0;
 
   constructor(options: WalkOptions) {
     this.layout = options.layout;
     this.#propertyCrc = options.propertyCrc ?? "unknown";
     this.#isLive = options.isLive ?? (() => true);
+    this.#outlook = options.outlook;
     this.#bytes = new LogBytes(options.disk, options.layout.segmentBytes, options.onUnreadable ?? (() => {}));
   }
 
@@ -136,6 +151,7 @@ export class LogWalk {
     this.#position = index < 0 ? 0 : Math.max(0, phyOffset - files[index]!.base);
     this.#checkedIndex = this.#index;
     this.#liveIndex = -1;
+    this.#liveFrom = 0;
     this.end = undefined;
   }
 
@@ -156,6 +172,7 @@ export class LogWalk {
       }
     }
     const verdict = this.#readAt(file, this.#position);
+    if (this.#isPassedOver(file, verdict)) return this.#lost(file);
     if (verdict === RecordVerdict.RECORD) return this.#judged(file);
     if (verdict === RecordVerdict.BLANK) {
       this.blankBytes = this.record.totalSize;
@@ -198,16 +215,49 @@ export class LogWalk {
     return readInt64(this.#bytes.view, at + PHY_OFFSET_POSITION) === file.base + position;
   }
 
+  /** By the outlook the log goes on behind this: whatever it looks like, but for the blank in front of a segment's end. */
+  #isPassedOver({ base }: LogFile, verdict: RecordVerdict): boolean {
+    if (base + this.#position >= this.#liveFrom) return false;
+    return verdict !== RecordVerdict.BLANK || this.#liveFrom < base + this.layout.segmentBytes;
+  }
+
   #judged(file: LogFile): WalkStep {
     const from = file.base + this.#position;
-    this.#position += this.record.totalSize;
     const flaw = this.#flawOf(from);
+    this.flaw = flaw ?? this.flaw;
+    const { totalSize, storeTimestamp } = this.record;
+    if (flaw === undefined || flaw === "property-crc") {
+      this.#takenTimestampBefore = this.#takenTimestamp;
+      this.#takenTimestamp = storeTimestamp;
+    } else if (!this.#goesOn(from)) return this.#ended(file);
+    this.#position += totalSize;
     if (flaw === undefined) {
-      this.lastStoreTimestamp = this.record.storeTimestamp;
-      return this.#stretch(WalkStep.RECORD, from, from + this.record.totalSize);
+      this.lastStoreTimestamp = storeTimestamp;
+      return this.#stretch(WalkStep.RECORD, from, from + totalSize);
     }
-    this.flaw = flaw;
-    return this.#stretch(WalkStep.FLAWED, from, from + this.record.totalSize);
+    // What recovery would find inside of it is what counts.
+    const isCut = this.#liveFrom > from && this.#liveFrom < from + totalSize;
+    if (isCut) this.#position = this.#liveFrom - file.base;
+    return this.#stretch(WalkStep.FLAWED, from, file.base + this.#position);
+  }
+
+  /** False where the log ends at what is no record, by the outlook; true where there is none. */
+  #goesOn(from: number): boolean {
+    if (this.#outlook === undefined || from < this.#liveFrom) return true;
+    try {
+      const next = this.#outlook.next(from, this.#takenTimestamp, this.#takenTimestampBefore);
+      if (next === undefined) return false;
+      this.#liveFrom = next;
+    } catch (error) {
+      this.#forgetOutlook(error);
+    }
+    return true;
+  }
+
+  #forgetOutlook(error: unknown): void {
+    if (!(error instanceof CometError)) throw error;
+    this.#outlook?.close();
+    this.#outlook = undefined;
   }
 
   #flawOf(phyOffset: number): Flaw | undefined {
@@ -215,6 +265,7 @@ export class LogWalk {
     this.crcNote = "";
     if (record.phyOffset !== phyOffset) return "offset";
     if (record.hasNegativeLength || !checkBody(record, bytes)) return "crc";
+    if (!this.#endsWhole(phyOffset)) return "torn";
     if (!this.#endsWithCrc()) {
       if (this.#propertyCrc === "required") this.crcNote = "lacking";
       return undefined;
@@ -229,6 +280,15 @@ export class LogWalk {
     return undefined;
   }
 
+  #endsWhole(phyOffset: number): boolean {
+    try {
+      return this.#outlook?.endsWhole(this.record, this.bytes, phyOffset) ?? true;
+    } catch (error) {
+      this.#forgetOutlook(error);
+      return true;
+    }
+  }
+
   #endsWithCrc(): boolean {
     const { propertiesStart, propertiesLength } = this.record;
     if (propertiesLength < PROPERTY_CRC_BYTES) return false;
@@ -240,21 +300,22 @@ export class LogWalk {
   #lost(file: LogFile): WalkStep {
     const { segmentBytes, files } = this.layout;
     const from = this.#position;
-    const search = this.#search(this.#index, from + 1);
-    if (search.found >= 0) {
-      this.isZeros = this.#isZero(file, from, search.found);
-      this.#position = search.found;
-      return this.#stretch(WalkStep.DAMAGE, file.base + from, file.base + search.found);
+    if (this.#outlook !== undefined) {
+      if (!this.#goesOn(file.base + from)) return this.#ended(file);
+      if (this.#liveFrom > file.base + from) return this.#damagedTo(file, this.#liveFrom);
     }
+    const search = this.#search(this.#index, from + 1, this.#isLive);
+    if (search.found >= 0) return this.#damagedTo(file, file.base + search.found);
     const end: LogEnd = {
       endOffset: file.base + from,
       tornTo: file.base + this.#usedFrom(file, from, search.usedTo),
       staleCount: search.staleCount,
+      ending: undefined,
       usedFiles: [],
       emptyFiles: [],
     };
     for (let i = this.#index + 1; i < files.length && this.#liveIndex <= this.#index; i++) {
-      const later = this.#search(i, 0);
+      const later = this.#search(i, 0, this.#isLive);
       end.staleCount += later.staleCount;
       if (later.found >= 0) this.#liveIndex = i;
       else if (later.usedTo > 0) end.usedFiles.push(files[i]!);
@@ -265,9 +326,54 @@ export class LogWalk {
       this.#position = segmentBytes;
       return this.#stretch(WalkStep.DAMAGE, file.base + from, file.base + segmentBytes);
     }
+    return this.#endWith(end);
+  }
+
+  #endWith(end: LogEnd): WalkStep {
     this.end = end;
-    this.#bytes.close();
+    this.close();
     return this.#stretch(WalkStep.END, end.endOffset, end.endOffset);
+  }
+
+  /** The log goes on at `phyOffset`: damage up to there, or to the blank at this segment's end. */
+  #damagedTo(file: LogFile, phyOffset: number): WalkStep {
+    const from = this.#position;
+    const { segmentBytes } = this.layout;
+    let to = phyOffset - file.base;
+    if (to >= segmentBytes) {
+      const blank = this.#search(this.#index, from + 1, undefined).found;
+      to = blank < 0 ? segmentBytes : blank;
+    }
+    this.isZeros = this.#isZero(file, from, to);
+    this.#position = to;
+    return this.#stretch(WalkStep.DAMAGE, file.base + from, file.base + to);
+  }
+
+  /** The log ends at the position, by the outlook. */
+  #ended(file: LogFile): WalkStep {
+    const endOffset = file.base + this.#position;
+    let ending: Ending;
+    try {
+      ending = this.#outlook!.ending(endOffset);
+    } catch (error) {
+      this.#forgetOutlook(error);
+      return this.#lost(file);
+    }
+    const { files } = this.layout;
+    const lost = new Set(ending.tail.segments.map(({ baseOffset }) => baseOffset));
+    const behind = files.filter(({ base }) => base > endOffset);
+    const used = behind.filter(({ base }) => lost.has(base));
+    const isOwnUsed = ending.tail.toOffset > endOffset;
+    let staleCount = isOwnUsed ? this.#search(this.#index, this.#position, () => false).staleCount : 0;
+    for (const later of used) staleCount += this.#search(files.indexOf(later), 0, () => false).staleCount;
+    return this.#endWith({
+      endOffset,
+      tornTo: ending.tail.toOffset,
+      staleCount,
+      ending,
+      usedFiles: used,
+      emptyFiles: behind.filter(({ base }) => !lost.has(base)),
+    });
   }
 
   /** The byte at `from` itself was not searched. */
@@ -287,13 +393,19 @@ export class LogWalk {
   }
 
   #finish(endOffset: number): WalkStep {
-    this.end = { endOffset, tornTo: endOffset, staleCount: 0, usedFiles: [], emptyFiles: [] };
-    this.#bytes.close();
-    return this.#stretch(WalkStep.END, endOffset, endOffset);
+    const nothing = { tornTo: endOffset, staleCount: 0, ending: undefined, usedFiles: [], emptyFiles: [] };
+    return this.#endWith({ endOffset, ...nothing });
   }
 
-  /** Looks through a segment from `start` on for something the log goes on with; `usedTo` is behind the last non-zero byte. */
-  #search(index: number, start: number): { found: number; usedTo: number; staleCount: number } {
+  /**
+   * Looks through a segment from `start` on for something the log goes on with: a record that `isLive`, or the blank at its
+   * end; only for that without `isLive`. `usedTo` is behind the last non-zero byte.
+   */
+  #search(
+    index: number,
+    start: number,
+    isLive: IsLive | undefined,
+  ): { found: number; usedTo: number; staleCount: number } {
     const file = this.layout.files[index]!;
     const { segmentBytes } = this.layout;
     let usedTo = 0;
@@ -307,7 +419,7 @@ export class LogWalk {
       for (const index of this.#candidates(at, at + length)) {
         const position = chunk + index - at;
         if (position >= chunk + CHUNK_BYTES) break;
-        const verdict = this.#plausible(file, position);
+        const verdict = this.#plausible(file, position, isLive);
         if (verdict === "live") return { found: position, usedTo, staleCount };
         if (verdict === "stale") staleCount++;
       }
@@ -327,7 +439,7 @@ export class LogWalk {
     return found.sort((a, b) => a - b);
   }
 
-  #plausible(file: LogFile, position: number): "live" | "stale" | "no" {
+  #plausible(file: LogFile, position: number, isLive: IsLive | undefined): "live" | "stale" | "no" {
     const { segmentBytes } = this.layout;
     const at = this.#bytes.reach(file, position, BLANK_BYTES_MIN);
     if (this.#bytes.view.getInt32(at + MAGIC_POSITION) === MAGIC_BLANK) {
@@ -335,10 +447,10 @@ export class LogWalk {
       const fits = this.#bytes.view.getInt32(at) === segmentBytes - position;
       return fits && this.#goesOnAfter(file) ? "live" : "no";
     }
-    if (!this.#knowsItsPlace(file, position)) return "no";
+    if (isLive === undefined || !this.#knowsItsPlace(file, position)) return "no";
     if (this.#readAt(file, position) !== RecordVerdict.RECORD) return "no";
     if (this.#flawOf(file.base + position) !== undefined) return "no";
-    return this.#isLive(this) ? "live" : "stale";
+    return isLive(this) ? "live" : "stale";
   }
 
   /** Whether the segment behind `file` begins with a sound record. */
@@ -350,6 +462,7 @@ export class LogWalk {
 
   close(): void {
     this.#bytes.close();
+    this.#outlook?.close();
   }
 }
 

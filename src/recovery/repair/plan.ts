@@ -66,7 +66,13 @@ const INDEX_CODES: ReadonlySet<FindingCode> = new Set([
   "index.header",
   "index.empty",
 ]);
-const DAMAGE_CODES: ReadonlySet<FindingCode> = new Set(["log.damage", "log.crc", "log.property-crc", "log.offset"]);
+const DAMAGE_CODES: ReadonlySet<FindingCode> = new Set([
+  "log.damage",
+  "log.crc",
+  "log.property-crc",
+  "log.offset",
+  "log.cut-short",
+]);
 const CHECKPOINT_CODES: ReadonlySet<FindingCode> = new Set(["checkpoint", "checkpoint.ahead", "dispatch-checkpoint"]);
 
 /** Takes findings as they come; keeps what is to be done. */
@@ -85,9 +91,10 @@ export class RepairPlanner {
     const { code, severity, topic, queueId, what } = finding;
     if (code === "log.unreadable") this.#refusal = "The device does not give all bytes of the log. Copy it first.";
     if (code === "log.misaligned" || code === "log.missing") this.#refusal = `${finding.path}: ${what}.`;
+    if (code === "log.format") this.#refusal = what;
     if (DAMAGE_CODES.has(code)) this.#damage.push(finding);
     else if (code === "log.hole" || code === "log.size") this.#takeFile(finding);
-    else if (code === "log.torn") this.#takeTail(finding);
+    else if (code === "log.torn" || code === "log.stale") this.#takeTail(finding);
     else if (QUEUE_CODES.has(code) && topic !== undefined && queueId !== undefined) {
       this.#queues.set(`${topic}/${queueId}`, { topic, queueId });
     } else if (INDEX_CODES.has(code)) this.#indexWhy ||= what;
@@ -105,7 +112,10 @@ export class RepairPlanner {
   #takeTail({ path, phyOffset, lengthBytes, what }: Finding): void {
     if (lengthBytes! > 0) {
       this.#tail.push({ kind: "cut-tail", path, phyOffset: phyOffset!, lengthBytes: lengthBytes!, why: what });
-    } else this.#tail.push({ kind: "set-aside", path, why: what });
+    } else {
+      // The last segment goes first: a repair that is interrupted leaves no hole.
+      this.#tail.unshift({ kind: "set-aside", path, why: what });
+    }
   }
 
   finish(report: DoctorReport): RepairPlan {

@@ -19,9 +19,9 @@ import { IndexDirectory } from "../../index/index-directory.js";
 import { isIndexFileName } from "../../index/index-file.js";
 import { IndexWriter } from "../../index/index-writer.js";
 import type { Disk } from "../../io/disk.js";
-import { liveRecords } from "../doctor/live-records.js";
 import { type LogLayout, filesEnd } from "../doctor/log-files.js";
-import { LogWalk, WalkStep } from "../doctor/log-walk.js";
+import { type LogWalk, WalkStep } from "../doctor/log-walk.js";
+import { openWalk } from "../doctor/open-walk.js";
 import { QueueOrder } from "../doctor/queue-order.js";
 import { type QueueTarget, QueueTargets } from "../doctor/queue-targets.js";
 import { OffsetRanges } from "../doctor/offset-ranges.js";
@@ -172,7 +172,7 @@ class Rebuild {
   constructor(options: RebuildOptions) {
     const { disk, clock, facts, layout, queues, staging } = options;
     this.#options = options;
-    this.#walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
+    this.#walk = openWalk({ disk, clock, facts, layout });
     this.#targets = new QueueTargets(facts);
     this.#cache = new FileCache(disk, OPEN_FILES_MAX);
     const shared = { disk, cache: this.#cache };

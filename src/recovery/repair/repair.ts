@@ -6,9 +6,9 @@ import { resolve } from "node:path";
 import type { Clock } from "../../base/clock.js";
 import type { Disk } from "../../io/disk.js";
 import { StoreCheckpoint } from "../checkpoint.js";
-import { liveRecords } from "../doctor/live-records.js";
 import { listLog, type LogLayout } from "../doctor/log-files.js";
-import { LogWalk, WalkStep } from "../doctor/log-walk.js";
+import { WalkStep } from "../doctor/log-walk.js";
+import { openWalk } from "../doctor/open-walk.js";
 import type { StoreFacts } from "../doctor/store-facts.js";
 import { LogSurgery } from "./log-surgery.js";
 import { describeAction, type QueueName, type RepairAction, type RepairPlan } from "./plan.js";
@@ -146,10 +146,10 @@ class Repair {
 
   /** Of the log's last record: the last segment that has one is walked through. */
   #lastStoreTimestamp(): number {
-    const { disk, facts } = this.#options;
+    const { disk, clock, facts } = this.#options;
     const layout = this.#layout();
     for (let i = layout.files.length - 1; i >= 0; i--) {
-      const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
+      const walk = openWalk({ disk, clock, facts, layout });
       walk.seek(layout.files[i]!.base);
       while (walk.next() !== WalkStep.END) {}
       if (walk.lastStoreTimestamp > 0) return walk.lastStoreTimestamp;

@@ -1,5 +1,9 @@
 /** A thread that never ends its turn is noticed; one that rests, or a process that is stopped, is not mistaken for it. */
 import { expect, test } from "vitest";
+import type { SegmentMaker } from "#src/commitlog/segment-source.js";
+import { DispatchLoop } from "#src/dispatch/dispatch-loop.js";
+import type { Dispatcher } from "#src/dispatch/dispatcher.js";
+import { type QueueProgress, SharedProgress } from "#src/dispatch/shared-progress.js";
 import { StallWatch } from "#src/dispatch/stall-watch.js";
 import { HandClock } from "../remoting/peers.js";
 
@@ -66,4 +70,32 @@ test("nothing is looked at after the end", () => {
   clock.advance(100_000);
   expect(told).toEqual([]);
   expect(clock.scheduledCount).toBe(0);
+});
+
+test("a step that writes many queues is not one turn: each is, for its file may have to be made", () => {
+  const progress = new SharedProgress();
+  const seen: number[] = [];
+  const dispatcher = {
+    position: 100,
+    queuesDirty: true,
+    run: () => 0,
+    flushIndex: () => {},
+    flushQueues: (onGrown: (slot: number, maxOffset: number) => void) => {
+      for (let slot = 0; slot < 5; slot++) {
+        onGrown(slot, 1);
+        seen.push(progress.turns);
+      }
+    },
+  };
+  const queueProgress = { setMaxOffset: () => {} };
+  const maker = { readyEnd: 0, makeNext: () => false };
+  const loop = new DispatchLoop(
+    dispatcher as unknown as Dispatcher,
+    maker as unknown as SegmentMaker,
+    progress,
+    queueProgress as unknown as QueueProgress,
+    () => {},
+  );
+  loop.step(100);
+  expect(new Set(seen).size).toBe(5);
 });

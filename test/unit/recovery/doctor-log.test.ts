@@ -69,12 +69,20 @@ describe("one bad record is one finding", () => {
     expect([...report.queuesIntoDamage]).toEqual([`${topic}/${queueId}`]);
   });
 
-  test("the first of the log, and the last", () => {
+  test("the first of the log", () => {
     store.damage(4, int32(0));
-    store.damage(store.messages.at(-1)!.phyOffset + 90, Uint8Array.of(0));
     const { codes, report } = store.examine();
-    expect(codes).toEqual(["log.damage", "log.crc"]);
-    expect(report.recordCount).toBe(COUNT - 2);
+    expect(codes).toEqual(["log.damage"]);
+    expect(report.recordCount).toBe(COUNT - 1);
+  });
+
+  test("the last: the log ends in front of it, as it will for a start", () => {
+    const { phyOffset, sizeBytes } = store.messages.at(-1)!;
+    store.damage(phyOffset + 90, Uint8Array.of(0));
+    const { codes, findings, report } = store.examine();
+    expect(codes).toEqual(["log.torn", "log.shorter", "queue.beyond-log", "index.beyond-log"]);
+    expect(findings[0]).toMatchObject({ phyOffset, lengthBytes: sizeBytes });
+    expect(report).toMatchObject({ recordCount: COUNT - 1, endOffset: phyOffset });
   });
 
   test("several that follow one another are one where the first says nothing", () => {

@@ -55,7 +55,6 @@ describe("a damaged record becomes a filler", () => {
   test.each([
     ["in the middle of its queue", 25],
     ["the first of the log", 0],
-    ["the last of the log", COUNT - 1],
   ])("%s", async (_, index) => {
     const victim = store.messages[index]!;
     const before = readFileSync(store.segmentPath(victim.phyOffset)).subarray(
@@ -78,6 +77,18 @@ describe("a damaged record becomes a filler", () => {
     expect(kept.subarray(0, 90)).toEqual(before.subarray(0, 90));
     expect(kept.subarray(92)).toEqual(before.subarray(92));
     expect([...kept.subarray(90, 92)]).toEqual([0, 0]);
+  });
+
+  test("but not the last of the log: it is cut off, as a start does", async () => {
+    const victim = store.messages.at(-1)!;
+    store.damage(victim.phyOffset + 90, Uint8Array.of(0, 0));
+    const { plan, report } = await store.repair();
+    const kinds = ["cut-tail", "rebuild-queues", "rebuild-index", "write-checkpoint"];
+    expect(plan.actions.map(({ kind }) => kind)).toEqual(kinds);
+    const name = `${String(victim.phyOffset).padStart(20, "0")}-${victim.sizeBytes}`;
+    expect(readFileSync(join(report.lostDirectory, "commitlog", name)).length).toBe(victim.sizeBytes);
+    await expectServed([victim]);
+    expect(store.examine().codes).toEqual([]);
   });
 
   test("many, with headers gone, over segments", async () => {

@@ -1,0 +1,53 @@
+/** Refuses options that no store can be opened with, before anything is made: what they may be is said in options.ts. */
+import { CometError } from "../base/errors.js";
+import { BLANK_BYTES_MIN, RECORD_BYTES_MIN } from "../record/layout.js";
+import { SEGMENTS_AHEAD_MAX, type StoreOptions } from "./options.js";
+
+const INT32_MAX = 0x7fffffff;
+/** One record and the blank behind it: less would take no message. */
+const SEGMENT_BYTES_MIN = 2 * (RECORD_BYTES_MIN + BLANK_BYTES_MIN);
+/** Beyond it a timer would fire at once. */
+const DELAY_MS_MAX = INT32_MAX;
+
+const INTEGERS = [
+  ["segmentBytes", SEGMENT_BYTES_MIN, INT32_MAX],
+  ["queueFileBytes", 1, INT32_MAX],
+  ["batchQueueFileBytes", 1, INT32_MAX],
+  ["openFilesMax", 1, INT32_MAX],
+  ["flushIntervalMs", 0, DELAY_MS_MAX],
+  ["dispatchSyncIntervalMs", 0, DELAY_MS_MAX],
+  ["segmentsAhead", 0, SEGMENTS_AHEAD_MAX],
+  ["maxMessageSize", 1, INT32_MAX],
+  ["commitLogRecoverMaxNum", 1, INT32_MAX],
+] as const satisfies readonly (readonly [keyof StoreOptions, number, number])[];
+
+const WORDS = [
+  ["flushDiskType", ["ASYNC_FLUSH", "SYNC_FLUSH"]],
+  ["recovery", ["thorough", "apache"]],
+] as const satisfies readonly (readonly [keyof StoreOptions, readonly string[]])[];
+
+const DIRECTORIES = ["directory", "commitLogDirectory"] as const;
+
+/** Throws COMETMQ_CONFIG. */
+export function checkOptions(options: StoreOptions): void {
+  for (const name of DIRECTORIES) {
+    const path: unknown = options[name];
+    if (path === undefined && name !== "directory") continue;
+    if (typeof path === "string" && path !== "" && !path.includes("\0")) continue;
+    throw new CometError("COMETMQ_CONFIG", `${name} is ${shown(path)}, which is no path.`);
+  }
+  for (const [name, min, max] of INTEGERS) {
+    const value = options[name];
+    if (value === undefined || (Number.isInteger(value) && value >= min && value <= max)) continue;
+    throw new CometError("COMETMQ_CONFIG", `${name} is ${shown(value)}; it is an integer from ${min} to ${max}.`);
+  }
+  for (const [name, words] of WORDS) {
+    const value = options[name];
+    if (value === undefined || (words as readonly string[]).includes(value)) continue;
+    throw new CometError("COMETMQ_CONFIG", `${name} is ${shown(value)}; it is ${words.join(" or ")}.`);
+  }
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : String(value);
+}
