@@ -1,5 +1,5 @@
 /** `cometmq consume`: messages of a topic, as they are and as they come. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { offsetOfPlace, PLACE_TEXT, type Place, parsePlace } from "./offset-command.js";
 import { printError } from "./output.js";
 import type { Cluster, QueueEntry } from "./remote/cluster.js";
@@ -17,7 +17,7 @@ import {
   TOOLS_GROUP,
 } from "./remote/queue-reader.js";
 import { onCluster, positiveNumber, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
-import { isTerminal, writeOut } from "./store-run.js";
+import { ExitCode, isTerminal, writeOut } from "./store-run.js";
 import { formatTime } from "./table.js";
 
 interface ConsumeFlags {
@@ -37,7 +37,7 @@ export function addConsumeCommand(program: Command): void {
     .option("--from <place>", `${PLACE_TEXT} (default: first, with -f end)`, parsePlace)
     .option("--count <n>", "stop after so many", positiveNumber)
     .option("--tags <tags>", "with one of these tags: a || b")
-    .option("--sql <expression>", "whose properties fit an SQL92 expression")
+    .addOption(new Option("--sql <expression>", "whose properties fit an SQL92 expression").conflicts("tags"))
     .option("--group <group>", "from where this group is, and commit what is shown for it")
     .option("--queue <id>", "of this queue only", wholeNumber)
     .option("--body-only", "bodies alone, a line each");
@@ -103,10 +103,12 @@ class Consumption {
   }
 }
 
-async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<undefined> {
+async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<ExitCode | undefined> {
   const { cluster, flags } = remote;
   const run = new Consumption(remote);
+  let isInterrupted = false;
   const stop = (): void => {
+    isInterrupted = !run.isDone;
     run.stop();
     // Who waits for messages is not to be waited for; asked twice, nothing is.
     process.off("SIGINT", stop);
@@ -130,7 +132,8 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<und
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
   }
-  return undefined;
+  // Who follows has no other end than Ctrl-C.
+  return isInterrupted && !flags.follow ? ExitCode.INTERRUPTED : undefined;
 }
 
 async function rangeOf(cluster: Cluster, queue: QueueEntry, flags: ConsumeFlags): Promise<QueueRange> {
