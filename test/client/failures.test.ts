@@ -158,3 +158,21 @@ test("answers worth it are tried again, as the same message; others are not", as
   expect(refused).toMatchObject({ responseCode: 13, responseName: "MESSAGE_ILLEGAL", address: illegal.address });
   expect(illegal.sends).toHaveLength(1);
 });
+
+test("a send keeps its time where routes are not to be had any more", async () => {
+  const busy = await scriptedServer([ResponseCode.SYSTEM_BUSY]);
+  const producer = await producerOf({ namesrvAddr: busy.address, sendMsgTimeout: 300, requestTimeoutMs: 100_000 });
+  await producer.publishQueues("T");
+  busy.hidesRoutes = true;
+  const failed = await producer.send({ topic: "T", body: "x" }).catch((error: unknown) => error);
+  expect(failed).toBeInstanceOf(SendError);
+  expect(busy.sends.length).toBeGreaterThan(0);
+}, 30_000);
+
+test("what a broker has is sent, though not as safely as wished, and though no other one takes it", async () => {
+  const unsafe = await scriptedServer([ResponseCode.FLUSH_DISK_TIMEOUT, ResponseCode.SYSTEM_BUSY]);
+  const options = { namesrvAddr: unsafe.address, group: "P", retryTimesWhenSendFailed: 1 } as const;
+  const producer = await producerOf({ ...options, retryAnotherBrokerWhenNotStoreOK: true });
+  expect((await producer.send({ topic: "T", body: "x" })).status).toBe("FLUSH_DISK_TIMEOUT");
+  expect(unsafe.sends).toHaveLength(2);
+});
