@@ -20,6 +20,8 @@ import { onCluster, positiveNumber, type Remote, remoteVerb, wholeNumber } from 
 import { ExitCode, isTerminal, writeOut } from "./store-run.js";
 import { formatTime } from "./table.js";
 
+const SAID_AGAIN_MS = 5000;
+
 interface ConsumeFlags {
   readonly follow?: boolean;
   readonly from?: Place;
@@ -156,7 +158,11 @@ async function follow(
     await run.take(messages);
     if (!run.isDone) await run.commit();
   };
+  let [said, saidMs] = ["", 0];
   const following = followQueues(cluster, starts, options, run.signal, take, (error) => {
+    // Every queue of a broker has its trouble.
+    if (said === error.message && performance.now() - saidMs < SAID_AGAIN_MS) return;
+    [said, saidMs] = [error.message, performance.now()];
     printError(`cometmq: ${error.message} It is tried again. (${error.code})`);
   });
   // Pulls that wait at brokers end with their connections, which the verb closes.

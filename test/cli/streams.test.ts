@@ -90,5 +90,5 @@ test("what answers and is no RocketMQ server could not be asked: one line, and 2
   const address = `127.0.0.1:${(server.address() as { port: number }).port}`;
   const { status, out, err } = await cometmq(["topic", "list", "--namesrv", address]);
   expect([status, out]).toEqual([2, ""]);
-  expect(err).toMatch(new RegExp(`^cometmq: ${address} gave no answer that a RocketMQ server gives.*\n$`));
+  expect(err).toMatch(new RegExp(`^cometmq: ${address} answers, but not as a RocketMQ server.*\n$`));
 });

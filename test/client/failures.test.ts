@@ -33,16 +33,16 @@ test("a broker dies: sends go to the other one, and what was there is consumed",
     consumeFrom: "first",
     onMessage: (message) => void got.add(message.text()),
   });
-  const brokers = new Set<string>();
-  for (let i = 0; i < 8; i++) brokers.add((await producer.send({ topic, body: `before ${i}` })).queue.brokerName);
-  expect([...brokers].sort()).toEqual(["broker-a", "broker-b"]);
-  await until(() => got.size === 8);
+  const queues = await producer.publishQueues(topic);
+  expect(new Set(queues.map(({ brokerName }) => brokerName))).toEqual(new Set(["broker-a", "broker-b"]));
+  for (const [i, queue] of queues.entries()) await producer.send({ topic, body: `before ${i}` }, { queue });
+  await until(() => got.size === 4);
   await a.broker.close();
   for (let i = 0; i < 20; i++) {
     const { queue } = await producer.send({ topic, body: `after ${i}` });
     expect(queue.brokerName).toBe("broker-b");
   }
-  await until(() => got.size === 28);
+  await until(() => got.size === 24);
 });
 
 test("a broker is started again at its port: producer and consumer go on", async () => {
@@ -76,7 +76,7 @@ test("a broker is started again at its port: producer and consumer go on", async
   await until(() => got.has("two"));
   // The new broker knows the consumer by the heartbeat of its new connection.
   expect(second.broker.context.consumers.get("G")).toBeDefined();
-  expect(consumer.assignment.length).toBe(3);
+  await until(() => consumer.assignment.length === 3);
 });
 
 test("a commit that reaches no broker says so, and the next one makes up for it", async () => {

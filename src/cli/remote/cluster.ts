@@ -74,7 +74,9 @@ export class Cluster {
     } catch (error) {
       if (!(error instanceof CometError) || error.code !== "COMETMQ_REMOTE") throw error;
       const why = error.summary.replace(/\.$/, "").replace(`${address}: `, "");
-      throw new CometError("COMETMQ_CONNECT", `${address} gave no answer that a RocketMQ server gives (${why}).`);
+      const isStranger = why.startsWith("a frame's ");
+      const what = isStranger ? "answers, but not as a RocketMQ server" : "ended the connection without an answer";
+      throw new CometError("COMETMQ_CONNECT", `${address} ${what} (${why}).`);
     }
   }
 
