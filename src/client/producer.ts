@@ -161,6 +161,7 @@ export class Producer implements AsyncDisposable {
   /** The queues that messages of `topic` can be sent to. */
   async publishQueues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
     options.signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("producer");
     return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
   }
 

@@ -4,7 +4,7 @@ import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
 import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
 import { ConcurrentDelivery, type Delivery, type DeliverySettings, OrderlyDelivery } from "./delivery.js";
-import { configError, expectSuccessFrom } from "./errors.js";
+import { ClientClosedError, configError, expectSuccessFrom } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
@@ -137,6 +137,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
    */
   async subscribe(topic: string, filter: FilterExpression = "*", { signal }: StartOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
     const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
     await abortable(this.#instance.checkFilters(this.group, [subscription]), signal);
@@ -147,6 +148,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   /** Gives the queues of a topic back; those of the group's retry topic stay. */
   async unsubscribe(topic: string, { signal }: StartOptions = {}): Promise<void> {
     signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
     if (whole === this.#retryTopic) throw configError("The retry topic stays.");
     this.#subscriptions.delete(whole);
