@@ -86,6 +86,10 @@ export function closeOnSignals(close: () => Promise<void>): void {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+  // A terminal that goes says so more than once: by the kernel, and by the shell.
+  process.on("SIGHUP", (signal) => {
+    if (!asked) end(signal);
+  });
 }
 
 /** A long recovery tells how far it is, once a second. */

@@ -50,7 +50,7 @@ test.skipIf(noFullDevice)(
   },
 );
 
-test("a server goes on when nobody reads what it said, and closes its store", async () => {
+test("a server goes on when nobody reads what it said, and closes its store when its terminal goes", async () => {
   const data = temporaryDirectory();
   const ports = ["--namesrv-port", "0", "--broker-port", "0", "--grpc-port", "0"];
   const child = spawn(process.execPath, [COMMAND, "start", "--data", data, ...ports], {
@@ -63,7 +63,8 @@ test("a server goes on when nobody reads what it said, and closes its store", as
   while (!existsSync(`${data}/abort`)) await new Promise((done) => setTimeout(done, 10));
   await new Promise((done) => setTimeout(done, 300));
   expect(child.exitCode).toBe(null);
-  child.kill("SIGINT");
+  child.kill("SIGHUP");
+  child.kill("SIGHUP");
   expect((await exit)[0]).toBe(0);
   expect(existsSync(`${data}/abort`)).toBe(false);
 });
