@@ -11,8 +11,9 @@ const HEAD = `# Commands
 Verbs that talk to a cluster (\`topic\`, \`group\`, \`produce\`, \`consume\`, \`message\`, \`lag\`, \`offset\`, \`dlq\`, \`timer\`, \`config\`,
 \`bench\`) ask its name servers where its brokers are, CometMQ's or Apache's: \`--namesrv\`, or NAMESRV_ADDR in the environment. They
 print tables on a terminal, plain columns into a pipe, a JSON object a line with \`--json\`. Their exit status is 0 when all
-is done, 1 when a server refuses or there is no such thing, 2 when it could not be asked or a flag is wrong; what went
-wrong is one line on stderr. Times are given in UTC. Where a cluster asks who sends a request, COMETMQ_ACCESS_KEY and
+is done, 1 when a server refuses or there is no such thing, 2 when it could not be asked, a flag is wrong or stdout takes
+no more (nobody reading, as with \`| head\`, is no failure), 130 when Ctrl-C ended it before all was done; what went wrong is
+one line on stderr. Times are given in UTC. Where a cluster asks who sends a request, COMETMQ_ACCESS_KEY and
 COMETMQ_SECRET_KEY say it; \`--tls-config\` has it spoken to over TLS.
 
 <!-- setup

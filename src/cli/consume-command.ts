@@ -1,5 +1,5 @@
 /** `cometmq consume`: messages of a topic, as they are and as they come. */
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { offsetOfPlace, PLACE_TEXT, type Place, parsePlace } from "./offset-command.js";
 import { printError } from "./output.js";
 import type { Cluster, QueueEntry } from "./remote/cluster.js";
@@ -17,8 +17,10 @@ import {
   TOOLS_GROUP,
 } from "./remote/queue-reader.js";
 import { onCluster, positiveNumber, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
-import { isTerminal, writeOut } from "./store-run.js";
+import { ExitCode, isTerminal, writeOut } from "./store-run.js";
 import { formatTime } from "./table.js";
+
+const SAID_AGAIN_MS = 5000;
 
 interface ConsumeFlags {
   readonly follow?: boolean;
@@ -37,7 +39,7 @@ export function addConsumeCommand(program: Command): void {
     .option("--from <place>", `${PLACE_TEXT} (default: first, with -f end)`, parsePlace)
     .option("--count <n>", "stop after so many", positiveNumber)
     .option("--tags <tags>", "with one of these tags: a || b")
-    .option("--sql <expression>", "whose properties fit an SQL92 expression")
+    .addOption(new Option("--sql <expression>", "whose properties fit an SQL92 expression").conflicts("tags"))
     .option("--group <group>", "from where this group is, and commit what is shown for it")
     .option("--queue <id>", "of this queue only", wholeNumber)
     .option("--body-only", "bodies alone, a line each");
@@ -103,10 +105,12 @@ class Consumption {
   }
 }
 
-async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<undefined> {
+async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<ExitCode | undefined> {
   const { cluster, flags } = remote;
   const run = new Consumption(remote);
+  let isInterrupted = false;
   const stop = (): void => {
+    isInterrupted = !run.isDone;
     run.stop();
     // Who waits for messages is not to be waited for; asked twice, nothing is.
     process.off("SIGINT", stop);
@@ -130,7 +134,8 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<und
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
   }
-  return undefined;
+  // Who follows has no other end than Ctrl-C.
+  return isInterrupted && !flags.follow ? ExitCode.INTERRUPTED : undefined;
 }
 
 async function rangeOf(cluster: Cluster, queue: QueueEntry, flags: ConsumeFlags): Promise<QueueRange> {
@@ -153,7 +158,11 @@ async function follow(
     await run.take(messages);
     if (!run.isDone) await run.commit();
   };
+  let [said, saidMs] = ["", 0];
   const following = followQueues(cluster, starts, options, run.signal, take, (error) => {
+    // Every queue of a broker has its trouble.
+    if (said === error.message && performance.now() - saidMs < SAID_AGAIN_MS) return;
+    [said, saidMs] = [error.message, performance.now()];
     printError(`cometmq: ${error.message} It is tried again. (${error.code})`);
   });
   // Pulls that wait at brokers end with their connections, which the verb closes.

@@ -2,7 +2,7 @@
 import { CometError } from "../base/errors.js";
 import { printError } from "./output.js";
 import { cometmqProgram } from "./program.js";
-import { ExitCode } from "./store-run.js";
+import { ExitCode, watchOutput } from "./store-run.js";
 
 const OF_PROGRAM = ["-h", "--help", "-V", "--version"];
 const given = process.argv.slice(2);
@@ -10,6 +10,7 @@ const [first] = given;
 /** Without a verb it starts; a word that is none is told apart from that. */
 const isStart = first === undefined || (first.startsWith("-") && !OF_PROGRAM.includes(first));
 
+watchOutput();
 cometmqProgram()
   .parseAsync(isStart ? ["start", ...given] : given, { from: "user" })
   .catch((error: unknown) => {

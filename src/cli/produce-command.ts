@@ -40,7 +40,9 @@ export function addProduceCommand(program: Command): void {
 
 function property(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf("=");
-  if (at < 1) throw new InvalidArgumentError("A property is name=value.");
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError("A property is name=value.");
+  if (text.includes("\u0001") || text.includes("\u0002"))
+    throw new InvalidArgumentError("U+0001 and U+0002 separate properties.");
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 

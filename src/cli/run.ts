@@ -6,6 +6,7 @@ import type { Logger } from "../base/log.js";
 import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
 import { printError } from "./output.js";
+import { goOnWithoutOutput } from "./store-run.js";
 
 const GIB = 1024 ** 3;
 /** For what a process that failed still has to do. */
@@ -63,9 +64,11 @@ const plainLogger = Object.fromEntries(
 
 /**
  * Ends the process in order at the first signal, at once at the second. Installed before anything is open, so that a
- * signal during start-up is honoured as soon as what it waits for is there.
+ * signal during start-up is honoured as soon as what it waits for is there. What a server serves does not end with who
+ * read its first line.
  */
 export function closeOnSignals(close: () => Promise<void>): void {
+  goOnWithoutOutput();
   let asked = false;
   const end = (signal: NodeJS.Signals): void => {
     if (asked) {
@@ -83,6 +86,10 @@ export function closeOnSignals(close: () => Promise<void>): void {
   };
   process.on("SIGTERM", end);
   process.on("SIGINT", end);
+  // A terminal that goes says so more than once: by the kernel, and by the shell.
+  process.on("SIGHUP", (signal) => {
+    if (!asked) end(signal);
+  });
 }
 
 /** A long recovery tells how far it is, once a second. */

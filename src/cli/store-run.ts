@@ -31,9 +31,10 @@ export function storeVerb(store: Command, verb: string, description: string): Co
 
 /** One that `changes` a store comes to its end also where nobody reads what it says. */
 export async function runVerb(verb: () => Promise<ExitCode>, changes = false): Promise<void> {
-  beQuietWithoutReader(changes);
+  if (changes) goOnWithoutOutput();
   try {
-    process.exitCode = await verb();
+    const code = await verb();
+    process.exitCode = isOutputFailed() ? ExitCode.COULD_NOT_RUN : code;
   } catch (error) {
     reportError(error);
     process.exitCode = ExitCode.COULD_NOT_RUN;
@@ -46,20 +47,42 @@ export function reportError(error: unknown): void {
   else printError(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
 
-/** `cometmq store export … | head`: nobody reads any more, and that is no failure. */
-function beQuietWithoutReader(goesOn: boolean): void {
+/** Why stdout takes nothing more. */
+let outputError: NodeJS.ErrnoException | undefined;
+let goesOn = false;
+
+/**
+ * From the start of the process: without stdout a verb ends. That nobody reads any more (`cometmq store export … | head`) is
+ * no failure; a full disk is, and is told. That stderr takes nothing can be told to nobody.
+ */
+export function watchOutput(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    if (!goesOn) process.exit(ExitCode.FINE);
+    const isFirst = outputError === undefined;
+    outputError ??= error;
+    if (isFirst && isOutputFailed())
+      printError(`cometmq: stdout takes nothing more (${error.code}): results are missing`);
+    if (!goesOn) process.exit(isOutputFailed() ? ExitCode.COULD_NOT_RUN : ExitCode.FINE);
   });
-  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-  });
+  process.stderr.on("error", () => {});
+}
+
+/** For servers, and for what must come to its end. */
+export function goOnWithoutOutput(): void {
+  goesOn = true;
+}
+
+function isOutputFailed(): boolean {
+  return outputError !== undefined && outputError.code !== "EPIPE";
 }
 
 /** Writes to stdout no faster than it is read. */
 export async function writeOut(text: string): Promise<void> {
-  if (!process.stdout.write(text)) await once(process.stdout, "drain");
+  if (outputError !== undefined || process.stdout.write(text)) return;
+  try {
+    await once(process.stdout, "drain");
+  } catch (error) {
+    if (error !== outputError) throw error;
+  }
 }
 
 export function isTerminal(): boolean {

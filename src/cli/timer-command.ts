@@ -80,6 +80,8 @@ async function listTimers(remote: Remote<ListFlags>, topic: string): Promise<und
     const deliveredMs = body.length < 8 ? 0 : Number(Buffer.from(body).readBigInt64BE(0));
     waiting.push(...(await waitingIn(cluster, range, topic, deliveredMs)));
   }
+  // Of a topic that was deleted some may wait yet.
+  if (waiting.length === 0) await cluster.route(topic);
   waiting.sort((a, b) => a.dueMs - b.dueMs);
   const rows = waiting.slice(0, flags.count).map(({ dueMs: _, ...row }) => row);
   await remote.rows(rows, [

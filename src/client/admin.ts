@@ -8,7 +8,14 @@ import { ClientInstance } from "./client-instance.js";
 import { configError, expectSuccessFrom, MessageError, NoRouteError, ResponseError } from "./errors.js";
 import type { MessageQueue } from "./message-queue.js";
 import { withoutNamespace } from "./namespace.js";
-import { type CallOptions, type ClientOptions, checkGroup, checkTopic, settingsOf } from "./options.js";
+import {
+  type CallOptions,
+  type ClientOptions,
+  checkGroup,
+  checkTopic,
+  type StartOptions,
+  settingsOf,
+} from "./options.js";
 import { committedOffset, commitOffset, maxOffset, minOffset, searchOffset } from "./queue-offsets.js";
 import { type ReceivedMessage, receivedMessages, receivedOf } from "./received-message.js";
 import { type BrokerData, readBrokerData, subscribeQueues, type TopicRoute } from "./topic-route.js";
@@ -56,7 +63,8 @@ export class Admin implements AsyncDisposable {
   readonly #instance: ClientInstance;
 
   /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
-  static async start(options: ClientOptions): Promise<Admin> {
+  static async start(options: ClientOptions, { signal }: StartOptions = {}): Promise<Admin> {
+    signal?.throwIfAborted();
     return new Admin(options);
   }
 

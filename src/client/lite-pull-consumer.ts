@@ -211,6 +211,8 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   /** The next message of a queue that this consumer has comes from `offset` on. */
   seek(queue: MessageQueue, offset: number): void {
+    if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
+    positive("offset", offset, 0, 0);
     const old = this.#queues.get(queueKey(queue));
     if (old === undefined)
       throw configError(`Queue ${queue.queueId} of ${queue.topic} at ${queue.brokerName} is not assigned.`);

@@ -30,6 +30,9 @@ const RETRY_RESPONSE_CODES: ReadonlySet<number> = new Set([
   ResponseCode.FLOW_CONTROL,
 ]);
 
+/** For a newer route between attempts. */
+const ROUTE_PATIENCE_MS = 1000;
+
 const COMPRESSION_TYPES = {
   lz4: CompressionType.LZ4,
   zstd: CompressionType.ZSTD,
@@ -220,6 +223,8 @@ export class MessageSender {
     const once = only !== undefined || (options.failFast ?? this.#settings.failFast);
     const attemptsMax = once ? 1 : 1 + this.#settings.retryTimesWhenSendFailed;
     const attempts: { brokerName: string; error: unknown }[] = [];
+    /** By a broker that has the message, though not as safely as was wished. */
+    let stored: SendResult[] | undefined;
     for (let last: string | undefined; ; ) {
       const queue = only ?? this.#rotation.next(queues, last);
       last = queue.brokerName;
@@ -230,14 +235,18 @@ export class MessageSender {
         const lastTry = attempts.length + 1 >= attemptsMax;
         if (results[0]!.status === "SEND_OK" || !this.#settings.retryAnotherBrokerWhenNotStoreOK || lastTry)
           return results;
+        stored = results;
         attempts.push({ brokerName: last, error: undefined });
       } catch (error) {
         if (options.signal?.aborted) throw error;
         attempts.push({ brokerName: last, error });
-        if (attempts.length >= attemptsMax || leftMs <= 0 || !isWorthRetrying(error))
+        if (attempts.length >= attemptsMax || leftMs <= 0 || !isWorthRetrying(error)) {
+          if (stored !== undefined) return stored;
           throw sendError(message.topic, attempts);
+        }
       }
-      queues = await abortable(this.#queuesAgain(message.topic, queues), options.signal);
+      const patienceMs = Math.max(1, Math.min(ROUTE_PATIENCE_MS, Math.ceil(deadline - clock.monotonicMs())));
+      queues = await abortable(this.#queuesAgain(message.topic, queues, patienceMs), options.signal);
     }
   }
 
@@ -271,10 +280,11 @@ export class MessageSender {
   }
 
   /** After a failure the route may be another one; what is known serves where nobody answers. */
-  async #queuesAgain(topic: string, known: MessageQueue[]): Promise<MessageQueue[]> {
+  async #queuesAgain(topic: string, known: MessageQueue[], patienceMs: number): Promise<MessageQueue[]> {
+    const { clock, routes } = this.#instance;
     try {
-      await this.#instance.routes.refresh(topic);
-      return await this.queues(topic);
+      const renewed = routes.refresh(topic).then(() => this.queues(topic));
+      return await within(clock, patienceMs, renewed, `No route to topic ${topic} came`);
     } catch {
       return known;
     }

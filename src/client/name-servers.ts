@@ -6,7 +6,7 @@ import type { Fields, RemoteAnswer } from "../remoting/types.js";
 import { ClientClosedError, connectionError, expectSuccessFrom, NoNameServerError } from "./errors.js";
 import { type CallOptions, type ClientSettings, parseAddress } from "./options.js";
 import { readTopicRoute, type TopicRoute } from "./topic-route.js";
-import { abortable } from "./waiting.js";
+import { abortable, within } from "./waiting.js";
 
 export class NameServers {
   readonly #settings: ClientSettings;
@@ -27,12 +27,16 @@ export class NameServers {
 
   /** The answer of the first server that gives one. Rejects with the last one's error when none does. */
   async call(code: number, fields: Fields, options: CallOptions = {}): Promise<RemoteAnswer> {
-    const { namesrvAddrs } = this.#settings;
+    const { namesrvAddrs, requestTimeoutMs } = this.#settings;
+    const count = namesrvAddrs.length;
+    const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
     let failure: unknown;
-    for (let i = 0; i < namesrvAddrs.length; i++) {
-      const index = (this.#current + i) % namesrvAddrs.length;
+    for (let i = 0; i < count; i++) {
+      const index = (this.#current + i) % count;
+      // One that hangs must not have the time of those after it: a send that needs a route has no more than one wait.
+      const share = i === count - 1 ? timeoutMs : Math.ceil(timeoutMs / count);
       try {
-        const answer = await this.callAt(namesrvAddrs[index]!, code, fields, options);
+        const answer = await this.callAt(namesrvAddrs[index]!, code, fields, { ...options, timeoutMs: share });
         this.#current = index;
         return answer;
       } catch (error) {
@@ -48,12 +52,17 @@ export class NameServers {
   callAt(address: string, code: number, fields: Fields, options: CallOptions = {}): Promise<RemoteAnswer> {
     if (this.#closed) return Promise.reject(new ClientClosedError("client"));
     const { signal, timeoutMs = this.#settings.requestTimeoutMs } = options;
-    const answer = this.#client(address)
-      .call(code, fields, undefined, timeoutMs)
-      .catch((error: unknown) => {
-        throw connectionError(address, error);
-      });
+    const answer = this.#answer(address, code, fields, timeoutMs).catch((error: unknown) => {
+      throw connectionError(address, error);
+    });
     return abortable(answer, signal);
+  }
+
+  async #answer(address: string, code: number, fields: Fields, timeoutMs: number): Promise<RemoteAnswer> {
+    const client = this.#client(address);
+    if (!client.connected)
+      await within(this.#settings.clock, timeoutMs, client.connect(), `No connection to ${address}`);
+    return client.call(code, fields, undefined, timeoutMs);
   }
 
   /** Undefined when the topic has none. */

@@ -45,9 +45,9 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-/** Of a consumer's start. */
+/** Of a client's start, and of what changes it while it runs. */
 export interface StartOptions {
-  /** Gives up, with the signal's reason; what was begun is closed. */
+  /** Gives up, with the signal's reason; a client that was starting is closed. */
   readonly signal?: AbortSignal | undefined;
 }
 

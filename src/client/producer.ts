@@ -8,7 +8,7 @@ import { ClientClosedError, expectSuccessFrom, MessageError } from "./errors.js"
 import type { Message, OutgoingMessage } from "./message.js";
 import type { MessageQueue } from "./message-queue.js";
 import { MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
-import { type CallOptions, type ClientSettings, checkTopic, settingsOf } from "./options.js";
+import { type CallOptions, type ClientSettings, checkTopic, type StartOptions, settingsOf } from "./options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { type Reply, ReplyWaiters } from "./reply-waiters.js";
 import { type ProducerOptions, type ProducerSettings, senderSettings } from "./sender-settings.js";
@@ -36,7 +36,8 @@ export class Producer implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
-  static async start(options: ProducerOptions): Promise<Producer> {
+  static async start(options: ProducerOptions, { signal }: StartOptions = {}): Promise<Producer> {
+    signal?.throwIfAborted();
     return new Producer(settingsOf(options), senderSettings(options), new Map());
   }
 
@@ -160,6 +161,7 @@ export class Producer implements AsyncDisposable {
   /** The queues that messages of `topic` can be sent to. */
   async publishQueues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
     options.signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("producer");
     return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
   }
 

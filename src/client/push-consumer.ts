@@ -4,7 +4,7 @@ import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
 import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
 import { ConcurrentDelivery, type Delivery, type DeliverySettings, OrderlyDelivery } from "./delivery.js";
-import { configError, expectSuccessFrom } from "./errors.js";
+import { ClientClosedError, configError, expectSuccessFrom } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
@@ -26,7 +26,7 @@ import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
 import { ConsumeReturnType } from "./trace.js";
 import { localAddress } from "./unique-id.js";
-import { orClosed, Periodic } from "./waiting.js";
+import { abortable, orClosed, Periodic } from "./waiting.js";
 
 const LOCK_INTERVAL_MS = 20_000;
 /** Messages that were being consumed when a queue went have so long to end before its lock goes. */
@@ -131,23 +131,28 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     return this.#offsets;
   }
 
-  /** Adds a topic, or changes what is wanted of it. Rejects with ResponseError for an expression that brokers do not take. */
-  async subscribe(topic: string, filter: FilterExpression = "*"): Promise<void> {
+  /**
+   * Adds a topic, or changes what is wanted of it. Rejects with ResponseError for an expression that brokers do not take. A
+   * signal ends the wait; what brokers have heard of by then holds.
+   */
+  async subscribe(topic: string, filter: FilterExpression = "*", { signal }: StartOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
     const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
-    await this.#instance.checkFilters(this.group, [subscription]);
+    await abortable(this.#instance.checkFilters(this.group, [subscription]), signal);
     this.#subscriptions.set(whole, subscription);
-    await this.#instance.sendHeartbeats();
-    await this.#rebalancer.rebalance();
+    await abortable(this.#tellAndRebalance(), signal);
   }
 
   /** Gives the queues of a topic back; those of the group's retry topic stay. */
-  async unsubscribe(topic: string): Promise<void> {
+  async unsubscribe(topic: string, { signal }: StartOptions = {}): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
     if (whole === this.#retryTopic) throw configError("The retry topic stays.");
     this.#subscriptions.delete(whole);
-    await this.#instance.sendHeartbeats();
-    await this.#rebalancer.rebalance();
+    await abortable(this.#tellAndRebalance(), signal);
   }
 
   /** Pulls nothing more until `resume`; what was pulled is still consumed. */
@@ -228,6 +233,11 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   get #retryTopic(): string {
     return `${RETRY_GROUP_TOPIC_PREFIX}${this.settings.group}`;
+  }
+
+  async #tellAndRebalance(): Promise<void> {
+    await this.#instance.sendHeartbeats();
+    await this.#rebalancer.rebalance();
   }
 
   #setSubscription(version: number, topic: string, filter: FilterExpression): void {

@@ -16,7 +16,9 @@ export class RouteTable {
   readonly #nameServers: NameServers;
   readonly #routes = new Map<string, TopicRoute>();
   readonly #asking = new Map<string, Promise<TopicRoute | undefined>>();
-  /** By broker name, of all routes seen. */
+  /** What new topics are made after; undefined while nobody has asked. */
+  #template: TopicRoute | undefined;
+  /** By broker name. */
   readonly #brokers = new Map<string, BrokerData>();
   readonly #onChange: (topic: string) => void;
 
@@ -37,6 +39,7 @@ export class RouteTable {
     const template = await this.#nameServers.route(AUTO_CREATE_TOPIC_KEY_TOPIC);
     if (template === undefined)
       throw new NoRouteError(topic, "it does not exist, and no broker makes topics by itself");
+    this.#template = template;
     this.#learn(template);
     const queues = template.queues.map((queue) => {
       const count = Math.min(DEFAULT_TOPIC_QUEUE_NUMS, queue.readQueueNums);
@@ -55,8 +58,12 @@ export class RouteTable {
     return asking;
   }
 
+  /** Brokers that no route names any more are forgotten. */
   async refreshAll(): Promise<void> {
     await Promise.allSettled([...this.#routes.keys()].map((topic) => this.refresh(topic)));
+    const routes = [...this.#routes.values(), ...(this.#template === undefined ? [] : [this.#template])];
+    const present = new Set(routes.flatMap(({ brokers }) => brokers.map(({ brokerName }) => brokerName)));
+    for (const brokerName of this.#brokers.keys()) if (!present.has(brokerName)) this.#brokers.delete(brokerName);
   }
 
   /** Of the master, or of the broker with `brokerId` if there is one. */

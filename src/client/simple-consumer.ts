@@ -142,8 +142,10 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
       const messages = this.#takeReady(maxCount);
       const leftMs = Math.ceil(deadline - clock.monotonicMs());
       if (messages.length > 0 || leftMs <= 0) return messages;
+      const places = await abortable(this.#places(), signal);
+      if (this.#stop.signal.aborted) continue;
       const arrived = this.#arrived.wait(clock, leftMs, this.#stop.signal);
-      for (const place of await this.#places()) this.#popFrom(place, maxCount, leftMs, invisibleMs);
+      for (const place of places) this.#popFrom(place, maxCount, leftMs, invisibleMs);
       await abortable(arrived, signal);
     }
   }

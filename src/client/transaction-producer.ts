@@ -14,11 +14,11 @@ import {
 import { RequestCode } from "../remoting/codes.js";
 import type { Fields } from "../remoting/types.js";
 import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
-import { configError, expectSuccessFrom, MessageError } from "./errors.js";
+import { BrokerNotFoundError, configError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
 import { withNamespace } from "./namespace.js";
-import { settingsOf } from "./options.js";
+import { type StartOptions, settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
 import { type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
@@ -59,7 +59,11 @@ const TYPES: Readonly<Record<TransactionState, number>> = {
 
 /** Sends messages that are seen once a local transaction has succeeded, and never where it failed. */
 export class TransactionProducer extends Producer {
-  static override async start(options: TransactionProducerOptions): Promise<TransactionProducer> {
+  static override async start(
+    options: TransactionProducerOptions,
+    { signal }: StartOptions = {},
+  ): Promise<TransactionProducer> {
+    signal?.throwIfAborted();
     const { checkTransaction } = options;
     if (typeof checkTransaction !== "function") throw configError("checkTransaction is no function.");
     const settings = settingsOf(options);
@@ -68,7 +72,7 @@ export class TransactionProducer extends Producer {
     const processors = new Map([[RequestCode.CHECK_TRANSACTION_STATE, check]]);
     const producer = new TransactionProducer(settings, senderSettings(options), processors);
     started.producer = producer;
-    return orClosed(producer, producer.#connect(options.topics ?? []), undefined);
+    return orClosed(producer, producer.#connect(options.topics ?? []), signal);
   }
 
   async #connect(topics: readonly string[]): Promise<void> {
@@ -99,7 +103,7 @@ export class TransactionProducer extends Producer {
       // A half message that is not safe is not built upon.
       state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
     } finally {
-      await this.#end(this.instance.masterOf(result.queue.brokerName), state, {
+      await this.#end(this.instance.routes.addressOf(result.queue.brokerName), state, {
         topic: own.topic,
         commitLogOffset: parseMessageId(result.offsetMessageId)?.phyOffset,
         tranStateTableOffset: result.queueOffset,
@@ -160,10 +164,11 @@ export class TransactionProducer extends Producer {
   }
 
   /** Never rejects: a broker that does not hear of it asks. */
-  async #end(address: string, state: TransactionState, fields: Fields): Promise<void> {
+  async #end(address: string | undefined, state: TransactionState, fields: Fields): Promise<void> {
     const all = { ...fields, producerGroup: this.group, commitOrRollback: TYPES[state] };
     const { settings, brokers } = this.instance;
     try {
+      if (address === undefined) throw new BrokerNotFoundError(String(fields.bname));
       if (state === "unknown") {
         // No answer comes to this one.
         await brokers.oneway(address, RequestCode.END_TRANSACTION, all, undefined, settings.requestTimeoutMs);

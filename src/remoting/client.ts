@@ -18,6 +18,8 @@ import { type Connection, type Fields, type Processor, type RemoteAnswer, Serial
 
 /** Apache's connectTimeoutMillis. */
 const CONNECT_TIMEOUT_MS = 3000;
+/** Calls that ran out of time for so long, and no answer at all: nobody reads at the other end of this connection. */
+const SILENCE_MS_MAX = 2500;
 const OUTPUT_BYTES_MAX = 268_435_456;
 const NO_PROCESSORS: ReadonlyMap<number, Processor> = new Map();
 
@@ -50,6 +52,9 @@ export class RemotingClient {
   readonly #settings: ConnectionSettings;
   #connection: RemotingConnection | undefined;
   #connecting: Promise<RemotingConnection> | undefined;
+  #lastAnswerMs = Number.NEGATIVE_INFINITY;
+  /** Since when calls have gone without an answer. */
+  #silentSinceMs = Number.POSITIVE_INFINITY;
   #closed = false;
 
   constructor(host: string, port: number, options: RemotingClientOptions = {}) {
@@ -95,17 +100,33 @@ export class RemotingClient {
 
   /**
    * The answer, whatever its code. Rejects with COMETMQ_CONNECT, with COMETMQ_TIMEOUT, or with COMETMQ_REMOTE when the
-   * connection is lost before the answer. The time for connecting, if need be, comes on top of `timeoutMs`.
+   * connection is lost before the answer. The time for connecting, if need be, comes on top of `timeoutMs`. A connection
+   * that has gone silent is given up, as the kernel would only after many minutes: the next call makes another one.
    */
   async call(code: number, fields: Fields, body: Uint8Array | undefined, timeoutMs: number): Promise<RemoteAnswer> {
     const connection = this.connected ? this.#connection! : await this.#open();
-    return connection.call(code, this.#signed(fields, body), body, timeoutMs);
+    const begunMs = this.#clock.monotonicMs();
+    try {
+      const answer = await connection.call(code, this.#signed(fields, body), body, timeoutMs);
+      this.#lastAnswerMs = this.#clock.monotonicMs();
+      this.#silentSinceMs = Number.POSITIVE_INFINITY;
+      return answer;
+    } catch (error) {
+      if (error instanceof CometError && error.code === "COMETMQ_TIMEOUT") this.#unanswered(connection, begunMs);
+      throw error;
+    }
   }
 
   /** Done when the request is on its way to the socket. Rejects with COMETMQ_CONNECT. */
   async oneway(code: number, fields: Fields, body?: Uint8Array): Promise<void> {
     const connection = this.connected ? this.#connection! : await this.#open();
     connection.pushOneway(code, this.#signed(fields, body), body);
+  }
+
+  #unanswered(connection: RemotingConnection, begunMs: number): void {
+    if (connection !== this.#connection || connection.closed) return;
+    this.#silentSinceMs = Math.min(this.#silentSinceMs, Math.max(begunMs, this.#lastAnswerMs));
+    if (this.#clock.monotonicMs() - this.#silentSinceMs >= SILENCE_MS_MAX) connection.destroy();
   }
 
   #signed(fields: Fields, body: Uint8Array | undefined): Fields {
@@ -156,6 +177,7 @@ export class RemotingClient {
         timer.cancel();
         socket.off("error", refused);
         this.#connection = new RemotingConnection(socket, this.#settings);
+        this.#silentSinceMs = Number.POSITIVE_INFINITY;
         resolve(this.#connection);
       });
     });

@@ -236,6 +236,9 @@ test("what can not be done is told in one line, with a status that says of what 
     [["produce", "T", "--lines", "/no/such/file"], 2, /There is no file/],
     [["dlq", "list", "nobody"], 1, /nobody has no dead letters/],
     [["config", "get", "--broker", "other"], 1, /knows no broker of other/],
+    [["consume", "T", "--tags", "a", "--sql", "b = 1"], 2, /cannot be used with option '--tags/],
+    [["produce", "T", "x", "--property", "a=b\u0002c"], 2, /separate properties/],
+    [["timer", "list", "absent"], 1, /No route to absent/],
   ];
   for (let i = 0; i < cases.length; i += 4) {
     const outcomes = await Promise.all(

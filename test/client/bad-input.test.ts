@@ -20,7 +20,7 @@ import { PushConsumer } from "#src/client/push-consumer.js";
 import { SimpleConsumer } from "#src/client/simple-consumer.js";
 import { ResponseCode } from "#src/remoting/codes.js";
 import { closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
-import { createTopic, producerOf } from "./harness.js";
+import { createTopic, producerOf, until } from "./harness.js";
 import { scriptedServer } from "./scripted-server.js";
 
 afterEach(closeAll);
@@ -168,9 +168,27 @@ test("closed clients say so; a start that is given up leaves nothing", async () 
   const lite = await LitePullConsumer.start(options);
   const simple = await SimpleConsumer.start(options);
   const admin = await Admin.start(options);
+  const push = await PushConsumer.start({ ...options, onMessage() {} });
+  const producer = await Producer.start({ namesrvAddr });
+  await until(() => lite.assignment.length > 0);
+  const [queue] = lite.assignment;
+  expect(() => lite.seek(queue!, -1)).toThrow(ConfigError);
   const waits = [rejection(lite.poll({ timeoutMs: 60_000 })), rejection(simple.receive({ waitMs: 60_000 }))];
-  await Promise.all([lite.close(), simple.close(), admin.close()]);
-  const calls = [lite.poll(), lite.commit(), simple.receive(), admin.topics(), admin.queues(topic)];
+  await Promise.all([lite, simple, admin, push, producer].map((client) => client.close()));
+  expect(() => lite.seek(queue!, 0)).toThrow(ClientClosedError);
+  const calls = [
+    lite.poll(),
+    lite.commit(),
+    simple.receive(),
+    admin.topics(),
+    admin.queues(topic),
+    push.subscribe("T2"),
+    push.unsubscribe(topic),
+    producer.publishQueues(topic),
+    producer.sendOneway({ topic, body: "x" }),
+    producer.sendBatch([{ topic, body: "x" }]),
+    producer.request({ topic, body: "x" }),
+  ];
   for (const error of [...(await Promise.all(waits)), ...(await Promise.all(calls.map(rejection)))])
     expect(error).toBeInstanceOf(ClientClosedError);
   for await (const message of lite) expect.fail(`a closed consumer gave ${message.text()}`);

@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Compression } from "#src/client/message-sender.js";
 import { NoNameServerError, RequestTimeoutError } from "#src/client/errors.js";
+import type { PushConsumer } from "#src/client/push-consumer.js";
 import type { ReceivedMessage } from "#src/client/received-message.js";
+import { COMPRESSED_FLAG } from "#src/record/sys-flag.js";
 import { ANSWER_MS, closeAll } from "../server/harness.js";
 import { consumerOf, createTopic, freshName, producerOf, startServer, until } from "./harness.js";
 
@@ -77,6 +79,55 @@ test("every message of several consumers comes, compressed ones too, by tag and 
   await until(() => got[0]!.length + got[1]!.length >= wanted.length && got[2]!.length >= 10);
   expect([...got[0]!, ...got[1]!].sort()).toEqual(wanted);
   expect(got[2]!.sort()).toEqual(bodies.slice(0, 10).sort());
+});
+
+test("a body is compressed from its size on, by each codec, and not below it", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 1);
+  const got = new Map<string, ReceivedMessage>();
+  await consumerOf({
+    namesrvAddr,
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.set(message.tags!, message),
+  });
+  const kinds: readonly Compression[] = ["lz4", "zstd", "zlib"];
+  for (const compression of kinds) {
+    const options = { compression, compressMsgBodyOverHowmuch: 1000 };
+    const producer = await producerOf({ namesrvAddr, group: freshName("P"), ...options });
+    await producer.send({ topic, body: "z".repeat(999), tags: `${compression}-below` });
+    await producer.send({ topic, body: "z".repeat(1000), tags: `${compression}-from` });
+  }
+  await until(() => got.size === 6);
+  for (const [i, kind] of kinds.entries()) {
+    const [below, from] = [got.get(`${kind}-below`)!, got.get(`${kind}-from`)!];
+    expect([below.body.length, below.sysFlag & COMPRESSED_FLAG]).toEqual([999, 0]);
+    expect([from.body.length, from.sysFlag & COMPRESSED_FLAG]).toEqual([1000, COMPRESSED_FLAG]);
+    // 1, 2 and 3 from bit 8 on (common/compression/CompressionType.java).
+    expect((from.sysFlag >> 8) & 7).toBe(i + 1);
+    expect(from.storeSizeBytes).toBeLessThan(below.storeSizeBytes - 700);
+  }
+});
+
+test("one-way: on its way when it resolves, and there a moment later, by order key, too", async () => {
+  const topic = await createTopic({ namesrvAddr }, freshName("T"), 4);
+  const got: ReceivedMessage[] = [];
+  await consumerOf({
+    namesrvAddr,
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.push(message),
+  });
+  const producer = await producerOf({ namesrvAddr, group: freshName("P") });
+  const { queue } = await producer.send({ topic, body: "0", orderKey: "k" });
+  for (let i = 1; i <= 20; i++)
+    expect(await producer.sendOneway({ topic, body: String(i), orderKey: "k" })).toBe(undefined);
+  await until(() => got.length >= 21);
+  expect(got.map(text).sort()).toEqual(Array.from({ length: 21 }, (_, i) => String(i)).sort());
+  expect(new Set(got.map((message) => message.queue.queueId))).toEqual(new Set([queue.queueId]));
+  const nowhere = await producerOf({ namesrvAddr: "127.0.0.1:1", group: freshName("P") });
+  await expect(nowhere.sendOneway({ topic, body: "x" })).rejects.toThrow(NoNameServerError);
 });
 
 test("a batch is stored as its messages, in order; large ones in several requests", async () => {
@@ -211,29 +262,38 @@ test("request and reply; nobody who replies is an error that says so", async () 
   );
 });
 
-test("broadcasting: everybody gets everything", async () => {
+test("broadcasting: everybody gets everything, once, and goes on from there", async () => {
   const topic = await createTopic({ namesrvAddr }, freshName("T"));
   const { temporaryDirectory } = await import("../server/harness.js");
   const offsetsDirectory = temporaryDirectory();
   const group = freshName("G");
   const got: string[][] = [[], []];
+  const shared = {
+    namesrvAddr,
+    group,
+    offsetsDirectory,
+    messageModel: "broadcasting",
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+  } as const;
+  const consumers: PushConsumer[] = [];
   for (const [i, clientId] of ["one", "two"].entries()) {
-    await consumerOf({
-      namesrvAddr,
-      group,
-      clientId,
-      offsetsDirectory,
-      messageModel: "broadcasting",
-      subscriptions: { [topic]: "*" },
-      consumeFrom: "first",
-      onMessage: (message) => void got[i]!.push(message.text()),
-    });
+    const onMessage = (message: ReceivedMessage) => void got[i]!.push(message.text());
+    consumers.push(await consumerOf({ ...shared, clientId, onMessage }));
   }
   const producer = await producerOf({ namesrvAddr, group: freshName("P") });
   const bodies = Array.from({ length: 20 }, (_, i) => String(i)).sort();
   await Promise.all(bodies.map((body) => producer.send({ topic, body })));
   await until(() => got[0]!.length >= 20 && got[1]!.length >= 20);
   expect(got.map((list) => list.sort())).toEqual([bodies, bodies]);
+  for (const consumer of consumers) await consumer.close();
+  await producer.send({ topic, body: "meanwhile" });
+  const again: string[] = [];
+  await consumerOf({ ...shared, clientId: "one", onMessage: (message) => void again.push(message.text()) });
+  await producer.send({ topic, body: "later" });
+  await until(() => again.includes("meanwhile") && again.includes("later"));
+  // It goes on where the one of its name has left off.
+  expect(again.sort()).toEqual(["later", "meanwhile"]);
 });
 
 test("a consumer that closes loses nothing: what it did not finish, the next one gets", async () => {

@@ -113,7 +113,7 @@ async function suite(name, files, env) {
   const secured = options.secured ? { COMETMQ_CLIENT_CREDENTIALS: JSON.stringify(USER) } : {};
   const child = spawn(process.execPath, [vitest, "run", ...files, ...exclude, ...reporters, ...positionals], {
     cwd: ROOT,
-    env: { ...process.env, ...env, ...secured },
+    env: { ...process.env, ...env, ...secured, COMETMQ_CLIENT_SUITE: "1" },
     stdio: "inherit",
   });
   const [status] = await once(child, "exit");

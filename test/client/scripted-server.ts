@@ -4,9 +4,10 @@ import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
 import { onCloseAll } from "../server/harness.js";
 
-/** Answers sends with the given codes, the last one for ever; undefined is no answer at all. Its routes have `others`, too. */
+/** Answers sends with the given codes, the last one for ever; undefined is no answer at all. Its routes have `others`, too; with `hidesRoutes` it tells none. */
 export async function scriptedServer(answers: readonly (number | undefined)[], others: readonly string[] = []) {
   const sends: string[] = [];
+  const script = { sends, hidesRoutes: false };
   let route = Buffer.alloc(0);
   const answerWith =
     (code: number, body: () => Buffer): Processor =>
@@ -19,7 +20,12 @@ export async function scriptedServer(answers: readonly (number | undefined)[], o
     if (code !== undefined) answerWith(code, empty)(request, connection);
   };
   const processors = new Map<number, Processor>([
-    [RequestCode.GET_ROUTEINFO_BY_TOPIC, answerWith(ResponseCode.SUCCESS, () => route)],
+    [
+      RequestCode.GET_ROUTEINFO_BY_TOPIC,
+      (request, connection) => {
+        if (!script.hidesRoutes) answerWith(ResponseCode.SUCCESS, () => route)(request, connection);
+      },
+    ],
     [RequestCode.HEART_BEAT, answerWith(ResponseCode.SUCCESS, empty)],
     [RequestCode.UNREGISTER_CLIENT, answerWith(ResponseCode.SUCCESS, empty)],
     [RequestCode.SEND_MESSAGE_V2, send],
@@ -37,5 +43,5 @@ export async function scriptedServer(answers: readonly (number | undefined)[], o
   const queue = { readQueueNums: 1, writeQueueNums: 1, perm: 6, topicSysFlag: 0 };
   const queueDatas = masters.map(({ brokerName }) => ({ brokerName, ...queue }));
   route = Buffer.from(JSON.stringify({ brokerDatas, queueDatas }));
-  return { address, sends };
+  return Object.assign(script, { address });
 }

@@ -169,12 +169,16 @@ function rounded(value: number, places: number): number {
   return Math.round(value * 10 ** places) / 10 ** places;
 }
 
+/** What was measured is shown also where its files cannot be written. */
 async function report(result: Result, { json, html }: BenchRemote["flags"]): Promise<void> {
   const disk = new FileDisk("file");
-  if (typeof json === "string") disk.writeAtomically(json, `${JSON.stringify(result, undefined, 2)}\n`);
-  if (html !== undefined) disk.writeAtomically(html, resultPage(result));
-  if (json === true) await writeOut(`${JSON.stringify(result)}\n`);
-  else await writeOut(`${resultText(result, isTerminal())}\n`);
-  for (const problem of result.account.problems) printError(`cometmq: ${problem}`);
-  if (result.failure !== undefined) printError(`cometmq: the run ended early: ${result.failure}`);
+  try {
+    if (typeof json === "string") disk.writeAtomically(json, `${JSON.stringify(result, undefined, 2)}\n`);
+    if (html !== undefined) disk.writeAtomically(html, resultPage(result));
+  } finally {
+    if (json === true) await writeOut(`${JSON.stringify(result)}\n`);
+    else await writeOut(`${resultText(result, isTerminal())}\n`);
+    for (const problem of result.account.problems) printError(`cometmq: ${problem}`);
+    if (result.failure !== undefined) printError(`cometmq: the run ended early: ${result.failure}`);
+  }
 }

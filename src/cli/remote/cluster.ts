@@ -61,15 +61,23 @@ export class Cluster {
     this.clientOptions = { tls, signer, connectTimeoutMs: timeoutMs };
   }
 
-  /** The answer, whatever its code. */
-  call(
+  /** The answer, whatever its code. COMETMQ_CONNECT also where a connection ended without it. */
+  async call(
     address: string,
     code: number,
     fields: Fields = {},
     body?: Buffer,
     timeoutMs = this.timeoutMs,
   ): Promise<RemoteAnswer> {
-    return this.#client(address).call(code, fields, body ?? NO_BODY, timeoutMs);
+    try {
+      return await this.#client(address).call(code, fields, body ?? NO_BODY, timeoutMs);
+    } catch (error) {
+      if (!(error instanceof CometError) || error.code !== "COMETMQ_REMOTE") throw error;
+      const why = error.summary.replace(/\.$/, "").replace(`${address}: `, "");
+      const isStranger = why.startsWith("a frame's ");
+      const what = isStranger ? "answers, but not as a RocketMQ server" : "ended the connection without an answer";
+      throw new CometError("COMETMQ_CONNECT", `${address} ${what} (${why}).`);
+    }
   }
 
   /** The answer of success; COMETMQ_REMOTE otherwise, with who said no and why. */

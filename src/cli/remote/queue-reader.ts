@@ -196,11 +196,7 @@ export async function followQueues(
   await Promise.all(starts.map(follow));
 }
 
-/** The connection is gone or was never there; a refusal says so by `answers`. */
-function isPassing({ code, message }: CometError): boolean {
-  return (
-    code === "COMETMQ_CONNECT" ||
-    code === "COMETMQ_TIMEOUT" ||
-    (code === "COMETMQ_REMOTE" && !message.includes(" answers "))
-  );
+/** The connection is gone or was never there; COMETMQ_REMOTE is a refusal. */
+function isPassing({ code }: CometError): boolean {
+  return code === "COMETMQ_CONNECT" || code === "COMETMQ_TIMEOUT";
 }

@@ -31,13 +31,17 @@ const WAIT_OPTIONS: ReadonlyMap<number, WaitOption> = new Map([
 ]);
 
 export class FastFailure implements FlowLimits {
-  readonly unreadBytes: ((fd: number) => number) | undefined = native()?.unreadBytes;
   readonly #config: BrokerConfig;
   readonly #waiters: Pick<FlushWaiters, "count">;
 
   constructor(config: BrokerConfig, waiters: Pick<FlushWaiters, "count">) {
     this.#config = config;
     this.#waiters = waiters;
+  }
+
+  /** Asked for at the first request: a broker on memory that meets no socket loads nothing for it. */
+  get unreadBytes(): ((fd: number) => number) | undefined {
+    return native()?.unreadBytes;
   }
 
   get takenCount(): number {

@@ -222,3 +222,38 @@ test("close sends what was written before", async () => {
   await caller.close();
   await until(() => seen.length === 100, "all requests");
 });
+
+test("a connection on which nothing is answered any more is given up; one that answers now and then is not", async () => {
+  const clock = new HandClock();
+  let isSilent = false;
+  const sockets: Connection[] = [];
+  const server = await listen(
+    new Map([
+      [10, (request, connection) => void (isSilent || ECHO(request, connection))],
+      [11, ECHO],
+    ]),
+    0,
+    sockets,
+  );
+  const caller = client(server.port, { clock });
+  await caller.call(10, {}, undefined, 1000);
+  isSilent = true;
+  const runsOut = async () => {
+    const call = caller.call(10, {}, undefined, 1000);
+    const ended = expect(call).rejects.toMatchObject({ code: "COMETMQ_TIMEOUT" });
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(1000);
+    await ended;
+  };
+  for (let i = 0; i < 4; i++) {
+    await runsOut();
+    await runsOut();
+    await caller.call(11, {}, undefined, 1000);
+  }
+  expect([caller.connected, sockets.length]).toEqual([true, 1]);
+  for (let i = 0; i < 3; i++) await runsOut();
+  expect(caller.connected).toBe(false);
+  isSilent = false;
+  expect((await caller.call(10, {}, undefined, 1000)).code).toBe(0);
+  expect(sockets.length).toBe(2);
+});
