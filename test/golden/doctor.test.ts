@@ -185,13 +185,14 @@ describeWithApache("Apache opens what was mended", () => {
   }
 
   const wanted = new Set(["corrupt-middle", "corrupt-old", "crashed", "cq-behind", "cq-lost-deep", "index-lost"]);
-  test.each(MENDED.filter(([name]) => wanted.has(name)))("%s", async (name, count) => {
+  // Apache's store takes five seconds to close.
+  test.concurrent.each(MENDED.filter(([name]) => wanted.has(name)))("%s", async (name, count) => {
     const { dir } = extractStore(name);
     await repaired(dir);
     await expectSeen(dir, count, [["--append", "10"]]);
   });
 
-  test("a store with holes, cut segments, zeros and noise", async () => {
+  test.concurrent("a store with holes, cut segments, zeros and noise", async () => {
     const { dir } = extractStore("multi-segment");
     ravage(dir);
     const before = examine(factsOf(dir));

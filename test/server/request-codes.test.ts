@@ -118,7 +118,10 @@ test("without a controller, copies or RocksDB, tools hear so", async () => {
   const master = { masterHaAddress: "10.0.0.1:10912", masterAddress: "10.0.0.1:10911", masterFlushOffset: 0 };
   expect(await codeOf(RequestCode.EXCHANGE_BROKER_HA_INFO, master)).toBe(ResponseCode.SUCCESS);
   const slave = await client.call(RequestCode.EXCHANGE_BROKER_HA_INFO, {}, undefined, ANSWER_MS);
-  expect(slave).toMatchObject({ code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED, remark: expect.stringContaining("no slaves") });
+  expect(slave).toMatchObject({
+    code: ResponseCode.REQUEST_CODE_NOT_SUPPORTED,
+    remark: expect.stringContaining("no slaves"),
+  });
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "F" })).toBe(ResponseCode.SUCCESS);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, { E_T: "R" })).toBe(ResponseCode.INVALID_PARAMETER);
   expect(await codeOf(RequestCode.SWITCH_TIMER_ENGINE, {})).toBe(ResponseCode.INVALID_PARAMETER);
