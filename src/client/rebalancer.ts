@@ -57,9 +57,7 @@ export class Rebalancer {
   rebalance(): Promise<void> {
     if (this.#stopped) return Promise.resolve();
     if (this.#running !== undefined) this.#again = true;
-    this.#running ??= this.#rounds().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#rounds();
     return this.#running;
   }
 
@@ -72,14 +70,19 @@ export class Rebalancer {
   }
 
   async #rounds(): Promise<void> {
-    do {
-      this.#again = false;
-      const balanced = await this.#round();
-      this.#retry?.cancel();
-      if (!balanced && !this.#stopped) {
-        this.#retry = this.#instance.clock.schedule(RETRY_INTERVAL_MS, () => void this.rebalance());
-      }
-    } while (this.#again && !this.#stopped);
+    try {
+      do {
+        this.#again = false;
+        const balanced = await this.#round();
+        this.#retry?.cancel();
+        if (!balanced && !this.#stopped) {
+          this.#retry = this.#instance.clock.schedule(RETRY_INTERVAL_MS, () => void this.rebalance());
+        }
+      } while (this.#again && !this.#stopped);
+    } finally {
+      // Before anybody can ask again: what is asked for now is no part of these rounds.
+      this.#running = undefined;
+    }
   }
 
   /** Whether there is nothing left to try soon. */
