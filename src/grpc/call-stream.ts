@@ -31,7 +31,7 @@ const PROBLEMS: Readonly<Record<ReadProblem, readonly [RpcStatus, string]>> = {
 
 /** Takes the messages of a request. */
 export interface RequestTaker<P extends GrpcPeer> {
-  /** `bytes` are good until this returns. */
+  /** `bytes` are good until `ended` has returned. */
   received(call: CallStream<P>, bytes: Buffer): void;
   /** The client has sent its last. */
   ended(call: CallStream<P>): void;
@@ -134,12 +134,13 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
     }
   }
 
-  received(bytes: Buffer): void {
+  received(bytes: Buffer, isLast: boolean): void {
     if (this.#ended) return;
     const { messageBytesMax, budget } = this.#limits;
     const take = (message: Buffer): void => {
       this.messageCount++;
-      if (!this.#ended) this.#taker?.received(this, message);
+      // A request is handled when it has ended; until then others may be received where this one lies.
+      if (!this.#ended) this.#taker?.received(this, isLast ? message : Buffer.from(message));
     };
     const taken = this.#reader === undefined ? takeWhole(bytes, messageBytesMax, take) : 0;
     if (taken === bytes.length) return;

@@ -265,7 +265,7 @@ export class Connection {
         return;
       }
     }
-    if (to > from) stream.listener?.received(bytes.subarray(from, to));
+    if (to > from) stream.listener?.received(bytes.subarray(from, to), endStream);
     if (endStream) this.#requestEnded(stream);
     else this.#windows.giveBackTo(stream);
   }

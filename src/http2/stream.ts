@@ -6,9 +6,9 @@ import { type ErrorCode, FRAME_BYTES_MAX } from "./frames.js";
 import type { Headers } from "./headers.js";
 
 export interface StreamListener {
-  /** A piece of the request's body, good until this returns. */
-  received(bytes: Buffer): void;
-  /** The request is whole. */
+  /** A piece of the request's body, good until this returns, or of the last one until `requestEnded` does. */
+  received(bytes: Buffer, isLast: boolean): void;
+  /** The request is whole; at once after its last piece, if that says that it is. */
   requestEnded(): void;
   /** Once; nothing comes in or goes out any more. */
   closed(): void;

@@ -84,6 +84,27 @@ test("a telemetry stream that is never read costs its own client alone, and is f
   expect(endpoint.counts).toMatchObject({ clients: 1, receipts: 0 });
 });
 
+test.each([
+  ["one", 1],
+  ["a batch of three", 3],
+])("bodies of %s are kept as they came while the end of the request is still to come", async (_name, count) => {
+  const { endpoint, session } = await withConsumer();
+  const bodies = Array.from({ length: count }, (_, i) => Buffer.alloc(3000, `body ${i} `));
+  const stream = open(session, "SendMessage");
+  const sent = gather(stream, "SendMessage");
+  stream.write(encoded("SendMessage", { messages: bodies.map((body) => message({ body })) }));
+  const other = connectTo(endpoint);
+  for (let i = 0; i < 5; i++) {
+    await call(other, "QueryRoute", { topic: { name: "n".repeat(20_000) }, endpoints: null });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  stream.end();
+  expect((await sent).messages[0]).toMatchObject({ status: { code: 20000 } });
+  const result = await gather(open(session, "ReceiveMessage"), "ReceiveMessage", receiveBytes());
+  const received = result.messages.filter((answer) => answer["message"]).map((answer) => answer["message"].body);
+  expect(received.map(String)).toEqual(bodies.map(String));
+});
+
 test("a request that stops in the middle holds nothing once its client has vanished", async () => {
   const { endpoint, broker } = await withConsumer();
   const whole = encoded("SendMessage", { messages: [message({ body: Buffer.alloc(100_000) })] });
