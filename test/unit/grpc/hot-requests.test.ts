@@ -87,7 +87,7 @@ test.each([
     }),
     { numRuns: 200 },
   );
-  expect(takenCount).toBeGreaterThan(100);
+  expect(takenCount).toBeGreaterThan(50);
 });
 
 test("any bytes at all: what is taken is what they are", () => {
