@@ -41,18 +41,18 @@ test("many brokers side by side share nothing", async () => {
   expect(new Set(addresses).size).toBe(60);
 });
 
+async function routeOf({ server }: TestBroker, topic: string): Promise<string> {
+  const client = clientOf(server.nameServer!.port);
+  const { body } = await client.call(RequestCode.GET_ROUTEINFO_BY_TOPIC, { topic }, undefined, ANSWER_MS);
+  return body.toString();
+}
+
 test("topics are there as asked for, with their type", async () => {
   const { broker } = await started({ topics: { orders: { queues: 3, type: "FIFO" } } });
   const { topics } = broker.server.broker.context;
   const { readQueueNums, writeQueueNums, attributes } = topics.get("orders")!;
   expect([readQueueNums, writeQueueNums, attributes.get("message.type")]).toEqual([3, 3, "FIFO"]);
-  const route = await clientOf(broker.server.nameServer!.port).call(
-    RequestCode.GET_ROUTEINFO_BY_TOPIC,
-    { topic: "orders" },
-    undefined,
-    ANSWER_MS,
-  );
-  expect(route.body.toString()).toContain(broker.server.brokerAddr);
+  expect(await routeOf(broker, "orders")).toContain(broker.server.brokerAddr);
   await expect(TestBroker.start({ topics: ["no/name"] })).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
   expect(() => broker.createTopic("T", { queues: 100_000 })).toThrow("out of range");
 });
@@ -245,13 +245,7 @@ test("a year goes by from one due time to the next, not in steps", async () => {
   expect(broker.messages("TRANS_CHECK_MAX_TIME_TOPIC")).toHaveLength(1);
   // A step of 5 s takes millions; what is left are a look a day, rolls, and upkeep that goes along.
   expect(tasks).toBeLessThan(10_000);
-  const route = await clientOf(broker.server.nameServer!.port).call(
-    RequestCode.GET_ROUTEINFO_BY_TOPIC,
-    { topic: "T" },
-    undefined,
-    ANSWER_MS,
-  );
-  expect(route.body.toString()).toContain(broker.server.brokerAddr);
+  expect(await routeOf(broker, "T")).toContain(broker.server.brokerAddr);
 });
 
 test("nothing is left behind: the process ends by itself, and there is no file", async () => {
