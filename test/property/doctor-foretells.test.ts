@@ -6,7 +6,6 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "#src/base/clock.js";
 import type { Disk } from "#src/io/disk.js";
-import { DEFAULT_DELAY_LEVELS, parseDelayLevels } from "#src/record/tags-code.js";
 import type { StoreFacts } from "#src/recovery/doctor/store-facts.js";
 import { type RepairPlan, RepairPlanner } from "#src/recovery/repair/plan.js";
 import { repairStore } from "#src/recovery/repair/repair.js";
@@ -15,7 +14,7 @@ import { StorePaths } from "#src/store/store-directory.js";
 import { PutStatus } from "#src/store/types.js";
 import { counted, crashSeed, nextTurn } from "../crash/figures.js";
 import { type Random, randomFrom } from "../crash/programs/random.mjs";
-import { examine, type Verdict } from "../unit/recovery/doctor-fixture.js";
+import { examine, USUAL_FACTS, type Verdict } from "../unit/recovery/doctor-fixture.js";
 import { PowerDisk } from "./power-disk.js";
 import {
   bodyOf,
@@ -41,15 +40,9 @@ const FACTS: StoreFacts = {
   places: new StorePaths(ROOT, undefined),
   segmentBytes: SEGMENT_BYTES,
   queueFileBytes: QUEUE_FILE_BYTES,
-  batchFileBytes: 460,
-  extFileBytes: 1024,
+  ...USUAL_FACTS,
   indexSizes: INDEX_SIZES,
-  indexEnabled: true,
-  delayLevels: parseDelayLevels(DEFAULT_DELAY_LEVELS),
-  batchTopics: new Set(),
   deletedTopics: new Map(),
-  multiDispatch: true,
-  propertyCrc: "unknown",
 };
 
 type End = "killed" | "power cut" | "closed";

@@ -27,6 +27,16 @@ export const SEGMENT_BYTES = 4096;
 export const QUEUE_FILE_BYTES = 400;
 export const INDEX_SIZES = { maxHashSlotNum: 17, maxIndexNum: 60 };
 export const FIRST_TIME_MS = 1_700_000_000_000;
+/** Of small stores, whatever their sizes are. */
+export const USUAL_FACTS = {
+  batchFileBytes: 460,
+  extFileBytes: 1024,
+  indexEnabled: true,
+  delayLevels: parseDelayLevels(DEFAULT_DELAY_LEVELS),
+  batchTopics: new Set<string>(),
+  multiDispatch: true,
+  propertyCrc: "unknown",
+} as const;
 
 export interface Stored {
   readonly topic: string;
@@ -124,15 +134,9 @@ export class SmallStore {
       places: this.paths,
       segmentBytes: undefined,
       queueFileBytes: QUEUE_FILE_BYTES,
-      batchFileBytes: 460,
-      extFileBytes: 1024,
+      ...USUAL_FACTS,
       indexSizes: INDEX_SIZES,
-      indexEnabled: true,
-      delayLevels: parseDelayLevels(DEFAULT_DELAY_LEVELS),
-      batchTopics: new Set(),
       deletedTopics: readDeletedTopics(new ReadOnlyDisk(), this.paths.deletedTopics),
-      multiDispatch: true,
-      propertyCrc: "unknown",
     };
   }
 
