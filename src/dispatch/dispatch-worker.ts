@@ -26,7 +26,8 @@ import { ARRIVALS, type BeginMessage, type FromWorker, type TopicDeletion, type 
 const INDEX_PAUSE_MS = 20;
 /** Between two looks at whether a sync has ended. */
 const SYNC_POLL_MS = 1;
-const SLEEP_MS = 10_000;
+/** Less than after what time a thread that ends no turn is spoken of (stall-watch.ts). */
+const SLEEP_MS = 5000;
 /** Turns of the event loop in which finalizers of collected maps run. */
 const RECLAIM_TURNS = 3;
 
