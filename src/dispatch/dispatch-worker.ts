@@ -20,14 +20,13 @@ import { QueueExpiry, type QueueName } from "./queue-expiry.js";
 import { QueueTable } from "./queue-table.js";
 import { RoomWait } from "./room-wait.js";
 import { QueueProgress, SegmentFailure, SharedProgress, State } from "./shared-progress.js";
+import { REST_MAX_MS } from "./stall-watch.js";
 import { ARRIVALS, type BeginMessage, type FromWorker, type TopicDeletion, type ToWorker } from "./worker-messages.js";
 
 /** The index is written after a pause of this length: long enough to gather, short for who looks a key up. */
 const INDEX_PAUSE_MS = 20;
 /** Between two looks at whether a sync has ended. */
 const SYNC_POLL_MS = 1;
-/** Less than after what time a thread that ends no turn is spoken of (stall-watch.ts). */
-const SLEEP_MS = 5000;
 /** Turns of the event loop in which finalizers of collected maps run. */
 const RECLAIM_TURNS = 3;
 
@@ -252,7 +251,7 @@ class DispatchWorker {
       return;
     }
     const untilSync = this.#syncDueMs - performance.now();
-    this.#progress.park(sequence, Math.max(1, Math.min(SLEEP_MS, untilSync)));
+    this.#progress.park(sequence, Math.max(1, Math.min(REST_MAX_MS, untilSync)));
   }
 
   /**

@@ -9,6 +9,8 @@ const LOOK_MS = 1000;
 /** A disk may hold up a write for long, and comes back. */
 const LOOKS_MAX = 60;
 const LOOKS_BEFORE_WORD = 10;
+/** A thread with nothing to do ends a turn at least this often, well before it is spoken of. */
+export const REST_MAX_MS = (LOOKS_BEFORE_WORD * LOOK_MS) / 2;
 
 export interface StallEvents {
   /** It has not ended its turn for so long; said once until it does. */

@@ -4,7 +4,7 @@ import type { SegmentMaker } from "#src/commitlog/segment-source.js";
 import { DispatchLoop } from "#src/dispatch/dispatch-loop.js";
 import type { Dispatcher } from "#src/dispatch/dispatcher.js";
 import { type QueueProgress, SharedProgress } from "#src/dispatch/shared-progress.js";
-import { StallWatch } from "#src/dispatch/stall-watch.js";
+import { REST_MAX_MS, StallWatch } from "#src/dispatch/stall-watch.js";
 import { HandClock } from "../remoting/peers.js";
 
 function start() {
@@ -23,6 +23,15 @@ test("a thread that ends its turns now and then is left alone", () => {
   for (let i = 0; i < 100; i++) {
     thread.turns++;
     clock.advance(9000);
+  }
+  expect(told).toEqual([]);
+});
+
+test("one that has nothing to do, and rests as long as it may, is not spoken of", () => {
+  const { clock, thread, told } = start();
+  for (let i = 0; i < 100; i++) {
+    clock.advance(REST_MAX_MS);
+    thread.turns++;
   }
   expect(told).toEqual([]);
 });
