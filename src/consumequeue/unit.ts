@@ -89,6 +89,15 @@ export class UnitBatch {
     return this.sizeBytes[entry] === BLANK_SIZE_BYTES ? -1 : this.phyOffset[entry]!;
   }
 
+  /** Adds a unit whose tags code is a hash; the caller minds the capacity. */
+  add(phyOffset: number, sizeBytes: number, tagsHash: number): void {
+    const entry = this.count++;
+    this.phyOffset[entry] = phyOffset;
+    this.sizeBytes[entry] = sizeBytes;
+    this.tagsCodeHigh[entry] = tagsHash >> 31;
+    this.tagsCodeLow[entry] = tagsHash;
+  }
+
   /** Adds `count` units that lie at `view[position..]`; the caller minds the capacity. */
   take(view: DataView, position: number, count: number): void {
     let at = position;

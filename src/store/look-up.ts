@@ -2,10 +2,11 @@
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import type { Boundary } from "../consumequeue/offset-by-time.js";
 import { UnitBatch } from "../consumequeue/unit.js";
-import type { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
+import type { SharedProgress } from "../dispatch/shared-progress.js";
 import type { IndexKind } from "../index/index-key.js";
 import type { IndexQuery } from "../index/index-query.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
+import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueue } from "./store-queue.js";
 import type { QueueHandle } from "./types.js";
 
@@ -27,7 +28,7 @@ export interface RecordPlace {
 export class LookUp {
   readonly #segments: SegmentQueue;
   readonly #progress: SharedProgress;
-  readonly #queueProgress: QueueProgress;
+  readonly #queueUnits: QueueUnits;
   readonly #index: IndexQuery;
   readonly #deletedTopics: ReadonlyMap<string, number>;
   readonly #unit = new UnitBatch(1);
@@ -36,13 +37,13 @@ export class LookUp {
   constructor(
     segments: SegmentQueue,
     progress: SharedProgress,
-    queueProgress: QueueProgress,
+    queueUnits: QueueUnits,
     index: IndexQuery,
     deletedTopics: ReadonlyMap<string, number>,
   ) {
     this.#segments = segments;
     this.#progress = progress;
-    this.#queueProgress = queueProgress;
+    this.#queueUnits = queueUnits;
     this.#index = index;
     this.#deletedTopics = deletedTopics;
   }
@@ -89,25 +90,19 @@ export class LookUp {
 
   /** @internal Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
   readUnits(queue: QueueHandle, fromOffset: number, into: UnitBatch): number {
-    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
-    return (queue as StoreQueue).reader.read(fromOffset, into.capacity, maxOffset, into);
+    return this.#queueUnits.read(queue as StoreQueue, fromOffset, into.capacity, into);
   }
 
   /** The record at `queueOffset` of a queue; undefined where there is none to be read. */
   messageAt(queue: QueueHandle, queueOffset: number): Buffer | undefined {
-    const { reader } = queue as StoreQueue;
-    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
-    if (!Number.isInteger(queueOffset) || queueOffset < 0 || queueOffset >= maxOffset) return undefined;
-    if (reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return undefined;
-    return this.recordAt(this.#unit.messageOffset(0));
+    const phyOffset = this.phyOffsetOf(queue, queueOffset);
+    return phyOffset < 0 ? undefined : this.recordAt(phyOffset);
   }
 
   /** The same message's place in the log, or -1. */
   phyOffsetOf(queue: QueueHandle, queueOffset: number): number {
-    const { reader } = queue as StoreQueue;
-    const maxOffset = this.#queueProgress.maxOffset(queue.slot);
     if (!Number.isInteger(queueOffset) || queueOffset < 0) return -1;
-    if (reader.read(queueOffset, 1, maxOffset, this.#unit) !== 1) return -1;
+    if (this.#queueUnits.read(queue as StoreQueue, queueOffset, 1, this.#unit) !== 1) return -1;
     return this.#unit.messageOffset(0);
   }
 
@@ -123,10 +118,10 @@ export class LookUp {
 
   /** Queue offset for a store time, as Apache answers it: see consumequeue/offset-by-time. */
   offsetByTime(queue: QueueHandle, timestamp: number, boundary: Boundary): number {
-    const { reader, minOffset, slot } = queue as StoreQueue;
+    const { reader, minOffset } = queue as StoreQueue;
     const bounds = {
       minOffset,
-      maxOffset: this.#queueProgress.maxOffset(slot),
+      maxOffset: this.#queueUnits.writtenOffset(queue as StoreQueue),
       minPhyOffset: this.#segments.firstOffset,
     };
     return reader.offsetByTime(timestamp, boundary, bounds, (phyOffset) => this.storeTimestampAt(phyOffset));

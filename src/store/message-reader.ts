@@ -1,12 +1,12 @@
 /**
- * Reads messages of a queue: units up to what dispatch has published, then the records they point at, as views on the
+ * Reads messages of a queue: units up to what can be seen, then the records they point at, as views on the
  * log. What is answered where there is nothing is Apache's (store/DefaultMessageStore#getMessage).
  */
 import { CometError } from "../base/errors.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
-import type { QueueProgress } from "../dispatch/shared-progress.js";
 import { RECORD_BYTES_MIN, TOTAL_SIZE_POSITION } from "../record/layout.js";
+import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueue } from "./store-queue.js";
 import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
 
@@ -31,12 +31,12 @@ function isRecordFilter(filter: TagFilter | RecordFilter): filter is RecordFilte
 
 export class MessageReader {
   readonly #segments: SegmentQueue;
-  readonly #progress: QueueProgress;
+  readonly #queueUnits: QueueUnits;
   readonly #units = new UnitBatch(BATCH_UNITS);
 
-  constructor(segments: SegmentQueue, progress: QueueProgress) {
+  constructor(segments: SegmentQueue, queueUnits: QueueUnits) {
     this.#segments = segments;
-    this.#progress = progress;
+    this.#queueUnits = queueUnits;
   }
 
   /** Fills `result`; its records are views that stay valid as long as they are referenced. */
@@ -51,7 +51,7 @@ export class MessageReader {
     result.queueOffsets.length = 0;
     result.totalBytes = 0;
     result.minOffset = queue.minOffset;
-    result.maxOffset = this.#progress.maxOffset(queue.slot);
+    result.maxOffset = this.#queueUnits.maxOffset(queue);
     result.nextBeginOffset = offset;
     if (queue.retired) return noQueue(result);
     if (!Number.isInteger(offset)) throw new CometError("COMETMQ_CONFIG", `The offset is ${offset}, no integer.`);
@@ -94,7 +94,7 @@ export class MessageReader {
     const scanEnd = result.nextBeginOffset + Math.max(Math.ceil(maxFilterMessageSize / UNIT_BYTES), limits.maxCount);
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
       const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length, scanEnd - result.nextBeginOffset);
-      if (queue.reader.read(result.nextBeginOffset, wanted, result.maxOffset, units) === 0) {
+      if (this.#queueUnits.read(queue, result.nextBeginOffset, wanted, units) === 0) {
         if (result.records.length === 0) result.status = GetStatus.OFFSET_FOUND_NULL;
         return;
       }

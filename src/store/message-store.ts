@@ -11,6 +11,7 @@ import { CometError } from "../base/errors.js";
 import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
+import { tagsHash } from "../record/properties.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { RecoveryReport } from "../recovery/recover.js";
 import { TopicDeletions } from "./delete-topics.js";
@@ -20,6 +21,7 @@ import { type GetLimits, MessageReader } from "./message-reader.js";
 import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
 import { DispatchWaits } from "./dispatch-waits.js";
+import { DispatchWakes } from "./dispatch-wakes.js";
 import { PositionWaiters } from "./position-waiters.js";
 import type { SegmentRelease } from "./retention.js";
 import type { StorePaths } from "./store-directory.js";
@@ -37,13 +39,10 @@ import {
   type TagFilter,
 } from "./types.js";
 
-/** Without anybody waiting for messages the dispatcher is woken after so many bytes, or so much time. */
-const WAKE_BYTES = 8 * 1024 * 1024;
-const WAKE_MS = 10;
 /** Taken at most while dispatch waits for space on the disk. */
 const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
-/** How long a reader of a queue's very end may be held up while dispatch does what is left. */
-const CATCH_UP_MS = 5;
+/** Appended in one turn and shown at once: of more than these dispatch shows all together, so that they are read together. */
+const SHOWN_A_TURN = 8;
 
 /** A durable log with queues and an index, open in one directory. One thread calls it. */
 export class MessageStore {
@@ -57,16 +56,17 @@ export class MessageStore {
   #turnPending = false;
   /** Somebody waits for the disk: one sync at the turn's end serves all who asked in it. */
   #flushWanted = false;
-  #wokenAt: number;
-  #wakeTimer = false;
-  /** Behind the last message that somebody may wait for. */
-  #newsEnd = Number.POSITIVE_INFINITY;
+  /** Queues of the messages that this turn appended and showed. */
+  readonly #shown: StoreQueue[] = [];
   readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
   readonly #flushWaiters = new PositionWaiters();
   readonly #waits: DispatchWaits;
+  readonly #wakes: DispatchWakes;
+  /** A message can be read before dispatch has come to it. With SYNC_FLUSH that is before it is durable. */
+  readonly #showsAtOnce: boolean;
   #failure: CometError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -77,8 +77,9 @@ export class MessageStore {
     this.#dispatch = parts.dispatch;
     this.#waits = new DispatchWaits(parts.dispatch);
     this.#watch = parts.watch;
-    this.#reader = new MessageReader(parts.segments, parts.dispatch.queueProgress);
-    this.#wokenAt = parts.commitLog.appendPosition;
+    this.#showsAtOnce = parts.dispatch.threaded && !parts.syncFlush;
+    this.#wakes = new DispatchWakes(parts.dispatch, this.#waits, parts.clock, parts.commitLog.appendPosition);
+    this.#reader = new MessageReader(parts.segments, parts.units);
   }
 
   /** Opens the store in a directory, or makes one; recovers it first where that is needed. */
@@ -158,8 +159,9 @@ export class MessageStore {
     } catch (error) {
       return this.#writeFailed(error);
     }
+    const isShown = status === PutStatus.PUT_OK && queued && this.#show(queue, message, result);
     if (status === PutStatus.PUT_OK && queued) queue.nextOffset++;
-    this.#appended(queue);
+    this.#appended(queue, isShown);
     return status;
   }
 
@@ -177,7 +179,7 @@ export class MessageStore {
       return this.#writeFailed(error);
     }
     if (status === PutStatus.PUT_OK) queue.nextOffset += messages.length;
-    this.#appended(queue);
+    this.#appended(queue, false);
     return status;
   }
 
@@ -187,13 +189,21 @@ export class MessageStore {
     return this.#watch.isFull || (this.#watch.dispatchPaused && behindBytes >= PAUSED_BYTES_MAX);
   }
 
-  #appended(queue: StoreQueue): void {
+  /** Somebody waits for messages: this one can be read from now on, whenever dispatch comes to it. */
+  #show(queue: StoreQueue, message: MessageInput, { queueOffset, phyOffset, sizeBytes }: PutResult): boolean {
+    if (!this.#waits.isInterested || !this.#showsAtOnce || queue.quiet || queue.scheduled) return false;
+    if (this.#shown.length > SHOWN_A_TURN) return false;
+    const { properties, propertiesStart, propertiesLength } = message;
+    const hash = tagsHash(properties, propertiesStart, propertiesStart + propertiesLength);
+    if (!this.#parts.units.show(queue, queueOffset, phyOffset, sizeBytes, hash)) return false;
+    this.#shown.push(queue);
+    return true;
+  }
+
+  #appended(queue: StoreQueue, isShown: boolean): void {
     const position = this.#log.appendPosition;
-    if (!queue.quiet) this.#newsEnd = position;
-    if (!this.#parts.syncFlush) {
-      this.#dispatch.progress.confirmed = position;
-      if (position - this.#wokenAt >= WAKE_BYTES) this.#wakeNow();
-    }
+    if (!queue.quiet && !isShown) this.#wakes.hasNews(position);
+    if (!this.#parts.syncFlush) this.#wakes.confirm(position);
     this.#scheduleEndOfTurn();
   }
 
@@ -211,28 +221,18 @@ export class MessageStore {
       this.#parts.flusher.flushNow();
       if (this.#parts.syncFlush) return;
     }
-    this.#wakeSoon();
+    this.#tellShown();
+    this.#wakes.soon();
     this.#parts.flusher.schedule();
     this.#log.requestAhead();
   }
 
-  /** A sleeping thread is dear to wake: for every message only while somebody waits for messages. */
-  #wakeSoon(): void {
-    if ((this.#waits.isInterested && this.#newsEnd > this.#wokenAt) || !this.#dispatch.threaded) {
-      this.#wakeNow();
-      return;
-    }
-    if (this.#wakeTimer) return;
-    this.#wakeTimer = true;
-    this.#parts.clock.schedule(WAKE_MS, () => {
-      this.#wakeTimer = false;
-      this.#wakeNow();
-    });
-  }
-
-  #wakeNow(): void {
-    this.#wokenAt = this.#dispatch.progress.confirmed;
-    this.#dispatch.wake();
+  #tellShown(): void {
+    const shown = this.#shown;
+    if (shown.length === 0) return;
+    if (shown.length > SHOWN_A_TURN) this.#wakes.hasNews(this.#log.appendPosition);
+    else for (const queue of shown) this.#grown(queue);
+    shown.length = 0;
   }
 
   /**
@@ -240,11 +240,7 @@ export class MessageStore {
    * are only waited for by who names one. False when it took too long.
    */
   catchUp(queue?: QueueHandle): boolean {
-    const { progress } = this.#dispatch;
-    const wanted = queue?.quiet ? progress.confirmed : Math.min(progress.confirmed, this.#newsEnd);
-    if (progress.dispatched >= wanted || this.#watch.dispatchPaused) return true;
-    this.#dispatch.wake();
-    return progress.awaitDispatched(wanted, CATCH_UP_MS);
+    return this.#watch.dispatchPaused || this.#wakes.catchUp(queue as StoreQueue | undefined);
   }
 
   #writeFailed(error: unknown): PutStatus {
@@ -260,8 +256,8 @@ export class MessageStore {
 
   #flushed(position: number): void {
     if (this.#parts.syncFlush) {
-      this.#dispatch.progress.confirmed = position;
-      this.#wakeSoon();
+      this.#wakes.confirm(position);
+      this.#wakes.soon();
     }
     this.#flushWaiters.settle(position);
     this.#flushListener?.(position);
@@ -401,7 +397,7 @@ export class MessageStore {
   /** One past the last message that can be read. */
   maxOffset(queue: QueueHandle): number {
     if ((queue as StoreQueue).retired) return 0;
-    return this.#dispatch.queueProgress.maxOffset(queue.slot);
+    return this.#parts.units.maxOffset(queue as StoreQueue);
   }
 
   /**

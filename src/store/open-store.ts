@@ -38,6 +38,7 @@ import { checkRetention, currentRetention } from "./retention-settings.js";
 import { type Settings, settle } from "./settings.js";
 import { checkStoreDirectory, StorePaths } from "./store-directory.js";
 import type { StoreParts } from "./store-parts.js";
+import { QueueUnits } from "./queue-units.js";
 import { StoreQueues } from "./store-queue.js";
 
 export interface StoreEvents {
@@ -386,7 +387,7 @@ class Opening {
     dispatch: Dispatch,
     { report: recovery, hasExpired }: Recovered,
   ): StoreParts {
-    const { disk, clock, log, paths, indexSizes, syncFlush, flushIntervalMs } = this.#settings;
+    const { disk, clock, log, paths, indexSizes, syncFlush, flushIntervalMs, retention: settings } = this.#settings;
     const checkpoints = this.#checkpoints!;
     const flusher = new Flusher({
       log: commitLog,
@@ -400,11 +401,10 @@ class Opening {
       onFailure: (error) => this.#events.onFailure(error),
     });
     const index = new IndexQuery(disk, paths.index, indexSizes);
-    const lookUp = new LookUp(segments, dispatch.progress, dispatch.queueProgress, index, this.#deletedTopics);
+    const units = new QueueUnits(dispatch.queueProgress);
+    const lookUp = new LookUp(segments, dispatch.progress, units, index, this.#deletedTopics);
     this.#lookUp = lookUp;
     const watch = this.#watch;
-    const settings = this.#settings.retention;
-    const flushedPosition = () => flusher.flushedPosition;
     const retention = new Retention({
       disk,
       clock,
@@ -413,7 +413,7 @@ class Opening {
       watch,
       commitLog,
       dispatch,
-      flushedPosition,
+      flushedPosition: () => flusher.flushedPosition,
       noted: () => checkpoints.saved(),
       hasExpired,
     });
@@ -438,6 +438,7 @@ class Opening {
       segments,
       commitLog,
       flusher,
+      units,
       dispatch,
       queues,
       lookUp,

@@ -2,6 +2,8 @@
 import { ConsumeQueueReader, type ReaderContext } from "../consumequeue/consume-queue-reader.js";
 import { CometError } from "../base/errors.js";
 import { queueDirectory, queueNameProblem } from "../consumequeue/queue-directory.js";
+import { SCHEDULE_TOPIC } from "../record/tags-code.js";
+import type { FreshUnits } from "./fresh-units.js";
 import type { QueueHandle } from "./types.js";
 
 export class StoreQueue implements QueueHandle {
@@ -14,6 +16,10 @@ export class StoreQueue implements QueueHandle {
   /** First offset whose record the log still holds. */
   minOffset = 0;
   quiet = false;
+  /** Its units hold the times when messages are due, as dispatch reckons them. */
+  readonly scheduled: boolean;
+  /** Units that can be read before dispatch has written them; none yet where it is undefined. See queue-units.ts. */
+  fresh: FreshUnits | undefined;
   /** Its topic is being deleted, or was: it takes no messages. */
   sealed = false;
   /** Its topic was deleted: it takes and has no messages. */
@@ -26,6 +32,7 @@ export class StoreQueue implements QueueHandle {
     this.queueId = queueId;
     this.slot = slot;
     this.reader = reader;
+    this.scheduled = topic === SCHEDULE_TOPIC;
   }
 
   /** Files below are deleted, and so is what they pointed at; `minOffset` never moves back. */
