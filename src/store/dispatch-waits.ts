@@ -26,9 +26,7 @@ export class DispatchWaits {
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
   setInterest(interested: boolean): void {
     this.#interest += interested ? 1 : -1;
-    const { progress } = this.#dispatch;
-    progress.setInterest(this.#interest > 0);
-    if (interested && progress.dispatched < progress.confirmed) this.#dispatch.wake();
+    this.#dispatch.progress.setInterest(this.#interest > 0);
   }
 
   /** Counts who keeps the process, until the store is closed. */

@@ -54,6 +54,12 @@ export class DispatchWakes {
     });
   }
 
+  /** Somebody begins to wait: what dispatch alone can show, and has not yet, is wanted now. */
+  ifBehind(): void {
+    const { progress } = this.#dispatch;
+    if (progress.dispatched < Math.min(progress.confirmed, this.#newsEnd)) this.#dispatch.wake();
+  }
+
   #now(): void {
     this.#wokenAt = this.#dispatch.progress.confirmed;
     this.#newsEnd = Math.min(this.#newsEnd, this.#wokenAt);

@@ -329,6 +329,7 @@ export class MessageStore {
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
   setInterest(interested: boolean): void {
     this.#waits.setInterest(interested);
+    if (interested) this.#wakes.ifBehind();
   }
 
   #arrivals(): void {
