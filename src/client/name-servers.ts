@@ -29,10 +29,12 @@ export class NameServers {
   async call(code: number, fields: Fields, options: CallOptions = {}): Promise<RemoteAnswer> {
     const { namesrvAddrs, requestTimeoutMs } = this.#settings;
     const count = namesrvAddrs.length;
+    // Others who ask meanwhile may move it: every server is still asked once.
+    const first = this.#current;
     const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
     let failure: unknown;
     for (let i = 0; i < count; i++) {
-      const index = (this.#current + i) % count;
+      const index = (first + i) % count;
       // One that hangs must not have the time of those after it: a send that needs a route has no more than one wait.
       const share = i === count - 1 ? timeoutMs : Math.ceil(timeoutMs / count);
       try {
