@@ -1,0 +1,75 @@
+/** Programs that do what is allowed and hardly anybody does: nothing of theirs is lost, and nobody waits for ever. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Producer } from "#src/client/producer.js";
+import { TransactionProducer } from "#src/client/transaction-producer.js";
+import { TestBroker } from "#src/testing/test-broker.js";
+import { freshName, until } from "./harness.js";
+
+let broker: TestBroker;
+let namesrvAddr: string;
+
+beforeAll(async () => {
+  broker = await TestBroker.start({ grpc: false });
+  namesrvAddr = broker.namesrvAddr;
+});
+afterAll(() => broker.close());
+
+function topicOf(queues = 1): string {
+  const topic = freshName("T");
+  broker.createTopic(topic, { queues });
+  return topic;
+}
+
+test("selectQueue chooses none", async () => {
+  const topic = topicOf(4);
+  await using producer = await Producer.start({ namesrvAddr });
+  const none = () => undefined as never;
+  await expect(producer.send({ topic, body: "x" }, { selectQueue: none })).rejects.toThrow(/selectQueue/);
+  expect(broker.messages(topic)).toEqual([]);
+});
+
+test("close waits for sends that have just begun", async () => {
+  const topic = topicOf();
+  const producer = await Producer.start({ namesrvAddr, maxMessageSize: 20_000 });
+  await producer.send({ topic, body: "first" });
+  const large = Buffer.alloc(15_000, "ab");
+  const sends: Promise<unknown>[] = [
+    producer.send({ topic, body: large }),
+    producer.sendOneway({ topic, body: large }),
+    producer.sendBatch([large, large, large].map((body) => ({ topic, body }))),
+  ];
+  await producer.close();
+  const results = await Promise.allSettled(sends);
+  expect(results.map(({ status }) => status)).toEqual(["fulfilled", "fulfilled", "fulfilled"]);
+  await until(() => broker.messages(topic).length === 6, 2000);
+});
+
+test("close waits for a transaction that has begun", async () => {
+  const topic = topicOf();
+  const producer = await TransactionProducer.start({
+    namesrvAddr,
+    group: freshName("P"),
+    checkTransaction: () => "unknown",
+  });
+  let finish = (): void => {};
+  const working = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  let begun = (): void => {};
+  const began = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const sending = producer.sendInTransaction({ topic, body: "x" }, async () => {
+    begun();
+    await working;
+    return "commit" as const;
+  });
+  await began;
+  const closing = producer.close();
+  await expect(Promise.race([closing, new Promise((resolve) => setTimeout(resolve, 50, "waits"))])).resolves.toBe(
+    "waits",
+  );
+  finish();
+  await Promise.all([sending, closing]);
+  expect(broker.messages(topic).map(({ body }) => body.toString())).toEqual(["x"]);
+});
