@@ -1,7 +1,10 @@
 /** Programs that do what is allowed and hardly anybody does: nothing of theirs is lost, and nobody waits for ever. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Producer } from "#src/client/producer.js";
+import { PushConsumer } from "#src/client/push-consumer.js";
 import { TransactionProducer } from "#src/client/transaction-producer.js";
+import { CompressionType, withCompression } from "#src/record/sys-flag.js";
+import { RequestCode } from "#src/remoting/codes.js";
 import { TestBroker } from "#src/testing/test-broker.js";
 import { freshName, until } from "./harness.js";
 
@@ -72,4 +75,38 @@ test("close waits for a transaction that has begun", async () => {
   finish();
   await Promise.all([sending, closing]);
   expect(broker.messages(topic).map(({ body }) => body.toString())).toEqual(["x"]);
+});
+
+test("a body that says it is compressed and is not", async () => {
+  const topic = topicOf();
+  const got: string[] = [];
+  await broker.send(topic, "1");
+  const fields = {
+    producerGroup: "P",
+    topic,
+    defaultTopic: "TBW102",
+    defaultTopicQueueNums: 4,
+    queueId: 0,
+    sysFlag: withCompression(0, CompressionType.ZLIB),
+    bornTimestamp: 1,
+    flag: 0,
+    properties: "",
+    reconsumeTimes: 0,
+    unitMode: false,
+    batch: false,
+  };
+  const { RemotingClient } = await import("#src/remoting/client.js");
+  const client = new RemotingClient("127.0.0.1", broker.server.port);
+  await client.call(RequestCode.SEND_MESSAGE, fields, Buffer.from("plain"), 3000);
+  await client.close();
+  await broker.send(topic, "3");
+  await using _consumer = await PushConsumer.start({
+    namesrvAddr,
+    group: freshName("G"),
+    consumeFrom: "first",
+    subscriptions: { [topic]: "*" },
+    onMessage: (message) => void got.push(message.text()),
+  });
+  await until(() => got.length === 3, 3000);
+  expect(got.sort()).toEqual(["1", "3", "plain"]);
 });
