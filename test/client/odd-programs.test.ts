@@ -1,5 +1,6 @@
 /** Programs that do what is allowed and hardly anybody does: nothing of theirs is lost, and nobody waits for ever. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
 import { TransactionProducer } from "#src/client/transaction-producer.js";
@@ -75,6 +76,34 @@ test("close waits for a transaction that has begun", async () => {
   finish();
   await Promise.all([sending, closing]);
   expect(broker.messages(topic).map(({ body }) => body.toString())).toEqual(["x"]);
+});
+
+test("a pull consumer without autoCommit looks elsewhere", async () => {
+  const topic = topicOf();
+  for (let i = 0; i < 5; i++) await broker.send(topic, String(i));
+  const group = freshName("G");
+  {
+    await using consumer = await LitePullConsumer.start({
+      namesrvAddr,
+      group,
+      subscriptions: { [topic]: "*" },
+      consumeFrom: "first",
+      autoCommit: false,
+    });
+    const [queue] = consumer.assignment;
+    consumer.seek(queue!, 4);
+    const [message] = await consumer.poll();
+    expect(message!.text()).toBe("4");
+  }
+  await using consumer = await LitePullConsumer.start({
+    namesrvAddr,
+    group,
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+    autoCommit: false,
+  });
+  const [message] = await consumer.poll();
+  expect(message!.text()).toBe("0");
 });
 
 test("a body that says it is compressed and is not", async () => {
