@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
+import { SimpleConsumer } from "#src/client/simple-consumer.js";
 import { TransactionProducer } from "#src/client/transaction-producer.js";
 import { CompressionType, withCompression } from "#src/record/sys-flag.js";
 import { RequestCode } from "#src/remoting/codes.js";
@@ -104,6 +105,21 @@ test("a pull consumer without autoCommit looks elsewhere", async () => {
   });
   const [message] = await consumer.poll();
   expect(message!.text()).toBe("0");
+});
+
+test("a receive without end", async () => {
+  const topic = topicOf();
+  await using consumer = await SimpleConsumer.start({
+    namesrvAddr,
+    group: freshName("G"),
+    subscriptions: { [topic]: "*" },
+    consumeFrom: "first",
+  });
+  const receiving = consumer.receive({ waitMs: Number.POSITIVE_INFINITY, signal: AbortSignal.timeout(3000) });
+  await broker.send(topic, "x");
+  const [popped] = await receiving;
+  expect(popped!.message.text()).toBe("x");
+  await expect(consumer.receive({ waitMs: Number.NaN })).rejects.toThrow(/waitMs/);
 });
 
 test("a body that says it is compressed and is not", async () => {
