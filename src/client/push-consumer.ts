@@ -1,4 +1,5 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
+import type { Clock } from "../base/clock.js";
 import { RequestCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
@@ -49,6 +50,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
   readonly #trace: ConsumeTrace | undefined;
+  #subVersion = 0;
   #paused = false;
   #closing: Promise<void> | undefined;
 
@@ -68,8 +70,8 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     const shared = settings.broadcasting ? { clientId: `${localAddress()}@DEFAULT`, ...options } : options;
     const clientSettings = settingsOf(shared);
     for (const [topic, filter] of checkedSubscriptions(options.subscriptions, clientSettings))
-      this.#setSubscription(clientSettings.clock.nowMs(), topic, filter);
-    if (!settings.broadcasting) this.#setSubscription(clientSettings.clock.nowMs(), this.#retryTopic, "*");
+      this.#setSubscription(clientSettings.clock, topic, filter);
+    if (!settings.broadcasting) this.#setSubscription(clientSettings.clock, this.#retryTopic, "*");
     this.#instance = new ClientInstance(clientSettings, {
       consumerGroup: settings.group,
       consumerData: () => this.consumerData(),
@@ -139,7 +141,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     signal?.throwIfAborted();
     if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
-    const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
+    const subscription = subscriptionOf(whole, filter, this.#nextVersion(this.#instance.clock));
     await abortable(this.#instance.checkFilters(this.group, [subscription]), signal);
     this.#subscriptions.set(whole, subscription);
     await abortable(this.#tellAndRebalance(), signal);
@@ -240,8 +242,14 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#rebalancer.rebalance();
   }
 
-  #setSubscription(version: number, topic: string, filter: FilterExpression): void {
-    this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
+  #setSubscription(clock: Clock, topic: string, filter: FilterExpression): void {
+    this.#subscriptions.set(topic, subscriptionOf(topic, filter, this.#nextVersion(clock)));
+  }
+
+  /** Brokers take a changed subscription only with a later version, whatever the clock does. */
+  #nextVersion(clock: Clock): number {
+    this.#subVersion = Math.max(clock.nowMs(), this.#subVersion + 1);
+    return this.#subVersion;
   }
 
   #deliverySettings(): DeliverySettings {

@@ -79,6 +79,23 @@ test("close waits for a transaction that has begun", async () => {
   expect(broker.messages(topic).map(({ body }) => body.toString())).toEqual(["x"]);
 });
 
+test("a filter that is changed at once", async () => {
+  const topic = topicOf();
+  const got: string[] = [];
+  await using consumer = await PushConsumer.start({
+    namesrvAddr,
+    clock: broker.clock,
+    group: freshName("G"),
+    consumeFrom: "first",
+    subscriptions: { [topic]: "A" },
+    onMessage: (message) => void got.push(message.text()),
+  });
+  await consumer.subscribe(topic, "B");
+  await broker.send(topic, "a", { tags: "A" });
+  await broker.send(topic, "b", { tags: "B" });
+  await until(() => got.includes("b"), 3000);
+});
+
 test("a pull consumer without autoCommit looks elsewhere", async () => {
   const topic = topicOf();
   for (let i = 0; i < 5; i++) await broker.send(topic, String(i));
