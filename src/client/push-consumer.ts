@@ -1,5 +1,5 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
-import type { Clock } from "../base/clock.js";
+import type { Clock, Timer } from "../base/clock.js";
 import { RequestCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
@@ -30,6 +30,8 @@ import { localAddress } from "./unique-id.js";
 import { abortable, orClosed, Periodic } from "./waiting.js";
 
 const LOCK_INTERVAL_MS = 20_000;
+/** While a queue lacks its lock, or a broker does not answer. */
+const LOCK_RETRY_MS = 1000;
 /** Messages that were being consumed when a queue went have so long to end before its lock goes. */
 const UNLOCK_WAIT_MS = 1000;
 const MAX_RECONSUME_TIMES = 16;
@@ -50,6 +52,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
   readonly #trace: ConsumeTrace | undefined;
+  #lockRetry: Timer | undefined;
   #subVersion = 0;
   #paused = false;
   #closing: Promise<void> | undefined;
@@ -291,6 +294,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   async #close(): Promise<void> {
     for (const timer of this.#timers) timer.stop();
+    this.#lockRetry?.cancel();
     this.#paused = true;
     await this.#rebalancer.stop();
     await this.#delivery.drain(this.settings.awaitTerminationMs);
@@ -304,7 +308,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   async #assign(queue: MessageQueue): Promise<boolean> {
     try {
       const needsLock = this.settings.orderly && !this.settings.broadcasting;
-      if (needsLock && !(await this.#locks.lock([queue])).has(queueKey(queue))) return false;
+      if (needsLock && (await this.#locks.lock([queue])).get(queueKey(queue)) !== true) return false;
       const offset = await startOffset(this.#instance, this.#offsets, queue, this.settings.consumeFrom);
       const processQueue = new ProcessQueue(queue, offset, this.#instance.clock);
       if (needsLock) processQueue.setLocked(true);
@@ -335,9 +339,15 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#locks.unlock([queue]);
   }
 
+  /** A lock of which no broker has said that it is gone lasts for its time; one that is missing is soon asked for again. */
   async #renewLocks(): Promise<void> {
-    const locked = await this.#locks.lock(this.assignment);
-    for (const [key, processQueue] of this.#queues) processQueue.setLocked(locked.has(key));
+    this.#lockRetry?.cancel();
+    const asked = this.assignment.map(queueKey);
+    const answers = await this.#locks.lock(this.assignment);
+    for (const [key, locked] of answers) this.#queues.get(key)?.setLocked(locked);
+    const isMissing = asked.some((key) => answers.get(key) !== true && this.#queues.has(key));
+    if (!isMissing || this.#closing !== undefined) return;
+    this.#lockRetry = this.#instance.clock.schedule(LOCK_RETRY_MS, () => void this.#renewLocks());
   }
 
   async #sendBack(message: ReceivedMessage, delayLevel: number): Promise<void> {

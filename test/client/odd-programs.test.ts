@@ -172,3 +172,31 @@ test("a body that says it is compressed and is not", async () => {
   await until(() => got.length === 3, 3000);
   expect(got.sort()).toEqual(["1", "3", "plain"]);
 });
+
+test("a broker that does not renew a lock for a moment: order goes on meanwhile, and soon afterwards", async () => {
+  let refuses = false;
+  const onRequest = ({ code }: { code: number }) =>
+    refuses && code === RequestCode.LOCK_BATCH_MQ ? "not now" : undefined;
+  await using own = await TestBroker.start({ grpc: false, topics: { T: { queues: 1 } }, hooks: { onRequest } });
+  const got: string[] = [];
+  await using _consumer = await PushConsumer.start({
+    namesrvAddr: own.namesrvAddr,
+    clock: own.clock,
+    group: "G",
+    orderly: true,
+    subscriptions: { T: "*" },
+    consumeFrom: "first",
+    onMessage: (message) => void got.push(message.text()),
+  });
+  refuses = true;
+  await own.advance("25s");
+  await own.send("T", "1");
+  await until(() => got.length === 1, 3000);
+  await own.advance("10s");
+  await own.send("T", "2");
+  await own.advance("1s");
+  expect(got).toEqual(["1"]);
+  refuses = false;
+  await own.advance("2s");
+  await until(() => got.length === 2, 3000);
+});
