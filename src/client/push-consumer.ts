@@ -274,6 +274,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   async #start(): Promise<void> {
+    if (this.#offsets.open !== undefined) await this.#offsets.open();
     this.#instance.start();
     // Whether a topic exists may change; that a name server answers is asked for.
     for (const topic of [...this.#subscriptions.keys()]) {

@@ -1,4 +1,7 @@
 /** Programs that do what is allowed and hardly anybody does: nothing of theirs is lost, and nobody waits for ever. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
@@ -171,6 +174,44 @@ test("a body that says it is compressed and is not", async () => {
   });
   await until(() => got.length === 3, 3000);
   expect(got.sort()).toEqual(["1", "3", "plain"]);
+});
+
+test("a file of offsets that cannot be read", async () => {
+  const topic = topicOf();
+  const offsetsDirectory = mkdtempSync(join(tmpdir(), "cometmq-offsets-"));
+  const group = freshName("G");
+  const got: string[] = [];
+  const options = {
+    namesrvAddr,
+    group,
+    offsetsDirectory,
+    clientId: "C",
+    messageModel: "broadcasting",
+    consumeFrom: "first",
+    subscriptions: { [topic]: "*" },
+    onMessage: (message: { text(): string }) => void got.push(message.text()),
+  } as const;
+  try {
+    await broker.send(topic, "1");
+    {
+      await using _consumer = await PushConsumer.start(options);
+      await until(() => got.length === 1, 3000);
+    }
+    const path = join(offsetsDirectory, "C", group, "offsets.json");
+    const sound = readFileSync(path, "utf8");
+    writeFileSync(path, sound.slice(0, 20));
+    await broker.send(topic, "2");
+    const starting = PushConsumer.start({ ...options, consumeFrom: "last" });
+    await expect(starting).rejects.toMatchObject({ code: "COMETMQ_CONFIG", message: expect.stringContaining(path) });
+    expect(readFileSync(path, "utf8")).toBe(sound.slice(0, 20));
+    // What Apache's consumers put aside when they write the file.
+    writeFileSync(`${path}.bak`, sound);
+    await using consumer = await PushConsumer.start({ ...options, consumeFrom: "last" });
+    await until(() => got.length === 2, 3000);
+    expect(consumer.assignment).toHaveLength(1);
+  } finally {
+    rmSync(offsetsDirectory, { recursive: true });
+  }
 });
 
 test("a broker that does not renew a lock for a moment: order goes on meanwhile, and soon afterwards", async () => {
