@@ -27,12 +27,12 @@ import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
 import { ConsumeReturnType } from "./trace.js";
 import { localAddress } from "./unique-id.js";
-import { abortable, orClosed, Periodic } from "./waiting.js";
+import { abortable, orClosed, pause, Periodic } from "./waiting.js";
 
 const LOCK_INTERVAL_MS = 20_000;
 /** While a queue lacks its lock, or a broker does not answer. */
 const LOCK_RETRY_MS = 1000;
-/** Messages that were being consumed when a queue went have so long to end before its lock goes. */
+/** A queue that goes holds up the others for so long at most; its lock goes when its handler is done. */
 const UNLOCK_WAIT_MS = 1000;
 const MAX_RECONSUME_TIMES = 16;
 
@@ -46,6 +46,8 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #offsets: OffsetStore;
   readonly #subscriptions = new Map<string, SubscriptionData>();
   readonly #queues = new Map<string, ProcessQueue>();
+  /** Queues that went while a handler was at work: nobody else is to have them before it is done. */
+  readonly #leaving = new Map<string, MessageQueue>();
   readonly #locks: QueueLocks;
   readonly #rebalancer: Rebalancer;
   readonly #delivery: Delivery;
@@ -302,7 +304,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     for (const processQueue of this.#queues.values()) processQueue.drop();
     await this.#offsets.persist();
     await this.#trace?.close();
-    if (this.settings.orderly && !this.settings.broadcasting) await this.#locks.unlock(this.assignment);
+    if (this.settings.orderly && !this.settings.broadcasting) {
+      await this.#locks.unlock([...this.assignment, ...this.#leaving.values()]);
+    }
     await this.#instance.close();
   }
 
@@ -322,7 +326,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   #begin(processQueue: ProcessQueue): void {
-    this.#queues.set(queueKey(processQueue.queue), processQueue);
+    const key = queueKey(processQueue.queue);
+    this.#queues.set(key, processQueue);
+    this.#leaving.delete(key);
     this.#delivery.begin(processQueue);
     void this.#pullLoop.follow(processQueue);
   }
@@ -335,16 +341,22 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#offsets.persist();
     this.#offsets.forget(queue);
     if (!this.settings.orderly || this.settings.broadcasting) return;
-    const { clock } = this.#instance;
-    if (processQueue.count > 0) await processQueue.changed.wait(clock, UNLOCK_WAIT_MS);
-    await this.#locks.unlock([queue]);
+    await Promise.race([this.#handOver(queue), pause(this.#instance.clock, UNLOCK_WAIT_MS)]);
+  }
+
+  async #handOver(queue: MessageQueue): Promise<void> {
+    const key = queueKey(queue);
+    this.#leaving.set(key, queue);
+    await this.#delivery.left(queue);
+    // It may have come back.
+    if (this.#leaving.delete(key)) await this.#locks.unlock([queue]);
   }
 
   /** A lock of which no broker has said that it is gone lasts for its time; one that is missing is soon asked for again. */
   async #renewLocks(): Promise<void> {
     this.#lockRetry?.cancel();
     const asked = this.assignment.map(queueKey);
-    const answers = await this.#locks.lock(this.assignment);
+    const answers = await this.#locks.lock([...this.assignment, ...this.#leaving.values()]);
     for (const [key, locked] of answers) this.#queues.get(key)?.setLocked(locked);
     const isMissing = asked.some((key) => answers.get(key) !== true && this.#queues.has(key));
     if (!isMissing || this.#closing !== undefined) return;

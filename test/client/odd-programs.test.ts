@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { queueKey } from "#src/client/message-queue.js";
 import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
@@ -240,4 +241,48 @@ test("a broker that does not renew a lock for a moment: order goes on meanwhile,
   refuses = false;
   await own.advance("2s");
   await until(() => got.length === 2, 3000);
+});
+
+test("order: a queue goes to another consumer, or begins anew, when the handler at work is done", async () => {
+  await using own = await TestBroker.start({ grpc: false, topics: { T: { queues: 1 } } });
+  const { namesrvAddr, clock } = own;
+  const opened: (() => void)[] = [];
+  const got: string[] = [];
+  const shared = {
+    namesrvAddr,
+    clock,
+    group: "G",
+    orderly: true,
+    subscriptions: { T: "*" },
+    consumeFrom: "first",
+    awaitTerminationMs: 0,
+  } as const;
+  const work = (name: string) => async (message: { text(): string }) => {
+    got.push(`${name} begins ${message.text()}`);
+    await new Promise<void>((resolve) => opened.push(resolve));
+    got.push(`${name} ends ${message.text()}`);
+  };
+  await using second = await PushConsumer.start({ ...shared, clientId: "second", onMessage: work("second") });
+  await own.send("T", "1");
+  await until(() => got.length === 1, 3000);
+
+  const [queue] = second.assignment.filter(({ topic }) => topic === "T");
+  await second.resetOffsets(new Map([[queueKey(queue!), 0]]));
+  await own.advance("3s");
+  expect(got).toEqual(["second begins 1"]);
+  opened.shift()!();
+  await until(() => got.length === 3, 3000);
+  expect(got.slice(1)).toEqual(["second ends 1", "second begins 1"]);
+
+  await using first = await PushConsumer.start({ ...shared, clientId: "first", onMessage: work("first") });
+  await own.advance("90s");
+  expect(second.assignment.filter(({ topic }) => topic === "T")).toEqual([]);
+  expect(got).toHaveLength(3);
+  opened.shift()!();
+  await until(() => got.length >= 4, 3000);
+  await own.advance("3s");
+  await until(() => got.length >= 5, 3000);
+  expect(got.slice(3)).toEqual(["second ends 1", "first begins 1"]);
+  expect(first.assignment).toContainEqual(queue);
+  opened.shift()!();
 });
