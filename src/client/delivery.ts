@@ -2,6 +2,7 @@
  * Brings pulled messages to the handler: several at a time and in any order, or one after the other for each queue
  * (client/impl/consumer/ConsumeMessageConcurrentlyService.java, ConsumeMessageOrderlyService.java).
  */
+import { type MessageQueue, queueKey } from "./message-queue.js";
 import type { OffsetStore } from "./offset-store.js";
 import type { ProcessQueue } from "./process-queue.js";
 import { countAttempt, type ReceivedMessage } from "./received-message.js";
@@ -32,6 +33,8 @@ export interface Delivery {
   begin(processQueue: ProcessQueue): void;
   /** Messages that `processQueue` has already. */
   submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void;
+  /** In order: resolves when the queue, which was dropped, has no handler at work any more. */
+  left(queue: MessageQueue): Promise<void>;
   /** Begins no further handler; resolves when those at work are done, or after `timeoutMs`. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -89,6 +92,8 @@ export class ConcurrentDelivery extends Handlers implements Delivery {
   #next = 0;
 
   begin(): void {}
+
+  async left(): Promise<void> {}
 
   submit(processQueue: ProcessQueue, messages: readonly ReceivedMessage[]): void {
     const { batchSizeMax } = this.settings;
@@ -150,8 +155,21 @@ export class ConcurrentDelivery extends Handlers implements Delivery {
 }
 
 export class OrderlyDelivery extends Handlers implements Delivery {
+  /** By queue: a queue that was reset, or comes back, waits for the handler that it had before. */
+  readonly #loops = new Map<string, Promise<void>>();
+
   begin(processQueue: ProcessQueue): void {
-    void this.#follow(processQueue);
+    const key = queueKey(processQueue.queue);
+    const before = this.#loops.get(key);
+    const follow = () => this.#follow(processQueue);
+    const loop = (before === undefined ? follow() : before.then(follow)).finally(() => {
+      if (this.#loops.get(key) === loop) this.#loops.delete(key);
+    });
+    this.#loops.set(key, loop);
+  }
+
+  async left(queue: MessageQueue): Promise<void> {
+    await this.#loops.get(queueKey(queue));
   }
 
   /** The queue's own loop takes them. */

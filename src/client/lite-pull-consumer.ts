@@ -147,7 +147,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       submit: () => this.#arrived.ring(),
       isPaused: () => false,
       queueCount: () => 1,
-      restart: async ({ queue }, offset) => this.seek(queue, offset),
+      restart: async ({ queue }, offset) => this.#moveTo(queue, offset, true),
       isConsumed: ({ count, queue }) => this.#autoCommit && count === 0 && !this.#given.has(queueKey(queue)),
     });
   }
@@ -209,17 +209,26 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     await this.#offsets.save(options);
   }
 
-  /** The next message of a queue that this consumer has comes from `offset` on. */
+  /**
+   * The next message of a queue that this consumer has comes from `offset` on. That is committed like what `poll` gives:
+   * without `autoCommit` only by `commit`.
+   */
   seek(queue: MessageQueue, offset: number): void {
+    this.#moveTo(queue, offset, this.#autoCommit);
+  }
+
+  #moveTo(queue: MessageQueue, offset: number, committed: boolean): void {
     if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
     positive("offset", offset, 0, 0);
     const old = this.#queues.get(queueKey(queue));
     if (old === undefined)
       throw configError(`Queue ${queue.queueId} of ${queue.topic} at ${queue.brokerName} is not assigned.`);
     old.drop();
+    const processQueue = new ProcessQueue(old.queue, offset, this.#instance.clock);
     this.#given.delete(queueKey(queue));
-    this.#offsets.update(queue, offset);
-    this.#begin(new ProcessQueue(old.queue, offset, this.#instance.clock));
+    if (committed) this.#offsets.update(queue, offset);
+    else this.#given.set(queueKey(queue), { processQueue, offset });
+    this.#begin(processQueue);
   }
 
   /** Saves offsets (with `autoCommit`), says good-bye to the brokers, ends every connection and timer. Never rejects. */
@@ -335,7 +344,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
       resetOffsets: async (offsets: ReadonlyMap<string, number>) => {
         for (const [key, offset] of offsets) {
           const known = this.#queues.get(key);
-          if (known !== undefined) this.seek(known.queue, offset);
+          if (known !== undefined) this.#moveTo(known.queue, offset, true);
         }
         await this.#offsets.persist();
       },

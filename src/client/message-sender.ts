@@ -7,7 +7,7 @@ import { compressBody } from "../record/compression.js";
 import { CompressionType, withCompression } from "../record/sys-flag.js";
 import { ResponseCode } from "../remoting/codes.js";
 import type { ClientInstance } from "./client-instance.js";
-import { ClientClosedError, NoRouteError, ResponseError, SendError, TimeoutError } from "./errors.js";
+import { ClientClosedError, MessageError, NoRouteError, ResponseError, SendError, TimeoutError } from "./errors.js";
 import { LatencyFaultTolerance } from "./latency-fault.js";
 import { type Message, type OutgoingMessage, outgoingOf } from "./message.js";
 import { compareTexts, type MessageQueue } from "./message-queue.js";
@@ -71,7 +71,7 @@ export interface SendReport {
 export interface SendOptions {
   /** This queue and no other; there are no retries then. */
   readonly queue?: MessageQueue;
-  /** Chooses the queue; there are no retries then. `queues` is sorted and not empty. */
+  /** Chooses the queue, and to choose none is an error; there are no retries then. `queues` is sorted and not empty. */
   readonly selectQueue?: (queues: readonly MessageQueue[], message: Message) => MessageQueue;
   /** One attempt, and no wait while too much is on its way: what fails is told at once. The producer's by default. */
   readonly failFast?: boolean;
@@ -115,7 +115,11 @@ export class MessageSender {
   }
 
   /** `sysFlag` is what the message has besides compression. */
-  async send(message: Message, outgoing: OutgoingMessage, options: SendOptions, sysFlag = 0): Promise<SendResult> {
+  send(message: Message, outgoing: OutgoingMessage, options: SendOptions, sysFlag = 0): Promise<SendResult> {
+    return this.hold(this.#send(message, outgoing, options, sysFlag));
+  }
+
+  async #send(message: Message, outgoing: OutgoingMessage, options: SendOptions, sysFlag: number): Promise<SendResult> {
     const bornTimestamp = this.#instance.clock.nowMs();
     const { body, compressedFlag } = await this.#compressed(outgoing);
     const { producerGroup } = this.#settings;
@@ -124,7 +128,7 @@ export class MessageSender {
     const deliver = (timeoutMs: number) =>
       this.#deliver(message, requestFor, [outgoing.uniqueId], { ...options, timeoutMs });
     const sending = this.#inRoom(body.length, options, deliver);
-    const results = await this.#track(this.#reported(sending, [outgoing], bornTimestamp));
+    const results = await this.#reported(sending, [outgoing], bornTimestamp);
     return results[0]!;
   }
 
@@ -139,11 +143,15 @@ export class MessageSender {
     const deliver = (timeoutMs: number) =>
       this.#deliver(messages[0]!, requestFor, uniqueIds, { ...options, timeoutMs });
     const sending = this.#inRoom(bytes, options, deliver);
-    return this.#track(this.#reported(sending, outgoing, bornTimestamp));
+    return this.hold(this.#reported(sending, outgoing, bornTimestamp));
   }
 
   /** Done when the request is on its way to a socket; nobody hears whether it was stored. */
-  async sendOneway(message: Message, outgoing: OutgoingMessage, options: SendOptions): Promise<void> {
+  sendOneway(message: Message, outgoing: OutgoingMessage, options: SendOptions): Promise<void> {
+    return this.hold(this.#sendOneway(message, outgoing, options));
+  }
+
+  async #sendOneway(message: Message, outgoing: OutgoingMessage, options: SendOptions): Promise<void> {
     const bornTimestamp = this.#instance.clock.nowMs();
     const { body, compressedFlag } = await this.#compressed(outgoing);
     const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
@@ -154,7 +162,7 @@ export class MessageSender {
     const address = this.#instance.masterOf(queue.brokerName);
     const { code, fields } = request;
     const sent = this.#instance.brokers.oneway(address, code, fields, body, timeoutMs);
-    await this.#track(abortable(sent, options.signal));
+    await abortable(sent, options.signal);
   }
 
   /** No more is taken; resolves when everything on its way has its answer or error. */
@@ -202,7 +210,8 @@ export class MessageSender {
     }
   }
 
-  #track<T>(work: Promise<T>): Promise<T> {
+  /** `work` is on its way from now on: `close` waits for it. */
+  hold<T>(work: Promise<T>): Promise<T> {
     this.#inFlight.add(work);
     const done = () => void this.#inFlight.delete(work);
     work.then(done, done);
@@ -303,7 +312,12 @@ export class MessageSender {
 /** The queue that options or order demand; undefined where any will do. */
 function chosenQueue(queues: MessageQueue[], message: Message, options: SendOptions): MessageQueue | undefined {
   if (options.queue !== undefined) return options.queue;
-  if (options.selectQueue !== undefined) return options.selectQueue(queues, message);
+  if (options.selectQueue !== undefined) {
+    const chosen: MessageQueue | undefined = options.selectQueue(queues, message);
+    // Any other queue would be the wrong one, and nobody would know.
+    if (typeof chosen?.brokerName !== "string") throw new MessageError("selectQueue has chosen no queue.");
+    return chosen;
+  }
   if (message.orderKey !== undefined) return queueByHash([...queues].sort(byBroker), message.orderKey);
   return undefined;
 }

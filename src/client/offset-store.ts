@@ -5,11 +5,14 @@
 import { dirname, join } from "node:path";
 import { integerIn, mapIn, parseFastjson, toPrettyFastjson } from "../remoting/fastjson.js";
 import type { ClientInstance } from "./client-instance.js";
+import { configError } from "./errors.js";
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import type { CallOptions } from "./options.js";
 import { commitOffset, committedOffset } from "./queue-offsets.js";
 
 export interface OffsetStore {
+  /** Before the first `load`, where there is something to read. Rejects with COMETMQ_CONFIG where that makes no sense. */
+  open?(): Promise<void>;
   /** What is kept outside of this process; undefined when there is nothing. */
   load(queue: MessageQueue): Promise<number | undefined>;
   /** In memory; goes out with `persist`. */
@@ -82,12 +85,11 @@ export class BrokerOffsetStore implements OffsetStore {
   }
 }
 
-/** Apache's file: `offsets.json` with `offsetTable`, a queue as the key of its offset. */
+/** Apache's file: `offsets.json` with `offsetTable`, a queue as the key of its offset; the one before it is `.bak`. */
 export class FileOffsetStore implements OffsetStore {
   readonly #path: string;
   readonly #offsets = new Map<string, { queue: MessageQueue; offset: number }>();
   readonly #instance: ClientInstance;
-  #read = false;
   #changed = false;
 
   constructor(instance: ClientInstance, directory: string, clientId: string, group: string) {
@@ -97,8 +99,17 @@ export class FileOffsetStore implements OffsetStore {
     this.#path = join(directory, folder(clientId), folder(group), "offsets.json");
   }
 
+  /** What cannot be read is not taken for nothing: the group would pass over messages, and the file be written over. */
+  async open(): Promise<void> {
+    const disk = await fileDisk();
+    const text = disk.readFile(this.#path);
+    const offsetTable = tableIn(text) ?? tableIn(disk.readFile(`${this.#path}.bak`));
+    if (offsetTable === undefined && text !== undefined && text.length > 0)
+      throw configError(`${this.#path} holds no offsets. Put it right, or remove it.`);
+    this.#take(offsetTable ?? []);
+  }
+
   async load(queue: MessageQueue): Promise<number | undefined> {
-    if (!this.#read) await this.#readFile();
     return this.peek(queue);
   }
 
@@ -132,11 +143,8 @@ export class FileOffsetStore implements OffsetStore {
     }
   }
 
-  async #readFile(): Promise<void> {
-    this.#read = true;
-    const content = (await fileDisk()).readFile(this.#path);
-    if (content === undefined) return;
-    for (const [key, offset] of mapIn(parseFastjson(content), "offsetTable") ?? []) {
+  #take(offsetTable: Iterable<readonly [unknown, unknown]>): void {
+    for (const [key, offset] of offsetTable) {
       if (!(key instanceof Map) || typeof offset !== "number") continue;
       const [topic, brokerName, queueId] = [key.get("topic"), key.get("brokerName"), integerIn(key, "queueId")];
       if (typeof topic !== "string" || typeof brokerName !== "string" || queueId === undefined) continue;
@@ -144,6 +152,10 @@ export class FileOffsetStore implements OffsetStore {
       this.#offsets.set(queueKey(queue), { queue, offset });
     }
   }
+}
+
+function tableIn(content: Buffer | undefined) {
+  return content === undefined ? undefined : mapIn(parseFastjson(content), "offsetTable");
 }
 
 /** Only who consumes by broadcasting loads it. */

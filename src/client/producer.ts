@@ -99,10 +99,18 @@ export class Producer implements AsyncDisposable {
     checkBatch(messages);
     const own = messages.map((message) => this.namespaced(message));
     const outgoing = own.map((message) => this.#sender.outgoing(message));
+    return this.#sender.hold(this.#sendInBatches(own, outgoing, options));
+  }
+
+  async #sendInBatches(
+    messages: readonly Message[],
+    outgoing: readonly OutgoingMessage[],
+    options: SendOptions,
+  ): Promise<SendResult[]> {
     const results: SendResult[] = [];
     for (let from = 0; from < messages.length; ) {
       const to = endOfBatch(outgoing, from, this.#settings.maxMessageSize);
-      results.push(...(await this.#sender.sendBatch(own.slice(from, to), outgoing.slice(from, to), options)));
+      results.push(...(await this.#sender.sendBatch(messages.slice(from, to), outgoing.slice(from, to), options)));
       from = to;
     }
     return results;
@@ -165,7 +173,7 @@ export class Producer implements AsyncDisposable {
     return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
   }
 
-  /** Waits for what is on its way, says good-bye to the brokers, ends every connection and timer. */
+  /** Waits for what is on its way, transactions included, says good-bye to the brokers, ends every connection and timer. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -67,12 +67,12 @@ export class PullLoop {
     let failures = 0;
     let brokerId = 0;
     while (!processQueue.dropped) {
-      if (!this.#mayPull(processQueue)) {
+      const subscription = this.#owner.subscription(queue.topic);
+      // A queue whose topic is not subscribed any more is dropped soon, unless it is subscribed again before.
+      if (subscription === undefined || !this.#mayPull(processQueue)) {
         await processQueue.changed.wait(clock, DELAY_WHEN_FLOW_CONTROL_MS, signal);
         continue;
       }
-      const subscription = this.#owner.subscription(queue.topic);
-      if (subscription === undefined) return;
       try {
         brokerId = await this.#pull(processQueue, subscription, brokerId);
         failures = 0;

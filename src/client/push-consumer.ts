@@ -1,4 +1,5 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
+import type { Clock, Timer } from "../base/clock.js";
 import { RequestCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
@@ -26,10 +27,12 @@ import { type Outcome, runHandler } from "./run-handler.js";
 import { RETRY_GROUP_TOPIC_PREFIX, startOffset } from "./start-offset.js";
 import { ConsumeReturnType } from "./trace.js";
 import { localAddress } from "./unique-id.js";
-import { abortable, orClosed, Periodic } from "./waiting.js";
+import { abortable, orClosed, pause, Periodic } from "./waiting.js";
 
 const LOCK_INTERVAL_MS = 20_000;
-/** Messages that were being consumed when a queue went have so long to end before its lock goes. */
+/** While a queue lacks its lock, or a broker does not answer. */
+const LOCK_RETRY_MS = 1000;
+/** A queue that goes holds up the others for so long at most; its lock goes when its handler is done. */
 const UNLOCK_WAIT_MS = 1000;
 const MAX_RECONSUME_TIMES = 16;
 
@@ -43,12 +46,16 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #offsets: OffsetStore;
   readonly #subscriptions = new Map<string, SubscriptionData>();
   readonly #queues = new Map<string, ProcessQueue>();
+  /** Queues that went while a handler was at work: nobody else is to have them before it is done. */
+  readonly #leaving = new Map<string, MessageQueue>();
   readonly #locks: QueueLocks;
   readonly #rebalancer: Rebalancer;
   readonly #delivery: Delivery;
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
   readonly #trace: ConsumeTrace | undefined;
+  #lockRetry: Timer | undefined;
+  #subVersion = 0;
   #paused = false;
   #closing: Promise<void> | undefined;
 
@@ -68,8 +75,8 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     const shared = settings.broadcasting ? { clientId: `${localAddress()}@DEFAULT`, ...options } : options;
     const clientSettings = settingsOf(shared);
     for (const [topic, filter] of checkedSubscriptions(options.subscriptions, clientSettings))
-      this.#setSubscription(clientSettings.clock.nowMs(), topic, filter);
-    if (!settings.broadcasting) this.#setSubscription(clientSettings.clock.nowMs(), this.#retryTopic, "*");
+      this.#setSubscription(clientSettings.clock, topic, filter);
+    if (!settings.broadcasting) this.#setSubscription(clientSettings.clock, this.#retryTopic, "*");
     this.#instance = new ClientInstance(clientSettings, {
       consumerGroup: settings.group,
       consumerData: () => this.consumerData(),
@@ -139,7 +146,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     signal?.throwIfAborted();
     if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
-    const subscription = subscriptionOf(whole, filter, this.#instance.clock.nowMs());
+    const subscription = subscriptionOf(whole, filter, this.#nextVersion(this.#instance.clock));
     await abortable(this.#instance.checkFilters(this.group, [subscription]), signal);
     this.#subscriptions.set(whole, subscription);
     await abortable(this.#tellAndRebalance(), signal);
@@ -240,8 +247,14 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#rebalancer.rebalance();
   }
 
-  #setSubscription(version: number, topic: string, filter: FilterExpression): void {
-    this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
+  #setSubscription(clock: Clock, topic: string, filter: FilterExpression): void {
+    this.#subscriptions.set(topic, subscriptionOf(topic, filter, this.#nextVersion(clock)));
+  }
+
+  /** Brokers take a changed subscription only with a later version, whatever the clock does. */
+  #nextVersion(clock: Clock): number {
+    this.#subVersion = Math.max(clock.nowMs(), this.#subVersion + 1);
+    return this.#subVersion;
   }
 
   #deliverySettings(): DeliverySettings {
@@ -263,6 +276,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   async #start(): Promise<void> {
+    if (this.#offsets.open !== undefined) await this.#offsets.open();
     this.#instance.start();
     // Whether a topic exists may change; that a name server answers is asked for.
     for (const topic of [...this.#subscriptions.keys()]) {
@@ -283,20 +297,23 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   async #close(): Promise<void> {
     for (const timer of this.#timers) timer.stop();
+    this.#lockRetry?.cancel();
     this.#paused = true;
     await this.#rebalancer.stop();
     await this.#delivery.drain(this.settings.awaitTerminationMs);
     for (const processQueue of this.#queues.values()) processQueue.drop();
     await this.#offsets.persist();
     await this.#trace?.close();
-    if (this.settings.orderly && !this.settings.broadcasting) await this.#locks.unlock(this.assignment);
+    if (this.settings.orderly && !this.settings.broadcasting) {
+      await this.#locks.unlock([...this.assignment, ...this.#leaving.values()]);
+    }
     await this.#instance.close();
   }
 
   async #assign(queue: MessageQueue): Promise<boolean> {
     try {
       const needsLock = this.settings.orderly && !this.settings.broadcasting;
-      if (needsLock && !(await this.#locks.lock([queue])).has(queueKey(queue))) return false;
+      if (needsLock && (await this.#locks.lock([queue])).get(queueKey(queue)) !== true) return false;
       const offset = await startOffset(this.#instance, this.#offsets, queue, this.settings.consumeFrom);
       const processQueue = new ProcessQueue(queue, offset, this.#instance.clock);
       if (needsLock) processQueue.setLocked(true);
@@ -309,7 +326,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   #begin(processQueue: ProcessQueue): void {
-    this.#queues.set(queueKey(processQueue.queue), processQueue);
+    const key = queueKey(processQueue.queue);
+    this.#queues.set(key, processQueue);
+    this.#leaving.delete(key);
     this.#delivery.begin(processQueue);
     void this.#pullLoop.follow(processQueue);
   }
@@ -322,14 +341,26 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     await this.#offsets.persist();
     this.#offsets.forget(queue);
     if (!this.settings.orderly || this.settings.broadcasting) return;
-    const { clock } = this.#instance;
-    if (processQueue.count > 0) await processQueue.changed.wait(clock, UNLOCK_WAIT_MS);
-    await this.#locks.unlock([queue]);
+    await Promise.race([this.#handOver(queue), pause(this.#instance.clock, UNLOCK_WAIT_MS)]);
   }
 
+  async #handOver(queue: MessageQueue): Promise<void> {
+    const key = queueKey(queue);
+    this.#leaving.set(key, queue);
+    await this.#delivery.left(queue);
+    // It may have come back.
+    if (this.#leaving.delete(key)) await this.#locks.unlock([queue]);
+  }
+
+  /** A lock of which no broker has said that it is gone lasts for its time; one that is missing is soon asked for again. */
   async #renewLocks(): Promise<void> {
-    const locked = await this.#locks.lock(this.assignment);
-    for (const [key, processQueue] of this.#queues) processQueue.setLocked(locked.has(key));
+    this.#lockRetry?.cancel();
+    const asked = this.assignment.map(queueKey);
+    const answers = await this.#locks.lock([...this.assignment, ...this.#leaving.values()]);
+    for (const [key, locked] of answers) this.#queues.get(key)?.setLocked(locked);
+    const isMissing = asked.some((key) => answers.get(key) !== true && this.#queues.has(key));
+    if (!isMissing || this.#closing !== undefined) return;
+    this.#lockRetry = this.#instance.clock.schedule(LOCK_RETRY_MS, () => void this.#renewLocks());
   }
 
   async #sendBack(message: ReceivedMessage, delayLevel: number): Promise<void> {

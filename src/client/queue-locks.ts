@@ -14,15 +14,17 @@ export class QueueLocks {
     this.#consumerGroup = consumerGroup;
   }
 
-  /** Keys of the queues that are locked now; those of brokers that did not answer are missing. Never rejects. */
-  async lock(queues: readonly MessageQueue[]): Promise<Set<string>> {
-    const locked = new Set<string>();
-    await this.#forEachBroker(RequestCode.LOCK_BATCH_MQ, queues, (body) => {
+  /** By key, whether the queue is locked now; those of brokers that did not answer are missing. Never rejects. */
+  async lock(queues: readonly MessageQueue[]): Promise<Map<string, boolean>> {
+    const locked = new Map<string, boolean>();
+    await this.#forEachBroker(RequestCode.LOCK_BATCH_MQ, queues, (body, asked) => {
+      for (const queue of asked) locked.set(queueKey(queue), false);
       for (const value of listIn(parseFastjson(body), "lockOKMQSet") ?? []) {
         const [topic, brokerName] = [textIn(value, "topic"), textIn(value, "brokerName")];
         const queueId = integerIn(value, "queueId");
         if (topic !== undefined && brokerName !== undefined && queueId !== undefined) {
-          locked.add(queueKey({ topic, brokerName, queueId }));
+          const key = queueKey({ topic, brokerName, queueId });
+          if (locked.has(key)) locked.set(key, true);
         }
       }
     });
@@ -34,7 +36,11 @@ export class QueueLocks {
     await this.#forEachBroker(RequestCode.UNLOCK_BATCH_MQ, queues, () => {});
   }
 
-  async #forEachBroker(code: number, queues: readonly MessageQueue[], done: (body: Buffer) => void): Promise<void> {
+  async #forEachBroker(
+    code: number,
+    queues: readonly MessageQueue[],
+    done: (body: Buffer, asked: readonly MessageQueue[]) => void,
+  ): Promise<void> {
     const byBroker = new Map<string, MessageQueue[]>();
     for (const queue of queues) byBroker.set(queue.brokerName, [...(byBroker.get(queue.brokerName) ?? []), queue]);
     const calls = [...byBroker].map(async ([brokerName, own]) => {
@@ -46,7 +52,7 @@ export class QueueLocks {
         const answer = await this.#instance.callAddress(address, code, {}, Buffer.from(body), {
           timeoutMs: settings.requestTimeoutMs,
         });
-        done(expectSuccessFrom(address, answer).body);
+        done(expectSuccessFrom(address, answer).body, own);
       } catch (error) {
         this.#instance.settings.log.warn({ err: error, brokerName }, "queues could not be locked or unlocked");
       }

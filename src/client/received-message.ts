@@ -1,4 +1,5 @@
 /** Messages as consumers get them: decoded, their bodies decompressed. */
+import { CometError } from "../base/errors.js";
 import { decodeRecords, type MessageExt } from "../record/decode.js";
 import { decompressBody } from "../record/compression.js";
 import { MessageBatchCursor } from "../record/message-batch.js";
@@ -22,7 +23,7 @@ export interface ReceivedMessage {
   readonly messageId: string;
   /** Says where the message lies in its broker's log. */
   readonly offsetMessageId: string;
-  /** Decompressed. */
+  /** Decompressed; as it was sent where that cannot be done. */
   readonly body: Buffer;
   readonly tags: string | undefined;
   readonly keys: readonly string[];
@@ -172,9 +173,20 @@ export async function receivedMessages(bytes: Buffer, from: ReceivedFrom): Promi
 /** What one record holds: a message, or several where a batch was kept as one record. */
 export async function receivedOf(record: MessageExt, from: ReceivedFrom): Promise<ReceivedMessage[]> {
   const { sysFlag } = record;
-  const body = isCompressed(sysFlag) ? await decompressBody(record.body, sysFlag, BODY_BYTES_MAX) : record.body;
+  const body = isCompressed(sysFlag) ? await decompressed(record) : record.body;
   const wrapped = (sysFlag & NEED_UNWRAP_FLAG) !== 0 && (sysFlag & INNER_BATCH_FLAG) !== 0;
   return wrapped ? innerMessages(record, from, body) : [new Received(record, from, body)];
+}
+
+/** One that is not what its flag says stays as it was sent: it must not hold up all that lie behind it. */
+async function decompressed({ body, sysFlag }: MessageExt): Promise<Buffer> {
+  try {
+    return await decompressBody(body, sysFlag, BODY_BYTES_MAX);
+  } catch (error) {
+    // A codec that is missing here may be there at the next try.
+    if (!(error instanceof CometError) || error.code !== "COMETMQ_BAD_MESSAGE") throw error;
+    return body;
+  }
 }
 
 function innerMessages(record: MessageExt, from: ReceivedFrom, body: Buffer): ReceivedMessage[] {

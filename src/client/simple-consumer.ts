@@ -26,6 +26,8 @@ import { ConsumeReturnType } from "./trace.js";
 import { abortable, Bell, orClosed, pause } from "./waiting.js";
 
 const POP_COUNT_MAX = 32;
+/** A broker is asked again after so long, however long somebody waits. */
+const POP_WAIT_MS_MAX = 30_000;
 /** Brokers hold a pop so long and a little longer. */
 const ANSWER_MARGIN_MS = 10_000;
 const DELAY_WHEN_EXCEPTION_MS = 500;
@@ -132,6 +134,7 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   /** Messages as soon as there are any; none after `waitMs`. Rejects with the signal's reason, or ClientClosedError. */
   async receive(options: ReceiveOptions = {}): Promise<PoppedMessage[]> {
     const { waitMs = 15_000, signal } = options;
+    if (!(waitMs >= 0)) throw configError(`waitMs is ${waitMs}, not a number from 0 on.`);
     const maxCount = Math.min(positive("maxCount", options.maxCount, 16), POP_COUNT_MAX);
     const invisibleMs = positive("invisibleMs", options.invisibleMs, this.#invisibleMs);
     const { clock } = this.#instance;
@@ -145,7 +148,9 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
       const places = await abortable(this.#places(), signal);
       if (this.#stop.signal.aborted) continue;
       const arrived = this.#arrived.wait(clock, leftMs, this.#stop.signal);
-      for (const place of places) this.#popFrom(place, maxCount, leftMs, invisibleMs);
+      for (const place of places) {
+        this.#popFrom(place, maxCount, Math.min(leftMs, POP_WAIT_MS_MAX), invisibleMs);
+      }
       await abortable(arrived, signal);
     }
   }

@@ -15,7 +15,7 @@ import { RequestCode } from "../remoting/codes.js";
 import type { Fields } from "../remoting/types.js";
 import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
 import { BrokerNotFoundError, configError, expectSuccessFrom, MessageError } from "./errors.js";
-import type { Message } from "./message.js";
+import type { Message, OutgoingMessage } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
 import { withNamespace } from "./namespace.js";
 import { type StartOptions, settingsOf } from "./options.js";
@@ -97,6 +97,15 @@ export class TransactionProducer extends Producer {
     const outgoing = this.sender.outgoing(own);
     outgoing.properties.set(PropertyName.TRANSACTION_PREPARED, "true");
     outgoing.properties.set(PropertyName.PRODUCER_GROUP, this.group);
+    return this.sender.hold(this.#run(own, outgoing, transaction, options));
+  }
+
+  async #run(
+    own: Message,
+    outgoing: OutgoingMessage,
+    transaction: LocalTransaction,
+    options: SendOptions,
+  ): Promise<TransactionSendResult> {
     const result = await this.sender.send(own, outgoing, options, TRANSACTION_PREPARED_TYPE);
     let state: TransactionState = "unknown";
     try {

@@ -146,7 +146,9 @@ class Wanted {
   isOver(record: RecordView, bytes: Buffer): boolean {
     const { topic, queueId, toOffset } = this.#filter;
     if (topic === undefined || queueId === undefined || toOffset === undefined) return false;
-    return record.queueId === queueId && record.queueOffset >= toOffset && this.#isTopic(record, bytes);
+    if (record.queueId !== queueId || record.queueOffset < toOffset || !this.#isTopic(record, bytes)) return false;
+    // The topic that was deleted had its own offsets, and what follows has them anew.
+    return !this.#isDeleted(record, bytes);
   }
 
   #isTopic({ topicStart, topicLength }: RecordView, bytes: Buffer): boolean {

@@ -49,7 +49,7 @@ class Repair {
     const { disk, clock, facts, segmentBytes } = options;
     this.#options = options;
     const at = new Date(clock.nowMs()).toISOString().replaceAll(/[-:]|\.\d+/g, "");
-    this.#lost = `${facts.places.root}/lost+found/repair-${at}`;
+    this.#lost = unusedName(disk, `${facts.places.root}/lost+found/repair-${at}`);
     this.#surgery = new LogSurgery(disk, facts.places.commitLog, segmentBytes, this.#lost);
   }
 
@@ -163,4 +163,11 @@ class Repair {
     disk.makeDirectory(this.#lost);
     disk.rename(path, `${this.#lost}/${path.slice(path.lastIndexOf("/") + 1)}`);
   }
+}
+
+/** Two repairs of a second must not put one's bytes in place of the other's. */
+function unusedName(disk: Disk, path: string): string {
+  let name = path;
+  for (let i = 2; disk.isDirectory(name); i++) name = `${path}-${i}`;
+  return name;
 }

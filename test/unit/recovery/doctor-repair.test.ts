@@ -51,6 +51,16 @@ test("a sound store needs none", async () => {
   expect(added.map(([path]) => path)).toEqual([expect.stringMatching(/^\/lost\+found\/repair-.*\/plan\.json$/)]);
 });
 
+test("two repairs within a second keep what each has taken out", async () => {
+  const stopped = { ...systemClock, nowMs: () => 1_700_000_000_000 };
+  const plan = planRebuild([{ topic: "Orders", queueId: 0 }], true);
+  const options = { disk: new FileDisk("file"), clock: stopped, facts: store.facts, segmentBytes: SEGMENT_BYTES, plan };
+  const places = [(await repairStore(options)).lostDirectory, (await repairStore(options)).lostDirectory];
+  expect(new Set(places).size).toBe(2);
+  for (const place of places) expect(readdirSync(place).sort()).toEqual(["consumequeue", "index", "plan.json"]);
+  await expectServed([]);
+});
+
 describe("a damaged record becomes a filler", () => {
   test.each([
     ["in the middle of its queue", 25],

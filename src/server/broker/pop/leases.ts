@@ -64,9 +64,12 @@ export class LeaseQueue {
     this.#compactAt = 2 * this.#order.length + ORDER_SLACK;
   }
 
-  /** After leases were restored in any order. */
+  /** After leases were restored in any order. Those that are given out again stay until their copies are durable. */
   sort(): void {
-    this.#order = [...this.leases.values()].sort((a, b) => a.queueOffset - b.queueOffset);
+    this.#order = this.#order
+      .slice(this.#head)
+      .filter(({ isSettled }) => !isSettled)
+      .sort((a, b) => a.queueOffset - b.queueOffset);
     this.#head = 0;
   }
 
