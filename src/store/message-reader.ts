@@ -4,8 +4,10 @@
  */
 import { CometError } from "../base/errors.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
-import { UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
+import { isExtAddress, UNIT_BYTES, UnitBatch } from "../consumequeue/unit.js";
 import { RECORD_BYTES_MIN, TOTAL_SIZE_POSITION } from "../record/layout.js";
+import { tagsHash } from "../record/properties.js";
+import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueue } from "./store-queue.js";
 import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
@@ -33,6 +35,7 @@ export class MessageReader {
   readonly #segments: SegmentQueue;
   readonly #queueUnits: QueueUnits;
   readonly #units = new UnitBatch(BATCH_UNITS);
+  readonly #view = new RecordView();
 
   constructor(segments: SegmentQueue, queueUnits: QueueUnits) {
     this.#segments = segments;
@@ -99,8 +102,7 @@ export class MessageReader {
         return;
       }
       for (let i = 0; i < units.count; i++) {
-        const hash = units.tagsCodeLow[i]!;
-        if (tags !== undefined && !(tags.has(hash) && units.tagsCodeHigh[i] === hash >> 31)) {
+        if (tags !== undefined && !this.#hasTag(i, tags)) {
           result.nextBeginOffset++;
           continue;
         }
@@ -111,6 +113,21 @@ export class MessageReader {
         if (records !== undefined && records.steps > FILTER_STEPS_MAX) return;
       }
     }
+  }
+
+  /** Entry `entry` of the units at hand has one of `tags`, given by their hashes. */
+  #hasTag(entry: number, tags: ReadonlySet<number>): boolean {
+    const high = this.#units.tagsCodeHigh[entry]!;
+    const hash = this.#units.tagsCodeLow[entry]!;
+    if (high === hash >> 31) return tags.has(hash);
+    if (!isExtAddress(high, hash)) return false;
+    // The hash lies in the extended queue, and in the record.
+    const record = this.recordAt(this.#units.phyOffset[entry]!, this.#units.sizeBytes[entry]!);
+    if (record === undefined) return true;
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    if (this.#view.read(view, 0, record.length) !== RecordVerdict.RECORD) return false;
+    const { propertiesStart, propertiesLength } = this.#view;
+    return tags.has(tagsHash(record, propertiesStart, propertiesStart + propertiesLength));
   }
 
   #take(phyOffset: number, sizeBytes: number, filter: RecordFilter | undefined, result: GetResult): void {
