@@ -26,7 +26,7 @@ const SUBSCRIPTION_FLAG = 0x4;
 const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
-const FILTER_CHARS_KEPT = 1024;
+const FILTER_CHARS_KEPT = 4096;
 const NOTE_AGAIN_MS = 10_000;
 /** One look into a queue in so many is timed. */
 const TIMED_GETS = 64;
