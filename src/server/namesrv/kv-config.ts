@@ -18,7 +18,7 @@ export interface KvLimits {
   readonly keysMax: number;
   readonly nameCharsMax: number;
   readonly valueCharsMax: number;
-  /** Of all names and values together: every change writes all of them. */
+  /** Of all names and values together: every change writes them all, and a namespace has to fit into an answer. */
   readonly charsMax: number;
 }
 
@@ -27,7 +27,7 @@ export const KV_LIMITS: KvLimits = {
   keysMax: 65_536,
   nameCharsMax: 1024,
   valueCharsMax: 65_536,
-  charsMax: 33_554_432,
+  charsMax: 4_194_304,
 };
 
 type KvValues = Map<string, string>;

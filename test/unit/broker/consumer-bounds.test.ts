@@ -1,7 +1,8 @@
-/** What clients can make the table of consumers keep. */
+/** What clients can make the tables of consumers and producers keep. */
 import { expect, test } from "vitest";
 import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import { ConsumerTable } from "#src/server/broker/consumer-table.js";
+import { ProducerTable } from "#src/server/broker/producer-table.js";
 import type { SubscriptionData } from "#src/server/broker/heartbeat-data.js";
 import { FakeClock, FakeConnection, FakeLog } from "./harness.js";
 
@@ -80,4 +81,14 @@ test("of what pulls say the oldest goes, and what is too long is not kept", () =
   scene.table.scan();
   for (const group of ["f", "g"]) scene.table.noteSubscription(group, subscription("T", group.repeat(400)));
   expect(["d", "e", "f", "g"].map((group) => scene.shown(group))).toEqual([undefined, undefined, "f", "g"]);
+});
+
+test("a producer of more groups than one may be of fills neither the table nor the log", () => {
+  const log = new FakeLog();
+  const table = new ProducerTable(defaultBrokerConfig({}), new FakeClock(), log);
+  const connection = new FakeConnection();
+  const client = { connection, clientId: "c", language: 0, version: 0 };
+  for (let round = 0; round < 2; round++) for (let i = 0; i < 1100; i++) table.register(`g${i}`, client);
+  expect([...table.groups()]).toHaveLength(1024);
+  expect(log.at("warn", /too many producer groups/)).toHaveLength(1);
 });
