@@ -219,13 +219,11 @@ export class GrpcServer<P extends GrpcPeer> {
   }
 
   #answerLater(method: Method, call: CallStream<P>, answer: Promise<object | undefined>): void {
-    answer.then(
-      (response) => {
-        if (response === undefined) call.end();
-        else call.answer(response);
-      },
-      (err: unknown) => this.#failed(method, call, err),
-    );
+    const answered = answer.then((response) => {
+      if (response === undefined) call.end();
+      else call.answer(response);
+    });
+    answered.catch((err: unknown) => this.#failed(method, call, err));
   }
 
   #failed(method: Method, call: CallStream<P>, err: unknown): void {

@@ -7,6 +7,7 @@
  * Objects become Maps, so no name from the wire meets a prototype.
  */
 import { CometError } from "../base/errors.js";
+import { ownText } from "../base/own-text.js";
 
 /** A key is a string, a number where it was a bare integer, a Map where it was an object. */
 export type FastjsonKey = string | number | FastjsonMap;
@@ -59,6 +60,9 @@ export class JavaDouble {
 }
 
 const DEPTH_MAX = 64;
+/** What is cut from a longer text is copied, so that it does not keep the whole; V8 copies shorter pieces anyway. */
+const SHARED_CHARS_MAX = 1024;
+const PIECE_CHARS_MIN = 13;
 
 const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 /** Up to the next quote, backslash or end; fastjson lets control characters stand. */
@@ -179,7 +183,9 @@ class Parser {
     this.#position++;
     let value = "";
     for (;;) {
-      value += this.#match(plain);
+      const piece = this.#match(plain);
+      const isCut = piece.length >= PIECE_CHARS_MIN && this.#text.length > SHARED_CHARS_MAX;
+      value += isCut ? ownText(piece) : piece;
       const stop = this.#text[this.#position++];
       if (stop === quote) return value;
       if (stop === undefined) this.#fail();

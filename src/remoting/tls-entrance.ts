@@ -98,11 +98,14 @@ export class TlsEntrance {
     this.#handshakes.set(key, handshake);
     socket.on("error", () => {});
     socket.once("close", () => this.#failed(key, handshake));
-    this.#load().then(
+    const loading = this.#load();
+    loading.then(
       (acceptor) => {
         if (!socket.destroyed) acceptor.accept(socket);
       },
       (err: unknown) => {
+        // Without a free file handle, for one: the next client may find some.
+        if (this.#acceptor === loading) this.#acceptor = undefined;
         log.error({ err }, "TLS can not be begun");
         socket.destroy();
       },

@@ -4,6 +4,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import { afterEach, expect, test } from "vitest";
 import { type Clock, systemClock } from "#src/base/clock.js";
 import { GrpcListener } from "#src/grpc/listener.js";
+import { GrpcServer } from "#src/grpc/server.js";
 import { Flag, FrameType } from "#src/http2/frames.js";
 import { hpackEncode } from "#src/http2/hpack.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
@@ -316,4 +317,41 @@ test("more connections than there may be are refused until some go", async () =>
   await eventually(() => listener.connectionCount === 0);
   connection();
   await eventually(() => taken.length === 4);
+});
+
+test.each([
+  ["a host", { topic: TOPIC, endpoints: { scheme: 3, addresses: [{ host: "h".repeat(4097), port: 1 }] } }, 40001],
+  ["a namespace", { topic: { ...TOPIC, resourceNamespace: "n".repeat(256) }, endpoints: null }, 40002],
+])("%s without end, which an answer would repeat for each queue, is refused", async (_name, request, code) => {
+  const { session } = await withConsumer();
+  for (const method of ["QueryRoute", "QueryAssignment"]) {
+    expect(await call(session, method, { ...request, group: GROUP })).toMatchObject({ status: { code } });
+  }
+});
+
+test("a late answer that cannot be written ends its call, not the process", async () => {
+  const log = new FakeLog();
+  const unwritable = {
+    get status(): never {
+      throw new Error("no status");
+    },
+  };
+  const server = new GrpcServer({
+    methods: { unary: { QueryRoute: () => Promise.resolve(unwritable) }, streaming: {}, bidi: {} },
+    messageBytesMax: 1024,
+    clock: systemClock,
+    log,
+    peerOf: (peer) => peer,
+    onPeerGone: () => {},
+  });
+  const onSocket = (socket: net.Socket) => server.accept(socket);
+  const listener = new GrpcListener({ host: "127.0.0.1", port: 0, tls: {}, clock: systemClock, log, onSocket });
+  await listener.listen();
+  onCloseAll(async () => {
+    listener.close();
+    await server.close(0);
+  });
+  const result = await gather(open(connectTo(listener), "QueryRoute"), "QueryRoute", encoded("QueryRoute", {}));
+  expect(result).toMatchObject({ grpcStatus: 13, grpcMessage: "QueryRoute failed" });
+  expect(log.at("error", /QueryRoute failed/)).toHaveLength(1);
 });

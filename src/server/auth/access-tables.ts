@@ -9,8 +9,8 @@ import type { Clock } from "../../base/clock.js";
 import type { Logger } from "../../base/log.js";
 import type { FastjsonMap } from "../../remoting/fastjson.js";
 import { ConfigSaver } from "../broker/config-saver.js";
-import type { JsonConfigFile, LoadReport } from "../broker/json-config-file.js";
-import { asKey, asMap, mapMember } from "../protocol/members.js";
+import { type JsonConfigFile, type LoadReport, savedTable } from "../broker/json-config-file.js";
+import { asKey, asMap } from "../protocol/members.js";
 import { type Acl, isEmptyAcl, policiesJson, readPolicies } from "./policy.js";
 import { passwordProblem, readUserInfo, User, usernameProblem } from "./user.js";
 
@@ -124,9 +124,10 @@ function loadEach(
   take: (username: string, map: FastjsonMap) => void,
 ): LoadReport | undefined {
   return file?.load((content, omissions) => {
-    for (const [key, value] of mapMember(content, member) ?? []) {
-      const username = asKey(key, member);
+    for (const [key, value] of savedTable(content, member, omissions)) {
+      let username = "without a name";
       try {
+        username = asKey(key, member);
         take(username, asMap(value, member));
       } catch (error) {
         omissions.drop(`${what} ${username}`, error);

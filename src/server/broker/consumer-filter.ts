@@ -16,7 +16,7 @@ import { ConfigSaver } from "./config-saver.js";
 import type { ConsumerListener } from "./consumer-table.js";
 import { entryOf } from "./entry-of.js";
 import { isTagType, type SubscriptionData } from "./heartbeat-data.js";
-import type { JsonConfigFile, LoadReport, Omissions } from "./json-config-file.js";
+import { type JsonConfigFile, type LoadReport, type Omissions, savedTable } from "./json-config-file.js";
 import { isSafeName } from "./names.js";
 
 const ENTRIES_MAX = 10_000;
@@ -151,7 +151,7 @@ export class ConsumerFilterTable implements ConsumerListener {
   }
 
   #take(content: FastjsonMap, omissions: Omissions): void {
-    for (const [key, value] of mapMember(content, "filterDataByTopic") ?? new Map()) {
+    for (const [key, value] of savedTable(content, "filterDataByTopic", omissions)) {
       try {
         const groups = mapMember(asMap(value, asKey(key, "filterDataByTopic")), "groupFilterData");
         for (const entry of groups?.values() ?? []) this.#takeEntry(asMap(entry, "groupFilterData"), omissions);

@@ -7,6 +7,8 @@ import type { ConsumeFromWhere, ConsumerData, ConsumeType, MessageModel, Subscri
 import { isTagType } from "./heartbeat-data.js";
 import { isRetryTopic } from "./names.js";
 
+const ENTRY_CHARS = 32;
+
 export interface Member extends ClientChannel {
   /** What this member subscribes to, comparable between members; empty while it has not said. */
   subscription: string;
@@ -22,6 +24,8 @@ export class ConsumerGroup {
   consumeFromWhere: ConsumeFromWhere | undefined;
   /** Of the last heartbeat in its second version. */
   fingerprint: number | undefined;
+  /** Of what is kept of subscriptions, by the table. */
+  heldChars = 0;
   /** What members subscribe to differently, as it was last logged; empty while they agree. */
   #disagreement = "";
 
@@ -95,6 +99,17 @@ export class ConsumerGroup {
     if (this.#disagreement === "") return [];
     return Array.from(this.members.values(), ({ clientId, subscription }) => ({ clientId, subscription }));
   }
+}
+
+/** What keeping subscriptions takes, near enough, in characters; a tag has its place in a list and a code in a set. */
+export function charsOf(subscriptions: Iterable<SubscriptionData>): number {
+  let chars = 0;
+  for (const { topic, subString, expressionType, tagsSet, codeSet } of subscriptions) {
+    chars += ENTRY_CHARS + topic.length + subString.length + expressionType.length;
+    chars += ENTRY_CHARS * (tagsSet.length + codeSet.size);
+    for (const tag of tagsSet) chars += tag.length;
+  }
+  return chars;
 }
 
 /** Subscriptions as a text that is the same for members that subscribe to the same. Retry topics are left out. */

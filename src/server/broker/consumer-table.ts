@@ -9,9 +9,24 @@ import { RequestCode } from "../../remoting/codes.js";
 import type { Connection } from "../../remoting/types.js";
 import type { BrokerConfig } from "./broker-options.js";
 import type { ClientIdentity } from "./client-channel.js";
-import { ConsumerGroup, describeSubscriptions } from "./consumer-group.js";
+import { charsOf, ConsumerGroup, describeSubscriptions } from "./consumer-group.js";
 import { entryOf } from "./entry-of.js";
 import type { ConsumerData, SubscriptionData } from "./heartbeat-data.js";
+
+export interface ConsumerLimits {
+  readonly groupsPerConnectionMax: number;
+  /** Of all subscriptions that are kept. */
+  readonly subscriptionCharsMax: number;
+  /** The same of what consumers without heartbeats said in their pulls. */
+  readonly pulledCharsMax: number;
+}
+
+/** Ten thousand groups have a tenth of it. */
+export const CONSUMER_LIMITS: ConsumerLimits = {
+  groupsPerConnectionMax: 1024,
+  subscriptionCharsMax: 67_108_864,
+  pulledCharsMax: 16_777_216,
+};
 
 /** For what else depends on consumers, such as compiled filters. */
 export interface ConsumerListener {
@@ -22,6 +37,7 @@ export interface ConsumerListener {
 
 interface PulledSubscription {
   readonly subscription: SubscriptionData;
+  readonly chars: number;
   seenMs: number;
 }
 
@@ -33,14 +49,20 @@ export class ConsumerTable {
   readonly #groupsOfTopic = new Map<string, Set<string>>();
   /** Group to topic: what consumers that send no heartbeat said in their pulls. */
   readonly #pulled = new Map<string, Map<string, PulledSubscription>>();
+  #pulledChars = 0;
+  #heldChars = 0;
+  /** A subscription or group was one too many, and the log said so. */
+  #full = false;
   readonly #changedGroups = new Set<string>();
   readonly #config: BrokerConfig;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #limits: ConsumerLimits;
   #notifyTimer: Timer | undefined;
 
-  constructor(config: BrokerConfig, clock: Clock, log: Logger) {
+  constructor(config: BrokerConfig, clock: Clock, log: Logger, limits: ConsumerLimits = CONSUMER_LIMITS) {
     this.#config = config;
+    this.#limits = limits;
     this.#clock = clock;
     this.#log = log;
   }
@@ -72,28 +94,65 @@ export class ConsumerTable {
    * the group's own switch. Answers whether members or subscribed topics changed.
    */
   register(client: ClientIdentity, data: ConsumerData, withoutSub: boolean, notify: boolean): boolean {
-    if (client.connection.closed) return false;
+    const { connection } = client;
+    if (connection.closed || this.#isOneTooMany(connection, data.groupName)) return false;
     const group = this.#groups.get(data.groupName) ?? this.#addGroup(data.groupName);
     const newMember = group.updateMember(client, data, this.#clock.nowMs(), this.#clock.monotonicMs());
     if (newMember) {
-      this.#watch(client.connection).add(group.name);
-      const { clientId, connection } = client;
+      this.#watch(connection).add(group.name);
+      const { clientId } = client;
       this.#log.info({ group: group.name, clientId, client: connection.remoteAddress }, "new consumer");
     }
-    const newTopics = withoutSub ? false : this.#takeSubscriptions(group, client.connection, data.subscriptions);
+    const newTopics = withoutSub ? false : this.#takeSubscriptions(group, connection, data.subscriptions);
     const changed = newMember || newTopics;
     if (changed && notify && !group.isBroadcasting) this.#notifyLater(group.name);
     return changed;
   }
 
-  #takeSubscriptions(group: ConsumerGroup, { id }: Connection, subscriptions: readonly SubscriptionData[]): boolean {
+  #isOneTooMany({ id, remoteAddress }: Connection, group: string): boolean {
+    const groups = this.#groupsOfConnection.get(id);
+    if (groups === undefined || groups.size < this.#limits.groupsPerConnectionMax || groups.has(group)) return false;
+    this.#tellFull({ group, client: remoteAddress }, "too many consumer groups on one connection");
+    return true;
+  }
+
+  #tellFull(fields: object, text: string): void {
+    if (!this.#full) this.#log.warn(fields, `${text}; said once`);
+    this.#full = true;
+  }
+
+  /** Where there is no room for more, those from before stay. */
+  #takeSubscriptions(
+    group: ConsumerGroup,
+    { id, remoteAddress }: Connection,
+    subscriptions: readonly SubscriptionData[],
+  ): boolean {
+    const member = group.members.get(id)!;
+    const description = describeSubscriptions(subscriptions);
+    const newChars = charsOf(subscriptions) + description.length;
+    const { subscriptionCharsMax } = this.#limits;
+    if (this.#heldChars + newChars > subscriptionCharsMax) {
+      const oldChars = charsOf(group.subscriptions.values()) + member.subscription.length;
+      if (newChars > oldChars && this.#heldChars + newChars - oldChars > subscriptionCharsMax) {
+        this.#tellFull({ group: group.name, client: remoteAddress }, "there is no room for more subscriptions");
+        return false;
+      }
+    }
     const before = [...group.subscriptions.keys()];
     const changed = group.updateSubscriptions(subscriptions);
     if (changed) this.#indexTopics(group, before);
-    group.members.get(id)!.subscription = describeSubscriptions(subscriptions);
+    member.subscription = description;
+    this.#count(group);
     this.#reportAgreement(group);
     for (const listener of this.listeners) listener.subscribed?.(group.name, subscriptions);
     return changed;
+  }
+
+  #count(group: ConsumerGroup): void {
+    let chars = charsOf(group.subscriptions.values());
+    for (const { subscription } of group.members.values()) chars += subscription.length;
+    this.#heldChars += chars - group.heldChars;
+    group.heldChars = chars;
   }
 
   #indexTopics(group: ConsumerGroup, before: readonly string[]): void {
@@ -143,10 +202,29 @@ export class ConsumerTable {
     this.#scanPulled(nowMs - this.#config.subscriptionExpiredTimeout);
   }
 
-  /** Takes the subscription that a pull carries, for consumers that send no heartbeat. */
+  /** Takes the subscription that a pull carries, for consumers that send no heartbeat; in the place of old ones. */
   noteSubscription(group: string, subscription: SubscriptionData): void {
+    const { topic } = subscription;
+    this.#forgetPulled(group, topic);
+    const chars = charsOf([subscription]);
+    const { pulledCharsMax } = this.#limits;
+    if (chars > pulledCharsMax) return;
+    for (const [oldGroup, topics] of this.#pulled) {
+      if (this.#pulledChars + chars <= pulledCharsMax) break;
+      for (const oldTopic of topics.keys()) this.#forgetPulled(oldGroup, oldTopic);
+    }
+    this.#pulledChars += chars;
     const topics = entryOf(this.#pulled, group, () => new Map<string, PulledSubscription>());
-    topics.set(subscription.topic, { subscription, seenMs: this.#clock.monotonicMs() });
+    topics.set(topic, { subscription, chars, seenMs: this.#clock.monotonicMs() });
+  }
+
+  #forgetPulled(group: string, topic: string): void {
+    const topics = this.#pulled.get(group);
+    const pulled = topics?.get(topic);
+    if (topics === undefined || pulled === undefined) return;
+    this.#pulledChars -= pulled.chars;
+    topics.delete(topic);
+    if (topics.size === 0) this.#pulled.delete(group);
   }
 
   /** What was noted last of the two, which counts as noted again; undefined where nothing is. */
@@ -158,8 +236,7 @@ export class ConsumerTable {
 
   #scanPulled(deadlineMs: number): void {
     for (const [group, topics] of this.#pulled) {
-      for (const [topic, { seenMs }] of topics) if (seenMs < deadlineMs) topics.delete(topic);
-      if (topics.size === 0) this.#pulled.delete(group);
+      for (const [topic, { seenMs }] of topics) if (seenMs < deadlineMs) this.#forgetPulled(group, topic);
     }
   }
 
@@ -190,12 +267,14 @@ export class ConsumerTable {
     group.members.delete(connection.id);
     this.#log.info({ group: group.name, clientId: member.clientId, client: connection.remoteAddress }, "consumer gone");
     if (group.members.size > 0) {
+      this.#count(group);
       this.#reportAgreement(group);
       return;
     }
     this.#groups.delete(group.name);
     const before = [...group.subscriptions.keys()];
     group.subscriptions.clear();
+    this.#count(group);
     this.#indexTopics(group, before);
     for (const listener of this.listeners) listener.groupGone?.(group.name);
   }

@@ -24,7 +24,13 @@ function createStaticTopic(context: BrokerContext, request: Request): Answer | P
     (detail.hostedQueues.size <= queueCount ? undefined : "The mapping has more queues than the topic.");
   if (problem !== undefined) return failure(ResponseCode.INVALID_PARAMETER, quoted(problem));
   // The mapping first: the change of the topic is what makes the broker tell of both.
+  const before = staticTopics.get(detail.topic);
   staticTopics.set(detail, request.header.boolean("force") === true);
-  topics.update(settings, attributes);
+  try {
+    topics.update(settings, attributes);
+  } catch (error) {
+    staticTopics.putBack(detail.topic, before);
+    throw error;
+  }
   return savedAnswer([staticTopics.saver, topics.saver]);
 }

@@ -10,7 +10,8 @@ import { hasQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";
 
 const QUEUES_MAX = 8192;
-const NAME_CHARS_MAX = 1024;
+const NAME_CHARS_MAX = 255;
+const CLIENT_ID_CHARS_MAX = 1024;
 
 interface LockRequest {
   readonly group: string;
@@ -49,7 +50,8 @@ function readLockRequest({ body }: Request): LockRequest {
   const group = textMember(map, "consumerGroup") ?? "";
   const clientId = textMember(map, "clientId") ?? "";
   const list = listMember(map, "mqSet");
-  if (group === "" || clientId === "" || Math.max(group.length, clientId.length) > NAME_CHARS_MAX) {
+  const tooLong = group.length > NAME_CHARS_MAX || clientId.length > CLIENT_ID_CHARS_MAX;
+  if (group === "" || clientId === "" || tooLong) {
     throw new CometError("COMETMQ_BAD_REQUEST", "consumerGroup or clientId is missing or too long.");
   }
   if (list.length > QUEUES_MAX) {

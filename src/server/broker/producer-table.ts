@@ -21,6 +21,8 @@ export class ProducerTable {
   readonly #config: BrokerConfig;
   readonly #clock: Clock;
   readonly #log: Logger;
+  /** A group was one too many, and the log said so. */
+  #full = false;
   #turn = 0;
 
   constructor(config: BrokerConfig, clock: Clock, log: Logger) {
@@ -41,10 +43,9 @@ export class ProducerTable {
     if (!this.#config.enableRegisterProducer && this.#config.rejectTransactionMessage) return;
     const groups = this.#watch(connection);
     if (groups.size >= GROUPS_PER_CONNECTION_MAX) {
-      this.#log.warn(
-        { client: connection.remoteAddress, clientId, group },
-        "too many producer groups on one connection",
-      );
+      const fields = { client: connection.remoteAddress, clientId, group };
+      if (!this.#full) this.#log.warn(fields, "too many producer groups on one connection; said once");
+      this.#full = true;
       return;
     }
     groups.add(group);

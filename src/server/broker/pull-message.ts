@@ -26,6 +26,7 @@ const SUBSCRIPTION_FLAG = 0x4;
 const SUSPEND_MS_MAX = 5 * 60_000;
 const MASTER_ID = 0;
 const FILTERS_KEPT = 1024;
+const FILTER_CHARS_KEPT = 4096;
 const NOTE_AGAIN_MS = 10_000;
 /** One look into a queue in so many is timed. */
 const TIMED_GETS = 64;
@@ -355,6 +356,7 @@ export class PullMessage {
     if (known !== undefined) return known;
     const tags = subscription.split("||").map((tag) => tag.trim());
     const filter = new Set(tags.filter((tag) => tag !== "").map(javaHash));
+    if (subscription.length > FILTER_CHARS_KEPT) return filter;
     if (this.#filters.size >= FILTERS_KEPT) this.#filters.clear();
     this.#filters.set(subscription, filter);
     return filter;

@@ -19,7 +19,8 @@ import { isSafeName } from "./names.js";
 const LOCK_MAX_LIVE_MS = 60_000;
 /** A client holds itself for the holder so long after the last answer (ProcessQueue.REBALANCE_LOCK_MAX_LIVE_TIME). */
 const CLIENT_BELIEVES_MS = 30_000;
-const LOADED_MAX = 1_000_000;
+/** Expired ones included, until they are forgotten. */
+const LOCKS_MAX = 524_288;
 
 interface Lock {
   readonly queue: MessageQueue;
@@ -35,6 +36,7 @@ export interface QueueLockTableOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly file?: JsonConfigFile | undefined;
+  readonly locksMax?: number | undefined;
 }
 
 export class QueueLockTable {
@@ -44,13 +46,17 @@ export class QueueLockTable {
   readonly #groups = new Map<string, Map<string, Lock>>();
   readonly #clock: Clock;
   readonly #log: Logger;
-
   readonly #file: JsonConfigFile | undefined;
+  readonly #locksMax: number;
+  #count = 0;
+  /** There were as many as there may be, and the log said so. */
+  #full = false;
 
-  constructor({ clock, log, file }: QueueLockTableOptions) {
+  constructor({ clock, log, file, locksMax = LOCKS_MAX }: QueueLockTableOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#file = file;
+    this.#locksMax = locksMax;
     this.saver = new ConfigSaver(file, () => this.#toJson(), clock, log);
   }
 
@@ -61,7 +67,6 @@ export class QueueLockTable {
   #take(content: FastjsonMap, omissions: Omissions): void {
     const table = content.get("lockTable");
     const renewedMs = this.#clock.monotonicMs() - (LOCK_MAX_LIVE_MS - CLIENT_BELIEVES_MS);
-    let count = 0;
     for (const [key, list] of table instanceof Map ? table : []) {
       try {
         const group = asKey(key, "lockTable");
@@ -69,11 +74,13 @@ export class QueueLockTable {
           const map = asMap(value, "a lock");
           const queue = readMessageQueue(map);
           const clientId = textMember(map, "clientId") ?? "";
-          if (!isSafeName(group) || !isSafeName(queue.topic) || clientId === "" || ++count > LOADED_MAX) {
+          if (!isSafeName(group) || !isSafeName(queue.topic) || clientId === "" || this.#count >= this.#locksMax) {
             omissions.drop(`a lock of ${group} on ${queue.topic}`);
           } else {
             const locks = entryOf(this.#groups, group, () => new Map<string, Lock>());
-            locks.set(keyOf(queue), { queue, clientId, renewedMs });
+            const lockKey = keyOf(queue);
+            if (!locks.has(lockKey)) this.#count++;
+            locks.set(lockKey, { queue, clientId, renewedMs });
           }
         }
       } catch (error) {
@@ -109,12 +116,21 @@ export class QueueLockTable {
         }
         this.#log.warn({ group, queue, clientId, holder: lock.clientId }, "an expired lock changes hands");
       }
+      if (lock === undefined && !this.#hasRoom()) continue;
+      if (lock === undefined) this.#count++;
       if (lock?.clientId !== clientId) this.saver.markDirty();
       locks.set(key, { queue, clientId, renewedMs: nowMs });
       held.set(key, queue);
     }
     if (locks.size > 0) this.#groups.set(group, locks);
     return [...held.values()];
+  }
+
+  #hasRoom(): boolean {
+    if (this.#count < this.#locksMax) return true;
+    if (!this.#full) this.#log.warn({ locksMax: this.#locksMax }, "no more queues can be locked; said once");
+    this.#full = true;
+    return false;
   }
 
   /** Locks of other clients stay. */
@@ -125,6 +141,7 @@ export class QueueLockTable {
       const key = keyOf(queue);
       if (locks.get(key)?.clientId !== clientId) continue;
       locks.delete(key);
+      this.#count--;
       this.saver.markDirty();
     }
     if (locks.size === 0) this.#groups.delete(group);
@@ -144,6 +161,7 @@ export class QueueLockTable {
       for (const [key, lock] of locks) {
         if (!this.#isExpired(lock, nowMs)) continue;
         locks.delete(key);
+        this.#count--;
         this.saver.markDirty();
       }
       if (locks.size === 0) this.#groups.delete(group);

@@ -106,6 +106,13 @@ export class StaticTopicTable {
     this.#changed();
   }
 
+  /** Undoes a `set` whose topic can not be made. */
+  putBack(topic: string, before: TopicQueueMappingDetail | undefined): void {
+    if (before === undefined) this.#topics.delete(topic);
+    else this.#topics.set(topic, before);
+    this.#changed();
+  }
+
   delete(topic: string): void {
     if (this.#topics.delete(topic)) this.#changed();
   }

@@ -18,9 +18,17 @@ export interface KvLimits {
   readonly keysMax: number;
   readonly nameCharsMax: number;
   readonly valueCharsMax: number;
+  /** Of all names and values together: every change writes them all, and a namespace has to fit into an answer. */
+  readonly charsMax: number;
 }
 
-export const KV_LIMITS: KvLimits = { namespacesMax: 1024, keysMax: 65_536, nameCharsMax: 1024, valueCharsMax: 65_536 };
+export const KV_LIMITS: KvLimits = {
+  namespacesMax: 1024,
+  keysMax: 65_536,
+  nameCharsMax: 1024,
+  valueCharsMax: 65_536,
+  charsMax: 4_194_304,
+};
 
 type KvValues = Map<string, string>;
 
@@ -30,6 +38,7 @@ export class KvConfig {
   readonly #disk: Disk | undefined;
   readonly #path: string;
   #keyCount = 0;
+  #charCount = 0;
   /** Done when the last change that was asked for is; never rejects. */
   #last: Promise<void> = Promise.resolve();
 
@@ -56,9 +65,7 @@ export class KvConfig {
     try {
       const file = asMap(parseFastjson(content) ?? null, "The file");
       for (const [namespace, value] of mapMember(file, "configTable") ?? []) {
-        const values = asTextMap(value, "configTable");
-        this.#table.set(asKey(namespace, "configTable"), values);
-        this.#keyCount += values.size;
+        this.#replace(asKey(namespace, "configTable"), asTextMap(value, "configTable"));
       }
     } catch (cause) {
       throw new CometError("COMETMQ_CONFIG", `${this.#path} is not a name server's key-value file.`, { cause });
@@ -84,7 +91,9 @@ export class KvConfig {
       throw new CometError("COMETMQ_BAD_REQUEST", "The namespace, key or value is too long.");
     }
     return this.#change(namespace, (values) => {
-      if (values?.get(key) === undefined) this.#refuseWhenFull(values === undefined);
+      const known = values?.get(key);
+      if (known === undefined) this.#refuseWhenFull(values === undefined);
+      this.#refuseWhenLong(value.length - (known === undefined ? -key.length : known.length));
       return new Map(values).set(key, value);
     });
   }
@@ -114,6 +123,12 @@ export class KvConfig {
     }
   }
 
+  #refuseWhenLong(moreChars: number): void {
+    const { charsMax } = this.#limits;
+    if (moreChars <= 0 || this.#charCount + moreChars <= charsMax) return;
+    throw new CometError("COMETMQ_BAD_REQUEST", `Keys and values have ${charsMax} characters already.`);
+  }
+
   /** `edit` makes the new values of the namespace from those it has by then; undefined for no change. */
   #change(namespace: string, edit: (values: KvValues | undefined) => KvValues | undefined): Promise<void> | undefined {
     const disk = this.#disk;
@@ -133,7 +148,15 @@ export class KvConfig {
   }
 
   #replace(namespace: string, next: KvValues): void {
-    this.#keyCount += next.size - (this.#table.get(namespace)?.size ?? 0);
+    const known = this.#table.get(namespace);
+    this.#keyCount += next.size - (known?.size ?? 0);
+    this.#charCount += charsOf(next) - (known === undefined ? 0 : charsOf(known));
     this.#table.set(namespace, next);
   }
+}
+
+function charsOf(values: KvValues): number {
+  let chars = 0;
+  for (const [key, value] of values) chars += key.length + value.length;
+  return chars;
 }

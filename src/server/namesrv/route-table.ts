@@ -38,6 +38,8 @@ export interface RouteLimits {
   readonly nameCharsMax: number;
   /** A topic with more queues is left out: every client makes an object for each. */
   readonly queueNumsMax: number;
+  /** Of static topics, over all brokers. */
+  readonly mappedQueuesMax: number;
 }
 
 export const ROUTE_LIMITS: RouteLimits = {
@@ -47,6 +49,7 @@ export const ROUTE_LIMITS: RouteLimits = {
   topicEntriesMax: 4_000_000,
   nameCharsMax: 255,
   queueNumsMax: 65_536,
+  mappedQueuesMax: 4_000_000,
 };
 
 export interface BrokerRegistration {
@@ -269,8 +272,13 @@ export class RouteTable {
   }
 
   #setMappings(brokerName: string, mappings: ReadonlyMap<string, TopicQueueMappingInfo>): void {
+    const { nameCharsMax, queueNumsMax, mappedQueuesMax } = this.#limits;
     for (const info of mappings.values()) {
-      if (info.bname === brokerName && this.#topics.has(info.topic, brokerName)) this.#topics.setMapping(info);
+      const { topic, scope, currIdMap } = info;
+      if (info.bname !== brokerName || !this.#topics.has(topic, brokerName)) continue;
+      const isSound = scope.length <= nameCharsMax && currIdMap.size <= queueNumsMax;
+      if (isSound && this.#topics.setMapping(info, mappedQueuesMax)) continue;
+      this.#log.warn({ topic, brokerName }, "a static topic's mapping is out of bounds and left out");
     }
   }
 

@@ -21,6 +21,8 @@ export class TopicTable {
   readonly #byBroker = new Map<string, Set<string>>();
   readonly #mappings = new Map<string, Map<string, TopicQueueMappingInfo>>();
   #entryCount = 0;
+  /** Queues of static topics, over all their brokers. */
+  #mappedQueueCount = 0;
 
   /** Pairs of a topic and a broker. */
   get entryCount(): number {
@@ -78,7 +80,11 @@ export class TopicTable {
 
   #deleteMapping(topic: string, brokerName: string): void {
     const mappings = this.#mappings.get(topic);
-    if (mappings?.delete(brokerName) === true && mappings.size === 0) this.#mappings.delete(topic);
+    const known = mappings?.get(brokerName);
+    if (mappings === undefined || known === undefined) return;
+    this.#mappedQueueCount -= known.currIdMap.size;
+    mappings.delete(brokerName);
+    if (mappings.size === 0) this.#mappings.delete(topic);
   }
 
   /** Gives every topic of the broker the permission that `change` makes of it; returns how many topics it has. */
@@ -92,8 +98,18 @@ export class TopicTable {
     return topics.size;
   }
 
-  setMapping(info: TopicQueueMappingInfo): void {
-    entryOf(this.#mappings, info.topic, () => new Map<string, TopicQueueMappingInfo>()).set(info.bname, info);
+  /** False, and nothing has changed, where all mappings together would have more queues than that. */
+  setMapping(info: TopicQueueMappingInfo, mappedQueuesMax: number): boolean {
+    const mappings = entryOf(this.#mappings, info.topic, () => new Map<string, TopicQueueMappingInfo>());
+    const grown = info.currIdMap.size - (mappings.get(info.bname)?.currIdMap.size ?? 0);
+    const hasRoom = grown <= 0 || this.#mappedQueueCount + grown <= mappedQueuesMax;
+    if (hasRoom) {
+      this.#mappedQueueCount += grown;
+      mappings.set(info.bname, info);
+    } else if (mappings.size === 0) {
+      this.#mappings.delete(info.topic);
+    }
+    return hasRoom;
   }
 
   /** By broker name; undefined for a topic that is not static. */

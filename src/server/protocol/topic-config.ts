@@ -4,6 +4,7 @@
  */
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
 import { CometError } from "../../base/errors.js";
+import { ownText } from "../../base/own-text.js";
 import { parseFastjson, toFastjson } from "../../remoting/fastjson.js";
 import { asInt, asTextMap, booleanMember, intMember, textMapMember, textMember } from "./members.js";
 
@@ -70,7 +71,7 @@ export function parseTopicConfigLine(line: string): TopicConfig {
     throw new CometError("COMETMQ_BAD_REQUEST", "A topic's line has too few parts.");
   }
   return {
-    topicName,
+    topicName: ownText(topicName),
     readQueueNums: asInt(read, "readQueueNums"),
     writeQueueNums: asInt(write, "writeQueueNums"),
     perm: asInt(perm, "perm"),

@@ -10,6 +10,7 @@ import { hostText } from "../../remoting/address.js";
 import { type AccessControl, AccessDenied, type Claim } from "../auth/access-control.js";
 import type { Access } from "../auth/open-access.js";
 import type { Need } from "../auth/policy.js";
+import { needOf } from "../auth/request-needs.js";
 import type { Action } from "../auth/resource.js";
 import { dateSignature } from "../auth/signature.js";
 import { ProxyError } from "./proxy-error.js";
@@ -64,7 +65,7 @@ function rpcCode(method: string): string {
   return method === "Telemetry" ? "apache.rocketmq.v2.TelemetryCommand" : `apache.rocketmq.v2.${method}Request`;
 }
 
-/** Throws a ProxyError with UNAUTHORIZED. */
+/** Throws a ProxyError with UNAUTHORIZED. A retry topic is its group's, as it is over Remoting; Apache takes it for any topic. */
 export function checkCall(access: Access | undefined, method: string, call: GrpcCall<GrpcPeer>, request: object): void {
   if (access?.enforced !== true) return;
   const { control } = access;
@@ -129,7 +130,7 @@ function askedBySettings({ publishing, subscription }: Settings): Need[] {
 function topicNeed(topic: Resource | null | undefined, ...actions: Action[]): Need {
   const name = topic?.name ?? "";
   if (name.trim() === "") throw new AccessDenied("topic is null.");
-  return { type: "Topic", name, actions };
+  return needOf("Topic", name, actions);
 }
 
 function groupNeed(group: Resource | null | undefined): Need {

@@ -20,6 +20,8 @@ const CLIENTS_MAX = 100_000;
 const CLIENT_ID_CHARS_MAX = 1024;
 const SWEEPS = 4;
 const CALLS_PER_CLIENT_MAX = 64;
+const SETTINGS_CHARS_MAX = 1_048_576;
+const ALL_SETTINGS_CHARS_MAX = 134_217_728;
 
 interface WaitingCall {
   readonly resolve: (answer: RemoteAnswer) => void;
@@ -37,6 +39,8 @@ export class ProxyClient implements LocalClient {
   readonly clientId: string;
   readonly connection: LocalConnection;
   settings: Settings | undefined;
+  /** Of its settings, as the table counts them. */
+  settingsChars = 0;
   lastSeenMs = 0;
   readonly #clock: Clock;
   readonly #requests: ClientRequests;
@@ -113,6 +117,8 @@ export interface ClientTableOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly requests: ClientRequests;
+  /** Of the settings of all clients, as JSON has them: 128 Mi. */
+  readonly settingsCharsMax?: number;
 }
 
 export class ClientTable {
@@ -121,6 +127,7 @@ export class ClientTable {
   readonly #clients = new Map<string, ProxyClient>();
   readonly #options: ClientTableOptions;
   #sweep: Timer | undefined;
+  #settingsChars = 0;
 
   constructor(options: ClientTableOptions) {
     this.#options = options;
@@ -138,8 +145,22 @@ export class ClientTable {
     return this.#clients.get(clientId);
   }
 
-  /** The client of the call, made if it is new. */
-  register(context: RpcContext, language: number, version: number): ProxyClient {
+  /** The client of the call, made if it is new, with these settings. Throws TOO_MANY_REQUESTS. */
+  take(context: RpcContext, settings: Settings, language: number, version: number): ProxyClient {
+    const chars = JSON.stringify(settings).length;
+    const knownChars = this.#clients.get(context.clientId)?.settingsChars ?? 0;
+    const { settingsCharsMax = ALL_SETTINGS_CHARS_MAX } = this.#options;
+    if (chars > SETTINGS_CHARS_MAX || this.#settingsChars - knownChars + chars > settingsCharsMax) {
+      throw new ProxyError(Code.TOO_MANY_REQUESTS, "the settings are too long, or those of all clients together");
+    }
+    const client = this.#register(context, language, version);
+    client.settings = settings;
+    this.#settingsChars += chars - client.settingsChars;
+    client.settingsChars = chars;
+    return client;
+  }
+
+  #register(context: RpcContext, language: number, version: number): ProxyClient {
     const { clientId } = context;
     const known = this.#clients.get(clientId);
     if (known !== undefined) {
@@ -154,6 +175,7 @@ export class ClientTable {
     this.seen(client);
     client.connection.onClose(() => {
       this.#clients.delete(clientId);
+      this.#settingsChars -= client.settingsChars;
       client.end();
       this.onGone(client);
     });

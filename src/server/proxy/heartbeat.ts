@@ -54,25 +54,24 @@ export async function notifyClientTermination(
 
 /** Takes settings that a client has sent. Throws what is wrong with them; then nothing has changed. */
 export function takeSettings(proxy: ProxyServices, context: RpcContext, settings: Settings): ProxyClient {
-  const register = () =>
-    proxy.clients.register(
+  const take = () =>
+    proxy.clients.take(
       context,
+      settings,
       languageOf(context.call.header("x-mq-language")),
       versionOrdinal(context.call.header("x-mq-client-version").toUpperCase()) ?? CURRENT_VERSION,
     );
   if (settings.publishing != null) {
     checkCount(settings.publishing.topics.length);
     for (const topic of settings.publishing.topics) checkTopic(proxy.broker, topic);
-    const client = register();
-    client.settings = settings;
+    const client = take();
     registerProducer(proxy, client, settings);
     return client;
   }
   checkCount(settings.subscription?.subscriptions.length ?? 0);
   const group = checkGroup(settings.subscription?.group);
   const data = consumerDataOf(proxy, settings, group);
-  const client = register();
-  client.settings = settings;
+  const client = take();
   registerConsumer(proxy, client, data, true);
   return client;
 }

@@ -20,6 +20,8 @@ import { OK, ProxyError, statusOf } from "./proxy-error.js";
 import { checkGroup, checkTopic } from "./validation.js";
 
 const ADDRESSES_MAX = 128;
+/** Of all addresses. */
+const HOST_CHARS_MAX = 4096;
 const IPV4_ADDRESS = /^\d{1,3}(\.\d{1,3}){3}$/;
 
 const ACCEPTED: Readonly<Record<string, readonly number[]>> = {
@@ -107,6 +109,10 @@ function brokerOf({ broker }: ProxyServices, context: RpcContext, asked: Endpoin
   if (asked !== null && asked.addresses.length > 0) {
     if (asked.addresses.length > ADDRESSES_MAX) {
       throw new ProxyError(Code.ILLEGAL_ACCESS_POINT, `endpoints of more than ${ADDRESSES_MAX} addresses`);
+    }
+    // The answer repeats them for each queue.
+    if (asked.addresses.reduce((chars, { host }) => chars + host.length, 0) > HOST_CHARS_MAX) {
+      throw new ProxyError(Code.ILLEGAL_ACCESS_POINT, `endpoints with hosts of more than ${HOST_CHARS_MAX} characters`);
     }
     return { name: brokerName, id: MASTER_ID, endpoints: { scheme: asked.scheme, addresses: asked.addresses } };
   }

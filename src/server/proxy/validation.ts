@@ -8,6 +8,8 @@ import { ProxyError } from "./proxy-error.js";
 const LEGAL = /^[%|a-zA-Z0-9_-]+$/;
 const ALLOWED = "allowing only ^[%|a-zA-Z0-9_-]+$";
 const CONTROL = /\p{Cc}/u;
+/** Nobody reads namespaces; but answers repeat them, once for each queue. */
+const NAMESPACE_CHARS_MAX = 255;
 
 /** The topic's name. Throws ILLEGAL_TOPIC. */
 export function checkTopic(broker: BrokerContext, resource: Resource | null | undefined): string {
@@ -21,6 +23,9 @@ export function checkTopic(broker: BrokerContext, resource: Resource | null | un
     throw new ProxyError(Code.ILLEGAL_TOPIC, `The specified topic[${topic}] contains illegal characters, ${ALLOWED}`);
   }
   if (broker.topics.isSystemTopic(topic)) throw new ProxyError(Code.ILLEGAL_TOPIC, "cannot access system topic");
+  if ((resource?.resourceNamespace?.length ?? 0) > NAMESPACE_CHARS_MAX) {
+    throw new ProxyError(Code.ILLEGAL_TOPIC, `the namespace is longer than ${NAMESPACE_CHARS_MAX}`);
+  }
   return topic;
 }
 

@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { parseFastjson } from "#src/remoting/fastjson.js";
+import { JsonConfigFile } from "#src/server/broker/json-config-file.js";
+import { QueueLockTable } from "#src/server/broker/queue-locks.js";
 import { TestBroker } from "./harness.js";
 
 const LOCK = 41;
@@ -137,4 +139,26 @@ test("locks that make no sense are left out of what is loaded", () => {
   expect(reports.find(({ path }) => path.endsWith("queueLocks.json"))).toMatchObject({ droppedCount: 4 });
   expect(context.queueLocks.isLockAllExpired("g")).toBe(false);
   expect(context.queueLocks.isLockAllExpired("h")).toBe(true);
+});
+
+test("there are so many locks and no more; those that are given back, expire or were loaded count", async () => {
+  const disk = new MemoryDisk();
+  const { clock, log } = new TestBroker();
+  const queues = (topic: string, count: number) =>
+    Array.from({ length: count }, (_, queueId) => ({ topic, brokerName: "broker-a", queueId }));
+  const file = () => new JsonConfigFile(disk, "/locks.json");
+  let table = new QueueLockTable({ clock, log, file: file(), locksMax: 5 });
+  const lock = (group: string, topic: string, count: number) => table.tryLock(group, queues(topic, count), "c").length;
+  expect([lock("g", "T", 3), lock("h", "T", 3), lock("g", "T", 3), lock("h", "T", 3)]).toEqual([3, 2, 3, 2]);
+  expect(log.at("warn", /no more queues/)).toHaveLength(1);
+  table.unlock("g", queues("T", 2), "c");
+  table.unlock("g", queues("T", 2), "c");
+  expect(lock("h", "T", 9)).toBe(4);
+  await table.saver.save();
+  table = new QueueLockTable({ clock, log, file: file(), locksMax: 5 });
+  table.load();
+  expect([lock("i", "T", 1), lock("h", "T", 4)]).toEqual([0, 4]);
+  clock.advance(60_001);
+  table.scan();
+  expect(lock("i", "T", 9)).toBe(5);
 });

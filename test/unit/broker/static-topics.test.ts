@@ -100,3 +100,17 @@ test("an older mapping is refused unless it is forced, a smaller one always", as
   expect((await create(broker, 4, mapping(4), { topic: "TBW102" })).code).toBe(29);
   expect(broker.context.topics.get("S")).toMatchObject({ writeQueueNums: 4 });
 });
+
+test("a static topic that cannot be made leaves no mapping, and one that cannot be changed has its own", async () => {
+  const disk = new MemoryDisk();
+  const broker = new TestBroker({}, {}, disk);
+  const refused = (queues: number) => create(broker, queues, mapping(queues), { attributes: "+no.such=1" });
+  expect(await refused(4)).toMatchObject({ code: 1, remark: expect.stringContaining("unsupported key") });
+  expect(broker.context.staticTopics.get("S")).toBeUndefined();
+  expect(broker.context.staticTopics.infos().size).toBe(0);
+  expect((await create(broker, 4, mapping(4))).code).toBe(0);
+  expect((await refused(6)).code).toBe(1);
+  expect(broker.context.staticTopics.get("S")!.totalQueues).toBe(4);
+  await broker.context.staticTopics.saver.save();
+  expect(new TestBroker({}, {}, disk).context.staticTopics.get("S")!.totalQueues).toBe(4);
+});

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { MemoryDisk } from "#src/io/memory-disk.js";
-import { KvConfig } from "#src/server/namesrv/kv-config.js";
+import { KV_LIMITS, KvConfig } from "#src/server/namesrv/kv-config.js";
 
 const PATH = "/ns/kvConfig.json";
 
@@ -48,7 +48,7 @@ test.each(["[]", "{", '{"configTable":[]}', '{"configTable":{"a":1}}', '{"config
 );
 
 test("counts and lengths are bounded, across a restart too", async () => {
-  const limits = { namespacesMax: 2, keysMax: 3, nameCharsMax: 4, valueCharsMax: 5 };
+  const limits = { namespacesMax: 2, keysMax: 3, nameCharsMax: 4, valueCharsMax: 5, charsMax: 100 };
   const disk = new MemoryDisk();
   let config = KvConfig.open(disk, PATH, limits);
   const refused = (namespace: string, key: string, value = "v") =>
@@ -68,4 +68,29 @@ test("counts and lengths are bounded, across a restart too", async () => {
   await config.delete("m", "l");
   await config.put("m", "m", "v");
   await refused("m", "n");
+});
+
+test("all values together have a bound, across a restart too; a shorter one makes room", async () => {
+  const limits = { ...KV_LIMITS, charsMax: 10 };
+  const disk = new MemoryDisk();
+  let config = KvConfig.open(disk, PATH, limits);
+  const refused = (key: string, value: string) =>
+    expect((async () => config.put("n", key, value))()).rejects.toMatchObject({ code: "COMETMQ_BAD_REQUEST" });
+  await config.put("n", "a", "1234");
+  await refused("b", "12345");
+  await config.put("n", "b", "1234");
+  config = KvConfig.open(disk, PATH, limits);
+  await refused("a", "12345");
+  await refused("c", "");
+  await config.put("n", "a", "1");
+  await config.put("n", "c", "12");
+  await refused("d", "1");
+  await config.delete("n", "b");
+  await config.put("m", "d", "1234");
+  expect(config.list("n")).toEqual(
+    new Map([
+      ["a", "1"],
+      ["c", "12"],
+    ]),
+  );
 });

@@ -141,3 +141,13 @@ test("an open transaction is known for half a minute, and once", () => {
   expect(table.take("G", "2")).toBeUndefined();
   expect(table.size).toBe(0);
 });
+
+test("transactions with long ids go sooner, the oldest first", () => {
+  const table = new TransactionTable(defaultBrokerConfig(), new FakeClock(), 1000);
+  const id = (i: number) => `${i}`.padEnd(398, "x");
+  for (let i = 0; i < 9; i++) table.add("T", id(i), { queueOffset: i, phyOffset: i });
+  expect(table.size).toBe(3);
+  expect([5, 6, 7, 8].map((i) => table.take("T", id(i))?.queueOffset)).toEqual([undefined, 6, 7, 8]);
+  for (let i = 0; i < 40; i++) table.add("T", String(i), { queueOffset: i, phyOffset: i });
+  expect(table.size).toBe(40);
+});

@@ -1,6 +1,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import { afterEach, expect, test } from "vitest";
+import { type Clock, systemClock } from "#src/base/clock.js";
 import { BareSocket, HandClock, type ReceivedFrame, requestBytes, until } from "./peers.js";
 import { closeTls, ECHO, FILL, fillByte, PemFiles, TlsFixture } from "./tls-peers.js";
 
@@ -404,3 +405,18 @@ test.each([[["h2"]], [["http/1.1", "h2"]], [["x"]]])(
     await until(() => frames.length === 1, "the answer");
   },
 );
+
+test("TLS that could not be begun for one client is begun for the next", async () => {
+  let failures = 1;
+  const clock: Clock = {
+    nowMs: () => (failures-- > 0 ? Number.NaN : systemClock.nowMs()),
+    monotonicMs: () => systemClock.monotonicMs(),
+    schedule: (delayMs, task, unref) => systemClock.schedule(delayMs, task, unref),
+  };
+  const fixture = await new TlsFixture().listen({}, { clock });
+  await expect(fixture.secure()).rejects.toThrow();
+  expect(fixture.log.lines.join("\n")).toContain("TLS can not be begun");
+  const { socket, frames } = await fixture.secure();
+  socket.write(requestBytes({ opaque: 1, code: ECHO, body: "again" }));
+  await until(() => frames.length === 1, "the answer");
+});
