@@ -7,10 +7,14 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { RemotingClient } from "../../dist/remoting/client.js";
+import { RequestCode, ResponseCode } from "../../dist/remoting/codes.js";
 import { freePort, HOST, isPortOpen, startProcess, stopProcess, waitUntil } from "./server-process.mjs";
 
 export const APACHE_VERSION = "5.4.0";
 const MAVEN_TIMEOUT_MS = 600_000;
+const ANSWER_MS = 5000;
+const BROKER_NAME = "broker-a";
 const ARTIFACTS = ["namesrv", "broker", "proxy", "tools", "controller"];
 
 /**
@@ -98,10 +102,14 @@ export async function startApache({ dir, version, heapMB, prefix, basePort, sett
       ? proxyMain(dir, namesrvPort, brokerConf, grpcPort)
       : ["org.apache.rocketmq.broker.BrokerStartup", "-c", brokerConf];
     const command = [...prefix, ...java, ...brokerHeap(heapMB), ...classPath, ...brokerMain];
+    let startMs = 0;
     const broker = startProcess(command, brokerLog, dir);
     try {
       await waitUntil(broker, brokerLog, () => isPortOpen(brokerPort));
       if (proxy) await waitUntil(broker, brokerLog, () => isPortOpen(grpcPort));
+      startMs = Math.round(performance.now() - startedMs);
+      // Its port is open before the name server has heard of it: seconds before, on a busy machine.
+      await waitUntil(broker, brokerLog, () => isRegistered(namesrvPort));
     } catch (error) {
       await stopProcess(broker);
       throw error;
@@ -111,7 +119,7 @@ export async function startApache({ dir, version, heapMB, prefix, basePort, sett
       grpc: `${HOST}:${grpcPort}`,
       namesrv: `${HOST}:${namesrvPort}`,
       pid: broker.pid,
-      startMs: Math.round(performance.now() - startedMs),
+      startMs,
       stop: async () => {
         await stopProcess(broker);
         await stopProcess(namesrv);
@@ -120,6 +128,23 @@ export async function startApache({ dir, version, heapMB, prefix, basePort, sett
   } catch (error) {
     await stopProcess(namesrv);
     throw new Error(`Apache RocketMQ: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
+/**
+ * Whether the name server sends clients to the broker.
+ *
+ * @param {number} namesrvPort
+ */
+async function isRegistered(namesrvPort) {
+  const client = new RemotingClient(HOST, namesrvPort);
+  try {
+    const { code, body } = await client.call(RequestCode.GET_BROKER_CLUSTER_INFO, {}, undefined, ANSWER_MS);
+    return code === ResponseCode.SUCCESS && body.includes(`"${BROKER_NAME}"`);
+  } catch {
+    return false;
+  } finally {
+    await client.close();
   }
 }
 
@@ -169,7 +194,7 @@ function brokerHeap(heapMB) {
 function brokerSettings(dir, namesrvPort, brokerPort, more) {
   const settings = {
     brokerClusterName: "DefaultCluster",
-    brokerName: "broker-a",
+    brokerName: BROKER_NAME,
     brokerId: 0,
     brokerIP1: HOST,
     brokerIP2: HOST,

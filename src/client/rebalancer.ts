@@ -145,7 +145,10 @@ export class Rebalancer {
     await this.#owner.revoke(queue);
   }
 
-  /** Sorted; of the first broker that knows the group. */
+  /**
+   * Sorted; of the first broker that knows the group. Each once: Apache's lists a client for every connection, for two
+   * minutes also for one that was cut before its heartbeat was served. Counted twice, a client leaves queues to nobody.
+   */
   async #consumerIds(consumerGroup: string, queues: readonly MessageQueue[]): Promise<string[]> {
     let failure: unknown;
     for (const brokerName of new Set(queues.map((queue) => queue.brokerName))) {
@@ -157,7 +160,7 @@ export class Rebalancer {
         });
         if (answer.code !== ResponseCode.SUCCESS) continue;
         const ids = listIn(parseFastjson(answer.body), "consumerIdList") ?? [];
-        return ids.filter((id) => typeof id === "string").sort();
+        return [...new Set(ids.filter((id) => typeof id === "string"))].sort();
       } catch (error) {
         failure = error;
       }

@@ -3,6 +3,7 @@
  * A DiskFile taken from here is used at once and not kept: the next call may close it.
  */
 import { posix } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { CometError } from "../base/errors.js";
 import type { DeviceSync, Disk, DiskFile } from "../io/disk.js";
 
@@ -11,6 +12,12 @@ export const OPEN_FILES_MAX = 512;
 const SYNCS_MAX = 8;
 /** From so many files on the whole device is synced: that may be much that is not ours. */
 const DEVICE_SYNC_FILES_MIN = 128;
+
+/** Without a handle for a sync, and none that another one would give back, it is tried so often. */
+const ATTEMPTS_MAX = 50;
+const RETRY_MS = 200;
+/** `leaveRoom` leaves so many open: enough for the syncs, and for the queues that are written to all the time. */
+const KEPT_MIN = 2 * SYNCS_MAX;
 
 interface OpenFile {
   readonly file: DiskFile;
@@ -21,6 +28,7 @@ interface OpenFile {
 
 export class FileCache {
   readonly #disk: Disk;
+  readonly #limitMax: number;
   #limit: number;
   /** In order of use, the latest last. */
   readonly #open = new Map<string, OpenFile>();
@@ -33,7 +41,8 @@ export class FileCache {
 
   constructor(disk: Disk, limit: number = OPEN_FILES_MAX) {
     this.#disk = disk;
-    this.#limit = Math.max(1, limit);
+    this.#limitMax = Math.max(1, limit);
+    this.#limit = this.#limitMax;
   }
 
   get openCount(): number {
@@ -82,30 +91,53 @@ export class FileCache {
 
   /** Makes a file durable, on a pool thread and in its turn; does nothing when it has been deleted meanwhile. */
   async sync(path: string): Promise<void> {
-    while (this.#syncing >= SYNCS_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#syncing++;
+    let entry: OpenFile | undefined;
     try {
-      if (this.find(path) !== undefined) await this.#syncPinned(this.#open.get(path)!);
+      entry = await this.#pinned(path);
+      await entry?.file.sync();
     } finally {
-      this.#syncing--;
+      if (entry !== undefined) this.#unpin(entry);
       this.#waiting.shift()?.();
     }
+  }
+
+  /**
+   * The file, when it has its turn and is open. Want of handles passes, and is no reason to give a sync up: those that are
+   * under way give theirs back.
+   */
+  async #pinned(path: string): Promise<OpenFile | undefined> {
+    for (let attempts = 1; ; ) {
+      if (this.#syncing < SYNCS_MAX) {
+        try {
+          return this.#pin(path);
+        } catch (error) {
+          if (!(error instanceof CometError) || error.code !== "COMETMQ_HANDLES") throw error;
+          if (this.#syncing === 0 && attempts++ === ATTEMPTS_MAX) throw error;
+        }
+      }
+      if (this.#syncing > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      else await pause(RETRY_MS);
+    }
+  }
+
+  #pin(path: string): OpenFile | undefined {
+    if (this.find(path) === undefined) return undefined;
+    const entry = this.#open.get(path)!;
+    entry.pins++;
+    this.#syncing++;
+    return entry;
+  }
+
+  #unpin(entry: OpenFile): void {
+    this.#syncing--;
+    entry.pins--;
+    if (entry.forgotten && entry.pins === 0) entry.file.close();
   }
 
   /** The same for many, all together where that can be done. */
   async syncAll(paths: readonly string[]): Promise<void> {
     if (paths.length >= DEVICE_SYNC_FILES_MIN && (await this.#device?.sync()) === true) return;
     await Promise.all(paths.map((path) => this.sync(path)));
-  }
-
-  async #syncPinned(entry: OpenFile): Promise<void> {
-    entry.pins++;
-    try {
-      await entry.file.sync();
-    } finally {
-      entry.pins--;
-      if (entry.forgotten && entry.pins === 0) entry.file.close();
-    }
   }
 
   syncNow(path: string): void {
@@ -167,11 +199,23 @@ export class FileCache {
     }
   }
 
-  /** The process has no handle left: a quarter of these is for others from now on, clients among them. */
+  /**
+   * To be called now and then. Clients that find no handle are turned away where nobody hears of it: so a quarter of these is
+   * given up while the process has few left. Once it has plenty, the cache may grow again.
+   */
+  leaveRoom(): void {
+    const supply = this.#disk.handleSupply?.();
+    if (supply === "short" && this.#open.size > KEPT_MIN) this.#makeRoom();
+    else if (supply === "plenty" && this.isFull)
+      this.#limit = Math.min(this.#limitMax, Math.ceil((this.#limit * 4) / 3));
+  }
+
+  /** A quarter of these is for others from now on, clients among them. */
   #makeRoom(): boolean {
     this.#limit = Math.max(1, Math.floor((this.#open.size * 3) / 4));
     const before = this.#open.size;
-    while (this.#open.size > this.#limit && this.#closeOldest());
+    // One at least, also where it is the only one.
+    while ((this.#open.size > this.#limit || this.#open.size === before) && this.#closeOldest());
     return this.#open.size < before;
   }
 

@@ -27,6 +27,8 @@ import { ARRIVALS, type BeginMessage, type FromWorker, type TopicDeletion, type 
 const INDEX_PAUSE_MS = 20;
 /** Between two looks at whether a sync has ended. */
 const SYNC_POLL_MS = 1;
+/** Between two looks at whether the process has file handles left. */
+const HANDLES_LOOK_MS = 5000;
 /** Turns of the event loop in which finalizers of collected maps run. */
 const RECLAIM_TURNS = 3;
 
@@ -66,6 +68,7 @@ class DispatchWorker {
   #syncing: Promise<void> | undefined;
   #syncFailure: unknown;
   #reclaimDue = false;
+  #handlesDueMs = 0;
 
   constructor(begin: BeginMessage) {
     const disk = new FileDisk(begin.backend);
@@ -193,7 +196,12 @@ class DispatchWorker {
     this.#readMessages();
     this.#segments.setRange(progress.firstOffset, progress.readyEnd);
     if (this.#reclaimDue) await this.#reclaim();
-    const syncIsDue = this.#syncing === undefined && this.#syncIsDue(performance.now());
+    const now = performance.now();
+    if (now >= this.#handlesDueMs) {
+      this.#handlesDueMs = now + HANDLES_LOOK_MS;
+      this.#cache.leaveRoom();
+    }
+    const syncIsDue = this.#syncing === undefined && this.#syncIsDue(now);
     // What is synced or deleted must have been written.
     const mayHold = !stopAsked && !syncIsDue && !this.#expiry.isActive;
     const isBusy = this.#step(confirmed, stopAsked, mayHold);

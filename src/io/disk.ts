@@ -7,6 +7,9 @@
 export type Backend = "mmap-io" | "koffi" | "file" | "memory";
 
 /** How a store reaches its files; `FileDisk` and `MemoryDisk` are two. Failures are thrown as CometError. */
+/** "short": the next client, segment or config file may find none. */
+export type HandleSupply = "short" | "fair" | "plenty";
+
 export interface Disk {
   /** How segments are reached: mapped, or by reads and writes. */
   readonly backend: Backend;
@@ -61,6 +64,8 @@ export interface Disk {
   preload?(path: string): Promise<void>;
   /** For many files at once; undefined, or not there, where each is to be synced by itself. */
   openDeviceSync?(path: string): DeviceSync | undefined;
+  /** Whether the process has file handles left; not there: as many as anybody wants. */
+  handleSupply?(): HandleSupply;
   /** Takes the store's `lock` file for this process; COMETMQ_STORE_LOCKED when somebody has it. */
   lock(path: string): DirectoryLock;
   /** Of the device that holds `path`. */

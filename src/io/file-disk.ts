@@ -7,10 +7,11 @@ import { failpoint } from "../base/failpoint.js";
 import { loadOptional } from "../base/optional-package.js";
 import { openDeviceSync } from "./device-sync.js";
 import { collectMaps, discardFile, lingeringBytes } from "./discard.js";
-import type { Backend, DirectoryLock, DeviceSync, Disk, DiskFile, DiskSpace, Segment } from "./disk.js";
+import type { Backend, DirectoryLock, DeviceSync, Disk, DiskFile, DiskSpace, HandleSupply, Segment } from "./disk.js";
 import { FileHandle } from "./file-handle.js";
 import { lockDirectoryFile } from "./lock-file.js";
 import { native } from "./native.js";
+import { handleSupply } from "./open-files.js";
 import { readFile } from "./read-file.js";
 import { MappedSegment, PlainSegment } from "./segments.js";
 import { ERRNO_EDQUOT, ERRNO_ENOSPC, ioError } from "./system-error.js";
@@ -270,6 +271,10 @@ export class FileDisk implements Disk {
 
   openDeviceSync(path: string): DeviceSync | undefined {
     return openDeviceSync(path);
+  }
+
+  handleSupply(): HandleSupply {
+    return handleSupply();
   }
 
   lock(path: string): DirectoryLock {

@@ -7,11 +7,15 @@ const FULL = new Set(["ENOSPC", "EDQUOT"]);
 export const ERRNO_ENOSPC = 28;
 export const ERRNO_EDQUOT = 122;
 
+export function isWantOfHandles(error: unknown): boolean {
+  return HANDLES.has(systemCode(error));
+}
+
 export function ioError(action: string, path: string, cause: unknown): CometError {
   if (cause instanceof CometError) return cause;
   const code = systemCode(cause);
   if (FULL.has(code)) return new CometError("COMETMQ_DISK_FULL", `No space left to ${action} ${path}.`, { cause });
-  if (HANDLES.has(code))
+  if (isWantOfHandles(cause))
     return new CometError("COMETMQ_HANDLES", `No file handle left to ${action} ${path}.`, { cause });
   return new CometError("COMETMQ_IO", `Could not ${action} ${path}${code === "" ? "" : ` (${code})`}.`, { cause });
 }

@@ -263,6 +263,7 @@ class Opening {
     return {
       onArrivals: () => this.#events.onArrivals(),
       onSynced: (synced) => {
+        this.#cache.leaveRoom();
         if (this.#checkpoints?.dispatchSynced(synced)) void this.#saveNotes();
       },
       onFinding: (text, phyOffset) => log.warn({ phyOffset }, `a record does not fit its queue: ${text}`),

@@ -3,7 +3,17 @@
  * read-only, frozen, slowed down, and shut down at once, as by a power cut: what was not synced is gone then.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { onEnd, scratchDirectory } from "./scratch.js";
@@ -176,20 +186,28 @@ export class Image {
 
   /** Takes all but `leftBytes` of what is free. */
   fill(leftBytes: number): void {
-    const fd = openSync(join(this.directory, "filler"), "w");
+    const filler = join(this.directory, "filler");
+    const fd = openSync(filler, "w");
     const chunk = Buffer.alloc(64 * 1024, 1);
     try {
-      for (;;) {
-        const { bavail, bsize } = statfsSync(this.directory);
-        const wanted = Math.min(chunk.length, bavail * bsize - leftBytes);
+      // The most of it at once, and nothing of it written; what that leaves, or all where it cannot be done, bit by bit.
+      const most = this.freeBytes - leftBytes - chunk.length;
+      if (most > 0) run("fallocate", "--length", String(most), filler);
+      for (let end = fstatSync(fd).size; ; ) {
+        const wanted = Math.min(chunk.length, this.freeBytes - leftBytes);
         if (wanted <= 0) break;
-        writeSync(fd, chunk, 0, wanted);
+        end += writeSync(fd, chunk, 0, wanted, end);
       }
     } catch (error) {
       if ((error as { code?: string }).code !== "ENOSPC") throw error;
     } finally {
       closeSync(fd);
     }
+  }
+
+  get freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.directory);
+    return bavail * bsize;
   }
 
   empty(): void {

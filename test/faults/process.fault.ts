@@ -52,11 +52,16 @@ test("out of file handles", async () => {
   const resumedMs = performance.now() - freedMs;
   await load.stop();
   await other.stop();
-  await until(() => server.handleCount < limit - 5, "handles are free again").catch((reason: Error) => {
-    throw new Error(`${reason.message}: ${server.handleCount} of ${limit}\n${server.stderr}`);
-  });
+  const withHandles = (reason: Error): never => {
+    const { handleCount, handles, stderr } = server;
+    throw new Error([`${reason.message}: ${handleCount} of ${limit}`, ...handles, stderr].join("\n"));
+  };
+  // Also where no failure has told it that its own files have nearly all.
+  await until(() => server.handleCount < limit - 5, "handles are free again").catch(withHandles);
   for (const refusal of [...load.refusals.keys(), ...other.refusals.keys()]) expect(refusal).not.toContain("\n");
-  const figures = await verifyAll(server, history);
+  const figures = await verifyAll(server, history).catch((reason: Error) => {
+    throw new Error(`${reason.message}\n${server.stderr}`, { cause: reason });
+  });
   say("S1", "out of file handles", {
     limit,
     ...figures,

@@ -1,6 +1,6 @@
 /** `cometmq start` in a process of its own, to be hurt. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MovedBack } from "./history.js";
 import { onEnd } from "./scratch.js";
@@ -115,6 +115,18 @@ export class Server {
 
   get handleCount(): number {
     return readdirSync(`/proc/${this.pid}/fd`).length;
+  }
+
+  /** What they are open on. */
+  get handles(): string[] {
+    const directory = `/proc/${this.pid}/fd`;
+    return readdirSync(directory).flatMap((fd) => {
+      try {
+        return [readlinkSync(join(directory, fd))];
+      } catch {
+        return [];
+      }
+    });
   }
 
   /** Maps of the store's files; those of memory are V8's own business, and in `privateBytes`. */

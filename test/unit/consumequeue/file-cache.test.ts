@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { FileCache } from "#src/consumequeue/file-cache.js";
+import type { HandleSupply } from "#src/io/disk.js";
 import { WatchedDisk } from "./queue-fixture.js";
 
 describe("FileCache", () => {
@@ -34,6 +35,45 @@ describe("FileCache", () => {
     watched.handlesMax = 0;
     cache.close();
     expect(() => cache.get("/a")).toThrow("As asked.");
+  });
+
+  it("gives handles up while the process is short of them, and takes as many again once there are plenty", () => {
+    const watched = new WatchedDisk();
+    const disk = watched.asDisk();
+    const cache = new FileCache(disk, 40);
+    const paths = Array.from({ length: 50 }, (_, i) => `/${i}`);
+    for (const path of paths) cache.create(path, 10);
+    const openAfter = (supply: HandleSupply) => {
+      disk.handleSupply = () => supply;
+      cache.leaveRoom();
+      for (const path of paths) cache.get(path);
+      return cache.openCount;
+    };
+    expect((["fair", "plenty", "short", "fair", "short", "plenty", "fair"] as const).map(openAfter)).toEqual([
+      40, 40, 30, 30, 22, 30, 30,
+    ]);
+    for (let i = 0; i < 10; i++) openAfter("short");
+    expect(cache.openCount).toBe(16);
+    for (let i = 0; i < 10; i++) openAfter("plenty");
+    expect(cache.openCount).toBe(40);
+    cache.close();
+  });
+
+  it("syncs one after another where handles are few, and waits where there is none", async () => {
+    const watched = new WatchedDisk();
+    watched.handlesMax = 3;
+    const cache = new FileCache(watched.asDisk(), 20);
+    const paths = Array.from({ length: 30 }, (_, i) => `/${i}`);
+    for (const path of paths) cache.create(path, 10);
+    await cache.syncAll(paths);
+    expect(watched.syncs.sort()).toEqual([...paths].sort());
+    cache.close();
+    watched.handlesMax = 0;
+    const syncing = cache.syncAll(["/1", "/2", "/gone", "/3"]);
+    watched.handlesMax = 1;
+    await syncing;
+    expect(watched.syncs.slice(30).sort()).toEqual(["/1", "/2", "/3"]);
+    cache.close();
   });
 
   it("does not close a file under a sync, and closes it afterwards", async () => {
