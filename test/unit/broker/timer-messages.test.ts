@@ -133,6 +133,26 @@ describe("a message with a time", () => {
     expect(timers.delivered()).toHaveLength(1);
   });
 
+  test.each([
+    ["at once", {}],
+    ["after a restart", {}],
+    ["at once", { TIMER_ROLL_TIMES: "1" }],
+    ["after a restart", { TIMER_ROLL_TIMES: "1" }],
+  ])("is due when it says, looked for %s: %j", async (when, mark) => {
+    const deliverMs = timers.nowMs + 60_500;
+    timers.wait({ TIMER_DELIVER_MS: String(deliverMs), TIMER_DELAY_MS: "61000", ...mark });
+    timers.wait({ TIMER_DELAY_MS: "+61000" }, "signed");
+    if (when === "after a restart") await timers.kill();
+    await timers.advance(60_499);
+    expect(timers.delivered()).toEqual([]);
+    await timers.advance(1);
+    // One that calls itself rolled goes by the time it says.
+    expect(timers.delivered()).toEqual("TIMER_ROLL_TIMES" in mark ? ["body"] : []);
+    await timers.advance(499);
+    await timers.advance(1);
+    expect(timers.delivered()).toEqual(["body", "signed"]);
+  });
+
   test("goes to a topic that was deleted while it waited, and not to where nothing is delivered", async () => {
     timers.wait({ TIMER_DELAY_SEC: "5" }, "gone", "Gone");
     timers.broker.broker.context.topics.delete("Gone");
