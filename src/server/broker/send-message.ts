@@ -29,7 +29,7 @@ import { type FieldNames, LETTERS, LONG_NAMES } from "./send-fields.js";
 import type { StoreHosts } from "./store-hosts.js";
 import { StoredProperties } from "./stored-properties.js";
 import type { RecallHandleWriter } from "./timer/recall-handle.js";
-import type { TimerMessageStore } from "./timer/timer-message-store.js";
+import type { TimerMessageStore, Wait } from "./timer/timer-message-store.js";
 import { judgeTimer, refuseHalf } from "./timer/timer-verdict.js";
 import { Topic, topicQueue } from "./topic-config.js";
 import type { Transactions } from "./transaction/transactions.js";
@@ -70,6 +70,8 @@ export class SendMessage {
   #putTurn = 0;
   /** What the producer can recall the message with, when it waits for its time. */
   #recallHandle: RecallHandleWriter | undefined;
+  /** What it waits for; undefined where only its properties say that in full. */
+  #waiting: Wait | undefined;
   /** What `#refuse` was told. */
   #code = 0;
   #remark = "";
@@ -104,6 +106,7 @@ export class SendMessage {
     const { header } = request;
     this.#code = ResponseCode.SUCCESS;
     this.#recallHandle = undefined;
+    this.#waiting = undefined;
     const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
     // First what the request says by itself: one that is wrong makes no topic.
     const sound = this.#fillNumbers(header, names) && this.#fillContent(request, names, isBatch, connection);
@@ -127,7 +130,7 @@ export class SendMessage {
     this.#context.stats.recordPut(target, this.#result.count, this.#result.sizeBytes);
     if (target === this.#schedule.topic) this.#schedule.stored(this.#message.queue, this.#result);
     else if (target === this.#transactions.topic) this.#transactions.stored(topic!.name, this.#result.storeTimestamp);
-    else if (target === this.#timers?.topic) this.#timers.stored(this.#message, this.#result);
+    else if (target === this.#timers?.topic) this.#timers.stored(this.#message, this.#result, this.#waiting);
     this.#answer(header, connection, queue.queueId, isBatch);
   }
 
@@ -355,13 +358,8 @@ export class SendMessage {
     properties.wait(verdict.outMs, target.name, message.queue.queueId);
     message.propertiesLength = properties.length;
     message.queue = timers.queue;
-    this.#recallHandle = timers.recallHandle(
-      target.name,
-      verdict.outMs,
-      properties.bytes,
-      properties.uniqueKeyStart,
-      properties.uniqueKeyEnd,
-    );
+    this.#recallHandle = timers.recallHandle(target.name, verdict.outMs, properties);
+    if (!properties.hasTimerMarks) this.#waiting = { topic: target.name, verdict };
     return timers.topic;
   }
 

@@ -12,6 +12,7 @@ import type { HeaderView } from "../../remoting/header-view.js";
 import { copyProperties } from "../../remoting/sent-properties.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { RealPlaces } from "./real-places.js";
+import { PLAIN_DIGITS_MAX, parseJavaLong } from "./timer/timer-properties.js";
 
 /** Six bytes of JSON for one of a property, at the most. */
 const SENT_BYTES_MAX = 6 * 32767;
@@ -41,6 +42,7 @@ const Scanned = {
   TRANSACTION_ID: 20,
   TRANSACTION_CHECK_TIMES: 21,
   TRANSACTION_PREPARED_QUEUE_OFFSET: 22,
+  TIMER_ROLL_TIMES: 23,
 } as const;
 
 const NAMES = [
@@ -67,7 +69,9 @@ const NAMES = [
   PropertyName.TRANSACTION_ID,
   PropertyName.TRANSACTION_CHECK_TIMES,
   PropertyName.TRANSACTION_PREPARED_QUEUE_OFFSET,
+  PropertyName.TIMER_ROLL_TIMES,
 ];
+const INDEXES: ReadonlyMap<string, number> = new Map(NAMES.map((name, index) => [name, index]));
 
 const TIMER_OUT_MS = Buffer.from(`${PropertyName.TIMER_OUT_MS}\u0001`);
 const TRANSACTION_ID = Buffer.from(`${PropertyName.TRANSACTION_ID}\u0001`);
@@ -197,8 +201,21 @@ export class StoredProperties {
 
   /** The value of one of the properties that the broker looks at. */
   text(name: string): string | undefined {
-    const index = (NAMES as readonly string[]).indexOf(name);
-    return index < 0 ? undefined : this.#scan.text(this.bytes, index);
+    const index = INDEXES.get(name);
+    return index === undefined ? undefined : this.#scan.text(this.bytes, index);
+  }
+
+  /** The same as a Java long; NaN for what is none. */
+  javaLong(name: string): number | undefined {
+    const index = INDEXES.get(name);
+    if (index === undefined || !this.#scan.has(index)) return undefined;
+    const digits = this.#scan.digits(this.bytes, index, PLAIN_DIGITS_MAX);
+    return digits >= 0 ? digits : parseJavaLong(this.#scan.text(this.bytes, index)!);
+  }
+
+  /** The message says more of its wait than the time: it recalls another one, or calls itself one that was rolled. */
+  get hasTimerMarks(): boolean {
+    return this.#scan.has(Scanned.TIMER_DEL_UNIQKEY) || this.#scan.has(Scanned.TIMER_ROLL_TIMES);
   }
 
   /** Makes the message one that waits among the timers for the place it was sent to. */

@@ -1,5 +1,6 @@
 /** Messages that name their time: where they wait, when they come, what is refused. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { crc32 } from "#src/base/crc32.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import type { FastjsonMap } from "#src/remoting/fastjson.js";
 import { formatRecallHandle, parseRecallHandle, RecallHandleWriter } from "#src/server/broker/timer/recall-handle.js";
@@ -131,6 +132,44 @@ describe("a message with a time", () => {
     expect(timers.delivered()).toEqual([]);
     await timers.advance(1);
     expect(timers.delivered()).toHaveLength(1);
+  });
+
+  test.each([
+    ["at once", {}],
+    ["after a restart", {}],
+    ["at once", { TIMER_ROLL_TIMES: "1" }],
+    ["after a restart", { TIMER_ROLL_TIMES: "1" }],
+  ])("is due when it says, looked for %s: %j", async (when, mark) => {
+    const deliverMs = timers.nowMs + 60_500;
+    timers.wait({ TIMER_DELIVER_MS: String(deliverMs), TIMER_DELAY_MS: "61000", ...mark });
+    timers.wait({ TIMER_DELAY_MS: "+61000" }, "signed");
+    if (when === "after a restart") await timers.kill();
+    await timers.advance(60_499);
+    expect(timers.delivered()).toEqual([]);
+    await timers.advance(1);
+    // One that calls itself rolled goes by the time it says.
+    expect(timers.delivered()).toEqual("TIMER_ROLL_TIMES" in mark ? ["body"] : []);
+    await timers.advance(499);
+    await timers.advance(1);
+    expect(timers.delivered()).toEqual(["body", "signed"]);
+  });
+
+  test.each([5000, 60_000])("has the CRC of the body that it has, %d ms later", async (delayMs) => {
+    timers.wait({ TIMER_DELAY_MS: String(delayMs) }, "sound body");
+    await timers.advance(delayMs - 1);
+    const isLong = delayMs > 10_000;
+    if (isLong) {
+      // As a page that comes from the disk again.
+      const file = timers.disk.openFile(`${ROOT}/commitlog/${"0".repeat(20)}`, false);
+      const bytes = Buffer.alloc(4096);
+      file.readAt(bytes, 0, bytes.length, 0);
+      file.writeAt(Buffer.from("S"), 0, 1, bytes.indexOf("sound body"));
+    }
+    await timers.advance(1);
+    const [message] = timers.broker.messages("T", 1);
+    const body = isLong ? "Sound body" : "sound body";
+    expect(message!.body.toString()).toBe(body);
+    expect(message!.bodyCrc).toBe(crc32(Buffer.from(body)) & 0x7fffffff);
   });
 
   test("goes to a topic that was deleted while it waited, and not to where nothing is delivered", async () => {

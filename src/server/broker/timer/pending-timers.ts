@@ -117,18 +117,24 @@ export class PendingTimers {
   }
 
   /**
-   * Takes the message that the delivery has open, or a producer's that was just stored with these properties. False when
-   * the wheel has no room before older slots are done with.
+   * Takes a message that is filed under `outMs`; one that `isDelete` recalls another and is what the delivery has open,
+   * or what a producer has just stored with those properties. False when the wheel has no room before older slots are
+   * done with.
    */
-  take(nowMs: number, phyOffset: number, sizeBytes: number, storeTimestamp: number): boolean {
-    const { properties } = this.#delivery;
+  take(
+    nowMs: number,
+    phyOffset: number,
+    sizeBytes: number,
+    outMs: number,
+    dueMs: number,
+    topicHash: number,
+    isDelete: boolean,
+  ): boolean {
     const { wheel } = this.#index;
     const unit = this.#unit;
-    const { outMs } = properties;
-    const dueMs = properties.dueMs(storeTimestamp, this.#precisionMs);
     const firstMs = this.readTimeMs(nowMs);
     unit.writeTimeMs = wheel.slotTime(nowMs);
-    unit.magic = UnitMagic.DEFAULT | (properties.isDelete ? UnitMagic.DELETE : 0);
+    unit.magic = UnitMagic.DEFAULT | (isDelete ? UnitMagic.DELETE : 0);
     unit.timeMs = dueMs - 1;
     if (outMs - unit.writeTimeMs >= this.#windowMs) {
       unit.magic |= UnitMagic.ROLL;
@@ -140,7 +146,7 @@ export class PendingTimers {
     if (slotMs >= firstMs + wheel.spanMs) return false;
     unit.phyOffset = phyOffset;
     unit.sizeBytes = sizeBytes;
-    unit.topicHash = properties.topicHash;
+    unit.topicHash = topicHash;
     const position = this.#index.add(unit);
     if (slotMs >= this.#loadedToMs) return true;
     const slot = this.#activate(slotMs);

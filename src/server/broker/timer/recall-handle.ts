@@ -32,8 +32,9 @@ export class RecallHandleWriter {
   #text = Buffer.alloc(0);
   #topic = "";
   #brokerName = "";
-  /** What handles of that topic begin with, in `#text`. */
+  /** What handles of that topic begin with, in `#text`; and so much of it as makes whole digits stands in `bytes`. */
   #prefixBytes = 0;
+  #encodedBytes = 0;
 
   /** The unique key is `keys[keyStart, keyEnd)`. */
   write(topic: string, brokerName: string, outMs: number, keys: Buffer, keyStart: number, keyEnd: number): void {
@@ -42,7 +43,7 @@ export class RecallHandleWriter {
     let end = writeDecimal(this.#text, this.#prefixBytes, outMs + 1);
     this.#text[end++] = SPACE;
     end = copyBytes(this.#text, end, keys, keyStart, keyEnd);
-    this.#encode(end);
+    this.#encode(this.#encodedBytes, end);
   }
 
   toString(): string {
@@ -56,6 +57,12 @@ export class RecallHandleWriter {
     this.#prefixBytes = 0;
     this.#reserve(Buffer.byteLength(prefix));
     this.#prefixBytes = this.#text.write(prefix);
+    this.#encodePrefix();
+  }
+
+  #encodePrefix(): void {
+    this.#encodedBytes = this.#prefixBytes - (this.#prefixBytes % 3);
+    this.#encode(0, this.#encodedBytes);
   }
 
   #reserve(textBytes: number): void {
@@ -64,13 +71,15 @@ export class RecallHandleWriter {
     this.#text.copy(grown, 0, 0, this.#prefixBytes);
     this.#text = grown;
     this.bytes = Buffer.allocUnsafeSlow(Math.ceil(grown.length / 3) * 4);
+    this.#encodePrefix();
   }
 
-  #encode(end: number): void {
+  /** The text `[start, end)`; `start` is a multiple of three. */
+  #encode(start: number, end: number): void {
     const { bytes } = this;
     const text = this.#text;
-    let to = 0;
-    for (let at = 0; at < end; at += 3) {
+    let to = (start / 3) * 4;
+    for (let at = start; at < end; at += 3) {
       const left = end - at;
       const triple = (text[at]! << 16) | (left > 1 ? text[at + 1]! << 8 : 0) | (left > 2 ? text[at + 2]! : 0);
       bytes[to++] = BASE64_DIGITS[triple >> 18]!;

@@ -18,6 +18,8 @@ import { type Topic, topicQueue } from "../topic-config.js";
 import { Asked, TimerProperties } from "./timer-properties.js";
 
 const QUEUE_ID_MAX = 65535;
+const FRESH_MS = 10_000;
+const FRESH_BYTES = 64 * 1024 * 1024;
 /** What is added to the properties is shorter. */
 const ADDED_BYTES_MAX = 256;
 /** What the record of the timer topic has and the delivered one has not, or has anew. */
@@ -43,6 +45,8 @@ export class TimerDelivery {
   readonly #view = new RecordView();
   readonly #written = Buffer.allocUnsafeSlow(PROPERTIES_BYTES_MAX + ADDED_BYTES_MAX);
   readonly #light: LightQueueNotice;
+  /** Where the log ended when this process began. */
+  readonly #beganAt: number;
   #record: Buffer = NO_BYTES;
   #putsFail = false;
   /** The properties that say when a message came and went, and the times that they are made for. */
@@ -56,6 +60,7 @@ export class TimerDelivery {
     this.#topic = topic;
     this.#queue = queue;
     this.#light = new LightQueueNotice(context);
+    this.#beganAt = store.maxPhyOffset;
   }
 
   /** The log can be read up to here. */
@@ -95,6 +100,7 @@ export class TimerDelivery {
   /** Puts the opened message where its producer sent it. */
   deliver(nowMs: number): DeliveryOutcome {
     copyMessage(this.#record, this.#view, this.message);
+    if (this.#isFresh(nowMs)) this.message.bodyCrc = this.#view.bodyCrc;
     const { store, topics } = this.#context;
     const queueId = this.properties.realQueueId;
     const { scan } = this.properties;
@@ -114,6 +120,18 @@ export class TimerDelivery {
     if (outcome === "done" && scan.has(Asked.LIGHT_QUEUES))
       this.#light.missed(this.properties.text(Asked.LIGHT_QUEUES)!, name, this.result.phyOffset);
     return outcome;
+  }
+
+  /** This process has put it, so lately that it is in memory still: its body is the one that its CRC was made of. */
+  #isFresh(nowMs: number): boolean {
+    const { phyOffset, storeTimestamp } = this.#view;
+    const ageMs = nowMs - storeTimestamp;
+    return (
+      phyOffset >= this.#beganAt &&
+      ageMs >= 0 &&
+      ageMs <= FRESH_MS &&
+      this.#store.maxPhyOffset - phyOffset <= FRESH_BYTES
+    );
   }
 
   /** Puts the opened message into the timer topic again. */

@@ -14,6 +14,7 @@ import type { BrokerContext } from "../context.js";
 import { TIMER_TOPIC } from "../default-topics.js";
 import { isRetryTopic } from "../names.js";
 import { noteReadFailure, READ_RETRY_MS } from "../read-failure.js";
+import type { StoredProperties } from "../stored-properties.js";
 import { type Topic, topicQueue } from "../topic-config.js";
 import { WallAlarm } from "../wall-alarm.js";
 import { isRoll, PendingTimers } from "./pending-timers.js";
@@ -22,6 +23,8 @@ import { RateMeter } from "./rate-meter.js";
 import { TimerDelivery } from "./timer-delivery.js";
 import { TimerIndex } from "./timer-index.js";
 import { TimerMover } from "./timer-mover.js";
+import { dueMsOf, TopicHash } from "./timer-properties.js";
+import type { WaitVerdict } from "./timer-verdict.js";
 import { BLANK_SLOTS, WHEEL_SLOTS } from "./timer-wheel.js";
 
 /** What one turn of the event loop does at the most: so many messages, and none begun after so long. */
@@ -43,6 +46,12 @@ const BATCH_UNITS = 64;
 /** A flush that took its time is not repeated before so many times as long. */
 const FLUSH_REST = 10;
 
+/** Where a message goes that waits, and until when. */
+export interface Wait {
+  readonly topic: string;
+  readonly verdict: WaitVerdict;
+}
+
 export class TimerMessageStore {
   /** The topic that messages wait in, and its one queue. */
   readonly topic: Topic;
@@ -55,6 +64,7 @@ export class TimerMessageStore {
   readonly #store: MessageStore;
   readonly #units = new UnitBatch(BATCH_UNITS);
   readonly #recallHandle = new RecallHandleWriter();
+  readonly #topicHash = new TopicHash();
   readonly #enqueued: RateMeter;
   readonly #dequeued: RateMeter;
   /** The next message of the queue to look at, and one past the last that was put. */
@@ -109,38 +119,53 @@ export class TimerMessageStore {
   }
 
   /**
-   * What a producer can take its message back with, whose unique key is `keys[keyStart, keyEnd)`; none for one that is
-   * tried again. Valid until the next call.
+   * What a producer can take back its message for `topic` with; none for one that is tried again. Valid until the next
+   * call.
    */
-  recallHandle(
-    topic: string,
-    outMs: number,
-    keys: Buffer,
-    keyStart: number,
-    keyEnd: number,
-  ): RecallHandleWriter | undefined {
+  recallHandle(topic: string, outMs: number, properties: StoredProperties): RecallHandleWriter | undefined {
     if (isRetryTopic(topic)) return undefined;
-    this.#recallHandle.write(topic, this.#context.config.brokerName, outMs, keys, keyStart, keyEnd);
+    const { bytes, uniqueKeyStart, uniqueKeyEnd } = properties;
+    this.#recallHandle.write(topic, this.#context.config.brokerName, outMs, bytes, uniqueKeyStart, uniqueKeyEnd);
     return this.#recallHandle;
   }
 
-  /** Whoever puts a message into the queue says so. */
-  stored(message: MessageInput, { queueOffset, phyOffset, sizeBytes, storeTimestamp }: PutResult): void {
+  /** Whoever puts a message into the queue says so; with its `wait`, its properties need not be read for that. */
+  stored(message: MessageInput, { queueOffset, phyOffset, sizeBytes, storeTimestamp }: PutResult, wait?: Wait): void {
     this.#endOffset = Math.max(this.#endOffset, queueOffset + 1);
     if (!this.#opened || queueOffset !== this.#nextOffset) {
       this.#wake(0);
       return;
     }
+    if (wait !== undefined) {
+      this.#storedWaiting(wait, phyOffset, sizeBytes, storeTimestamp);
+      return;
+    }
     const { properties, propertiesStart, propertiesLength } = message;
     const timer = this.delivery.properties;
     const isTimer = timer.read(properties, propertiesStart, propertiesStart + propertiesLength);
-    if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) {
+    if (isTimer && !this.#take(phyOffset, sizeBytes, storeTimestamp)) this.#wake(0);
+    else this.#taken(timer.outMs, this.#context.clock.nowMs());
+  }
+
+  #storedWaiting({ topic, verdict }: Wait, phyOffset: number, sizeBytes: number, storeTimestamp: number): void {
+    const { outMs, askedMs, relative, nowMs } = verdict;
+    const exactMs = relative ? storeTimestamp + askedMs : askedMs;
+    const dueMs = dueMsOf(exactMs, outMs, this.#context.config.timerPrecisionMs);
+    if (!this.pending.take(nowMs, phyOffset, sizeBytes, outMs, dueMs, this.#topicHash.of(topic), false)) {
       this.#wake(0);
       return;
     }
+    this.#context.timerMetrics.add(topic, 1, nowMs);
+    this.#enqueued.add();
+    this.#change();
+    this.#taken(outMs, nowMs);
+  }
+
+  /** The next message of the queue was filed under `outMs`. */
+  #taken(outMs: number, nowMs: number): void {
     this.#nextOffset++;
     // The next turn looks for itself: nothing is to be done for what is not before it, unless the wall clock was set.
-    if (timer.outMs < this.#wakeWallMs || this.#wakeWallMs < this.#context.clock.nowMs()) this.#wakeForNext();
+    if (outMs < this.#wakeWallMs || this.#wakeWallMs < nowMs) this.#wakeForNext();
   }
 
   /** Files what the delivery's properties are of; false when it has to wait. */
@@ -148,7 +173,9 @@ export class TimerMessageStore {
     const { properties } = this.delivery;
     const { clock, timerMetrics } = this.#context;
     const nowMs = clock.nowMs();
-    if (!this.pending.take(nowMs, phyOffset, sizeBytes, storeTimestamp)) return false;
+    const { outMs, topicHash, isDelete } = properties;
+    const dueMs = properties.dueMs(storeTimestamp, this.#context.config.timerPrecisionMs);
+    if (!this.pending.take(nowMs, phyOffset, sizeBytes, outMs, dueMs, topicHash, isDelete)) return false;
     // A rolled one has been counted.
     if (properties.rollTimes === 0) timerMetrics.add(properties.realTopic, properties.isDelete ? -1 : 1, nowMs);
     this.#enqueued.add();

@@ -12,7 +12,7 @@ import { PropertyScan } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 
 /** Numbers of so many digits are exact. */
-const PLAIN_DIGITS_MAX = 15;
+export const PLAIN_DIGITS_MAX = 15;
 const INT64_MAX = 9223372036854775807n;
 
 export const Asked = {
@@ -60,11 +60,11 @@ export function parseJavaLong(text: string): number {
 
 /** The property that a producer's timer goes by, first of the three as Apache looks for them. */
 export function askedTime(properties: {
-  text(name: string): string | undefined;
-}): { readonly name: string; readonly text: string; readonly ms: number; readonly relative: boolean } | undefined {
+  javaLong(name: string): number | undefined;
+}): { readonly name: string; readonly ms: number; readonly relative: boolean } | undefined {
   for (const [name, factor, relative] of ASKED) {
-    const given = properties.text(name);
-    if (given !== undefined) return { name, text: given, ms: parseJavaLong(given) * factor, relative };
+    const given = properties.javaLong(name);
+    if (given !== undefined) return { name, ms: given * factor, relative };
   }
   return undefined;
 }
@@ -80,6 +80,25 @@ export function outMsOf(dueMs: number, precisionMs: number): number {
   return dueMs - 1 - ((dueMs - 1) % precisionMs);
 }
 
+/** When a message is due that is filed under `outMs`: at `exactMs`, if that lies in the slot. */
+export function dueMsOf(exactMs: number, outMs: number, precisionMs: number): number {
+  return exactMs > outMs && exactMs <= outMs + precisionMs ? exactMs : outMs + precisionMs;
+}
+
+/** Java's hash of topics that mostly are the same as the last time. */
+export class TopicHash {
+  #topic = "";
+  #hash = 0;
+
+  of(topic: string): number {
+    if (topic !== this.#topic) {
+      this.#topic = topic;
+      this.#hash = javaHash(topic);
+    }
+    return this.#hash;
+  }
+}
+
 const NO_BYTES = Buffer.alloc(0);
 
 /** Reads the properties of a record of the timer topic. One is made and used for all. */
@@ -91,8 +110,7 @@ export class TimerProperties {
   #viewed: Buffer = NO_BYTES;
   #view: DataView = new DataView(new ArrayBuffer(0));
   readonly #topic = new RecentText();
-  #hashed = "";
-  #hash = 0;
+  readonly #hash = new TopicHash();
 
   /** Looks at `bytes[start, end)`, which `view` shows too; false without a TIMER_OUT_MS that is a time. */
   read(bytes: Buffer, start: number, end: number, view = this.#viewOf(bytes)): boolean {
@@ -149,9 +167,7 @@ export class TimerProperties {
 
   /** When the message is due, to the millisecond; `storeTimestamp` is its record's. */
   dueMs(storeTimestamp: number, precisionMs: number): number {
-    const { outMs } = this;
-    const dueMs = this.#exactMs(storeTimestamp);
-    return dueMs > outMs && dueMs <= outMs + precisionMs ? dueMs : outMs + precisionMs;
+    return dueMsOf(this.#exactMs(storeTimestamp), this.outMs, precisionMs);
   }
 
   /** A record that was rolled is younger than what was asked for: it says the time itself. */
@@ -164,12 +180,7 @@ export class TimerProperties {
   }
 
   get topicHash(): number {
-    const { realTopic } = this;
-    if (realTopic !== this.#hashed) {
-      this.#hashed = realTopic;
-      this.#hash = javaHash(realTopic);
-    }
-    return this.#hash;
+    return this.#hash.of(this.realTopic);
   }
 
   get realTopic(): string {

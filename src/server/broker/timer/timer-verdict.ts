@@ -9,8 +9,18 @@ const QUOTED_CHARS_MAX = 64;
 /** "now": it names no time, or one that is over, and goes where it was sent. */
 export type TimerVerdict =
   | { readonly kind: "now" }
-  | { readonly kind: "wait"; readonly outMs: number }
+  | WaitVerdict
   | { readonly kind: "refused"; readonly code: number; readonly remark: string };
+
+/** It waits: filed under `outMs`, for what it asked for, which is so long from when it is stored or a time. */
+export interface WaitVerdict {
+  readonly kind: "wait";
+  readonly outMs: number;
+  readonly askedMs: number;
+  readonly relative: boolean;
+  /** When that was decided. */
+  readonly nowMs: number;
+}
 
 const NOW: TimerVerdict = { kind: "now" };
 
@@ -19,6 +29,8 @@ type TimerConfig = Pick<BrokerConfig, "timerMaxDelaySec" | "timerPrecisionMs" | 
 /** The properties of a message, whatever form they have. */
 export interface PropertyText {
   text(name: string): string | undefined;
+  /** The value as a Java long; NaN for what is none. */
+  javaLong(name: string): number | undefined;
 }
 
 /** `timers` are undefined in a broker that has none. */
@@ -36,15 +48,15 @@ export function judgeTimer(
     const remark = "accurate timer message is not enabled, timerWheelEnable is false";
     return { kind: "refused", code: ResponseCode.SYSTEM_ERROR, remark };
   }
-  if (Number.isNaN(asked.ms)) return illegal(asked, ", which is no integer of 64 bits");
+  if (Number.isNaN(asked.ms)) return illegal(properties, asked.name, ", which is no integer of 64 bits");
   const dueMs = asked.relative ? nowMs + asked.ms : asked.ms;
   if (dueMs <= nowMs) {
     const isRecall = properties.text(PropertyName.TIMER_DEL_UNIQKEY) !== undefined;
-    return isRecall ? illegal(asked, ": a recall has to be ahead of its message's time") : NOW;
+    return isRecall ? illegal(properties, asked.name, ": a recall has to be ahead of its message's time") : NOW;
   }
   const maxDelayMs = config.timerMaxDelaySec * 1000;
   if (dueMs - nowMs > maxDelayMs) {
-    return illegal(asked, `: the delay time should not be bigger than the max delay ${maxDelayMs}ms`);
+    return illegal(properties, asked.name, `: the delay time should not be bigger than the max delay ${maxDelayMs}ms`);
   }
   const outMs = outMsOf(dueMs, config.timerPrecisionMs);
   const limit = config.timerCongestNumEachSlot;
@@ -53,7 +65,7 @@ export function judgeTimer(
     const remark = `timer message is under flow control: ${count} messages wait for the same moment, timerCongestNumEachSlot is ${limit}`;
     return { kind: "refused", code: ResponseCode.SYSTEM_ERROR, remark };
   }
-  return { kind: "wait", outMs };
+  return { kind: "wait", outMs, askedMs: asked.ms, relative: asked.relative, nowMs };
 }
 
 /**
@@ -72,7 +84,7 @@ export function refuseHalf(
   return { code: ResponseCode.MESSAGE_ILLEGAL, remark: "a message of a transaction can not be delayed" };
 }
 
-function illegal({ name, text }: { readonly name: string; readonly text: string }, why: string): TimerVerdict {
-  const given = `the property ${name} is ${JSON.stringify(text.slice(0, QUOTED_CHARS_MAX))}`;
+function illegal(properties: PropertyText, name: string, why: string): TimerVerdict {
+  const given = `the property ${name} is ${JSON.stringify(properties.text(name)?.slice(0, QUOTED_CHARS_MAX))}`;
   return { kind: "refused", code: ResponseCode.MESSAGE_ILLEGAL, remark: `timer message illegal, ${given}${why}` };
 }

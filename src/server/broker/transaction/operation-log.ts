@@ -12,6 +12,7 @@ import { encodeHost, parseHost } from "../../../record/host.js";
 import { asciiName, encodeProperties, tagsHash } from "../../../record/properties.js";
 import { PropertyName } from "../../../record/property-names.js";
 import { RecordView } from "../../../record/record-view.js";
+import { DECIMAL_BYTES_MAX, writeDecimal } from "../../../remoting/decimal.js";
 import type { MessageStore } from "../../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../../store/types.js";
 import type { BrokerContext } from "../context.js";
@@ -33,6 +34,7 @@ const BATCH_UNITS = 64;
 const RUN_OPS = 256;
 const HOST_KEPT_MS = 1000;
 const NO_HOST = encodeHost("127.0.0.1", 0)!;
+const BODY_BYTES_MIN = 8192;
 const DIGIT_0 = 48;
 const COMMA = 44;
 
@@ -59,6 +61,8 @@ export class OperationLog {
   #host = NO_HOST;
   #hostAtMs = Number.NEGATIVE_INFINITY;
   #waiting: number[] = [];
+  /** Of the record at hand. */
+  #body = Buffer.allocUnsafeSlow(BODY_BYTES_MIN);
   #retry: Timer | undefined;
   /** Everything before this op record is done with. */
   #doneOffset = 0;
@@ -111,17 +115,19 @@ export class OperationLog {
   #write(first: number): number {
     const { config, clock, stats } = this.#context;
     const message = this.#message;
-    let body = "";
+    let length = 0;
     let count = 0;
-    while ((count === 0 || body.length < config.transactionOpMsgMaxSize) && first + count < this.#waiting.length) {
-      body += `${this.#waiting[first + count++]},`;
+    while ((count === 0 || length < config.transactionOpMsgMaxSize) && first + count < this.#waiting.length) {
+      if (length + DECIMAL_BYTES_MAX >= this.#body.length) this.#body = Buffer.concat([this.#body], length * 2);
+      length = writeDecimal(this.#body, length, this.#waiting[first + count++]!);
+      this.#body[length++] = COMMA;
     }
     message.queue = this.queue;
     message.bornTimestamp = clock.nowMs();
     message.bornHost = this.#hostAt(message.bornTimestamp);
     message.storeHost = message.bornHost;
-    message.body = Buffer.from(body, "latin1");
-    message.bodyLength = message.body.length;
+    message.body = this.#body;
+    message.bodyLength = length;
     message.properties = PROPERTIES;
     message.propertiesLength = PROPERTIES.length;
     if (this.#store.put(message, this.#result) !== PutStatus.PUT_OK) {
