@@ -17,6 +17,8 @@ const PAGE_BYTES = 4096;
 const UNMAPPED_UNIT_BYTES = 64 * 1024;
 /** Less is not worth another call on a pool thread: callers wait for the sync behind it. */
 const UNMAPPED_BYTES_MIN = 4 * UNMAPPED_UNIT_BYTES;
+/** At a time: where the kernel locks all maps for it, whoever makes or drops one waits meanwhile, V8's heap too. */
+const UNMAPPED_STEP_BYTES = 16 * 1024 * 1024;
 
 abstract class FileSegment {
   readonly path: string;
@@ -115,7 +117,14 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
     const first = writtenFrom - (writtenFrom % UNMAPPED_UNIT_BYTES);
     const end = Math.min(this.sizeBytes, writtenTo);
     const last = end - (end % UNMAPPED_UNIT_BYTES);
-    return last - first >= UNMAPPED_BYTES_MIN ? this.#native?.unmapPages(this.bytes, first, last) : undefined;
+    const calls = this.#native;
+    return calls !== undefined && last - first >= UNMAPPED_BYTES_MIN ? this.#unmap(calls, first, last) : undefined;
+  }
+
+  async #unmap(calls: Native, first: number, last: number): Promise<void> {
+    for (let from = first; from < last; from += UNMAPPED_STEP_BYTES) {
+      await calls.unmapPages(this.bytes, from, Math.min(last, from + UNMAPPED_STEP_BYTES));
+    }
   }
 }
 

@@ -50,7 +50,7 @@ test.each((["mmap-io", "koffi", "file"] as const).filter(loads))(
     const results: PutResult[] = [];
     const views: Buffer[] = [];
     // Some hundred KiB between two syncs, and now and then some segments.
-    for (let round = 0; round < 24; round++) {
+    for (let round = 0; round < 16; round++) {
       const first = results.length;
       for (let count = round % 8 === 7 ? 130 : 16; count > 0; count--) {
         const result = newPutResult();
