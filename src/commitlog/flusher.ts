@@ -86,12 +86,11 @@ export class Flusher {
     const storeTimestamp = this.#log.lastStoreTimestamp;
     const { segments } = this.#log;
     try {
-      for (
-        let offset = this.#flushedPosition;
-        offset < target;
-        offset = segments.baseOf(offset) + segments.segmentBytes
-      ) {
-        await segments.at(offset)?.sync();
+      for (let offset = this.#flushedPosition; offset < target; ) {
+        const base = segments.baseOf(offset);
+        const end = Math.min(target, base + segments.segmentBytes);
+        await segments.at(offset)?.sync(offset - base, end - base);
+        offset = end;
       }
     } catch (error) {
       this.#failure = ioError("sync", segments.pathOf(segments.baseOf(this.#flushedPosition)), error);

@@ -131,8 +131,11 @@ export interface Segment {
   read(position: number, length: number): Buffer;
   /** Has the pages of [from, to) ready for writing without a fault; a hint, done on another thread where possible. */
   warm(from: number, to: number): void;
-  /** fdatasync, on a pool thread. */
-  sync(): Promise<void>;
+  /**
+   * fdatasync of all of it, on a pool thread. Faster when it is told [writtenFrom, writtenTo): what was written since the
+   * last sync, and will not be again.
+   */
+  sync(writtenFrom?: number, writtenTo?: number): Promise<void>;
   syncNow(): void;
   /** Lets go of the file handle and the map. Views handed out stay valid: the map goes with the last of them. */
   close(): void;

@@ -4,19 +4,25 @@
  * does not load, and every caller has another way.
  */
 
+import { assert } from "../base/assert.js";
 import { loadOptional } from "../base/optional-package.js";
 
 export interface Native {
   /** posix_fallocate: 0, or an errno value. */
   fallocate(fd: number, sizeBytes: number): number;
-  /** Address of a Buffer's first byte. */
-  addressOf(bytes: Buffer): bigint;
   /**
-   * madvise(MADV_POPULATE_READ) on a pool thread: has the pages allocated and mapped. Not for writing, which would make
-   * them dirty: a sync would write them out before there is anything in them, and once more after. A hint: with several
-   * calls under way (a caller that never returns to its event loop) further ones are passed over.
+   * madvise(MADV_POPULATE_READ) on a pool thread: has the pages of [from, to) allocated and mapped. Not for writing, which
+   * would make them dirty: a sync would write them out before there is anything in them, and once more after. A hint: with
+   * several calls under way (a caller that never returns to its event loop) further ones are passed over.
    */
-  populateRead(address: bigint, lengthBytes: number): void;
+  populateRead(map: Buffer, from: number, to: number): void;
+  /**
+   * madvise(MADV_DONTNEED) on a pool thread: takes the pages of [from, to) out of the map, and what was written through
+   * it stays in the page cache, as dirty as it was (madvise(2): later accesses repopulate "from the up-to-date contents of
+   * the underlying mapped file"). True of shared maps of files alone: `map` is the whole of one, or what was in it is lost.
+   * A hint: resolves also where nothing was done.
+   */
+  unmapPages(map: Buffer, from: number, to: number): Promise<void>;
   /** FIONREAD: bytes that a socket has received and nobody has read; 0 when the kernel will not tell. */
   unreadBytes(fd: number): number;
   /** syncfs on a pool thread; false when it failed. */
@@ -39,6 +45,7 @@ interface Koffi {
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MADV_DONTNEED = 4;
 const MADV_POPULATE_READ = 22;
 const POPULATING_MAX = 8;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
@@ -82,14 +89,15 @@ function bindTo(koffi: Koffi): Native {
     munmap(held.pointer, held.sizeBytes);
   });
   let populating = 0;
+  const advise = advisor(koffi, madvise);
   return {
     fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
-    addressOf: (bytes) => koffi.address(bytes),
-    populateRead(address, lengthBytes) {
+    populateRead(map, from, to) {
       if (populating >= POPULATING_MAX) return;
       populating++;
-      madvise.async(address, lengthBytes, MADV_POPULATE_READ, () => populating--);
+      advise(map, from, to, MADV_POPULATE_READ, () => populating--);
     },
+    unmapPages: (map, from, to) => new Promise((resolve) => advise(map, from, to, MADV_DONTNEED, resolve)),
     unreadBytes(fd) {
       return ioctl(fd, FIONREAD, "void *", unread) === 0 ? unread.readInt32LE(0) : 0;
     },
@@ -117,5 +125,30 @@ function bindTo(koffi: Koffi): Native {
       request.writeInt32LE(1, 16);
       return fcntl(fd, F_SETLK, "void *", request) === 0;
     },
+  };
+}
+
+type Advise = (map: Buffer, from: number, to: number, advice: number, onEnd: () => void) => void;
+
+/**
+ * madvise on pool threads. Somebody else's memory may lie where a map was, and beside it: so no map is collected, and
+ * thereby undone, while a thread has its address. (A thread of Node's waits for such calls before it gives up its heap.)
+ */
+function advisor(koffi: Koffi, madvise: NativeFunction): Advise {
+  const underWay = new Set<{ readonly map: Buffer }>();
+  return (map, from, to, advice, onEnd) => {
+    assert(from >= 0 && from <= to && to <= map.length, "advice within the map");
+    const call = { map };
+    underWay.add(call);
+    const end = (): void => {
+      underWay.delete(call);
+      onEnd();
+    };
+    try {
+      madvise.async(koffi.address(map) + BigInt(from), to - from, advice, end);
+    } catch {
+      // koffi bounds how many calls are under way: a hint is lost.
+      end();
+    }
   };
 }

@@ -13,12 +13,20 @@ import { ioError } from "./system-error.js";
 /** Smallest heap window of a segment that is not mapped. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
 const PAGE_BYTES = 4096;
+/** What is unmapped before a sync, in whole units: a multiple of every page size, and what a page fault maps at once. */
+const UNMAPPED_UNIT_BYTES = 64 * 1024;
+/** Less is not worth another call on a pool thread: callers wait for the sync behind it. */
+const UNMAPPED_BYTES_MIN = 4 * UNMAPPED_UNIT_BYTES;
+/** At a time: where the kernel locks all maps for it, whoever makes or drops one waits meanwhile, V8's heap too. */
+const UNMAPPED_STEP_BYTES = 16 * 1024 * 1024;
 
 abstract class FileSegment {
   readonly path: string;
   readonly baseOffset: number;
   readonly sizeBytes: number;
   protected fd: number;
+  #syncCount = 0;
+  #isClosed = false;
 
   constructor(path: string, baseOffset: number, sizeBytes: number, fd: number) {
     this.path = path;
@@ -27,18 +35,46 @@ abstract class FileSegment {
     this.fd = fd;
   }
 
-  sync(): Promise<void> {
-    return syncFile(this.fd, this.path);
+  async sync(writtenFrom = 0, writtenTo = 0): Promise<void> {
+    this.#syncCount++;
+    try {
+      const prepared = this.prepareSync(writtenFrom, writtenTo);
+      if (prepared !== undefined) await prepared;
+      await syncFile(this.fd, this.path);
+    } finally {
+      this.#syncCount--;
+      this.#closeBehindSync();
+    }
+  }
+
+  protected prepareSync(_writtenFrom: number, _writtenTo: number): Promise<void> | undefined {
+    return undefined;
   }
 
   syncNow(): void {
     syncFileNow(this.fd, this.path);
   }
 
+  /** The handle goes behind the last sync under way, whose thread would sync whatever file has been given the number. */
   close(): void {
-    if (this.fd < 0) return;
-    fs.closeSync(this.fd);
+    this.#isClosed = true;
+    this.#closeHandle();
+  }
+
+  #closeHandle(): void {
+    if (this.fd < 0 || this.#syncCount > 0) return;
+    const { fd } = this;
     this.fd = -1;
+    fs.closeSync(fd);
+  }
+
+  #closeBehindSync(): void {
+    if (!this.#isClosed) return;
+    try {
+      this.#closeHandle();
+    } catch {
+      // What the sync has to say stands.
+    }
   }
 }
 
@@ -49,13 +85,11 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
   readonly view: DataView;
   readonly start = 0;
   readonly #native: Native | undefined = native();
-  readonly #address: bigint;
 
   constructor(path: string, baseOffset: number, fd: number, bytes: Buffer) {
     super(path, baseOffset, bytes.length, fd);
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    this.#address = this.#native?.addressOf(bytes) ?? 0n;
   }
 
   window(): SegmentWindow {
@@ -72,7 +106,25 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
   warm(from: number, to: number): void {
     const first = from - (from % PAGE_BYTES);
     const last = Math.min(this.sizeBytes, to);
-    if (last > first) this.#native?.populateRead(this.#address + BigInt(first), last - first);
+    if (last > first) this.#native?.populateRead(this.bytes, first, last);
+  }
+
+  /**
+   * A sync write-protects each dirty page that is mapped for writing, and tells every processor of each. Pages that are
+   * unmapped before tell so in one go, and whoever reads one maps its neighbours with it. What is written next stays mapped.
+   */
+  protected override prepareSync(writtenFrom: number, writtenTo: number): Promise<void> | undefined {
+    const first = writtenFrom - (writtenFrom % UNMAPPED_UNIT_BYTES);
+    const end = Math.min(this.sizeBytes, writtenTo);
+    const last = end - (end % UNMAPPED_UNIT_BYTES);
+    const calls = this.#native;
+    return calls !== undefined && last - first >= UNMAPPED_BYTES_MIN ? this.#unmap(calls, first, last) : undefined;
+  }
+
+  async #unmap(calls: Native, first: number, last: number): Promise<void> {
+    for (let from = first; from < last; from += UNMAPPED_STEP_BYTES) {
+      await calls.unmapPages(this.bytes, from, Math.min(last, from + UNMAPPED_STEP_BYTES));
+    }
   }
 }
 

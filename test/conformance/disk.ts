@@ -304,6 +304,32 @@ function segments(make: () => DiskUnderTest): void {
     segment.close();
   });
 
+  test("a sync that is told what was written changes no byte, not of views either", async () => {
+    const { disk, path, segment } = segmentUnderTest();
+    const wanted = Buffer.alloc(SEGMENT_BYTES);
+    const views: [number, Buffer][] = [];
+    let position = 0;
+    for (let i = 0; position < SEGMENT_BYTES; i++) {
+      const to = Math.min(SEGMENT_BYTES, position + 1 + ((i * 377_777) % (2 * MEBIBYTE)));
+      const bytes = Buffer.alloc(to - position, `part ${i}, at ${position}. `);
+      put(segment, bytes.toString("latin1"), position);
+      bytes.copy(wanted, position);
+      views.push([position, segment.read(position, bytes.length)]);
+      await segment.sync(position, to);
+      position = to;
+    }
+    await segment.sync(0, SEGMENT_BYTES);
+    put(segment, "after", 3 * MEBIBYTE);
+    wanted.write("after", 3 * MEBIBYTE);
+    await segment.sync(SEGMENT_BYTES - MEBIBYTE, SEGMENT_BYTES + MEBIBYTE);
+    expect(segment.read(0, SEGMENT_BYTES).equals(wanted)).toBe(true);
+    expect(disk.readFile(path)!.equals(wanted)).toBe(true);
+    if (segment.mapped) {
+      for (const [at, view] of views) expect(view.equals(wanted.subarray(at, at + view.length))).toBe(true);
+    }
+    segment.close();
+  });
+
   test("warming changes no byte", async () => {
     const { segment } = segmentUnderTest();
     put(segment, "warm", 5 * MEBIBYTE);
