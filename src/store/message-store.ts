@@ -366,7 +366,7 @@ export class MessageStore {
     filter: TagFilter | RecordFilter,
     result: GetResult,
   ): GetStatus {
-    return this.#reader.get(queue as StoreQueue, offset, limits, filter, result);
+    return this.#reader.get(this.#parts.queues.own(queue), offset, limits, filter, result);
   }
 
   /**
@@ -379,7 +379,7 @@ export class MessageStore {
 
   /** Resolves when the queue has grown, or the store failed or is closed, or the signal is aborted: look again then. */
   async whenGrown(queue: QueueHandle, offset: number, signal?: AbortSignal): Promise<void> {
-    const woken = this.#tails.wait(queue, signal);
+    const woken = this.#tails.wait(this.#parts.queues.own(queue), signal);
     this.setInterest(true);
     this.#waits.hold(1);
     try {
@@ -395,12 +395,12 @@ export class MessageStore {
 
   /** First offset of the queue whose message the log still holds. */
   minOffset(queue: QueueHandle): number {
-    return (queue as StoreQueue).minOffset;
+    return this.#parts.queues.own(queue).minOffset;
   }
 
   /** One past the last message that can be read. */
   maxOffset(queue: QueueHandle): number {
-    if ((queue as StoreQueue).retired) return 0;
+    if (this.#parts.queues.own(queue).retired) return 0;
     return this.#dispatch.queueProgress.maxOffset(queue.slot);
   }
 
