@@ -4,7 +4,7 @@ import type { Boundary } from "../consumequeue/offset-by-time.js";
 import { UnitBatch } from "../consumequeue/unit.js";
 import type { QueueProgress, SharedProgress } from "../dispatch/shared-progress.js";
 import type { IndexKind } from "../index/index-key.js";
-import type { IndexQuery } from "../index/index-query.js";
+import type { IndexQuery, IndexQueryResult } from "../index/index-query.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { StoreQueue } from "./store-queue.js";
 import type { QueueHandle } from "./types.js";
@@ -32,6 +32,8 @@ export class LookUp {
   readonly #deletedTopics: ReadonlyMap<string, number>;
   readonly #unit = new UnitBatch(1);
   readonly #view = new RecordView();
+  /** The next turn that no search has taken yet. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(
     segments: SegmentQueue,
@@ -141,7 +143,30 @@ export class LookUp {
     begin: number,
     end: number,
   ): KeyQueryResult {
-    const found = this.#index.query(topic, key, kind, maxCount, begin, end, this.#progress.confirmed);
+    const { confirmed } = this.#progress;
+    return this.#recordsOf(topic, this.#index.query(topic, key, kind, maxCount, begin, end, confirmed));
+  }
+
+  /** @internal The same, one step of all who ask in a turn of the event loop: many messages may share a hash. */
+  async queryByKeyInTurns(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    maxCount: number,
+    begin: number,
+    end: number,
+  ): Promise<KeyQueryResult> {
+    const { confirmed } = this.#progress;
+    const steps = this.#index.querySteps(topic, key, kind, maxCount, begin, end, confirmed);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) {
+      this.#turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
+      await this.#turn;
+    }
+    return this.#recordsOf(topic, step.value);
+  }
+
+  #recordsOf(topic: string, found: IndexQueryResult): KeyQueryResult {
     const records: Buffer[] = [];
     const deletedBefore = this.#deletedTopics.get(topic) ?? 0;
     for (const phyOffset of found.phyOffsets) {
