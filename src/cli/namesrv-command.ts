@@ -51,7 +51,10 @@ export function addNamesrvCommand(program: Command): void {
         log,
         ...(kvConfigPath === undefined ? {} : { disk, kvConfigPath }),
       });
-      closeOnSignals(() => server.close());
+      closeOnSignals(async () => {
+        await server.close();
+        await access?.close();
+      });
       printReady({ namesrv: hostPort(flags.host, server.port) }, flags.json);
     });
 }

@@ -1,9 +1,11 @@
 /** `cometmq store export DIR`: messages as JSON lines, in the order of the log. Changes nothing. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { DiskFile } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
+import { END_WORDS } from "../recovery/continuation.js";
 import { type ExportFilter, exportMessages, type ExportReport } from "../store/export-messages.js";
 import type { BodyForm } from "../store/message-line.js";
 import { printError } from "./output.js";
@@ -81,7 +83,8 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
   const lock = lockOrTell(disk, paths.lock);
   const progress = new Progress("reading the log", formatBytes);
   const onProgress = (done: number, total: number): void => progress.update(done, total);
-  const lines = exportMessages({ disk, facts, filter: filterOf(flags), bodyForm: flags.body, onProgress });
+  const options = { disk, clock: systemClock, facts, filter: filterOf(flags), bodyForm: flags.body, onProgress };
+  const lines = exportMessages(options);
   const sink = new Sink(flags.out);
   let report: ExportReport;
   try {
@@ -91,12 +94,26 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
     sink.close();
     lock?.release();
   }
-  const { messageCount, damagedCount, damagedBytes } = report;
-  if (flags.out !== undefined) printError(`cometmq: ${formatCount(messageCount)} messages in ${flags.out}`);
-  if (damagedCount === 0) return ExitCode.FINE;
-  const stretches = damagedCount === 1 ? "1 damaged stretch" : `${formatCount(damagedCount)} damaged stretches`;
-  printError(`cometmq: passed over ${stretches} of ${formatBytes(damagedBytes)}`);
-  return ExitCode.FINDINGS;
+  if (flags.out !== undefined) printError(`cometmq: ${formatCount(report.messageCount)} messages in ${flags.out}`);
+  const left = leftOut(report);
+  for (const what of left) printError(`cometmq: ${what}`);
+  return left.length === 0 ? ExitCode.FINE : ExitCode.FINDINGS;
+}
+
+function leftOut({ damagedCount, damagedBytes, end }: ExportReport): string[] {
+  const left: string[] = [];
+  if (damagedCount > 0) {
+    const stretches = damagedCount === 1 ? "1 damaged stretch" : `${formatCount(damagedCount)} damaged stretches`;
+    left.push(`passed over ${stretches} of ${formatBytes(damagedBytes)}`);
+  }
+  const ending = end?.ending;
+  if (end === undefined || ending === undefined) return left;
+  if (ending.refusal !== undefined) return [...left, `the store will not open: ${ending.refusal}`];
+  const { cutBytes } = ending.tail;
+  if (cutBytes === 0) return left;
+  const records = end.staleCount === 1 ? "1 whole record" : `${formatCount(end.staleCount)} whole records`;
+  const what = `${formatBytes(cutBytes)} behind the log's end at ${end.endOffset} (${END_WORDS[ending.reason]})`;
+  return [...left, `left out ${what}, with ${records}: opening the store moves them to lost+found`];
 }
 
 async function drain(lines: Generator<object, ExportReport>, sink: Sink): Promise<ExportReport> {

@@ -3,6 +3,8 @@
  * when it is to be written. Fields are given in the opposite of their order, the bytes are those of one that writes
  * forward. It writes into one buffer again and again, and takes no numbers below zero.
  */
+import { PREFIX_BYTES, writePrefix } from "./message-frame.js";
+
 const BUFFER_BYTES = 65_536;
 /** A buffer that one large message has made larger than this is not kept. */
 const KEPT_BYTES_MAX = 1_048_576;
@@ -100,13 +102,12 @@ export class BackwardWriter {
     this.#varint(id << 3);
   }
 
-  /** The five bytes before a message of gRPC that is not compressed. */
+  /** Makes all that was written a message on a stream of gRPC. */
   framePrefix(): void {
     const length = this.byteCount;
-    this.#room(5);
-    this.at -= 5;
-    this.bytes[this.at] = 0;
-    this.bytes.writeUInt32BE(length, this.at + 1);
+    this.#room(PREFIX_BYTES);
+    this.at -= PREFIX_BYTES;
+    writePrefix(this.bytes, this.at, length);
   }
 
   #varint(value: number): void {

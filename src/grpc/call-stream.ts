@@ -6,7 +6,7 @@
 import type { Clock } from "../base/clock.js";
 import { hpackEncode } from "../http2/hpack.js";
 import type { Stream, StreamListener } from "../http2/stream.js";
-import { MessageReader, type ReadBudget, type ReadProblem, takeWhole } from "./message-reader.js";
+import { MessageReader, type ReadBudget, type ReadProblem, type TakeMessage, takeWhole } from "./message-reader.js";
 import type { Codec } from "./proto.js";
 import { type GrpcCall, type GrpcPeer, type GrpcStream, RpcStatus } from "./types.js";
 
@@ -137,10 +137,10 @@ export class CallStream<P extends GrpcPeer> implements GrpcCall<P>, GrpcStream<P
   received(bytes: Buffer, isLast: boolean): void {
     if (this.#ended) return;
     const { messageBytesMax, budget } = this.#limits;
-    const take = (message: Buffer): void => {
+    const take: TakeMessage = (message, isPassing) => {
       this.messageCount++;
       // A request is handled when it has ended; until then others may be received where this one lies.
-      if (!this.#ended) this.#taker?.received(this, isLast ? message : Buffer.from(message));
+      if (!this.#ended) this.#taker?.received(this, isPassing && !isLast ? Buffer.from(message) : message);
     };
     const taken = this.#reader === undefined ? takeWhole(bytes, messageBytesMax, take) : 0;
     if (taken === bytes.length) return;

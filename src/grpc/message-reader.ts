@@ -1,11 +1,10 @@
 /**
- * Cuts the bytes of one stream into messages: `compressed u8 · length u32 · bytes`, one after the other. What is
+ * Cuts the bytes of one stream into messages, which lie one after the other, each behind its prefix. What is
  * half-received counts against a budget that all streams share, and grows with what has arrived, never with what a
  * length promises.
  */
 import { gunzipSync, inflateSync } from "node:zlib";
-
-const PREFIX_BYTES = 5;
+import { messageBytesAt, PREFIX_BYTES } from "./message-frame.js";
 
 export type ReadProblem = "too large" | "no room" | "malformed" | "unknown encoding";
 
@@ -14,6 +13,9 @@ export interface ReadBudget {
   bytes: number;
   readonly bytesMax: number;
 }
+
+/** Takes one message. A passing one lies where others are received when the call has returned; any other is its taker's. */
+export type TakeMessage = (message: Buffer, isPassing: boolean) => void;
 
 export class MessageReader {
   readonly #messageBytesMax: number;
@@ -28,16 +30,13 @@ export class MessageReader {
     this.#encoding = encoding;
   }
 
-  /**
-   * Calls `take` for each whole message, in order. After a problem the reader is done. `chunk` and what `take` gets are
-   * good until they return.
-   */
-  push(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
+  /** Calls `take` for each whole message, in order. After a problem the reader is done. */
+  push(chunk: Buffer, take: TakeMessage): ReadProblem | undefined {
     const taken = this.#bytes === 0 ? takeWhole(chunk, this.#messageBytesMax, take) : 0;
     return taken === chunk.length ? undefined : this.#gather(Buffer.from(chunk.subarray(taken)), take);
   }
 
-  #gather(chunk: Buffer, take: (message: Buffer) => void): ReadProblem | undefined {
+  #gather(chunk: Buffer, take: TakeMessage): ReadProblem | undefined {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     this.#budget.bytes += chunk.length;
@@ -45,7 +44,7 @@ export class MessageReader {
     while (this.#bytes >= PREFIX_BYTES) {
       if (this.#chunks[0]!.length < PREFIX_BYTES) this.#join();
       const first = this.#chunks[0]!;
-      const length = first.readUInt32BE(1);
+      const length = messageBytesAt(first, 0);
       if (length > this.#messageBytesMax) return "too large";
       if (this.#bytes < PREFIX_BYTES + length) return undefined;
       if (first.length < PREFIX_BYTES + length) this.#join();
@@ -53,7 +52,7 @@ export class MessageReader {
       const message = this.#plain(whole[0]!, whole.subarray(PREFIX_BYTES, PREFIX_BYTES + length));
       this.#drop(PREFIX_BYTES + length);
       if (typeof message === "string") return message;
-      take(message);
+      take(message, false);
     }
     return undefined;
   }
@@ -99,23 +98,14 @@ export class MessageReader {
 }
 
 /** Calls `take` for messages at the begin of `chunk` that are there whole and uncompressed; answers their bytes. */
-export function takeWhole(chunk: Buffer, messageBytesMax: number, take: (message: Buffer) => void): number {
+export function takeWhole(chunk: Buffer, messageBytesMax: number, take: TakeMessage): number {
   let at = 0;
   while (chunk.length - at >= PREFIX_BYTES && chunk[at] === 0) {
-    const length = chunk.readUInt32BE(at + 1);
+    const length = messageBytesAt(chunk, at);
     const end = at + PREFIX_BYTES + length;
     if (length > messageBytesMax || end > chunk.length) break;
-    take(chunk.subarray(at + PREFIX_BYTES, end));
+    take(chunk.subarray(at + PREFIX_BYTES, end), true);
     at = end;
   }
   return at;
-}
-
-/** A message with its prefix, uncompressed. */
-export function framed(message: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, PREFIX_BYTES);
-  return frame;
 }

@@ -8,11 +8,11 @@ import protobuf from "protobufjs";
 import { BackwardWriter } from "./backward-writer.js";
 import { HOT_ANSWERS, type Write } from "./hot-answers.js";
 import { HOT_REQUESTS, type Read } from "./hot-requests.js";
+import { PREFIX_BYTES, writePrefix } from "./message-frame.js";
 import { ProtoCursor } from "./proto-cursor.js";
 
 const PACKAGE = "apache.rocketmq.v2";
 const SERVICE = "MessagingService";
-const PREFIX_BYTES = 5;
 /** From the compiled file, in dist as in a package. */
 const PROTO_FOLDER = "../../proto/";
 
@@ -65,8 +65,9 @@ function loadRoot(): protobuf.Root {
 
 function codecOf(type: protobuf.Type): Codec<object> {
   const encodeFramed = (message: object): Buffer => {
+    // Its writer takes numbers only: a byte and four bytes of zeros keep the place.
     const frame = type.encode(message, protobuf.Writer.create().uint32(0).fixed32(0)).finish() as Buffer;
-    frame.writeUInt32BE(frame.length - PREFIX_BYTES, 1);
+    writePrefix(frame, 0, frame.length - PREFIX_BYTES);
     return frame;
   };
   const write = HOT_ANSWERS.get(type.name);

@@ -7,7 +7,8 @@
  * The dispatch thread writes entries, then the header, then slots. Here the slot is read before the header, so a slot
  * never seems to point past the end because the two belong to different moments.
  *
- * Chains are bounded: an entry points at an older one or the chain ends there, with a problem in the result.
+ * Chains are bounded: an entry points at an older one or the chain ends there, with a problem in the result. A frequent
+ * key may share its hash with one that is not found for millions of entries: whoever serves others goes in steps.
  */
 import type { Disk } from "../io/disk.js";
 import { EntryReader } from "./entry-reader.js";
@@ -23,6 +24,9 @@ import { type IndexKind, indexKeyHash } from "./index-key.js";
 
 const OPEN_FILES_MAX = 8;
 const VISITED_ENTRIES_MAX = 2_000_000;
+/** Of one step: about a millisecond. To turn to another file counts as many entries as it takes time. */
+const STEP_ENTRIES = 20_000;
+const FILE_ENTRIES = 400;
 
 export interface IndexQueryResult {
   /** Log offsets, newest first. */
@@ -43,7 +47,15 @@ interface Search {
   readonly endTimestamp: number;
   readonly maxPhyOffset: number;
   readonly result: IndexQueryResult;
+  /** Others may look for something between two steps. */
+  readonly reader: () => EntryReader;
   visitsLeft: number;
+  stepLeft: number;
+}
+
+export interface IndexQueryOptions {
+  readonly visitedEntriesMax?: number;
+  readonly stepEntries?: number;
 }
 
 export class IndexQuery {
@@ -51,16 +63,18 @@ export class IndexQuery {
   readonly #directory: string;
   readonly #sizes: IndexSizes;
   readonly #visitedEntriesMax: number;
+  readonly #stepEntries: number;
   readonly #slot = new DataView(new ArrayBuffer(4));
   /** Oldest first, as listed last. A full file's header is read once. */
   #files: IndexFile[] = [];
-  #reader: EntryReader | undefined;
+  #spareReader: EntryReader | undefined;
 
-  constructor(disk: Disk, directory: string, sizes: IndexSizes, options: { visitedEntriesMax?: number } = {}) {
+  constructor(disk: Disk, directory: string, sizes: IndexSizes, options: IndexQueryOptions = {}) {
     this.#disk = disk;
     this.#directory = directory;
     this.#sizes = sizes;
     this.#visitedEntriesMax = options.visitedEntriesMax ?? VISITED_ENTRIES_MAX;
+    this.#stepEntries = options.stepEntries ?? STEP_ENTRIES;
   }
 
   /**
@@ -76,6 +90,22 @@ export class IndexQuery {
     endTimestamp: number,
     maxPhyOffset = Number.MAX_SAFE_INTEGER,
   ): IndexQueryResult {
+    const steps = this.querySteps(topic, key, kind, maxCount, beginTimestamp, endTimestamp, maxPhyOffset);
+    let step = steps.next();
+    while (step.done !== true) step = steps.next();
+    return step.value;
+  }
+
+  /** The same in steps of bounded work. Between them the index may go on, and files may go. */
+  *querySteps(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    maxCount: number,
+    beginTimestamp: number,
+    endTimestamp: number,
+    maxPhyOffset = Number.MAX_SAFE_INTEGER,
+  ): Generator<void, IndexQueryResult> {
     const result: IndexQueryResult = {
       phyOffsets: [],
       indexLastUpdateTimestamp: 0,
@@ -85,13 +115,29 @@ export class IndexQuery {
     };
     const keyHash = indexKeyHash(topic, key, kind);
     const visitsLeft = this.#visitedEntriesMax;
-    const search: Search = { keyHash, maxCount, beginTimestamp, endTimestamp, maxPhyOffset, result, visitsLeft };
+    let reader: EntryReader | undefined;
+    const search: Search = {
+      ...{ keyHash, maxCount, beginTimestamp, endTimestamp, maxPhyOffset, result, visitsLeft },
+      reader: () => {
+        reader ??= this.#spareReader ?? new EntryReader();
+        this.#spareReader = undefined;
+        return reader;
+      },
+      stepLeft: this.#stepEntries,
+    };
     this.#refresh();
-    for (let i = this.#files.length - 1; i >= 0; i--) {
-      const file = this.#files[i]!;
-      const goesOn = this.#visit(file, i === this.#files.length - 1, search);
-      if (i < this.#files.length - OPEN_FILES_MAX) file.close();
-      if (!goesOn) break;
+    const files = this.#files;
+    try {
+      for (let i = files.length - 1; i >= 0; i--) {
+        const file = files[i]!;
+        const goesOn = yield* this.#visit(file, i === files.length - 1, search);
+        if (i < files.length - OPEN_FILES_MAX) file.close();
+        if (!goesOn) break;
+      }
+    } finally {
+      this.#spareReader ??= reader;
+      // Let go of meanwhile, and opened again.
+      if (files !== this.#files) for (const file of files) if (!this.#files.includes(file)) file.close();
     }
     return result;
   }
@@ -121,8 +167,10 @@ export class IndexQuery {
   }
 
   /** Adds the file's matches; false when no older file can have more. */
-  #visit(file: IndexFile, isNewest: boolean, search: Search): boolean {
+  *#visit(file: IndexFile, isNewest: boolean, search: Search): Generator<void, boolean> {
     const { result } = search;
+    search.stepLeft -= FILE_ENTRIES;
+    if (search.stepLeft <= 0) yield* this.#pause(search);
     const slot = search.keyHash % this.#sizes.maxHashSlotNum;
     let entryNumber: number;
     try {
@@ -144,7 +192,11 @@ export class IndexQuery {
     if (entryNumber < 0 || entryNumber > header.indexCount) {
       result.problems.push({ path: file.path, kind: "slot", detail: `slot ${slot} points at entry ${entryNumber}` });
     } else if (entryNumber > 0 && header.indexCount > 1 && overlaps(file, search)) {
-      this.#walk(file, entryNumber, search);
+      try {
+        yield* this.#walk(file, entryNumber, search);
+      } catch (error) {
+        if (this.#disk.sizeOf(file.path) >= 0) throw error;
+      }
     }
     return (
       header.beginTimestamp >= search.beginTimestamp && result.phyOffsets.length < search.maxCount && !result.isCutShort
@@ -157,17 +209,22 @@ export class IndexQuery {
     return this.#slot.getInt32(0);
   }
 
-  #walk(file: IndexFile, newest: number, search: Search): void {
+  *#pause(search: Search): Generator<void, void> {
+    search.stepLeft = this.#stepEntries;
+    yield;
+  }
+
+  *#walk(file: IndexFile, newest: number, search: Search): Generator<void, void> {
     const { result, keyHash, beginTimestamp, endTimestamp } = search;
     const fileBegin = file.header.beginTimestamp;
-    this.#reader ??= new EntryReader();
-    const entry = this.#reader;
+    const entry = search.reader();
     entry.reset(file);
     for (let at = newest; result.phyOffsets.length < search.maxCount; at = entry.previous) {
       if (search.visitsLeft-- <= 0) {
         result.isCutShort = true;
         return;
       }
+      if (--search.stepLeft <= 0) yield* this.#pause(search);
       if (!entry.read(at) || entry.timeDiff < 0) {
         result.problems.push({ path: file.path, kind: "entry", detail: `entry ${at} is not readable` });
         return;

@@ -71,6 +71,12 @@ export class Continuation {
     return this.#bounds.notedEnd;
   }
 
+  /** In front of this the log goes on wherever a record follows. */
+  get durableEnd(): number {
+    if (this.#durableEnd < 0) this.#durableEnd = this.#bounds.durableEnd();
+    return this.#durableEnd;
+  }
+
   /**
    * The record with which the log goes on after what is no record at `damageOffset`; undefined when it ends there. The
    * times are those of the last two records in front. Yields where a longer search may be interrupted.
@@ -83,9 +89,9 @@ export class Continuation {
     const { closedEnd } = this.#bounds;
     this.endReason = "torn";
     if (damageOffset === closedEnd) return undefined;
-    if (this.#durableEnd < 0) this.#durableEnd = this.#bounds.durableEnd();
+    const { durableEnd } = this;
     const behind = this.#search.behindFrame(damageOffset);
-    const found = damageOffset < this.#durableEnd ? this.#search.next(behind, this.#durableEnd) : undefined;
+    const found = damageOffset < durableEnd ? this.#search.next(behind, durableEnd) : undefined;
     if (found !== undefined || closedEnd >= 0) return found;
     if (this.#lastEnd === "system") {
       this.endReason = "power-cut";
@@ -93,7 +99,7 @@ export class Continuation {
     }
     // One that is older than the last two was not written behind them. Of one alone, no CRC says that its time is right.
     const storeTimestampMin = Math.min(lastStoreTimestamp, storeTimestampBefore);
-    const from = Math.max(behind, this.#durableEnd + 1);
+    const from = Math.max(behind, durableEnd + 1);
     const live = yield* this.#tail.next(damageOffset, from, storeTimestampMin);
     if (this.#tail.endsInBatch) this.endReason = "torn-batch";
     return live;

@@ -40,7 +40,18 @@ export class Turns {
     const count = Math.min(waiting.length, Math.floor(TURN_WORK / this.#share));
     this.#waiting = waiting.slice(count);
     if (this.#waiting.length > 0) setImmediate(this.#turn);
-    for (let i = 0; i < count; i++) waiting[i]!();
-    if (this.#waiting.length === 0) this.#share = TURN_WORK;
+    let begun = 0;
+    try {
+      while (begun < count) waiting[begun++]!();
+    } finally {
+      if (begun < count) this.#waitAgain(waiting.slice(begun, count));
+      if (this.#waiting.length === 0) this.#share = TURN_WORK;
+    }
   };
+
+  /** One that threw costs the others of its turn no more than another turn of the event loop. */
+  #waitAgain(waiting: (() => void)[]): void {
+    if (this.#waiting.length === 0) setImmediate(this.#turn);
+    this.#waiting = [...waiting, ...this.#waiting];
+  }
 }

@@ -1,7 +1,10 @@
 /**
- * The messages of a store, one by one in the order of the log: read-only, streaming, and past damage. Queues and index
- * are only asked where to begin, so a store without them exports all the same.
+ * The messages of a store, one by one in the order of the log: read-only, streaming, and past damage, up to where the log
+ * would end if the store were opened. Queues and index are only asked where to begin, so a store without them exports all
+ * the same; so does one that does not open, to its last record.
  */
+import type { Clock } from "../base/clock.js";
+import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
 import { PropertyScan } from "../record/properties.js";
 import { PropertyName } from "../record/property-names.js";
@@ -9,7 +12,8 @@ import type { RecordView } from "../record/record-view.js";
 import { liveRecords } from "../recovery/doctor/live-records.js";
 import type { DeletedTopics } from "../recovery/deleted-topics.js";
 import { filesEnd, listLog, type LogLayout } from "../recovery/doctor/log-files.js";
-import { LogWalk, WalkStep } from "../recovery/doctor/log-walk.js";
+import { type LogEnd, LogWalk, WalkStep } from "../recovery/doctor/log-walk.js";
+import { type Outlook, outlookOf } from "../recovery/doctor/outlook.js";
 import { QueueReading, QueueUnits } from "../recovery/doctor/queue-units.js";
 import type { StoreFacts } from "../recovery/doctor/store-facts.js";
 import { isFiller } from "../recovery/quarantine.js";
@@ -31,6 +35,7 @@ export interface ExportFilter {
 
 export interface ExportOptions {
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly facts: StoreFacts;
   readonly filter: ExportFilter;
   readonly bodyForm: BodyForm;
@@ -42,6 +47,8 @@ export interface ExportReport {
   /** Stretches of the log, and their bytes, that are no messages any more. */
   readonly damagedCount: number;
   readonly damagedBytes: number;
+  /** Undefined when nothing wanted could come any more before the log's end. */
+  readonly end: LogEnd | undefined;
 }
 
 const PROGRESS_RECORDS = 4096;
@@ -49,11 +56,14 @@ const UNIQ_KEY = 0;
 const KEYS = 1;
 
 export function* exportMessages(options: ExportOptions): Generator<MessageLine, ExportReport> {
-  const { disk, facts, filter, bodyForm, onProgress } = options;
+  const { disk, clock, facts, filter, bodyForm, onProgress } = options;
   const layout = listLog(disk, facts.places.commitLog, facts.segmentBytes, SEGMENT_BYTES);
-  const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive: liveRecords(disk, facts) });
   const wanted = new Wanted(filter, facts.deletedTopics);
-  const from = startOffset(disk, facts, filter, layout);
+  const wantedFrom = startOffset(disk, facts, filter, layout);
+  const outlook = outlookOf(disk, facts, layout, clock.nowMs());
+  const from = allowedStart(outlook, wantedFrom, layout);
+  const isLive = liveRecords(disk, facts);
+  const walk = new LogWalk({ disk, layout, propertyCrc: facts.propertyCrc, isLive, outlook });
   let messageCount = 0;
   let damagedCount = 0;
   let damagedBytes = 0;
@@ -73,7 +83,19 @@ export function* exportMessages(options: ExportOptions): Generator<MessageLine, 
     if (++messageCount === filter.limit) break;
   }
   walk.close();
-  return { messageCount, damagedCount, damagedBytes };
+  return { messageCount, damagedCount, damagedBytes, end: walk.end };
+}
+
+/** Where the log might end before `phyOffset`, only a walk from its begin tells. */
+function allowedStart(outlook: Outlook | undefined, phyOffset: number, { files }: LogLayout): number {
+  const begin = files[0]?.base ?? 0;
+  if (outlook === undefined || phyOffset === begin) return phyOffset;
+  try {
+    return outlook.mayBeginAt(phyOffset) ? phyOffset : begin;
+  } catch (error) {
+    if (error instanceof CometError) return begin;
+    throw error;
+  }
 }
 
 /** The first record that can be wanted; a queue knows it exactly, a time to the nearest segment. */

@@ -4,10 +4,10 @@ import type { Boundary } from "../consumequeue/offset-by-time.js";
 import { UnitBatch } from "../consumequeue/unit.js";
 import type { SharedProgress } from "../dispatch/shared-progress.js";
 import type { IndexKind } from "../index/index-key.js";
-import type { IndexQuery } from "../index/index-query.js";
+import type { IndexQuery, IndexQueryResult } from "../index/index-query.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
-import type { StoreQueue } from "./store-queue.js";
+import type { StoreQueues } from "./store-queue.js";
 import type { QueueHandle } from "./types.js";
 
 /** What the index has of a key. */
@@ -28,21 +28,26 @@ export interface RecordPlace {
 export class LookUp {
   readonly #segments: SegmentQueue;
   readonly #progress: SharedProgress;
+  readonly #queues: StoreQueues;
   readonly #queueUnits: QueueUnits;
   readonly #index: IndexQuery;
   readonly #deletedTopics: ReadonlyMap<string, number>;
   readonly #unit = new UnitBatch(1);
   readonly #view = new RecordView();
+  /** The next turn that no search has taken yet. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(
     segments: SegmentQueue,
     progress: SharedProgress,
+    queues: StoreQueues,
     queueUnits: QueueUnits,
     index: IndexQuery,
     deletedTopics: ReadonlyMap<string, number>,
   ) {
     this.#segments = segments;
     this.#progress = progress;
+    this.#queues = queues;
     this.#queueUnits = queueUnits;
     this.#index = index;
     this.#deletedTopics = deletedTopics;
@@ -90,7 +95,7 @@ export class LookUp {
 
   /** @internal Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
   readUnits(queue: QueueHandle, fromOffset: number, into: UnitBatch): number {
-    return this.#queueUnits.read(queue as StoreQueue, fromOffset, into.capacity, into);
+    return this.#queueUnits.read(this.#queues.own(queue), fromOffset, into.capacity, into);
   }
 
   /** The record at `queueOffset` of a queue; undefined where there is none to be read. */
@@ -101,8 +106,9 @@ export class LookUp {
 
   /** The same message's place in the log, or -1. */
   phyOffsetOf(queue: QueueHandle, queueOffset: number): number {
+    const own = this.#queues.own(queue);
     if (!Number.isInteger(queueOffset) || queueOffset < 0) return -1;
-    if (this.#queueUnits.read(queue as StoreQueue, queueOffset, 1, this.#unit) !== 1) return -1;
+    if (this.#queueUnits.read(own, queueOffset, 1, this.#unit) !== 1) return -1;
     return this.#unit.messageOffset(0);
   }
 
@@ -118,10 +124,11 @@ export class LookUp {
 
   /** Queue offset for a store time, as Apache answers it: see consumequeue/offset-by-time. */
   offsetByTime(queue: QueueHandle, timestamp: number, boundary: Boundary): number {
-    const { reader, minOffset } = queue as StoreQueue;
+    const own = this.#queues.own(queue);
+    const { reader, minOffset } = own;
     const bounds = {
       minOffset,
-      maxOffset: this.#queueUnits.writtenOffset(queue as StoreQueue),
+      maxOffset: this.#queueUnits.writtenOffset(own),
       minPhyOffset: this.#segments.firstOffset,
     };
     return reader.offsetByTime(timestamp, boundary, bounds, (phyOffset) => this.storeTimestampAt(phyOffset));
@@ -136,7 +143,30 @@ export class LookUp {
     begin: number,
     end: number,
   ): KeyQueryResult {
-    const found = this.#index.query(topic, key, kind, maxCount, begin, end, this.#progress.confirmed);
+    const { confirmed } = this.#progress;
+    return this.#recordsOf(topic, this.#index.query(topic, key, kind, maxCount, begin, end, confirmed));
+  }
+
+  /** @internal The same, one step of all who ask in a turn of the event loop: many messages may share a hash. */
+  async queryByKeyInTurns(
+    topic: string,
+    key: string,
+    kind: IndexKind,
+    maxCount: number,
+    begin: number,
+    end: number,
+  ): Promise<KeyQueryResult> {
+    const { confirmed } = this.#progress;
+    const steps = this.#index.querySteps(topic, key, kind, maxCount, begin, end, confirmed);
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) {
+      this.#turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
+      await this.#turn;
+    }
+    return this.#recordsOf(topic, step.value);
+  }
+
+  #recordsOf(topic: string, found: IndexQueryResult): KeyQueryResult {
     const records: Buffer[] = [];
     const deletedBefore = this.#deletedTopics.get(topic) ?? 0;
     for (const phyOffset of found.phyOffsets) {

@@ -240,7 +240,7 @@ export class MessageStore {
    * are only waited for by who names one. False when it took too long.
    */
   catchUp(queue?: QueueHandle): boolean {
-    return this.#watch.dispatchPaused || this.#wakes.catchUp(queue as StoreQueue | undefined);
+    return this.#watch.dispatchPaused || this.#wakes.catchUp(queue && this.#parts.queues.own(queue));
   }
 
   #writeFailed(error: unknown): PutStatus {
@@ -363,7 +363,7 @@ export class MessageStore {
     filter: TagFilter | RecordFilter,
     result: GetResult,
   ): GetStatus {
-    return this.#reader.get(queue as StoreQueue, offset, limits, filter, result);
+    return this.#reader.get(this.#parts.queues.own(queue), offset, limits, filter, result);
   }
 
   /**
@@ -376,7 +376,7 @@ export class MessageStore {
 
   /** Resolves when the queue has grown, or the store failed or is closed, or the signal is aborted: look again then. */
   async whenGrown(queue: QueueHandle, offset: number, signal?: AbortSignal): Promise<void> {
-    const woken = this.#tails.wait(queue, signal);
+    const woken = this.#tails.wait(this.#parts.queues.own(queue), signal);
     this.setInterest(true);
     this.#waits.hold(1);
     try {
@@ -392,13 +392,13 @@ export class MessageStore {
 
   /** First offset of the queue whose message the log still holds. */
   minOffset(queue: QueueHandle): number {
-    return (queue as StoreQueue).minOffset;
+    return this.#parts.queues.own(queue).minOffset;
   }
 
   /** One past the last message that can be read. */
   maxOffset(queue: QueueHandle): number {
-    if ((queue as StoreQueue).retired) return 0;
-    return this.#parts.units.maxOffset(queue as StoreQueue);
+    const own = this.#parts.queues.own(queue);
+    return own.retired ? 0 : this.#parts.units.maxOffset(own);
   }
 
   /**

@@ -403,7 +403,7 @@ class Opening {
     });
     const index = new IndexQuery(disk, paths.index, indexSizes);
     const units = new QueueUnits(dispatch.queueProgress);
-    const lookUp = new LookUp(segments, dispatch.progress, units, index, this.#deletedTopics);
+    const lookUp = new LookUp(segments, dispatch.progress, this.#queues, units, index, this.#deletedTopics);
     this.#lookUp = lookUp;
     const watch = this.#watch;
     const retention = new Retention({

@@ -100,6 +100,13 @@ export class StoreQueues {
     return this.#bySlot[queue.slot] === queue;
   }
 
+  /** This store's queue of a handle; its topic may be deleted. COMETMQ_CONFIG for the handle of another store. */
+  own(handle: QueueHandle): StoreQueue {
+    const queue = handle as StoreQueue;
+    if (this.#bySlot[queue.slot] === queue || queue.retired === true) return queue;
+    throw new CometError("COMETMQ_CONFIG", `queue is no handle of this store: ${queue.topic} ${queue.queueId}.`);
+  }
+
   /** The queue that has the slot; a retired one where the slot is free. */
   inSlot(slot: number): StoreQueue {
     return this.#bySlot[slot]!;

@@ -1,6 +1,6 @@
 /** The verbs that only look: inspect, verify, export. What they print, how they end, and that they change nothing. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -157,6 +157,25 @@ test("export passes over damage, and says so", async () => {
   expect(status).toBe(1);
   expect(jsonLines(out)).toHaveLength(399);
   expect(err).toContain("passed over 1 damaged stretch of 432 bytes");
+});
+
+test("export after a power cut ends where the opened store's log would, and says what is left out", async () => {
+  const dir = join(extractStore("clean").dir, "store");
+  const whole = jsonLines<{ phyOffset: number }>((await store("export", dir)).out);
+  const damagedAt = whole.at(-4)!.phyOffset;
+  const log = join(dir, "commitlog");
+  const segment = readdirSync(log).findLast((name) => Number(name) <= damagedAt)!;
+  const bytes = readFileSync(join(log, segment));
+  // The magic code of a record.
+  bytes.fill(0xff, damagedAt - Number(segment) + 4, damagedAt - Number(segment) + 8);
+  writeFileSync(join(log, segment), bytes);
+  writeFileSync(join(dir, "abort"), "1\nan earlier run of the system\n");
+  const { status, out, err } = await store("export", dir);
+  expect(status).toBe(1);
+  expect(jsonLines(out)).toEqual(whole.slice(0, -4));
+  const end = `behind the log's end at ${damagedAt} (what a system that stopped may have written in part), with 3 whole`;
+  expect(err).toContain(end);
+  expect(err).not.toContain("passed over");
 });
 
 test("piped into head, they end with it, without a word", async () => {

@@ -32,6 +32,7 @@ import { parseRecallHandle } from "#src/server/broker/timer/recall-handle.js";
 import { ProxyError } from "#src/server/proxy/proxy-error.js";
 import { decodeReceiptHandle } from "#src/server/proxy/receipt-handle.js";
 import { openStore, put, segmentPath } from "../property/store-fixture.js";
+import { framed } from "../unit/grpc/framed.js";
 import { goldenRequests } from "./mutations.js";
 
 export interface FuzzTarget {
@@ -211,10 +212,9 @@ export function protoSeeds(): Buffer[] {
 }
 
 function framedBy(message: Buffer, compressed = 0): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix[0] = compressed;
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
+  const frame = framed(message);
+  frame[0] = compressed;
+  return frame;
 }
 
 function squeezed(encoding: number, bytes: Buffer): Buffer {

@@ -6,7 +6,10 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "#src/base/clock.js";
 import type { Disk } from "#src/io/disk.js";
+import { PHY_OFFSET_POSITION } from "#src/record/layout.js";
 import type { StoreFacts } from "#src/recovery/doctor/store-facts.js";
+import { exportMessages, type ExportFilter, type ExportReport } from "#src/store/export-messages.js";
+import type { MessageLine } from "#src/store/message-line.js";
 import { type RepairPlan, RepairPlanner } from "#src/recovery/repair/plan.js";
 import { repairStore } from "#src/recovery/repair/repair.js";
 import type { MessageStore } from "#src/store/message-store.js";
@@ -163,6 +166,37 @@ async function repaired(disk: Disk, verdict: Verdict): Promise<void> {
   await repairStore({ disk, clock: systemClock, facts: FACTS, segmentBytes: SEGMENT_BYTES, plan });
 }
 
+function exported(disk: Disk, filter: ExportFilter = {}): { lines: MessageLine[]; report: ExportReport } {
+  const lines: MessageLine[] = [];
+  const clock = new TickingClock(LATER_MS);
+  const messages = exportMessages({ disk, clock, facts: FACTS, filter, bodyForm: "base64" });
+  for (let step = messages.next(); ; step = messages.next()) {
+    if (step.done === true) return { lines, report: step.value };
+    lines.push(step.value);
+  }
+}
+
+/** `unharmed`: records that the opened store gives, as they were put. */
+function expectExport(image: Map<string, Buffer>, unharmed: readonly string[], { report }: Verdict): void {
+  const all = exported(diskOf(image));
+  expect(all.report.end).toMatchObject({ endOffset: report.endOffset });
+  expect(all.report.end?.ending).toEqual(report.ending);
+  const places = new Set(all.lines.map(({ phyOffset }) => phyOffset));
+  for (const place of places) expect(place).toBeLessThan(report.endOffset);
+  for (const record of unharmed)
+    expect(places).toContain(Number(Buffer.from(record, "latin1").readBigInt64BE(PHY_OFFSET_POSITION)));
+  // A filter may have the walk begin further on: that changes nothing.
+  for (const { topic, queueId, queueOffset, storeTime } of all.lines.slice(-3)) {
+    const inQueue = all.lines.filter((line) => line.topic === topic && line.queueId === queueId);
+    expect(exported(diskOf(image), { topic, queueId, fromOffset: queueOffset }).lines).toEqual(
+      inQueue.filter((line) => line.queueOffset >= queueOffset),
+    );
+    expect(exported(diskOf(image), { fromTime: storeTime }).lines).toEqual(
+      all.lines.filter((line) => line.storeTime >= storeTime),
+    );
+  }
+}
+
 async function foretold(seed: number, end: End): Promise<void> {
   await nextTurn();
   const random = randomFrom(seed);
@@ -196,6 +230,11 @@ async function foretold(seed: number, end: End): Promise<void> {
   }
   for (const { fromOffset } of recovery.damages) expect(report.damaged.contains(fromOffset)).toBe(true);
   await store.close();
+  expectExport(
+    before,
+    served.filter((record) => sound.served.includes(record)),
+    verdict,
+  );
 
   const mended = diskOf(before);
   await repaired(mended, verdict);

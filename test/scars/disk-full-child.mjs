@@ -7,6 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { MessageStore } from "#src/store/message-store.js";
+import { messageInput } from "../unit/store/message-input.mjs";
 
 const [directory, segmentBytes, flushDiskType, ...points] = process.argv.slice(2);
 const BALLAST = `${directory}/../ballast`;
@@ -29,7 +30,6 @@ const store = await MessageStore.open({
   log: { debug: () => {}, info: log, warn: log, error: log },
 });
 
-const host = Buffer.from([127, 0, 0, 1, 0, 0, 0, 1]);
 const result = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
 const found = {
   status: 0,
@@ -50,23 +50,7 @@ async function put() {
   const body = Buffer.alloc(300 + ((number * 7919) % 3000), "b");
   body.write(`${queueId}:${acked[queueId]}|`);
   const properties = Buffer.from(`KEYS\u0001k${queueId}-${acked[queueId]}\u0002`);
-  const message = {
-    queue: store.queue("T", queueId),
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 1,
-    bornHost: host,
-    storeHost: host,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body,
-    bodyStart: 0,
-    bodyLength: body.length,
-    properties,
-    propertiesStart: 0,
-    propertiesLength: properties.length,
-  };
-  const status = store.put(message, result);
+  const status = store.put(messageInput(store.queue("T", queueId), body, properties), result);
   if (status !== 0) return status;
   if (store.syncFlush) await store.whenFlushed(result.phyOffset + result.sizeBytes);
   if (result.queueOffset !== acked[queueId]) throw new Error(`offset ${result.queueOffset}, not ${acked[queueId]}`);

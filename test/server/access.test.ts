@@ -1,10 +1,14 @@
 /** Access control over real sockets: name server, broker and gRPC endpoint as they stand together. */
 import { createHmac } from "node:crypto";
 import { afterEach, expect, test } from "vitest";
+import { CometError } from "#src/base/errors.js";
+import { MemoryDisk } from "#src/io/memory-disk.js";
 import { requestSigner } from "#src/remoting/request-signer.js";
+import type { Fields } from "#src/remoting/types.js";
 import { openAccess } from "#src/server/auth/open-access.js";
 import { defaultBrokerConfig } from "#src/server/broker/broker-config.js";
 import type { BrokerConfig } from "#src/server/broker/broker-options.js";
+import { TestClock } from "#src/testing/test-clock.js";
 import { FakeLog } from "../unit/broker/harness.js";
 import { connectTo, encoded, gather, open, startEndpoint } from "./grpc-client.js";
 import { ANSWER_MS, clientOf, closeAll, startBroker, startNameServer } from "./harness.js";
@@ -109,4 +113,43 @@ test("a class that is not Apache's keeps the broker from starting", () => {
     inert: new Map([["authenticationProvider", "com.acme.Mine"]]),
   };
   expect(() => openAccess({ reading, log: new FakeLog() })).toThrow("authenticationProvider=com.acme.Mine");
+});
+
+/** Refuses to write users and policies while it is told to. */
+class RefusingDisk extends MemoryDisk {
+  refuses = false;
+  saveCount = 0;
+
+  override async replace(...[path, ...rest]: Parameters<MemoryDisk["replace"]>): Promise<void> {
+    if (/\/(users|acls)\.json$/.test(path)) {
+      if (this.refuses) throw new CometError("COMETMQ_IO", "The disk is broken.");
+      this.saveCount++;
+    }
+    await super.replace(path, ...rest);
+  }
+}
+
+test("users and policies whose saving failed are on the disk when the broker is closed, and nothing comes later", async () => {
+  const disk = new RefusingDisk();
+  const clock = new TestClock();
+  const started = await startBroker({ disk, clock, config: SECURED });
+  const root = started.client({ signer: requestSigner(ROOT) });
+  disk.refuses = true;
+  const policies = [{ entries: [{ resource: "Topic:T", actions: ["Pub"], decision: "Allow" }] }];
+  const changes: [code: number, fields: Fields, body: object][] = [
+    [3001, { username: "late" }, { password: "late-secret" }],
+    [3006, { subject: "User:late" }, { policies }],
+  ];
+  for (const [code, fields, body] of changes) {
+    const answer = await root.call(code, fields, Buffer.from(JSON.stringify(body)), ANSWER_MS);
+    expect(answer.remark).toContain("Changed, but not saved yet");
+  }
+  disk.refuses = false;
+  await started.broker.close();
+  expect(disk.saveCount).toBe(3);
+  const { users, acls } = openAccess({ reading: { config: started.broker.context.config }, disk })!.control;
+  expect(users.get("late")?.password).toBe("late-secret");
+  expect(acls.get("late")).toBeDefined();
+  await clock.advance("1h");
+  expect(disk.saveCount).toBe(3);
 });

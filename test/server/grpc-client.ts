@@ -1,8 +1,9 @@
 /** A gRPC endpoint in this process and calls to it over real sockets, on node:http2 with the API's own codec. */
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from "node:http2";
-import { framed, MessageReader } from "#src/grpc/message-reader.js";
+import { MessageReader } from "#src/grpc/message-reader.js";
 import { loadMethods } from "#src/grpc/proto.js";
 import { GrpcEndpoint } from "#src/server/proxy/endpoint.js";
+import { framed } from "../unit/grpc/framed.js";
 import { type BrokerSettings, onCloseAll, type StartedBroker, startBroker } from "./harness.js";
 
 const METHODS = loadMethods();

@@ -397,6 +397,11 @@ test("a message is received, kept, prolonged and acknowledged", async () => {
   expect(change.receiptHandle).not.toBe(receiptHandle);
   const ack = (handle: string) => ({ group: GROUP, topic: TOPIC, entries: [{ messageId, receiptHandle: handle }] });
   expect((await call(session, "AckMessage", ack(change.receiptHandle))).entries[0].status.code).toBe(20000);
+  const late = { ...one, receiptHandle: change.receiptHandle, invisibleDuration: MINUTE };
+  expect((await call(session, "ChangeInvisibleDuration", late)).status).toMatchObject({
+    code: 40013,
+    message: expect.stringContaining("is acknowledged"),
+  });
   expect((await call(session, "AckMessage", ack("no handle"))).status.code).toBe(40013);
   expect((await call(session, "AckMessage", { ...ack(""), entries: [] })).status.code).toBe(50001);
   const long = { ...one, receiptHandle, invisibleDuration: { seconds: 43_201, nanos: 0 } };

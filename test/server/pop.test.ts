@@ -108,6 +108,21 @@ test("an extension makes a new handle, from which the time counts, and the old o
   await acked(consumer, again!);
 });
 
+test("what is acknowledged does not come again, whatever invisible time is asked for it then", async () => {
+  const { clock, consumer, producer } = await start();
+  await sendMessages(producer, ["a", "b"]);
+  const [a, b] = await popped(consumer);
+  clock.advance(1);
+  const longer = await extended(consumer, a!, INVISIBLE_MS);
+  await acked(consumer, longer, b!);
+  for (const message of [a!, longer, b!]) {
+    const late = await changeInvisibleTime(consumer, message, 1000);
+    expect(late).toMatchObject({ code: ResponseCode.NO_MESSAGE, remark: expect.stringContaining("is acknowledged") });
+  }
+  clock.advance(10 * INVISIBLE_MS);
+  expect(await popped(consumer)).toEqual([]);
+});
+
 test("a batch acknowledges messages of several pops and of the retry topic", async () => {
   const { clock, started, consumer, producer } = await start({}, 2);
   await sendMessages(producer, ["a", "b", "c", "d"]);

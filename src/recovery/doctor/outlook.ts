@@ -45,6 +45,11 @@ export class Outlook {
     return step.value;
   }
 
+  /** Whether a walk may begin at the record at `phyOffset`: no damage in front of it ends the log, nor counts behind. */
+  mayBeginAt(phyOffset: number): boolean {
+    return phyOffset + this.#segments.segmentBytes <= this.#continuation.durableEnd;
+  }
+
   endsWhole(record: RecordView, bytes: Buffer, phyOffset: number): boolean {
     return endsWhole(record, bytes, phyOffset, this.#peek, this.#segments);
   }

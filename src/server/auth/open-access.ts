@@ -43,6 +43,8 @@ export interface Access {
   readonly enforced: boolean;
   /** Puts what the configuration added to the tables on the disk. */
   save(): Promise<void>;
+  /** Saves what is not saved yet, for the last time. */
+  close(): Promise<void>;
 }
 
 /** Undefined where the configuration knows no users. Throws COMETMQ_CONFIG. */
@@ -67,6 +69,9 @@ export function openAccess(options: AccessOptions): Access | undefined {
     enforced,
     async save() {
       await Promise.all([users.saver.saveIfDirty(), acls.saver.saveIfDirty()]);
+    },
+    async close() {
+      await Promise.all([users.saver.close(), acls.saver.close()]);
     },
   };
 }

@@ -86,8 +86,8 @@ export class BrokerStore implements StorePort {
     countMax: number,
     beginMs: number,
     endMs: number,
-  ): KeyQueryResult {
-    return this.#store.lookUp.queryByKey(topic, key, kind, countMax, beginMs, endMs);
+  ): Promise<KeyQueryResult> {
+    return this.#store.lookUp.queryByKeyInTurns(topic, key, kind, countMax, beginMs, endMs);
   }
 
   topics(): string[] {

@@ -116,6 +116,7 @@ export class Broker {
     const begun: (() => Promise<void> | void)[] = [() => store.close()];
     try {
       const access = options.access ?? openAccess({ reading, disk: store.disk, clock, log });
+      if (access !== undefined) begun.push(() => access.close());
       await access?.save();
       let port = config.listenPort;
       const { context, reports } = openBrokerContext({

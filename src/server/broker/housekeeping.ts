@@ -48,7 +48,7 @@ export function startHousekeeping(context: BrokerContext): Housekeeping {
 
 /** Saves what is not saved yet, for the last time. */
 export async function closeSavers(context: BrokerContext): Promise<void> {
-  await Promise.all(saversOf(context).map((saver) => saver.close()));
+  await Promise.all([context.access?.close(), ...saversOf(context).map((saver) => saver.close())]);
 }
 
 function saversOf(context: BrokerContext): ConfigSaver[] {

@@ -43,8 +43,8 @@ function queryMessage(context: BrokerContext, { header }: Request): Promise<Answ
   return atMost(context.clock, INDEX_MS_MAX, context.store.indexed()).then(() => answerTo(context, query));
 }
 
-function answerTo(context: BrokerContext, query: KeyQuery): Answer {
-  const { records, result } = search(context, query);
+async function answerTo(context: BrokerContext, query: KeyQuery): Promise<Answer> {
+  const { records, result } = await search(context, query);
   const fields = {
     indexLastUpdateTimestamp: result.indexLastUpdateTimestamp,
     indexLastUpdatePhyoffset: result.indexLastUpdatePhyOffset,
@@ -59,10 +59,13 @@ function indexKind(indexType: string | undefined): IndexKind {
 }
 
 /** The newest messages that have the key, oldest first. Asks for more candidates while collisions take the places. */
-function search({ store }: BrokerContext, query: KeyQuery): { records: Buffer[]; result: KeyQueryResult } {
+async function search(
+  { store }: BrokerContext,
+  query: KeyQuery,
+): Promise<{ records: Buffer[]; result: KeyQueryResult }> {
   const { topic, key, kind, countMax, beginMs, endMs } = query;
   for (let candidateCount = countMax; ; candidateCount *= 4) {
-    const result = store.queryByKey(topic, key, kind, candidateCount, beginMs, endMs);
+    const result = await store.queryByKey(topic, key, kind, candidateCount, beginMs, endMs);
     const found = result.records.filter((record) => hasKey(record, topic, key, kind));
     const exhausted = result.records.length < candidateCount || candidateCount >= CANDIDATES_MAX || countMax === 0;
     if (found.length < countMax && !exhausted) continue;

@@ -56,7 +56,7 @@ export interface StorePort {
     countMax: number,
     beginMs: number,
     endMs: number,
-  ): KeyQueryResult;
+  ): Promise<KeyQueryResult>;
   /** Names of all topics that have queues. */
   topics(): string[];
   /**

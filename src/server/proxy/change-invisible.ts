@@ -51,6 +51,8 @@ export async function changeInvisible(
   const request = { ...fieldsOf(handle, group, topic), invisibleTime: invisibleMs };
   const code = RequestCode.CHANGE_MESSAGE_INVISIBLETIME;
   const answer = await connection.request(code, request, undefined, REQUEST_MS_MAX);
+  // Asking again does not help, and Apache's clients do so for ever after any other code.
+  if (answer.code === ResponseCode.NO_MESSAGE) throw new ProxyError(Code.INVALID_RECEIPT_HANDLE, answer.remark);
   if (answer.code !== ResponseCode.SUCCESS) {
     throw refusalOf(answer.code, answer.remark, "changeInvisibleDuration failed: status is abnormal");
   }

@@ -146,7 +146,7 @@ export class ModelStore implements StorePort {
   readonly queues = new Map<string, ModelQueue>();
   readonly deletedTopics: string[] = [];
   readonly records = new Map<number, Buffer>();
-  queryByKey: StorePort["queryByKey"] = (): KeyQueryResult => ({
+  queryByKey: StorePort["queryByKey"] = async (): Promise<KeyQueryResult> => ({
     records: [],
     indexLastUpdateTimestamp: 0,
     indexLastUpdatePhyOffset: 0,

@@ -42,7 +42,7 @@ interface Asked {
 function indexOf(candidates: readonly Buffer[]): { broker: TestBroker; asked: Asked[] } {
   const broker = new TestBroker();
   const asked: Asked[] = [];
-  broker.store.queryByKey = (topic, key, kind, countMax, beginMs, endMs): KeyQueryResult => {
+  broker.store.queryByKey = async (topic, key, kind, countMax, beginMs, endMs): Promise<KeyQueryResult> => {
     asked.push({ topic, key, kind, countMax, beginMs, endMs });
     const records = candidates.slice(0, countMax);
     return { records, indexLastUpdateTimestamp: 77, indexLastUpdatePhyOffset: 88 };
@@ -106,7 +106,7 @@ test("a message sent just before is found: an index that is behind is waited for
   const { broker } = indexOf([]);
   const indexed = broker.store.queryByKey;
   broker.store.indexed = async () => {
-    broker.store.queryByKey = (...asked) => ({ ...indexed(...asked), records: [mine] });
+    broker.store.queryByKey = async (...asked) => ({ ...(await indexed(...asked)), records: [mine] });
   };
   expect((await query(broker)).body).toEqual(mine);
 

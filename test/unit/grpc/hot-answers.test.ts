@@ -1,8 +1,8 @@
 /** What is encoded by hand has the bytes of what protobufjs makes of the same message. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { framed } from "#src/grpc/message-reader.js";
 import { loadMethods } from "#src/grpc/proto.js";
+import { framed } from "./framed.js";
 
 const METHODS = loadMethods();
 

@@ -1,7 +1,13 @@
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { framed, MessageReader } from "#src/grpc/message-reader.js";
+import { CallStream } from "#src/grpc/call-stream.js";
+import { MessageReader } from "#src/grpc/message-reader.js";
+import { loadMethods } from "#src/grpc/proto.js";
+import type { GrpcPeer } from "#src/grpc/types.js";
+import type { Stream } from "#src/http2/stream.js";
+import { FakeClock } from "../broker/harness.js";
+import { framed } from "./framed.js";
 
 function reader(encoding = "identity", messageBytesMax = 1000, bytesMax = 10_000) {
   const budget = { bytes: 0, bytesMax };
@@ -57,4 +63,34 @@ test("a length is judged before its bytes are there, and what is held is bounded
   second.release();
   first.release();
   expect(budget.bytes).toBe(0);
+});
+
+/** A call whose request comes in these pieces, each received where the one before was; the messages at its end. */
+function received(...pieces: Buffer[]): Buffer[] {
+  const messages: Buffer[] = [];
+  const limits = { clock: new FakeClock(), messageBytesMax: 100_000, budget: { bytes: 0, bytesMax: 1_000_000 } };
+  const stream = { headers: { get: () => "" }, queuedBytes: 0 } as unknown as Stream;
+  const [method] = loadMethods().values();
+  const call = new CallStream(stream, {} as GrpcPeer, limits, method!.response);
+  call.read({ received: (_, bytes) => void messages.push(bytes), ended: () => {} });
+  const where = Buffer.alloc(Math.max(...pieces.map(({ length }) => length)));
+  for (const piece of pieces) {
+    piece.copy(where);
+    call.received(where.subarray(0, piece.length), false);
+    where.fill(0xff);
+  }
+  call.requestEnded();
+  return messages;
+}
+
+test("a message is good until its call has ended, and copied once at most", () => {
+  const sent = ["a", "b", "c"].map((letter) => Buffer.alloc(20_000, letter));
+  const bytes = Buffer.concat(sent.map(framed));
+  for (const cut of [0, 3, 100, 20_005, 20_007, 30_000, 40_010, 50_000, bytes.length]) {
+    const messages = received(bytes.subarray(0, cut), bytes.subarray(cut));
+    expect(messages.map((message, i) => message.equals(sent[i]!))).toEqual([true, true, true]);
+  }
+  // Those that were gathered lie one behind the other where they were gathered.
+  const [a, b, c] = received(bytes.subarray(0, 100), bytes.subarray(100));
+  expect(new Set([a!.buffer, b!.buffer, c!.buffer]).size).toBe(1);
 });

@@ -138,6 +138,55 @@ test("a walk that is too long is cut short, and says so", () => {
   expect(impatient.query("Topic", "key", "K", 100, 0, Infinity).isCutShort).toBe(false);
 });
 
+test("in steps, the answers are the same, and none visits more than it may", () => {
+  fill(2500);
+  const stepEntries = 50;
+  const patient = new IndexQuery(disk, "index", sizes, { stepEntries });
+  const asked = [
+    [3000, 0, Infinity],
+    [1200, 0, Infinity],
+    [3, TIME + 10_000, TIME + 12_000],
+    [3000, TIME + 900_000, TIME + 1_100_000],
+    [0, 0, Infinity],
+  ] as const;
+  for (const [maxCount, begin, end] of asked) {
+    const steps = patient.querySteps("Topic", "key", "K", maxCount, begin, end);
+    let stepCount = 1;
+    let step = steps.next();
+    for (; step.done !== true; step = steps.next()) stepCount++;
+    expect(step.value).toEqual(look(maxCount, begin, end));
+    expect(stepCount).toBeGreaterThanOrEqual(Math.floor(step.value.phyOffsets.length / stepEntries));
+  }
+  patient.close();
+});
+
+test("files may go and come between two steps, and two searches may take turns", () => {
+  fill(2500);
+  const openByWriter = disk.openCount;
+  const patient = new IndexQuery(disk, "index", sizes, { stepEntries: 50 });
+  const all = look(3000).phyOffsets;
+  query.close();
+  const searches = [3000, 700].map((count) => patient.querySteps("Topic", "key", "K", count, 0, Infinity));
+  const [first, second] = searches.map(() => [] as number[]);
+  let removed = false;
+  for (let open = searches.length; open > 0; ) {
+    for (const [i, search] of searches.entries()) {
+      const step = search.next();
+      if (step.done !== true || step.value === undefined) continue;
+      [first, second][i]!.push(...step.value.phyOffsets);
+      open--;
+      if (removed) continue;
+      // The shorter search has ended; the longer one is in the middle file.
+      disk.remove(`index/${disk.list("index")[0]!}`);
+      patient.close();
+      removed = true;
+    }
+  }
+  expect(second).toEqual(all.slice(0, 700));
+  expect(first).toEqual(all.slice(0, 1500));
+  expect(disk.openCount).toBe(openByWriter);
+});
+
 describe("a damaged file", () => {
   test("whose slot points past the end answers with nothing and says why", () => {
     const path = fill(3);

@@ -101,3 +101,27 @@ test("turns are shared by those who wait, first come, first served", async () =>
   expect(workOf(100)).toBe(1);
   expect(workOf(4 * 1024 * 1024)).toBeGreaterThan(alone);
 });
+
+test("one that throws takes nobody's turn, and no order changes", async () => {
+  const turns = new Turns();
+  const order: number[] = [];
+  const thrown: unknown[] = [];
+  const before = process.listeners("uncaughtException");
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => void thrown.push(error));
+  closers.push(() => {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of before) process.on("uncaughtException", listener);
+  });
+  const failure = new Error("a handler failed");
+  for (let i = 0; i < 8; i++) {
+    turns.wait(() => {
+      order.push(i);
+      if (i === 0) turns.wait(() => void order.push(8));
+      if (i === 2 || i === 7) throw failure;
+    });
+  }
+  await until(() => order.length === 9, "all turns");
+  expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(thrown).toEqual([failure, failure]);
+});

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach } from "vitest";
 import { decodeRecord } from "#src/record/decode.js";
-import { encodeHost } from "#src/record/host.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type GetResult, GetStatus, type MessageInput, type PutResult, PutStatus } from "#src/store/types.js";
+import { messageInput } from "./message-input.mjs";
 
 const root = mkdtempSync(join(tmpdir(), "cometmq-store-"));
 const opened: MessageStore[] = [];
@@ -35,27 +35,8 @@ export async function openStore(options: StoreOptions): Promise<MessageStore> {
   return store;
 }
 
-const EMPTY = Buffer.alloc(0);
-const HOST = encodeHost("127.0.0.1", 10911)!;
-
 export function messageOf(store: MessageStore, topic: string, queueId: number, body: string): MessageInput {
-  const bytes = Buffer.from(body);
-  return {
-    queue: store.queue(topic, queueId),
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 1_795_000_000_000,
-    bornHost: HOST,
-    storeHost: HOST,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body: bytes,
-    bodyStart: 0,
-    bodyLength: bytes.length,
-    properties: EMPTY,
-    propertiesStart: 0,
-    propertiesLength: 0,
-  };
+  return messageInput(store.queue(topic, queueId), Buffer.from(body));
 }
 
 export function newPutResult(): PutResult {

@@ -4,11 +4,11 @@ import type { Logger } from "#src/base/log.js";
 import type { DiskSpace } from "#src/io/disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
-import { encodeHost } from "#src/record/host.js";
 import { encodeProperties } from "#src/record/properties.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type GetResult, GetStatus, type MessageInput, type PutResult, PutStatus } from "#src/store/types.js";
+import { messageInput } from "./message-input.mjs";
 
 export const SEGMENT_BYTES = 64 * 1024;
 /** Local noon: no hour of deleteWhen unless a test says so. */
@@ -95,29 +95,12 @@ export class Lines implements Logger {
   }
 }
 
-const HOST = encodeHost("127.0.0.1", 10911)!;
-
 /** A message of a kilobyte: some sixty to a segment. */
 export function input(store: MessageStore, topic: string, queueId: number, text: string): MessageInput {
   const body = Buffer.alloc(900, text);
   body.write(`${text}|`);
   const properties = encodeProperties([["KEYS", `${text} ${text}.2 ${text}.3`]]);
-  return {
-    queue: store.queue(topic, queueId),
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: NOON_MS,
-    bornHost: HOST,
-    storeHost: HOST,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body,
-    bodyStart: 0,
-    bodyLength: body.length,
-    properties,
-    propertiesStart: 0,
-    propertiesLength: properties.length,
-  };
+  return messageInput(store.queue(topic, queueId), body, properties);
 }
 
 export const emptyPut = (): PutResult => ({

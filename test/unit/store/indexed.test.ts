@@ -1,7 +1,13 @@
 /** `indexed()`: what was put can be found by its keys, without waiting for the pause in which the index is written. */
 import { expect, test } from "vitest";
+import type { SegmentQueue } from "#src/commitlog/segment-queue.js";
+import type { SharedProgress } from "#src/dispatch/shared-progress.js";
+import type { IndexQuery } from "#src/index/index-query.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
+import { LookUp } from "#src/store/look-up.js";
 import type { MessageStore } from "#src/store/message-store.js";
+import type { QueueUnits } from "#src/store/queue-units.js";
+import type { StoreQueues } from "#src/store/store-queue.js";
 import { PutStatus } from "#src/store/types.js";
 import { newDirectory, newPutResult, openStore } from "./fixture.js";
 import { input } from "./harness.js";
@@ -45,4 +51,35 @@ test("several that wait at once, and one that waits when the store is closed", a
   );
   await store.close();
   expect(["indexed", "COMETMQ_STORE_CLOSED"]).toContain(await last);
+});
+
+test("those who look for keys that many messages share leave the event loop to others between two steps", async () => {
+  const STEPS = 20;
+  let turn = 0;
+  let done = false;
+  const count = (): void => {
+    turn++;
+    if (!done) setImmediate(count);
+  };
+  const stepTurns: number[] = [];
+  const found = { phyOffsets: [], indexLastUpdateTimestamp: 7, indexLastUpdatePhyOffset: 8 };
+  const index = {
+    *querySteps() {
+      for (let i = 0; i < STEPS; i++) {
+        yield;
+        stepTurns.push(turn);
+      }
+      return found;
+    },
+  } as unknown as IndexQuery;
+  const progress = { confirmed: 0 } as SharedProgress;
+  const lookUp = new LookUp({} as SegmentQueue, progress, {} as StoreQueues, {} as QueueUnits, index, new Map());
+  count();
+  const searches = [1, 2, 3].map(() => lookUp.queryByKeyInTurns("T", "k", "K", 9, 0, Infinity));
+  const results = await Promise.all(searches);
+  done = true;
+  const result = { records: [], indexLastUpdateTimestamp: 7, indexLastUpdatePhyOffset: 8 };
+  expect(results).toEqual([result, result, result]);
+  expect(stepTurns).toHaveLength(3 * STEPS);
+  expect(new Set(stepTurns).size).toBe(3 * STEPS);
 });

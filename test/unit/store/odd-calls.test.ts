@@ -6,7 +6,7 @@ import { decodeRecord } from "#src/record/decode.js";
 import { appendMessage } from "#src/store/append-message.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
-import { emptyGetResult, type MessageInput, PutStatus } from "#src/store/types.js";
+import { emptyGetResult, GetStatus, type MessageInput, PutStatus } from "#src/store/types.js";
 import { messageOf, newPutResult, openStore } from "./fixture.js";
 
 const memory = (options: Partial<StoreOptions> = {}): Promise<MessageStore> =>
@@ -104,6 +104,32 @@ describe("put", () => {
     await expect(appendMessage(one, foreign, { body: "x" })).rejects.toMatchObject({ code: "COMETMQ_NOT_FOUND" });
     await Promise.all([one.close(), other.close()]);
   });
+});
+
+test("reads nothing by a handle of another store, and by one of a deleted topic there is nothing", async () => {
+  const [one, other] = [await memory(), await memory()];
+  const mine = one.queue("T", 0);
+  one.put(messageOf(one, "T", 0, "mine"), newPutResult());
+  const foreign = other.queue("T", 0);
+  await Promise.all([one.settled(), other.settled()]);
+  const limits = { maxCount: 1, maxBytes: 100 };
+  const result = emptyGetResult();
+  const refused = { code: "COMETMQ_CONFIG", message: expect.stringContaining("queue is no handle of this store: T 0") };
+  for (const offset of [-1, 0, 1]) {
+    expect(() => one.get(foreign, offset, limits, undefined, result)).toThrow(expect.objectContaining(refused));
+  }
+  expect(() => one.minOffset(foreign)).toThrow(expect.objectContaining(refused));
+  expect(() => one.maxOffset(foreign)).toThrow(expect.objectContaining(refused));
+  await expect(one.whenGrown(foreign, 0)).rejects.toMatchObject(refused);
+  for (const from of ["first", "end", 0] as const) {
+    await expect(one.tail(foreign, { from }).next()).rejects.toMatchObject(refused);
+  }
+  await one.deleteTopics(["T"]);
+  one.queue("Next", 0);
+  expect(one.get(mine, 0, limits, undefined, result)).toBe(GetStatus.NO_MATCHED_LOGIC_QUEUE);
+  expect([one.minOffset(mine), one.maxOffset(mine)]).toEqual([0, 0]);
+  expect(await one.tail(mine).next()).toMatchObject({ done: true });
+  await Promise.all([one.close(), other.close()]);
 });
 
 test("appendMessage takes what it can store as it is", async () => {

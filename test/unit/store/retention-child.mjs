@@ -5,6 +5,7 @@
 import { writeSync } from "node:fs";
 import { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
+import { messageInput } from "./message-input.mjs";
 
 const [directory, rounds, threads] = process.argv.slice(2);
 const store = await MessageStore.open({
@@ -15,29 +16,13 @@ const store = await MessageStore.open({
   retention: { fileReservedTime: 0, deleteWhen: "04", cleanResourceInterval: 3_600_000 },
   threads: threads === "threads",
 });
-const host = Buffer.from([127, 0, 0, 1, 0, 0, 0, 1]);
 const result = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
 
 function put(topic, queueId, text) {
   const body = Buffer.alloc(900, text);
   body.write(`${text}|`);
   const properties = Buffer.from(`KEYS\u0001${text}\u0002`);
-  const message = {
-    queue: store.queue(topic, queueId),
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 1,
-    bornHost: host,
-    storeHost: host,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body,
-    bodyStart: 0,
-    bodyLength: body.length,
-    properties,
-    propertiesStart: 0,
-    propertiesLength: properties.length,
-  };
+  const message = messageInput(store.queue(topic, queueId), body, properties);
   let status = store.put(message, result);
   // On a busy machine the thread that makes segments may come late; what is refused for that passes.
   for (let i = 0; i < 10 && status === PutStatus.CREATE_MAPPED_FILE_FAILED; i++) status = store.put(message, result);
