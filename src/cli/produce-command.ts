@@ -6,7 +6,7 @@ import { PropertyName } from "../record/property-names.js";
 import { Interrupt } from "./interrupt.js";
 import { linesFrom } from "./lines.js";
 import { printError } from "./output.js";
-import { onCluster, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
+import { onCluster, type Remote, remoteVerb, wholeInt, wholeNumber } from "./remote/remote-verb.js";
 import { ExitCode } from "./store-run.js";
 import { type OutgoingMessage, Sender, type SentMessage } from "./remote/sender.js";
 
@@ -34,7 +34,7 @@ export function addProduceCommand(program: Command): void {
     .option("--key <key>", "their key, or several between blanks")
     .option("--property <name=value>", "a property of theirs; as often as needed", property)
     .option("--delay <time>", "deliver after 500ms, 10s, 5m, 2h or 1d", delay)
-    .option("--delay-level <n>", "deliver after the time of a delay level", wholeNumber)
+    .option("--delay-level <n>", "deliver after the time of a delay level", wholeInt)
     .option("--order-key <key>", "all to the queue of this key")
     .option("--queue <id>", "all to this queue", wholeNumber)
     .addOption(
@@ -72,9 +72,15 @@ async function* eachBody(
   files: readonly string[],
   lines: AsyncIterable<Buffer> | Iterable<Buffer>,
 ): AsyncGenerator<Buffer> {
-  for (const body of bodies) yield Buffer.from(body);
-  for (const path of files) yield await readInput(path);
+  for (const body of bodies) yield filled(Buffer.from(body), "An argument");
+  for (const path of files) yield filled(await readInput(path), path);
   for await (const line of lines) if (line.length > 0) yield line;
+}
+
+/** Brokers take no message without a body; Apache's say so with a stack. */
+function filled(body: Buffer, from: string): Buffer {
+  if (body.length > 0) return body;
+  throw new CometError("COMETMQ_CONFIG", `${from} is empty: a message has a body of at least one byte.`);
 }
 
 function propertiesOf({
@@ -117,22 +123,36 @@ async function produce(
   };
   const window: Promise<SentMessage>[] = [];
   const interrupt = new Interrupt();
+  let failure: unknown;
+  const heardOf = async (sending: Promise<SentMessage>): Promise<void> => {
+    try {
+      await show(await sending);
+    } catch (error) {
+      failure ??= error;
+    }
+  };
   try {
     for await (const body of interrupt.until(source)) {
       const sending = sender.send({ ...message, body });
       // Who fails is heard of in turn; until then it is nobody's unhandled rejection.
       sending.catch(() => {});
       window.push(sending);
-      if (window.length >= WINDOW) await show(await window.shift()!);
+      if (window.length >= WINDOW) await heardOf(window.shift()!);
+      if (failure !== undefined) break;
     }
-    for (const sending of window) await show(await sending);
   } catch (error) {
-    if (error instanceof CometError && sentCount > 0) error.message = `After ${sentCount} messages: ${error.message}`;
-    throw error;
-  } finally {
-    interrupt.forget();
+    failure ??= error;
   }
-  if (bodies.length === 0)
-    await remote.say(`${sentCount} ${sentCount === 1 ? "message" : "messages"} sent to ${topic}`);
+  // What was under way when one failed is perhaps stored: it is told of, too.
+  for (const sending of window) await heardOf(sending);
+  interrupt.forget();
+  if (failure instanceof CometError && sentCount > 0)
+    failure.message = `${countText(sentCount)} sent. ${failure.message}`;
+  if (failure !== undefined) throw failure;
+  if (bodies.length === 0) await remote.say(`${countText(sentCount)} sent to ${topic}`);
   return interrupt.isAsked ? ExitCode.INTERRUPTED : undefined;
+}
+
+function countText(count: number): string {
+  return `${count} ${count === 1 ? "message" : "messages"}`;
 }

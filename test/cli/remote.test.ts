@@ -124,6 +124,19 @@ test("bytes that are no text are sent as they are, from stdin and from a pipe th
   expect(shown.map(({ body, bodyBase64 }) => body ?? bodyBase64)).toEqual(["//4=", "\ufeffa"]);
 });
 
+test("where one of many can not be sent, all that were are told of", async () => {
+  const empty = await run(["produce", "T", "a", "b", "", "c", "--json"]);
+  expect([empty.status, empty.err]).toEqual([
+    2,
+    expect.stringMatching(/^cometmq: 2 messages sent\. An argument is empty/),
+  ]);
+  expect(jsonLines(empty.out).length).toBe(2);
+  const refused = await run(["produce", "T"], `1\n2\n${"x".repeat(5_000_000)}\n4\n`);
+  expect([refused.status, refused.out]).toEqual([1, ""]);
+  expect(refused.err).toMatch(/^cometmq: 3 messages sent\. .* MESSAGE_ILLEGAL/);
+  expect(broker.messages("T").length).toBe(5);
+});
+
 test("a directory as stdin is told, not taken for one that is empty", async () => {
   const directory = openSync(import.meta.dirname, "r");
   onCloseAll(() => closeSync(directory));
@@ -295,7 +308,7 @@ test("what can not be done is told in one line, with a status that says of what 
   await succeeds("produce", "T", "there");
   const cases: [args: string[], status: number, text: RegExp][] = [
     [["topic", "list", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127\.0\.0\.1:1 \(ECONNREFUSED\)/],
-    [["topic", "list", "--namesrv", "nowhere"], 2, /"nowhere" is not host:port/],
+    [["topic", "list", "--namesrv", "nowhere"], 2, /--namesrv: "nowhere" is not host:port/],
     [["produce", "absent", "x", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127.0.0.1:1/],
     [["consume", "absent"], 1, /No route to absent/],
     [["consume", "T", "--sql", "a = ="], 1, /SUBSCRIPTION_PARSE_FAILED/],
@@ -312,12 +325,15 @@ test("what can not be done is told in one line, with a status that says of what 
     [["offset", "reset", "G", "T", "--to", "first", "--queue", "7"], 1, /T has no queue 7/],
     [["produce", "T", "--lines", "/no/such/file"], 2, /There is no file/],
     [["dlq", "list", "nobody"], 1, /nobody has no dead letters/],
-    [["config", "get", "--broker", "other"], 1, /knows no broker of other/],
+    [["config", "get", "--broker", "other"], 1, /knows no broker named other\./],
     [["consume", "T", "--tags", "a", "--sql", "b = 1"], 2, /cannot be used with option '--tags/],
     [["produce", "T", "x", "--property", "a=b\u0002c"], 2, /separate properties/],
     [["produce", "T", "x", "--first-queue", "2"], 1, /T has no queue 2/],
     [["produce", "T", "x", "--lines", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
     [["produce", "T", "--file", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
+    [["topic", "create", "N", "--cluster", "other"], 1, /knows no broker of the cluster other\./],
+    [["topic", "create", "N", "--queues", "2147483648"], 2, /from 1 to 2147483647/],
+    [["group", "create", "N", "--retries", "2147483648"], 2, /from 0 to 2147483647/],
     [["timer", "list", "absent"], 1, /No route to absent/],
   ];
   for (let i = 0; i < cases.length; i += 4) {
