@@ -334,6 +334,8 @@ test("what can not be done is told in one line, with a status that says of what 
     [["topic", "create", "N", "--cluster", "other"], 1, /knows no broker of the cluster other\./],
     [["topic", "create", "N", "--queues", "2147483648"], 2, /from 1 to 2147483647/],
     [["group", "create", "N", "--retries", "2147483648"], 2, /from 0 to 2147483647/],
+    [["start", "-c", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
+    [["start", "--data", ""], 2, /^cometmq: --data is "", which is no path\. .*\n$/],
     [["timer", "list", "absent"], 1, /No route to absent/],
   ];
   for (let i = 0; i < cases.length; i += 4) {
