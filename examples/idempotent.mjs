@@ -1,7 +1,8 @@
 /**
  * Paid once, however often the message comes: ProcessedKeys writes the message's key in the very SQL transaction that does
  * the work. It takes any driver: `sqliteDatabase(new DatabaseSync("shop.db"))` of node:sqlite or a connection of
- * better-sqlite3, `postgresDatabase(new Pool())` of pg. Here it is SQLite in WebAssembly, which every Node runs.
+ * better-sqlite3, `postgresDatabase(new Pool())` of pg. Here it is SQLite in WebAssembly
+ * (`npm install node-sqlite3-wasm`), which every Node runs.
  */
 import { ProcessedKeys, Producer, PushConsumer, sqliteDatabase } from "cometmq/client";
 import { TestBroker } from "cometmq/testing";

@@ -99,7 +99,8 @@ async function redriveLetters(remote: Remote<DlqFlags>, group: string): Promise<
   const topic = flags.to ?? retryTopic(group);
   // A group that has no consumer any more has perhaps no retry topic: the first message makes it, with one queue.
   const beside = new Map(ranges.map(({ queue }) => [queue.brokerName, { ...queue, topic, queueId: 0 }]));
-  const sender = await Sender.open(cluster, topic, flags.to === undefined ? [...beside.values()] : undefined);
+  const queuesOfNew = flags.to === undefined ? [...beside.values()] : undefined;
+  const sender = await Sender.open(cluster, topic, { queuesOfNew });
   const passed = new Map<QueueEntry, number>();
   let count = 0;
   try {

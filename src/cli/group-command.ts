@@ -11,7 +11,7 @@ import {
 import { LAG_COLUMNS, lagRow } from "./lag-command.js";
 import type { BrokerEntry, Cluster } from "./remote/cluster.js";
 import { groupsOfBroker, isSystemGroup, lagOf, type Member, membersOf, putGroup } from "./remote/groups.js";
-import { onCluster, positiveNumber, type Remote, remoteVerb, verbGroup, wholeNumber } from "./remote/remote-verb.js";
+import { onCluster, positiveInt, type Remote, remoteVerb, verbGroup, wholeInt } from "./remote/remote-verb.js";
 import type { ExitCode } from "./store-run.js";
 
 interface GroupFlags {
@@ -42,8 +42,8 @@ export function addGroupCommand(program: Command): void {
 
 function changeFlags(verb: Command): Command {
   return verb
-    .option("--retries <n>", "before a message becomes a dead letter", wholeNumber)
-    .option("--retry-queues <n>", "queues of its retry topic", positiveNumber)
+    .option("--retries <n>", "before a message becomes a dead letter", wholeInt)
+    .option("--retry-queues <n>", "queues of its retry topic", positiveInt)
     .option("--ordered", "consumed in order")
     .option("--no-ordered", "consumed by many at a time")
     .option("--consume", "it may consume")

@@ -4,6 +4,8 @@ import { ExitCode } from "./store-run.js";
 export class Interrupt {
   readonly #stop = new AbortController();
   readonly #before: () => void;
+  /** A read that nothing takes back: of a pipe whose other end is silent. */
+  #isReadLeft = false;
 
   /** `before` is called at each signal, to clear what is drawn. */
   constructor(before: () => void = () => {}) {
@@ -36,6 +38,7 @@ export class Interrupt {
         wake = () => resolve(undefined);
         source.next().then(resolve, reject);
       });
+      this.#isReadLeft = next === undefined;
       if (next === undefined || next.done === true) break;
       yield next.value;
     }
@@ -43,9 +46,15 @@ export class Interrupt {
     if (signal.aborted) process.stdin.destroy();
   }
 
-  readonly #end = (): void => {
+  readonly #end = (signal: NodeJS.Signals): void => {
     this.#before();
-    if (this.#stop.signal.aborted) process.exit(ExitCode.INTERRUPTED);
+    if (this.#stop.signal.aborted) {
+      // An exit would wait for it.
+      if (this.#isReadLeft) {
+        this.forget();
+        process.kill(process.pid, signal);
+      } else process.exit(ExitCode.INTERRUPTED);
+    }
     this.#stop.abort();
   };
 }

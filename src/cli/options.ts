@@ -34,7 +34,9 @@ export const TLS_CONFIG_FLAG = "--tls-config <file>";
 export const TLS_CONFIG_TEXT = "certificates and modes, with the names of Apache's tls.properties";
 
 export function readConfigFile(path: string): string {
-  const content = new FileDisk("file").readFile(path);
+  const disk = new FileDisk("file");
+  if (disk.isDirectory(path)) throw new CometError("COMETMQ_CONFIG", `${path} is a directory, not a file.`);
+  const content = disk.readFile(path);
   if (content === undefined) throw new CometError("COMETMQ_CONFIG", `There is no file ${path}.`);
   return content.toString("utf8");
 }

@@ -1,11 +1,12 @@
 /** `cometmq produce`: messages from arguments, from lines of stdin, from files. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { CometError } from "../base/errors.js";
-import { FileDisk } from "../io/file-disk.js";
+import { readInput } from "../io/input.js";
 import { PropertyName } from "../record/property-names.js";
 import { Interrupt } from "./interrupt.js";
 import { linesFrom } from "./lines.js";
-import { onCluster, type Remote, remoteVerb, wholeNumber } from "./remote/remote-verb.js";
+import { printError } from "./output.js";
+import { onCluster, type Remote, remoteVerb, wholeInt, wholeNumber } from "./remote/remote-verb.js";
 import { ExitCode } from "./store-run.js";
 import { type OutgoingMessage, Sender, type SentMessage } from "./remote/sender.js";
 
@@ -22,6 +23,7 @@ interface ProduceFlags {
   readonly delayLevel?: number;
   readonly orderKey?: string;
   readonly queue?: number;
+  readonly firstQueue?: number;
 }
 
 export function addProduceCommand(program: Command): void {
@@ -32,9 +34,14 @@ export function addProduceCommand(program: Command): void {
     .option("--key <key>", "their key, or several between blanks")
     .option("--property <name=value>", "a property of theirs; as often as needed", property)
     .option("--delay <time>", "deliver after 500ms, 10s, 5m, 2h or 1d", delay)
-    .option("--delay-level <n>", "deliver after the time of a delay level", wholeNumber)
+    .option("--delay-level <n>", "deliver after the time of a delay level", wholeInt)
     .option("--order-key <key>", "all to the queue of this key")
-    .option("--queue <id>", "all to this queue", wholeNumber);
+    .option("--queue <id>", "all to this queue", wholeNumber)
+    .addOption(
+      new Option("--first-queue <id>", "queues in turn from this one (default: from any)")
+        .env("COMETMQ_FIRST_QUEUE")
+        .argParser(wholeNumber),
+    );
   onCluster(verb, produce);
 }
 
@@ -54,17 +61,26 @@ function delay(text: string): number {
   return Number(count) * DELAY_MS[unit!]!;
 }
 
-async function* bodiesOf(bodies: readonly string[], { file = [], lines }: ProduceFlags): AsyncGenerator<Buffer> {
-  const disk = new FileDisk("file");
-  for (const body of bodies) yield Buffer.from(body);
-  for (const path of file) {
-    const content = disk.readFile(path);
-    if (content === undefined) throw new CometError("COMETMQ_CONFIG", `There is no file ${path}.`);
-    yield content;
-  }
+/** What can be no file is refused before anything is sent. */
+function bodiesOf(bodies: readonly string[], { file = [], lines }: ProduceFlags): AsyncGenerator<Buffer> {
   const source = lines ?? (bodies.length === 0 && file.length === 0 ? "-" : undefined);
-  if (source === undefined) return;
-  for await (const line of linesFrom(disk, source)) if (line !== "") yield Buffer.from(line);
+  return eachBody(bodies, file, source === undefined ? [] : linesFrom(source));
+}
+
+async function* eachBody(
+  bodies: readonly string[],
+  files: readonly string[],
+  lines: AsyncIterable<Buffer> | Iterable<Buffer>,
+): AsyncGenerator<Buffer> {
+  for (const body of bodies) yield filled(Buffer.from(body), "An argument");
+  for (const path of files) yield filled(await readInput(path), path);
+  for await (const line of lines) if (line.length > 0) yield line;
+}
+
+/** Brokers take no message without a body; Apache's say so with a stack. */
+function filled(body: Buffer, from: string): Buffer {
+  if (body.length > 0) return body;
+  throw new CometError("COMETMQ_CONFIG", `${from} is empty: a message has a body of at least one byte.`);
 }
 
 function propertiesOf({
@@ -89,7 +105,10 @@ async function produce(
   bodies: readonly string[],
 ): Promise<ExitCode | undefined> {
   const { cluster, flags } = remote;
-  const sender = await Sender.open(cluster, topic);
+  const source = bodiesOf(bodies, flags);
+  const sender = await Sender.open(cluster, topic, { firstQueue: flags.firstQueue });
+  const isTyped = bodies.length === 0 && flags.file === undefined && flags.lines === undefined && process.stdin.isTTY;
+  if (isTyped) printError("cometmq: a message a line; Ctrl-D ends");
   const message: Omit<OutgoingMessage, "body"> = {
     properties: propertiesOf(flags),
     orderKey: flags.orderKey,
@@ -104,22 +123,36 @@ async function produce(
   };
   const window: Promise<SentMessage>[] = [];
   const interrupt = new Interrupt();
+  let failure: unknown;
+  const heardOf = async (sending: Promise<SentMessage>): Promise<void> => {
+    try {
+      await show(await sending);
+    } catch (error) {
+      failure ??= error;
+    }
+  };
   try {
-    for await (const body of interrupt.until(bodiesOf(bodies, flags))) {
+    for await (const body of interrupt.until(source)) {
       const sending = sender.send({ ...message, body });
       // Who fails is heard of in turn; until then it is nobody's unhandled rejection.
       sending.catch(() => {});
       window.push(sending);
-      if (window.length >= WINDOW) await show(await window.shift()!);
+      if (window.length >= WINDOW) await heardOf(window.shift()!);
+      if (failure !== undefined) break;
     }
-    for (const sending of window) await show(await sending);
   } catch (error) {
-    if (error instanceof CometError && sentCount > 0) error.message = `After ${sentCount} messages: ${error.message}`;
-    throw error;
-  } finally {
-    interrupt.forget();
+    failure ??= error;
   }
-  if (bodies.length === 0)
-    await remote.say(`${sentCount} ${sentCount === 1 ? "message" : "messages"} sent to ${topic}`);
+  // What was under way when one failed is perhaps stored: it is told of, too.
+  for (const sending of window) await heardOf(sending);
+  interrupt.forget();
+  if (failure instanceof CometError && sentCount > 0)
+    failure.message = `${countText(sentCount)} sent. ${failure.message}`;
+  if (failure !== undefined) throw failure;
+  if (bodies.length === 0) await remote.say(`${countText(sentCount)} sent to ${topic}`);
   return interrupt.isAsked ? ExitCode.INTERRUPTED : undefined;
+}
+
+function countText(count: number): string {
+  return `${count} ${count === 1 ? "message" : "messages"}`;
 }

@@ -1,5 +1,6 @@
 /** `cometmq start`: name server and broker in one process. */
 import type { Command } from "commander";
+import { CometError } from "../base/errors.js";
 import { hostPort } from "../server/broker/registration.js";
 import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
@@ -36,6 +37,7 @@ export function addStartCommand(program: Command): void {
 }
 
 async function start(flags: StartFlags): Promise<void> {
+  if (flags.data === "") throw new CometError("COMETMQ_CONFIG", '--data is "", which is no path.');
   const reading = brokerReading(flags);
   const { namesrvPort, grpcPort } = flags;
   // A start that fails has closed what it opened; `starting` below says why.

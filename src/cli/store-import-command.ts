@@ -1,12 +1,11 @@
 /** `cometmq store import DIR [FILE]`: stores messages that `export` wrote, in a store that exists or a new one. */
 import { resolve } from "node:path";
 import type { Command } from "commander";
-import { FileDisk } from "../io/file-disk.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { ImportClock, importMessages } from "../store/import-messages.js";
 import { MessageStore } from "../store/message-store.js";
 import { Interrupt } from "./interrupt.js";
-import { linesFrom } from "./lines.js";
+import { textLinesFrom } from "./lines.js";
 import { printError, printLine } from "./output.js";
 import { Progress } from "./progress.js";
 import { describeStore } from "./store-facts.js";
@@ -28,6 +27,7 @@ export function addStoreImportCommand(store: Command): void {
 
 async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitCode> {
   const root = resolve(dir);
+  const lines = textLinesFrom(file);
   const progress = new Progress("importing", formatCount);
   const interrupt = new Interrupt(() => progress.clear());
   const { facts, paths } = describeStore(new ReadOnlyDisk(), root, flags.conf);
@@ -46,7 +46,7 @@ async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitC
   try {
     const report = await importMessages({
       store,
-      lines: interrupt.until(linesFrom(new FileDisk("file"), file)),
+      lines: interrupt.until(lines),
       clock,
       refusedTopics: new Map([...facts.batchTopics].map((topic) => [topic, "its topic has batch queues"])),
       onRefused: (lineNumber, reason) => {

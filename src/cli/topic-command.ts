@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { MESSAGE_TYPE_ATTRIBUTE } from "../server/broker/attributes.js";
 import { PERM_READ, PERM_WRITE, type TopicConfig } from "../server/protocol/topic-config.js";
 import { isoTime } from "./remote/message-text.js";
-import { onCluster, positiveNumber, type Remote, remoteVerb, type Shown, verbGroup } from "./remote/remote-verb.js";
+import { onCluster, positiveInt, type Remote, remoteVerb, type Shown, verbGroup } from "./remote/remote-verb.js";
 import {
   dropTopic,
   groupsOf,
@@ -50,9 +50,9 @@ export function addTopicCommand(program: Command): void {
 function changeFlags(verb: Command, queues?: string): Command {
   const initial = queues === undefined ? "" : ` (default: ${queues})`;
   return verb
-    .option("--queues <n>", `queues for reading and writing${initial}`, positiveNumber)
-    .option("--read-queues <n>", "queues for reading", positiveNumber)
-    .option("--write-queues <n>", "queues for writing", positiveNumber)
+    .option("--queues <n>", `queues for reading and writing${initial}`, positiveInt)
+    .option("--read-queues <n>", "queues for reading", positiveInt)
+    .option("--write-queues <n>", "queues for writing", positiveInt)
     .option("--perm <perm>", "rw, r or w", parsePerm)
     .addOption(new Option("--type <type>", "what messages it takes from RocketMQ 5 clients").choices(TYPES))
     .option("--order", "named as ordered to clients of RocketMQ 4")

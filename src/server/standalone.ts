@@ -73,6 +73,10 @@ export class Standalone {
 
   /** Resolves when everything serves. Rejects with what keeps a part from starting; the others are closed then. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
+    // A slip in its name would have the store begin in the default directory.
+    const dataDir: unknown = (options as StandaloneOptions | undefined)?.dataDir;
+    if (typeof dataDir !== "string" || dataDir === "")
+      throw new CometError("COMETMQ_CONFIG", "Broker.start needs dataDir, the path of the store's directory.");
     const reading = readingOf(options);
     const files = options.disk ?? new FileDisk("file");
     const { clock, log } = options;

@@ -87,15 +87,16 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
 }
 
 test("bash begins words, and offers files where files are meant", () => {
-  const [begun, of, files, nothing] = ask("bash", [
+  const [begun, of, files, imported, nothing] = ask("bash", [
     "cometmq topic d",
     "cometmq consume T --na",
     `cometmq bench compare ${join(directory, "ba")}`,
+    `cometmq store import d ${join(directory, "ba")}`,
     "cometmq consume T --count ",
   ]);
   expect(begun).toEqual(["describe", "delete"]);
   expect(of).toEqual(["--namesrv"]);
-  expect(files).toEqual([join(directory, "bash")]);
+  expect([files, imported]).toEqual([[join(directory, "bash")], [join(directory, "bash")]]);
   expect(nothing).toEqual([]);
 });
 

@@ -1,11 +1,16 @@
 /** The verbs that talk to a cluster, as processes against a broker of this one: output, exit codes, errors. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, existsSync, openSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Cluster } from "#src/cli/remote/cluster.js";
+import { Sender } from "#src/cli/remote/sender.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import { TestBroker } from "#src/testing/mod.js";
 import { COMMAND } from "../server/command.js";
-import { ANSWER_MS, clientOf, closeAll, onCloseAll } from "../server/harness.js";
+import { ANSWER_MS, clientOf, closeAll, onCloseAll, temporaryDirectory } from "../server/harness.js";
 import { cometmq, jsonLines, type Outcome } from "./store-process.js";
 
 let broker: TestBroker;
@@ -17,8 +22,9 @@ beforeEach(async () => {
 
 afterEach(closeAll);
 
+/** Queues in turn from the first, where a test does not say otherwise. */
 const run = (args: readonly string[], input?: string): Promise<Outcome> =>
-  cometmq([...args, "--namesrv", broker.namesrvAddr], input);
+  cometmq([...args, "--namesrv", broker.namesrvAddr], input, { COMETMQ_FIRST_QUEUE: "0" });
 
 /** All of the lines, of a verb that succeeds. */
 async function json<T = Record<string, unknown>>(...args: string[]): Promise<T[]> {
@@ -83,6 +89,73 @@ test("messages: from arguments, stdin and files; shown as text and as JSON, by t
   expect((await run(["message", "time", "T", "--from", "2030-01-01"])).status).toBe(1);
 });
 
+test("queues in turn from one that is told", async () => {
+  const sent = await json("produce", "T", "a", "b", "c", "--first-queue", "1");
+  expect(sent.map(({ queueId }) => queueId)).toEqual([1, 0, 1]);
+});
+
+test("where no queue is told the turn begins anywhere: one message each of many processes fills all queues", async () => {
+  broker.createTopic("Wide", { queues: 1000 });
+  await using cluster = new Cluster({ namesrv: broker.namesrvAddr, timeoutMs: ANSWER_MS });
+  const begun: number[] = [];
+  for (let i = 0; i < 3; i++) {
+    const sender = await Sender.open(cluster, "Wide");
+    const send = () => sender.send({ body: Buffer.from("x"), properties: {} });
+    const [first, second] = [await send(), await send()];
+    expect(second.queueId).toBe((first.queueId + 1) % 1000);
+    begun.push(first.queueId);
+  }
+  // All three at one queue: once in a million runs.
+  expect(new Set(begun).size).toBeGreaterThan(1);
+});
+
+test("bytes that are no text are sent as they are, from stdin and from a pipe that has a name", async () => {
+  const bytes = Buffer.from([0xff, 0xfe, 0x0a, 0xef, 0xbb, 0xbf, 0x61]);
+  const send = [process.execPath, COMMAND, "produce", "T", "--queue", "0", "--namesrv", broker.namesrvAddr];
+  const script = '"$@" && cat "$0" | "$@" --lines /dev/fd/3 3<&0';
+  const file = join(temporaryDirectory(), "lines");
+  writeFileSync(file, bytes);
+  const child = spawn("/bin/sh", ["-c", script, file, ...send], { stdio: ["pipe", "ignore", "inherit"] });
+  child.stdin.end(bytes);
+  expect(await once(child, "close")).toEqual([0, null]);
+  const bodies = [Buffer.from([0xff, 0xfe]), Buffer.from("\ufeffa")];
+  expect(broker.messages("T").map(({ body }) => body)).toEqual([...bodies, ...bodies]);
+  const shown = await json("consume", "T", "--count", "2");
+  expect(shown.map(({ body, bodyBase64 }) => body ?? bodyBase64)).toEqual(["//4=", "\ufeffa"]);
+});
+
+test("where one of many can not be sent, all that were are told of", async () => {
+  const empty = await run(["produce", "T", "a", "b", "", "c", "--json"]);
+  expect([empty.status, empty.err]).toEqual([
+    2,
+    expect.stringMatching(/^cometmq: 2 messages sent\. An argument is empty/),
+  ]);
+  expect(jsonLines(empty.out).length).toBe(2);
+  const refused = await run(["produce", "T"], `1\n2\n${"x".repeat(5_000_000)}\n4\n`);
+  expect([refused.status, refused.out]).toEqual([1, ""]);
+  expect(refused.err).toMatch(/^cometmq: 3 messages sent\. .* MESSAGE_ILLEGAL/);
+  expect(broker.messages("T").length).toBe(5);
+});
+
+test("a directory as stdin is told, not taken for one that is empty", async () => {
+  const directory = openSync(import.meta.dirname, "r");
+  onCloseAll(() => closeSync(directory));
+  const store = join(temporaryDirectory(), "new");
+  const runs = [
+    ["produce", "T"],
+    ["store", "import", store],
+  ].map(async (args) => {
+    const env = { ...process.env, NAMESRV_ADDR: broker.namesrvAddr };
+    const child = spawn(process.execPath, [COMMAND, ...args], { stdio: [directory, "pipe", "pipe"], env });
+    const closed = once(child, "close");
+    const [out, err] = await Promise.all([text(child.stdout!), text(child.stderr!)]);
+    const line = "cometmq: stdin is a directory, not a file. Correct the named option. (COMETMQ_CONFIG)\n";
+    expect([args, (await closed)[0], out, err]).toEqual([args, 2, "", line]);
+  });
+  await Promise.all(runs);
+  expect(existsSync(store)).toBe(false);
+});
+
 test("a group: consumes, lags, is set back", async () => {
   await succeeds("produce", "T", "a", "b", "c");
   expect((await succeeds("consume", "T", "--group", "G", "--count", "2")).split("\n").length).toBe(3);
@@ -140,6 +213,23 @@ test("Ctrl-C while lines are typed: those before it are sent and counted", async
   child.kill("SIGINT");
   expect([(await closed)[0], out]).toEqual([130, "2 messages sent to T\n"]);
   expect(broker.messages("T").length).toBe(2);
+});
+
+test("a second Ctrl-C ends it also where a pipe with a name stays silent", async () => {
+  const fifo = join(temporaryDirectory(), "fifo");
+  execFileSync("mkfifo", [fifo]);
+  const writer = openSync(fifo, "r+");
+  onCloseAll(() => closeSync(writer));
+  const args = ["produce", "T", "--lines", fifo, "--namesrv", broker.namesrvAddr];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  const closed = once(child, "close");
+  writeSync(writer, "one\n");
+  while (broker.messages("T").length < 1) await new Promise((done) => setTimeout(done, 10));
+  child.kill("SIGINT");
+  expect(String((await once(child.stdout, "data"))[0])).toBe("1 message sent to T\n");
+  child.kill("SIGINT");
+  expect(await closed).toEqual([null, "SIGINT"]);
 });
 
 test("a topic that does not exist yet is made by its first message, where the broker lets it", async () => {
@@ -218,7 +308,7 @@ test("what can not be done is told in one line, with a status that says of what 
   await succeeds("produce", "T", "there");
   const cases: [args: string[], status: number, text: RegExp][] = [
     [["topic", "list", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127\.0\.0\.1:1 \(ECONNREFUSED\)/],
-    [["topic", "list", "--namesrv", "nowhere"], 2, /"nowhere" is not host:port/],
+    [["topic", "list", "--namesrv", "nowhere"], 2, /--namesrv: "nowhere" is not host:port/],
     [["produce", "absent", "x", "--namesrv", "127.0.0.1:1"], 2, /No connection to 127.0.0.1:1/],
     [["consume", "absent"], 1, /No route to absent/],
     [["consume", "T", "--sql", "a = ="], 1, /SUBSCRIPTION_PARSE_FAILED/],
@@ -235,9 +325,17 @@ test("what can not be done is told in one line, with a status that says of what 
     [["offset", "reset", "G", "T", "--to", "first", "--queue", "7"], 1, /T has no queue 7/],
     [["produce", "T", "--lines", "/no/such/file"], 2, /There is no file/],
     [["dlq", "list", "nobody"], 1, /nobody has no dead letters/],
-    [["config", "get", "--broker", "other"], 1, /knows no broker of other/],
+    [["config", "get", "--broker", "other"], 1, /knows no broker named other\./],
     [["consume", "T", "--tags", "a", "--sql", "b = 1"], 2, /cannot be used with option '--tags/],
     [["produce", "T", "x", "--property", "a=b\u0002c"], 2, /separate properties/],
+    [["produce", "T", "x", "--first-queue", "2"], 1, /T has no queue 2/],
+    [["produce", "T", "x", "--lines", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
+    [["produce", "T", "--file", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
+    [["topic", "create", "N", "--cluster", "other"], 1, /knows no broker of the cluster other\./],
+    [["topic", "create", "N", "--queues", "2147483648"], 2, /from 1 to 2147483647/],
+    [["group", "create", "N", "--retries", "2147483648"], 2, /from 0 to 2147483647/],
+    [["start", "-c", "/"], 2, /^cometmq: \/ is a directory, not a file\. .*\n$/],
+    [["start", "--data", ""], 2, /^cometmq: --data is "", which is no path\. .*\n$/],
     [["timer", "list", "absent"], 1, /No route to absent/],
   ];
   for (let i = 0; i < cases.length; i += 4) {

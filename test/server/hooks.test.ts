@@ -169,3 +169,16 @@ test("a hook that throws refuses before, and harms nothing after", async () => {
   expect(broker.messages("T").length).toBe(1);
   expect(log.at("error", /onSent failed/).length).toBe(2);
 });
+
+test("a hook that nobody would call keeps the broker from starting; what else an object has is its own", async () => {
+  const slip = { onSned: () => "no" } as BrokerHooks;
+  await expect(started(slip)).rejects.toMatchObject({
+    code: "COMETMQ_CONFIG",
+    message: expect.stringContaining("hooks.onSned is no hook: onRequest, onSend, onSent, onConsume, onConsumed"),
+  });
+  const noFunction = { onSend: true } as unknown as BrokerHooks;
+  await expect(started(noFunction)).rejects.toThrow("hooks.onSend is no function");
+  const own = { onSend: () => "no", once: 1, tokens: [] } as BrokerHooks;
+  const { client } = await started(own);
+  expect((await send(client, {}, "x")).code).toBe(ResponseCode.NO_PERMISSION);
+});

@@ -62,8 +62,9 @@ function valueNamed(name: string, choices: readonly string[] | undefined): Value
   return { kind: /^file|\.json$/.test(name) ? "file" : "any", choices: [] };
 }
 
-/** One for all of them: choices first, then files. */
+/** One for all of them: choices first, then files, among which directories are offered, too. */
 function valueOfArguments(given: readonly Argument[]): Value {
   const values = given.map((argument) => valueNamed(argument.name(), argument.argChoices));
-  return values.find(({ kind }) => kind !== "any") ?? values[0] ?? NO_VALUE;
+  const byKind = (wanted: ValueKind) => values.find(({ kind }) => kind === wanted);
+  return byKind("choice") ?? byKind("file") ?? byKind("dir") ?? values[0] ?? NO_VALUE;
 }

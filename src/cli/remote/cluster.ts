@@ -52,7 +52,7 @@ export class Cluster {
   readonly #clients = new Map<string, RemotingClient>();
 
   constructor({ namesrv, timeoutMs, tls, credentials }: ClusterOptions) {
-    this.#namesrvs = parseAddresses(namesrv).map(({ host, port }) =>
+    this.#namesrvs = parseAddresses(namesrv, "--namesrv").map(({ host, port }) =>
       host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`,
     );
     if (this.#namesrvs.length === 0) throw new CometError("COMETMQ_CONFIG", "--namesrv names no server.");
@@ -128,9 +128,9 @@ export class Cluster {
       .filter(({ brokerName }) => only.broker === undefined || brokerName === only.broker)
       .sort((a, b) => (a.brokerName < b.brokerName ? -1 : 1));
     if (brokers.length > 0) return brokers;
-    const what = only.broker ?? only.cluster;
-    const who = what === undefined ? "no broker" : `no broker of ${what}`;
-    throw new CometError("COMETMQ_NOT_FOUND", `${this.#namesrvs.join(";")} knows ${who}.`);
+    const named = only.broker === undefined ? "" : ` named ${only.broker}`;
+    const which = only.cluster === undefined ? named : `${named} of the cluster ${only.cluster}`;
+    throw new CometError("COMETMQ_NOT_FOUND", `${this.#namesrvs.join(";")} knows no broker${which}.`);
   }
 
   /** Undefined where no broker has the topic. */
@@ -206,7 +206,7 @@ export class Cluster {
 }
 
 export function hostAndPort(address: string): { readonly host: string; readonly port: number } {
-  return parseAddresses(address)[0] ?? { host: "", port: 0 };
+  return parseAddresses(address, "address")[0] ?? { host: "", port: 0 };
 }
 
 function noNamesrv(address: string): CometError {

@@ -9,7 +9,7 @@ import type { Shown } from "./remote-verb.js";
 
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const SHOWN_CHARS = 60;
-const decoder = new TextDecoder("utf-8", { fatal: true });
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export interface ShownMessage {
   readonly topic: string;

@@ -163,6 +163,21 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+const INT_MAX = 2 ** 31 - 1;
+
+/** What is an int to brokers: Apache's meet one that is none with a stack. */
+export function positiveInt(text: string): number {
+  const value = positiveNumber(text);
+  if (value > INT_MAX) throw new InvalidArgumentError(`A whole number from 1 to ${INT_MAX} is needed.`);
+  return value;
+}
+
+export function wholeInt(text: string): number {
+  const value = wholeNumber(text);
+  if (value > INT_MAX) throw new InvalidArgumentError(`A whole number from 0 to ${INT_MAX} is needed.`);
+  return value;
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError("A whole number is needed.");
   return Number(text);

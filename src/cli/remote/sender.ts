@@ -1,5 +1,6 @@
 /** Messages to queues: in turn, by a key that keeps its order, or to one. Many are under way at a time, in their order. */
 
+import { randomInt } from "node:crypto";
 import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { javaHash } from "../../base/java-hash.js";
@@ -30,25 +31,31 @@ export interface SentMessage {
   readonly recallHandle?: string;
 }
 
+export interface SenderOptions {
+  /** Of a topic that does not exist yet and that brokers make by themselves. */
+  readonly queuesOfNew?: readonly QueueEntry[] | undefined;
+  /** The queue at which the turn of those without key and queue begins; by default any. */
+  readonly firstQueue?: number | undefined;
+}
+
 export class Sender {
   readonly #cluster: Cluster;
   readonly #topic: string;
   readonly #queues: readonly QueueEntry[];
-  #turn = 0;
+  #turn: number;
 
-  private constructor(cluster: Cluster, topic: string, queues: readonly QueueEntry[]) {
+  private constructor(cluster: Cluster, topic: string, queues: readonly QueueEntry[], firstQueue: number | undefined) {
     this.#cluster = cluster;
     this.#topic = topic;
     this.#queues = queues;
+    // Where a process sends one message only, the next one's is not to go to the same queue every time.
+    this.#turn = firstQueue === undefined ? randomInt(queues.length) : queues.indexOf(this.#queueOf(firstQueue));
   }
 
-  /**
-   * Rejects with COMETMQ_NOT_FOUND where the topic has no queue to write to. `firstQueues` is where a topic begins that does
-   * not exist yet and that brokers make by themselves.
-   */
-  static async open(cluster: Cluster, topic: string, firstQueues?: readonly QueueEntry[]): Promise<Sender> {
-    const isNew = firstQueues !== undefined && (await cluster.findRoute(topic)) === undefined;
-    return new Sender(cluster, topic, isNew ? firstQueues : await cluster.writeQueues(topic));
+  /** Rejects with COMETMQ_NOT_FOUND where the topic has no queue to write to, or not `firstQueue`. */
+  static async open(cluster: Cluster, topic: string, { queuesOfNew, firstQueue }: SenderOptions = {}): Promise<Sender> {
+    const isNew = queuesOfNew !== undefined && (await cluster.findRoute(topic)) === undefined;
+    return new Sender(cluster, topic, isNew ? queuesOfNew : await cluster.writeQueues(topic), firstQueue);
   }
 
   async send(message: OutgoingMessage): Promise<SentMessage> {
@@ -87,12 +94,14 @@ export class Sender {
   }
 
   #queueFor({ orderKey, queueId }: OutgoingMessage): QueueEntry {
-    if (queueId !== undefined) {
-      const queue = this.#queues.find((entry) => entry.queueId === queueId);
-      if (queue !== undefined) return queue;
-      throw new CometError("COMETMQ_NOT_FOUND", `${this.#topic} has no queue ${queueId} to write to.`);
-    }
+    if (queueId !== undefined) return this.#queueOf(queueId);
     const index = orderKey === undefined ? this.#turn++ : Math.abs(javaHash(orderKey));
     return this.#queues[index % this.#queues.length]!;
+  }
+
+  #queueOf(queueId: number): QueueEntry {
+    const queue = this.#queues.find((entry) => entry.queueId === queueId);
+    if (queue !== undefined) return queue;
+    throw new CometError("COMETMQ_NOT_FOUND", `${this.#topic} has no queue ${queueId} to write to.`);
   }
 }

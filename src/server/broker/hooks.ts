@@ -7,6 +7,7 @@
  * are shown are good until they return.
  */
 import type { Clock } from "../../base/clock.js";
+import { CometError } from "../../base/errors.js";
 import { decodeRecords, type MessageExt } from "../../record/decode.js";
 import { parseProperties } from "../../record/properties.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
@@ -100,14 +101,35 @@ const CONSUME_CODES: readonly number[] = [
   RequestCode.POP_MESSAGE,
 ];
 
+const HOOKS: Readonly<Record<keyof BrokerHooks, true>> = {
+  onRequest: true,
+  onSend: true,
+  onSent: true,
+  onConsume: true,
+  onConsumed: true,
+};
+
 /** Puts the hooks in front of `processors`, in place. */
 export function hookProcessors(processors: Map<number, Processor>, hooks: BrokerHooks, context: BrokerContext): void {
+  checkHooks(hooks);
   for (const [code, processor] of processors) {
     let hooked = processor;
     if (SEND_CODES.includes(code)) hooked = hookSend(hooked, hooks, context);
     if (CONSUME_CODES.includes(code)) hooked = hookConsume(hooked, hooks, context);
     if (hooks.onRequest !== undefined) hooked = before(hooked, seenOf, hooks.onRequest);
     if (hooked !== processor) processors.set(code, hooked);
+  }
+}
+
+/** A hook that nobody calls would let everything in. What is not named as one may be the hooks' own. */
+function checkHooks(hooks: BrokerHooks): void {
+  for (const name of Object.keys(hooks)) {
+    if (/^on[A-Z]/.test(name) && !Object.hasOwn(HOOKS, name))
+      throw new CometError("COMETMQ_CONFIG", `hooks.${name} is no hook: ${Object.keys(HOOKS).join(", ")}.`);
+  }
+  for (const name of Object.keys(HOOKS) as (keyof BrokerHooks)[]) {
+    if (hooks[name] !== undefined && typeof hooks[name] !== "function")
+      throw new CometError("COMETMQ_CONFIG", `hooks.${name} is no function.`);
   }
 }
 

@@ -31,8 +31,8 @@ const TOPICS_PER_PART = 10_000;
 const HA_PORT_OFFSET = 1;
 const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
 
-/** `host:port`, several of them between semicolons (namesrvAddr). */
-export function parseAddresses(text: string): { host: string; port: number }[] {
+/** `host:port`, several of them between semicolons; `name` is what they are called where they come from. */
+export function parseAddresses(text: string, name = "namesrvAddr"): { host: string; port: number }[] {
   return text
     .split(";")
     .map((part) => part.trim())
@@ -42,7 +42,7 @@ export function parseAddresses(text: string): { host: string; port: number }[] {
       const port = Number(part.slice(colon + 1));
       const host = part.slice(0, colon).replace(/^\[|\]$/g, "");
       if (colon <= 0 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
-        throw new CometError("COMETMQ_CONFIG", `namesrvAddr: ${JSON.stringify(part)} is not host:port.`);
+        throw new CometError("COMETMQ_CONFIG", `${name}: ${JSON.stringify(part)} is not host:port.`);
       }
       return { host, port };
     });
