@@ -1,6 +1,7 @@
 /** Which messages an export takes. */
 import { rmSync } from "node:fs";
 import { expect, test } from "vitest";
+import { systemClock } from "#src/base/clock.js";
 import { ReadOnlyDisk } from "#src/io/read-only-disk.js";
 import { exportMessages } from "#src/store/export-messages.js";
 import { SmallStore } from "../recovery/doctor-fixture.js";
@@ -19,9 +20,9 @@ test("up to an offset, of a topic that was deleted and made again: its messages,
   expect(wanted).toHaveLength(3);
   const filter = { topic: "T", queueId: 0, toOffset: 3 };
   const exported = () =>
-    [...exportMessages({ disk: new ReadOnlyDisk(), facts: small.facts, filter, bodyForm: "auto" })].map(
-      ({ body }) => body,
-    );
+    [
+      ...exportMessages({ disk: new ReadOnlyDisk(), clock: systemClock, facts: small.facts, filter, bodyForm: "auto" }),
+    ].map(({ body }) => body);
   expect(exported()).toEqual(wanted);
   rmSync(small.queuePath("T", 0, 0));
   expect(exported()).toEqual(wanted);

@@ -120,6 +120,9 @@ test("reads nothing by a handle of another store, and by one of a deleted topic 
   }
   expect(() => one.minOffset(foreign)).toThrow(expect.objectContaining(refused));
   expect(() => one.maxOffset(foreign)).toThrow(expect.objectContaining(refused));
+  expect(() => one.catchUp(foreign)).toThrow(expect.objectContaining(refused));
+  expect(() => one.lookUp.messageAt(foreign, 0)).toThrow(expect.objectContaining(refused));
+  expect(() => one.lookUp.offsetByTime(foreign, 0, "LOWER")).toThrow(expect.objectContaining(refused));
   await expect(one.whenGrown(foreign, 0)).rejects.toMatchObject(refused);
   for (const from of ["first", "end", 0] as const) {
     await expect(one.tail(foreign, { from }).next()).rejects.toMatchObject(refused);
