@@ -6,10 +6,10 @@
  */
 export type Backend = "mmap-io" | "koffi" | "file" | "memory";
 
-/** How a store reaches its files; `FileDisk` and `MemoryDisk` are two. Failures are thrown as CometError. */
 /** "short": the next client, segment or config file may find none. */
 export type HandleSupply = "short" | "fair" | "plenty";
 
+/** How a store reaches its files; `FileDisk` and `MemoryDisk` are two. Failures are thrown as CometError. */
 export interface Disk {
   /** How segments are reached: mapped, or by reads and writes. */
   readonly backend: Backend;

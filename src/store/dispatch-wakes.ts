@@ -19,7 +19,8 @@ export class DispatchWakes {
   readonly #clock: Clock;
   #wokenAt: number;
   #timerSet = false;
-  /** Behind the last message that somebody may wait for and that dispatch is to show. */
+  /** Behind the last message that somebody may wait for, and behind the last of them that dispatch alone can show. */
+  #loudEnd = Number.POSITIVE_INFINITY;
   #newsEnd = Number.POSITIVE_INFINITY;
 
   constructor(dispatch: Dispatch, waits: DispatchWaits, clock: Clock, appendPosition: number) {
@@ -29,9 +30,10 @@ export class DispatchWakes {
     this.#wokenAt = appendPosition;
   }
 
-  /** What lies before `position` of the log was appended, and somebody may wait for it. */
-  hasNews(position: number): void {
-    this.#newsEnd = position;
+  /** What lies before `position` of the log was appended, and somebody may wait for it; `isShown`: he can read it. */
+  hasNews(position: number, isShown: boolean): void {
+    this.#loudEnd = position;
+    if (!isShown) this.#newsEnd = position;
   }
 
   /** What lies before `position` may be dispatched. */
@@ -67,12 +69,13 @@ export class DispatchWakes {
   }
 
   /**
-   * Waits, for some milliseconds at most, until what was put before this call can be read through its queue; quiet ones
-   * are only waited for by who names one. False when it took too long.
+   * Waits, for some milliseconds at most, until what was put before this call can be read through its queue and, where no
+   * queue is named, is in its files; quiet ones are only waited for by who names one. False when it took too long.
    */
   catchUp(queue: StoreQueue | undefined): boolean {
     const { progress } = this.#dispatch;
-    const wanted = queue?.quiet ? progress.confirmed : Math.min(progress.confirmed, this.#newsEnd);
+    const news = queue === undefined ? this.#loudEnd : this.#newsEnd;
+    const wanted = queue?.quiet ? progress.confirmed : Math.min(progress.confirmed, news);
     if (progress.dispatched >= wanted) return true;
     this.#dispatch.wake();
     return progress.awaitDispatched(wanted, CATCH_UP_MS);

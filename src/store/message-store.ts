@@ -202,7 +202,7 @@ export class MessageStore {
 
   #appended(queue: StoreQueue, isShown: boolean): void {
     const position = this.#log.appendPosition;
-    if (!queue.quiet && !isShown) this.#wakes.hasNews(position);
+    if (!queue.quiet) this.#wakes.hasNews(position, isShown);
     if (!this.#parts.syncFlush) this.#wakes.confirm(position);
     this.#scheduleEndOfTurn();
   }
@@ -230,14 +230,14 @@ export class MessageStore {
   #tellShown(): void {
     const shown = this.#shown;
     if (shown.length === 0) return;
-    if (shown.length > SHOWN_A_TURN) this.#wakes.hasNews(this.#log.appendPosition);
+    if (shown.length > SHOWN_A_TURN) this.#wakes.hasNews(this.#log.appendPosition, false);
     else for (const queue of shown) this.#grown(queue);
     shown.length = 0;
   }
 
   /**
-   * Waits, for some milliseconds at most, until what was put before this call can be read through its queue; quiet ones
-   * are only waited for by who names one. False when it took too long.
+   * Waits, for some milliseconds at most, until what was put before this call can be read through its queue and, where no
+   * queue is named, is in its files; quiet ones are only waited for by who names one. False when it took too long.
    */
   catchUp(queue?: QueueHandle): boolean {
     return this.#watch.dispatchPaused || this.#wakes.catchUp(queue && this.#parts.queues.own(queue));

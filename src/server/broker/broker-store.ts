@@ -38,6 +38,8 @@ export class BrokerStore implements StorePort {
   }
 
   offsetByTime(queue: QueueHandle, timestampMs: number, boundary: Boundary): number {
+    // It searches the queue's files.
+    this.#store.catchUp();
     return this.#store.lookUp.offsetByTime(queue, timestampMs, boundary);
   }
 

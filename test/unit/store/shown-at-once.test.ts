@@ -61,6 +61,19 @@ test("a message is there at the end of the turn that put it, with its tag, and w
   store.setInterest(false);
 });
 
+test("what searches the files of queues finds it after a catch-up", async () => {
+  const store = await openStill();
+  const queue = store.queue("T", 0);
+  for (let count = 1; count < 50; count++) {
+    put(store, "T", 0, "a");
+    await Promise.resolve();
+    // A call waits some milliseconds at the most, which a busy machine may need more than once.
+    for (let i = 0; i < 1000 && !store.catchUp(); i++);
+    expect(store.lookUp.offsetByTime(queue, Number.MAX_SAFE_INTEGER, "LOWER")).toBe(count);
+  }
+  store.setInterest(false);
+});
+
 test("with SYNC_FLUSH nothing is shown before it is durable", async () => {
   const store = await openStill({ flushDiskType: "SYNC_FLUSH" });
   const queue = store.queue("T", 0);
