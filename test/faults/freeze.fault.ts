@@ -93,9 +93,11 @@ test.each(FLUSH_TYPES)("a frozen file system, under load, %s", async (flushDiskT
   await load.stop();
   await probe.stop();
   const grownBytes = memory.stop() - before;
-  // Nobody was cut off, given up or told anything wrong.
+  // Nobody was cut off, given up or told anything wrong. Who has waited for the disk for 5 s hears FLUSH_DISK_TIMEOUT, as of
+  // Apache: it is stored, and not known to be on the disk.
+  const expected = flushDiskType === "SYNC_FLUSH" ? /busy|^10 / : /busy/;
   expect(probe.failures).toBe(0);
-  expect([...load.refusals.keys()].filter((refusal) => !/busy/.test(refusal))).toEqual([]);
+  expect([...load.refusals.keys()].filter((refusal) => !expected.test(refusal))).toEqual([]);
   expect(server.stderr).not.toMatch(/read-only/);
   expect(resumedMs).toBeLessThan(RESUME_MS_MAX);
   expect(oldPaceMs).toBeLessThan(RESUME_MS_MAX);
