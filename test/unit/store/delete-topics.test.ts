@@ -6,7 +6,7 @@ import { CometError } from "#src/base/errors.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { encodeProperties } from "#src/record/properties.js";
 import type { MessageStore } from "#src/store/message-store.js";
-import { type GetResult, GetStatus, PutStatus, type QueueHandle } from "#src/store/types.js";
+import { emptyGetResult, type GetResult, GetStatus, PutStatus, type QueueHandle } from "#src/store/types.js";
 import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put } from "./fixture.js";
 
 function putAll(store: MessageStore, topic: string, bodies: readonly string[], queueId = 0): number[] {
@@ -23,16 +23,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 function getFrom(store: MessageStore, queue: QueueHandle, offset: number): GetResult {
-  const result: GetResult = {
-    status: GetStatus.FOUND,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
+  const result = emptyGetResult();
   store.get(queue, offset, { maxCount: 10, maxBytes: 10_000 }, undefined, result);
   return result;
 }

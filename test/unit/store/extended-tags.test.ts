@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { javaHash } from "#src/base/java-hash.js";
 import { UNIT_BYTES } from "#src/consumequeue/unit.js";
 import { encodeProperties } from "#src/record/properties.js";
-import { type GetResult, GetStatus } from "#src/store/types.js";
+import { emptyGetResult, GetStatus } from "#src/store/types.js";
 import { messageOf, newDirectory, newPutResult, openStore } from "./fixture.js";
 
 test("a tag is looked for in the record where the unit has an address", async () => {
@@ -23,7 +23,7 @@ test("a tag is looked for in the record where the unit has an address", async ()
   writeFileSync(path, units);
 
   const store = await openStore({ directory });
-  const result = { records: [] as Buffer[], queueOffsets: [] as number[] } as GetResult;
+  const result = emptyGetResult();
   const limits = { maxCount: 10, maxBytes: 1 << 20 };
   const offsetsOf = (tag: string) => {
     store.get(store.queue("T", 0), 0, limits, new Set([javaHash(tag)]), result);

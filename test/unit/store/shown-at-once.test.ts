@@ -9,21 +9,12 @@ import { decodeRecord } from "#src/record/decode.js";
 import { QueueUnits } from "#src/store/queue-units.js";
 import type { StoreQueue } from "#src/store/store-queue.js";
 import type { MessageStore } from "#src/store/message-store.js";
-import { type GetResult, GetStatus, type QueueHandle, type TagFilter } from "#src/store/types.js";
+import { emptyGetResult, type GetResult, GetStatus, type QueueHandle, type TagFilter } from "#src/store/types.js";
 import { HandClock } from "../remoting/peers.js";
 import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put } from "./fixture.js";
 
 function get(store: MessageStore, queue: QueueHandle, offset: number, filter?: TagFilter): GetResult {
-  const result: GetResult = {
-    status: GetStatus.FOUND,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
+  const result = emptyGetResult();
   store.get(queue, offset, { maxCount: 32, maxBytes: 1 << 20 }, filter, result);
   return result;
 }
