@@ -1,15 +1,15 @@
 /**
- * Keeps the pages just ahead of the append position allocated and mapped, so that the appending thread never waits for
- * memory: all that is left of a page fault is that the first write makes the page dirty. How far ahead follows the rate:
- * an idle log warms a little, a busy one up to the bound.
+ * Keeps the pages just ahead of the append position in the page cache, so that the appending thread never waits for
+ * memory: all that is left of a page fault is that the first write maps the page and makes it dirty. How far ahead follows
+ * the rate: an idle log warms a little, a busy one up to the bound.
  */
 import type { Clock } from "../base/clock.js";
 import type { Segment } from "../io/disk.js";
 
-const STEP_BYTES_MIN = 1024 * 1024;
+const STEP_BYTES_MIN = 256 * 1024;
 const STEP_BYTES_MAX = 64 * 1024 * 1024;
 /** A step that lasted less than this was too small; one that lasted sixteen times as long, too large. */
-const STEP_MS = 250;
+const STEP_MS = 60;
 
 export class Warmer {
   readonly #clock: Clock;

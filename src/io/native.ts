@@ -11,11 +11,16 @@ export interface Native {
   /** posix_fallocate: 0, or an errno value. */
   fallocate(fd: number, sizeBytes: number): number;
   /**
-   * madvise(MADV_POPULATE_READ) on a pool thread: has the pages of [from, to) allocated and mapped. Not for writing, which
-   * would make them dirty: a sync would write them out before there is anything in them, and once more after. A hint: with
-   * several calls under way (a caller that never returns to its event loop) further ones are passed over.
+   * posix_fadvise(POSIX_FADV_WILLNEED) on a pool thread: has [from, to) of a file in the page cache, in pages that are not
+   * dirty; of a range longer than what the device takes at a time (max_sectors_kb) or is read ahead of it, its beginning. A
+   * hint: resolves also where nothing was done.
    */
-  populateRead(map: Buffer, from: number, to: number): void;
+  willNeed(fd: number, from: number, to: number): Promise<void>;
+  /**
+   * madvise: whether a fault for a page of [from, end of the map) may read others around and ahead of it (MADV_NORMAL) or
+   * shall get that page alone (MADV_RANDOM). A hint.
+   */
+  readAround(map: Buffer, from: number, isWanted: boolean): void;
   /**
    * madvise(MADV_DONTNEED) on a pool thread: takes the pages of [from, to) out of the map, and what was written through
    * it stays in the page cache, as dirty as it was (madvise(2): later accesses repopulate "from the up-to-date contents of
@@ -45,9 +50,10 @@ interface Koffi {
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MADV_NORMAL = 0;
+const MADV_RANDOM = 1;
 const MADV_DONTNEED = 4;
-const MADV_POPULATE_READ = 22;
-const POPULATING_MAX = 8;
+const POSIX_FADV_WILLNEED = 3;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const F_SETLK = 6;
 const F_WRLCK = 1;
@@ -78,6 +84,7 @@ function bindTo(koffi: Koffi): Native {
   const libc = koffi.load(null);
   const fallocate = libc.func("int posix_fallocate(int, int64_t, int64_t)");
   const madvise = libc.func("int madvise(void *, size_t, int)");
+  const fadvise = libc.func("int posix_fadvise(int, int64_t, int64_t, int)");
   const mmap = libc.func("void *mmap(void *, size_t, int, int, int, int64_t)");
   const syncfs = libc.func("int syncfs(int)");
   const munmap = libc.func("int munmap(void *, size_t)");
@@ -88,14 +95,21 @@ function bindTo(koffi: Koffi): Native {
   const mapped = new FinalizationRegistry<{ pointer: unknown; sizeBytes: number }>((held) => {
     munmap(held.pointer, held.sizeBytes);
   });
-  let populating = 0;
   const advise = advisor(koffi, madvise);
   return {
     fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
-    populateRead(map, from, to) {
-      if (populating >= POPULATING_MAX) return;
-      populating++;
-      advise(map, from, to, MADV_POPULATE_READ, () => populating--);
+    willNeed(fd, from, to) {
+      return new Promise((resolve) => {
+        try {
+          fadvise.async(fd, from, to - from, POSIX_FADV_WILLNEED, resolve);
+        } catch {
+          resolve();
+        }
+      });
+    },
+    readAround(map, from, isWanted) {
+      assert(from >= 0 && from <= map.length, "advice within the map");
+      madvise(koffi.address(map) + BigInt(from), map.length - from, isWanted ? MADV_NORMAL : MADV_RANDOM);
     },
     unmapPages: (map, from, to) => new Promise((resolve) => advise(map, from, to, MADV_DONTNEED, resolve)),
     unreadBytes(fd) {

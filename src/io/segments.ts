@@ -19,6 +19,8 @@ const UNMAPPED_UNIT_BYTES = 64 * 1024;
 const UNMAPPED_BYTES_MIN = 4 * UNMAPPED_UNIT_BYTES;
 /** At a time: where the kernel locks all maps for it, whoever makes or drops one waits meanwhile, V8's heap too. */
 const UNMAPPED_STEP_BYTES = 16 * 1024 * 1024;
+/** At a time: no more than most devices take, and what the kernel zeroes without letting another thread have the processor. */
+const WARMED_STEP_BYTES = 512 * 1024;
 
 abstract class FileSegment {
   readonly path: string;
@@ -85,6 +87,8 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
   readonly view: DataView;
   readonly start = 0;
   readonly #native: Native | undefined = native();
+  #warmedTo = 0;
+  #isWarming = false;
 
   constructor(path: string, baseOffset: number, fd: number, bytes: Buffer) {
     super(path, baseOffset, bytes.length, fd);
@@ -103,10 +107,27 @@ export class MappedSegment extends FileSegment implements Segment, SegmentWindow
     return this.bytes.subarray(position, position + length);
   }
 
+  /**
+   * Read-ahead is off where records will come: nothing there is worth reading, and a fault that reads ahead has the kernel
+   * zero megabytes before the appender goes on.
+   */
   warm(from: number, to: number): void {
+    const calls = this.#native;
     const first = from - (from % PAGE_BYTES);
     const last = Math.min(this.sizeBytes, to);
-    if (last > first) this.#native?.populateRead(this.bytes, first, last);
+    if (calls === undefined || last <= first) return;
+    if (this.#warmedTo === 0) calls.readAround(this.bytes, first, false);
+    if (last === this.sizeBytes) calls.readAround(this.bytes, 0, true);
+    this.#warmedTo = last;
+    if (!this.#isWarming) void this.#warmFrom(calls, first);
+  }
+
+  async #warmFrom(calls: Native, first: number): Promise<void> {
+    this.#isWarming = true;
+    for (let from = first; from < this.#warmedTo && this.fd >= 0; from += WARMED_STEP_BYTES) {
+      await calls.willNeed(this.fd, from, Math.min(this.#warmedTo, from + WARMED_STEP_BYTES));
+    }
+    this.#isWarming = false;
   }
 
   /**
