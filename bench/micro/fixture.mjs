@@ -87,7 +87,7 @@ export class WarmLog {
   /** Writes through every page once. */
   warm() {
     for (let offset = 0; offset < this.limit; offset += GIB) {
-      const { bytes } = this.segments.at(offset).window(0, GIB);
+      const { bytes } = this.segments.at(offset).whole;
       for (let i = 0; i < bytes.length; i += 4096) bytes[i] = 1;
     }
   }

@@ -1,9 +1,6 @@
 /**
- * Writes records in place, field by field, into the active segment: the one hot encoder of the store. The layout is
- * that of store/MessageExtEncoder; `record/layout.ts` names the parts.
- *
- * The magic code and total size go in last: a process killed half-way leaves zeros where the record would begin, which
- * every reader takes for the end of the log.
+ * Writes records field by field on their way into the active segment: the one hot encoder of the store. The layout is that
+ * of store/MessageExtEncoder; `record/layout.ts` names the parts.
  */
 import { crc32 } from "../base/crc32.js";
 import { copyBytes } from "../base/copy-bytes.js";

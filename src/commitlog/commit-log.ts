@@ -1,7 +1,8 @@
 /**
- * The append side of the log: one thread, one active segment, bytes written in place. What is written becomes visible
- * to other threads when `confirmed` passes it: at once with asynchronous flush, after its fdatasync with synchronous
- * flush, so that nothing is ever read that a crash could still take back from under its acknowledgement.
+ * The append side of the log: one thread, one active segment. Records gather in a window and are written by `publish`. What
+ * is written becomes visible to other threads when `confirmed` passes it: at once with asynchronous flush, after its
+ * fdatasync with synchronous flush, so that nothing is ever read that a crash could still take back from under its
+ * acknowledgement.
  */
 import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
@@ -14,7 +15,7 @@ import type { SegmentPreload } from "./preload.js";
 import { type MessageInput, type PutResult, PutStatus } from "./message-input.js";
 import type { SegmentQueue } from "./segment-queue.js";
 import type { SegmentSource } from "./segment-source.js";
-import { Warmer } from "./warmer.js";
+import { WriteWindow } from "./write-window.js";
 
 /** Apache's waitTimeout for a segment that is not there yet. */
 const SEGMENT_WAIT_MS = 5000;
@@ -33,7 +34,6 @@ export interface CommitLogOptions {
   recordBytesMax: number;
   /** Whole segments that are kept ready behind the active one; 0: the next one from the middle of it on. */
   segmentsAhead?: number;
-  /** Without it segments are warmed only just ahead of the append position. */
   preload?: SegmentPreload | undefined;
 }
 
@@ -44,11 +44,13 @@ export class CommitLog {
   readonly #recordBytesMax: number;
   readonly #segmentsAhead: number;
   readonly #preload: SegmentPreload | undefined;
-  readonly #warmer: Warmer;
+  readonly #window = new WriteWindow();
   /** Store timestamp of the last record of each segment that was ended by this object, by base offset. */
   readonly #endTimestamps = new Map<number, number>();
   #active: Segment | undefined;
   #appendPosition: number;
+  #publishedPosition: number;
+  #hasLost = false;
   #requestedEnd = 0;
   #lastStoreTimestamp: number;
 
@@ -57,17 +59,27 @@ export class CommitLog {
     this.#source = options.source;
     this.#clock = options.clock;
     this.#appendPosition = options.appendPosition;
+    this.#publishedPosition = options.appendPosition;
     this.#lastStoreTimestamp = options.lastStoreTimestamp;
     this.#recordBytesMax = Math.min(options.recordBytesMax, options.segments.segmentBytes - BLANK_BYTES_MIN);
     this.#segmentsAhead = options.segmentsAhead ?? 0;
     this.#preload = options.preload;
-    this.#warmer = new Warmer(options.clock);
     this.segments.pinFrom(this.segments.baseOf(options.appendPosition));
   }
 
   /** Log offset just after the last record: where the next one goes. */
   get appendPosition(): number {
     return this.#appendPosition;
+  }
+
+  /** Everything below is in the files: others can read it, and it outlives this process. */
+  get publishedPosition(): number {
+    return this.#publishedPosition;
+  }
+
+  /** Records were appended that could not be written: they are not in the log, and the append position is theirs again. */
+  get hasLost(): boolean {
+    return this.#hasLost;
   }
 
   /** Store timestamp of the last record; 0 in an empty log. */
@@ -105,8 +117,8 @@ export class CommitLog {
   }
 
   /**
-   * Appends all or nothing, one record after the other in one segment, with consecutive queue offsets. The first record
-   * is written last, and its size last of all: a process killed before that leaves none of them in the log.
+   * Appends all or nothing, one record after the other in one segment, with consecutive queue offsets: they are published
+   * together.
    */
   appendBatch(messages: readonly MessageInput[], queueOffset: number, result: PutResult): PutStatus {
     let totalBytes = 0;
@@ -125,19 +137,17 @@ export class CommitLog {
     result.sizeBytes = totalBytes;
     result.count = messages.length;
     const segment = this.#active!;
-    const position = this.#appendPosition - segment.baseOffset;
-    const { bytes, view, start } = segment.window(position, totalBytes);
-    let at = position + totalBytes;
-    for (let i = messages.length - 1; i >= 0; i--) {
+    const start = this.#reserve(segment, totalBytes);
+    const { bytes, view } = this.#window;
+    let done = 0;
+    for (let i = 0; i < messages.length; i++) {
       const message = messages[i]!;
       const sizeBytes = recordSize(message);
-      at -= sizeBytes;
-      const phyOffset = segment.baseOffset + at;
-      writeRecord(bytes, view, at - start, sizeBytes, message, phyOffset, queueOffset + i, result.storeTimestamp);
+      const phyOffset = this.#appendPosition + done;
+      writeRecord(bytes, view, start + done, sizeBytes, message, phyOffset, queueOffset + i, result.storeTimestamp);
+      done += sizeBytes;
     }
-    segment.publish(position + BLANK_BYTES_MIN, position + totalBytes);
-    segment.publish(position, position + BLANK_BYTES_MIN);
-    this.#advance(segment, totalBytes);
+    this.#added(totalBytes);
     return PutStatus.PUT_OK;
   }
 
@@ -159,28 +169,36 @@ export class CommitLog {
   }
 
   #write(message: MessageInput, sizeBytes: number, queueOffset: number, storeTimestamp: number): void {
-    const segment = this.#active!;
-    const position = this.#appendPosition - segment.baseOffset;
-    const window = segment.window(position, sizeBytes);
-    const start = position - window.start;
-    writeRecord(
-      window.bytes,
-      window.view,
-      start,
-      sizeBytes,
-      message,
-      this.#appendPosition,
-      queueOffset,
-      storeTimestamp,
-    );
-    segment.publish(position, position + sizeBytes);
-    this.#advance(segment, sizeBytes);
+    const start = this.#reserve(this.#active!, sizeBytes);
+    const { bytes, view } = this.#window;
+    writeRecord(bytes, view, start, sizeBytes, message, this.#appendPosition, queueOffset, storeTimestamp);
+    this.#added(sizeBytes);
   }
 
-  #advance(segment: Segment, bytes: number): void {
+  #reserve(segment: Segment, bytes: number): number {
+    if (!this.#window.hasRoom(bytes)) this.publish();
+    return this.#window.reserve(segment, this.#appendPosition - segment.baseOffset, bytes);
+  }
+
+  #added(bytes: number): void {
+    this.#window.added(bytes);
     this.#appendPosition += bytes;
-    const position = this.#appendPosition - segment.baseOffset;
-    if (position > this.#warmer.nextPosition) this.#warmer.advance(segment, position);
+  }
+
+  /**
+   * Writes what was appended since the last call, all of it or, if the process is killed meanwhile, nothing. Throws as the
+   * disk does; then all of it is lost.
+   */
+  publish(): void {
+    if (this.#publishedPosition === this.#appendPosition) return;
+    try {
+      this.#window.publish();
+    } catch (error) {
+      this.#hasLost = true;
+      this.#appendPosition = this.#publishedPosition;
+      throw error;
+    }
+    this.#publishedPosition = this.#appendPosition;
   }
 
   /** Leaves `this.#active` with room for `sizeBytes` and a blank. */
@@ -201,18 +219,18 @@ export class CommitLog {
     }
     this.#active = active;
     this.segments.pinFrom(base);
-    this.#warmer.restart(active, this.#appendPosition - base);
     this.requestAhead();
     return this.#makeRoom(sizeBytes);
   }
 
   #endSegment(active: Segment, rest: number): void {
     assert(rest >= BLANK_BYTES_MIN, "a segment always has room for its blank");
-    const position = this.#appendPosition - active.baseOffset;
-    const window = active.window(position, BLANK_BYTES_MIN);
-    writeBlank(window.view, position - window.start, rest);
-    active.publish(position, position + BLANK_BYTES_MIN);
-    this.#appendPosition += rest;
+    const start = this.#reserve(active, BLANK_BYTES_MIN);
+    writeBlank(this.#window.view, start, rest);
+    this.#added(BLANK_BYTES_MIN);
+    this.publish();
+    this.#appendPosition += rest - BLANK_BYTES_MIN;
+    this.#publishedPosition = this.#appendPosition;
     this.#endTimestamps.set(active.baseOffset, this.#lastStoreTimestamp);
     failpoint("segment-roll");
   }

@@ -4,7 +4,7 @@
  * clean: the failure is kept and reported, and the store turns read-only.
  */
 import type { Clock, Timer } from "../base/clock.js";
-import type { CometError } from "../base/errors.js";
+import { CometError } from "../base/errors.js";
 import { ioError } from "../io/system-error.js";
 import type { CommitLog } from "./commit-log.js";
 
@@ -81,19 +81,22 @@ export class Flusher {
   }
 
   async #flush(): Promise<void> {
-    const target = this.#log.appendPosition;
-    this.#startedTo = target;
-    const storeTimestamp = this.#log.lastStoreTimestamp;
     const { segments } = this.#log;
+    let target = this.#flushedPosition;
+    let storeTimestamp: number;
     try {
+      this.#log.publish();
+      target = this.#log.appendPosition;
+      this.#startedTo = target;
+      storeTimestamp = this.#log.lastStoreTimestamp;
       for (let offset = this.#flushedPosition; offset < target; ) {
         const base = segments.baseOf(offset);
-        const end = Math.min(target, base + segments.segmentBytes);
-        await segments.at(offset)?.sync(offset - base, end - base);
-        offset = end;
+        await segments.at(offset)?.sync();
+        offset = base + segments.segmentBytes;
       }
     } catch (error) {
-      this.#failure = ioError("sync", segments.pathOf(segments.baseOf(this.#flushedPosition)), error);
+      const isKnown = error instanceof CometError;
+      this.#failure = isKnown ? error : ioError("sync", segments.pathOf(segments.baseOf(this.#flushedPosition)), error);
       this.#onFailure(this.#failure);
       return;
     }

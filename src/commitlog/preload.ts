@@ -1,7 +1,7 @@
 /**
  * Has segments that were made ahead of need read into the page cache, whole, one after the other, on pool threads
- * (warmMapedFileEnable). A page of a file that was never touched costs the kernel more than the record that goes there;
- * so it is paid for before anybody waits. Only a hint: under pressure the kernel takes the pages back.
+ * (warmMapedFileEnable). Memory for a page that was never touched has to be found, on a virtual machine often by the
+ * host; so it is paid for before anybody waits. Only a hint: under pressure the kernel takes the pages back.
  */
 import type { Disk } from "../io/disk.js";
 import type { SegmentQueue } from "./segment-queue.js";

@@ -37,6 +37,8 @@ export interface GrpcServerOptions<P extends GrpcPeer> {
   readonly messageBytesMax: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Called before answers are sent; false when what they tell is not so after all: their connection is cut. */
+  readonly beforeSend?: (() => boolean) | undefined;
   /** Makes what calls see of a new connection. */
   readonly peerOf: (peer: GrpcPeer) => P;
   readonly onPeerGone: (peer: P) => void;
@@ -124,6 +126,7 @@ export class GrpcServer<P extends GrpcPeer> {
       turns: this.#turns,
       receiveBuffer: "encrypted" in socket ? undefined : this.#receiveBuffer,
       streamsMax: STREAMS_PER_CONNECTION_MAX,
+      beforeSend: this.#options.beforeSend,
       onStream: (stream) => this.#called(connection, peer, stream),
       onFault: (code, reason) => {
         const level = code === ErrorCode.ENHANCE_YOUR_CALM ? "info" : "debug";

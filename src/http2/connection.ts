@@ -39,6 +39,8 @@ export interface ConnectionSettings {
   /** Shared by plain connections; undefined for one that reads into buffers of its own. */
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly streamsMax: number;
+  /** Called before anything is sent: what it tells has to be so by then. When it is false the connection is cut instead. */
+  readonly beforeSend?: (() => boolean) | undefined;
   /** A request's headers are there. */
   readonly onStream: (stream: Stream) => void;
   /** The peer did what is no HTTP/2, or too much of it. */
@@ -84,7 +86,7 @@ export class Connection {
   constructor(socket: Socket, settings: ConnectionSettings) {
     this.#socket = socket;
     this.#settings = settings;
-    this.#output = new Output(socket, settings.pool, this.#sent);
+    this.#output = new Output(socket, settings.pool, this.#sent, settings.beforeSend);
     this.#guard = new FloodGuard(settings.clock, settings.streamsMax);
     this.#output.frame(
       FrameType.SETTINGS,

@@ -12,6 +12,7 @@ export class Output {
   readonly #socket: Socket;
   readonly #pool: BufferPool;
   readonly #onSent: () => void;
+  readonly #beforeSend: (() => boolean) | undefined;
   #bytes: Buffer = NO_BYTES;
   #end = 0;
   /** The buffer that the kernel has not taken whole. */
@@ -21,11 +22,15 @@ export class Output {
   #scheduled = false;
   #closed = false;
 
-  /** `onSent` is called when there is room again: the kernel has taken all that there was. */
-  constructor(socket: Socket, pool: BufferPool, onSent: () => void) {
+  /**
+   * `onSent` is called when there is room again: the kernel has taken all that there was. `beforeSend` is called before the
+   * kernel is given any; false cuts the connection.
+   */
+  constructor(socket: Socket, pool: BufferPool, onSent: () => void, beforeSend: (() => boolean) | undefined) {
     this.#socket = socket;
     this.#pool = pool;
     this.#onSent = onSent;
+    this.#beforeSend = beforeSend;
   }
 
   /** Not taken by the kernel. */
@@ -68,6 +73,10 @@ export class Output {
     const bytes = this.#bytes;
     this.#bytes = NO_BYTES;
     this.#end = 0;
+    if (!this.#closed && this.#beforeSend?.() === false) {
+      this.#closed = true;
+      socket.destroy();
+    }
     if (this.#closed) {
       this.#pool.give(bytes);
       return;
@@ -83,7 +92,9 @@ export class Output {
 
   /** Sends what is there as the last. */
   finish(): void {
-    if (this.#end > 0 && !this.#closed) this.#socket.write(this.#bytes.subarray(0, this.#end));
+    if (this.#end > 0 && !this.#closed && this.#beforeSend?.() !== false) {
+      this.#socket.write(this.#bytes.subarray(0, this.#end));
+    }
     this.#bytes = NO_BYTES;
     this.close();
   }

@@ -114,8 +114,8 @@ export interface DiskFile {
 }
 
 /**
- * One fixed-size file of the commit log. On mapped backends `bytes` is the whole file; on others it is a window, and
- * `window()` moves it. Bytes written become visible to other threads and durable against a process kill with `publish`.
+ * One fixed-size file of the commit log. Bytes written are readable by every thread of this machine, and safe against the
+ * end of the process, when `write` returns; they are durable after `sync`.
  */
 export interface Segment {
   readonly path: string;
@@ -123,27 +123,21 @@ export interface Segment {
   readonly sizeBytes: number;
   /** True when the whole file is one mapped Buffer, so that `read` never copies. */
   readonly mapped: boolean;
-  /** A writable window that covers [position, position+length). Bytes already published are not kept in it. */
-  window(position: number, length: number): SegmentWindow;
-  /** Makes window bytes [from, to) readable by every thread of this machine. A no-op on shared maps. */
-  publish(from: number, to: number): void;
+  /** That Buffer, and a view of the same bytes; undefined where it is not mapped. */
+  readonly whole: SegmentBytes | undefined;
+  /** Writes all of `source[start, start+length)`. */
+  write(source: Uint8Array, start: number, length: number, position: number): void;
   /** Bytes [position, position+length) of the file: a view on the map, or a copy. */
   read(position: number, length: number): Buffer;
-  /** Has the pages of [from, to) ready for writing without a fault; a hint, done on another thread where possible. */
-  warm(from: number, to: number): void;
-  /**
-   * fdatasync of all of it, on a pool thread. Faster when it is told [writtenFrom, writtenTo): what was written since the
-   * last sync, and will not be again.
-   */
-  sync(writtenFrom?: number, writtenTo?: number): Promise<void>;
+  /** fdatasync of all of it, on a pool thread. */
+  sync(): Promise<void>;
   syncNow(): void;
   /** Lets go of the file handle and the map. Views handed out stay valid: the map goes with the last of them. */
   close(): void;
 }
 
-/** `bytes[position - start]` is byte `position` of the segment, for start <= position < start + bytes.length. */
-export interface SegmentWindow {
+/** Bytes of a segment that lie in memory, in two forms. */
+export interface SegmentBytes {
   readonly bytes: Buffer;
   readonly view: DataView;
-  readonly start: number;
 }

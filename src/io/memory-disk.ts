@@ -5,8 +5,9 @@
 import { dirname } from "node:path";
 import { assert } from "../base/assert.js";
 import { type Clock, systemClock } from "../base/clock.js";
+import { copyBytes } from "../base/copy-bytes.js";
 import { CometError } from "../base/errors.js";
-import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment, SegmentWindow } from "./disk.js";
+import type { Backend, DirectoryLock, Disk, DiskFile, DiskSpace, Segment, SegmentBytes } from "./disk.js";
 
 interface MemoryFile {
   bytes: Buffer;
@@ -212,14 +213,14 @@ class MemoryFileHandle implements DiskFile {
   close(): void {}
 }
 
-class MemorySegment implements Segment, SegmentWindow {
+class MemorySegment implements Segment, SegmentBytes {
   readonly path: string;
   readonly baseOffset: number;
   readonly sizeBytes: number;
   readonly mapped = true;
+  readonly whole: SegmentBytes = this;
   readonly bytes: Buffer;
   readonly view: DataView;
-  readonly start = 0;
   readonly #file: MemoryFile;
   readonly #now: () => number;
 
@@ -234,11 +235,9 @@ class MemorySegment implements Segment, SegmentWindow {
     this.#now = now;
   }
 
-  window(): SegmentWindow {
-    return this;
-  }
-
-  publish(): void {
+  write(source: Uint8Array, start: number, length: number, position: number): void {
+    assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "written within the segment");
+    copyBytes(this.bytes, position, source, start, start + length);
     this.#file.modifiedMs = this.#now();
   }
 
@@ -246,8 +245,6 @@ class MemorySegment implements Segment, SegmentWindow {
     assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "read within the segment");
     return this.bytes.subarray(position, position + length);
   }
-
-  warm(): void {}
 
   sync(): Promise<void> {
     return Promise.resolve();

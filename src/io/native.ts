@@ -1,33 +1,14 @@
 /**
- * What Node's own API lacks, through koffi (foreign functions, prebuilt, no compiler): real block reservation, page
- * warming, locks that Java sees, maps larger than 2 GiB. koffi is an optional package: `native()` is undefined where it
+ * What Node's own API lacks, through koffi (foreign functions, prebuilt, no compiler): real block reservation,
+ * locks that Java sees, maps larger than 2 GiB. koffi is an optional package: `native()` is undefined where it
  * does not load, and every caller has another way.
  */
 
-import { assert } from "../base/assert.js";
 import { loadOptional } from "../base/optional-package.js";
 
 export interface Native {
   /** posix_fallocate: 0, or an errno value. */
   fallocate(fd: number, sizeBytes: number): number;
-  /**
-   * posix_fadvise(POSIX_FADV_WILLNEED) on a pool thread: has [from, to) of a file in the page cache, in pages that are not
-   * dirty; of a range longer than what the device takes at a time (max_sectors_kb) or is read ahead of it, its beginning. A
-   * hint: resolves also where nothing was done.
-   */
-  willNeed(fd: number, from: number, to: number): Promise<void>;
-  /**
-   * madvise: whether a fault for a page of [from, end of the map) may read others around and ahead of it (MADV_NORMAL) or
-   * shall get that page alone (MADV_RANDOM). A hint.
-   */
-  readAround(map: Buffer, from: number, isWanted: boolean): void;
-  /**
-   * madvise(MADV_DONTNEED) on a pool thread: takes the pages of [from, to) out of the map, and what was written through
-   * it stays in the page cache, as dirty as it was (madvise(2): later accesses repopulate "from the up-to-date contents of
-   * the underlying mapped file"). True of shared maps of files alone: `map` is the whole of one, or what was in it is lost.
-   * A hint: resolves also where nothing was done.
-   */
-  unmapPages(map: Buffer, from: number, to: number): Promise<void>;
   /** FIONREAD: bytes that a socket has received and nobody has read; 0 when the kernel will not tell. */
   unreadBytes(fd: number): number;
   /** syncfs on a pool thread; false when it failed. */
@@ -50,10 +31,6 @@ interface Koffi {
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
-const MADV_NORMAL = 0;
-const MADV_RANDOM = 1;
-const MADV_DONTNEED = 4;
-const POSIX_FADV_WILLNEED = 3;
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 const F_SETLK = 6;
 const F_WRLCK = 1;
@@ -83,8 +60,6 @@ function bind(): Native | undefined {
 function bindTo(koffi: Koffi): Native {
   const libc = koffi.load(null);
   const fallocate = libc.func("int posix_fallocate(int, int64_t, int64_t)");
-  const madvise = libc.func("int madvise(void *, size_t, int)");
-  const fadvise = libc.func("int posix_fadvise(int, int64_t, int64_t, int)");
   const mmap = libc.func("void *mmap(void *, size_t, int, int, int, int64_t)");
   const syncfs = libc.func("int syncfs(int)");
   const munmap = libc.func("int munmap(void *, size_t)");
@@ -95,23 +70,8 @@ function bindTo(koffi: Koffi): Native {
   const mapped = new FinalizationRegistry<{ pointer: unknown; sizeBytes: number }>((held) => {
     munmap(held.pointer, held.sizeBytes);
   });
-  const advise = advisor(koffi, madvise);
   return {
     fallocate: (fd, sizeBytes) => fallocate(fd, 0, sizeBytes) as number,
-    willNeed(fd, from, to) {
-      return new Promise((resolve) => {
-        try {
-          fadvise.async(fd, from, to - from, POSIX_FADV_WILLNEED, resolve);
-        } catch {
-          resolve();
-        }
-      });
-    },
-    readAround(map, from, isWanted) {
-      assert(from >= 0 && from <= map.length, "advice within the map");
-      madvise(koffi.address(map) + BigInt(from), map.length - from, isWanted ? MADV_NORMAL : MADV_RANDOM);
-    },
-    unmapPages: (map, from, to) => new Promise((resolve) => advise(map, from, to, MADV_DONTNEED, resolve)),
     unreadBytes(fd) {
       return ioctl(fd, FIONREAD, "void *", unread) === 0 ? unread.readInt32LE(0) : 0;
     },
@@ -139,30 +99,5 @@ function bindTo(koffi: Koffi): Native {
       request.writeInt32LE(1, 16);
       return fcntl(fd, F_SETLK, "void *", request) === 0;
     },
-  };
-}
-
-type Advise = (map: Buffer, from: number, to: number, advice: number, onEnd: () => void) => void;
-
-/**
- * madvise on pool threads. Somebody else's memory may lie where a map was, and beside it: so no map is collected, and
- * thereby undone, while a thread has its address. (A thread of Node's waits for such calls before it gives up its heap.)
- */
-function advisor(koffi: Koffi, madvise: NativeFunction): Advise {
-  const underWay = new Set<{ readonly map: Buffer }>();
-  return (map, from, to, advice, onEnd) => {
-    assert(from >= 0 && from <= to && to <= map.length, "advice within the map");
-    const call = { map };
-    underWay.add(call);
-    const end = (): void => {
-      underWay.delete(call);
-      onEnd();
-    };
-    try {
-      madvise.async(koffi.address(map) + BigInt(from), to - from, advice, end);
-    } catch {
-      // koffi bounds how many calls are under way: a hint is lost.
-      end();
-    }
   };
 }

@@ -1,6 +1,6 @@
 /** Handles on the files of an OverlayDisk: they read through to the disk below and write into memory. */
 import { assert } from "../base/assert.js";
-import type { Disk, DiskFile, Segment, SegmentWindow } from "./disk.js";
+import type { Disk, DiskFile, Segment } from "./disk.js";
 import type { BelowBytes, OverlayContent } from "./overlay-content.js";
 
 export class OverlayFile implements DiskFile, BelowBytes {
@@ -60,11 +60,11 @@ export class OverlaySegment implements Segment, BelowBytes {
   readonly baseOffset: number;
   readonly sizeBytes: number;
   readonly mapped = false;
+  readonly whole = undefined;
   readonly #content: OverlayContent;
   readonly #disk: Disk;
   readonly #onClose: () => void;
   #below: Segment | undefined;
-  #window: SegmentWindow = windowOf(Buffer.alloc(0), 0);
   #isOpen = true;
 
   constructor(path: string, baseOffset: number, content: OverlayContent, disk: Disk, onClose: () => void) {
@@ -86,16 +86,9 @@ export class OverlaySegment implements Segment, BelowBytes {
     target.set(this.#belowSegment().read(position, length), start);
   }
 
-  window(position: number, length: number): SegmentWindow {
-    const { start, bytes } = this.#window;
-    if (position < start || position + length > start + bytes.length)
-      this.#window = windowOf(Buffer.alloc(length), position);
-    return this.#window;
-  }
-
-  publish(from: number, to: number): void {
-    const { start, bytes } = this.#window;
-    this.#content.write(this, bytes, from - start, to - from, from);
+  write(source: Uint8Array, start: number, length: number, position: number): void {
+    assert(position >= 0 && length >= 0 && position + length <= this.sizeBytes, "written within the segment");
+    this.#content.write(this, source, start, length, position);
   }
 
   read(position: number, length: number): Buffer {
@@ -105,8 +98,6 @@ export class OverlaySegment implements Segment, BelowBytes {
     this.#content.read(this, bytes, 0, length, position);
     return bytes;
   }
-
-  warm(): void {}
 
   sync(): Promise<void> {
     return Promise.resolve();
@@ -120,8 +111,4 @@ export class OverlaySegment implements Segment, BelowBytes {
     this.#below?.close();
     this.#onClose();
   }
-}
-
-function windowOf(bytes: Buffer, start: number): SegmentWindow {
-  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length), start };
 }

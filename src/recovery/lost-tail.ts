@@ -114,10 +114,6 @@ function moveOut(segment: Segment, from: number, to: number, copy: DiskFile): vo
     copy.writeAt(bytes, 0, bytes.length, at - from);
   }
   copy.syncNow();
-  for (let at = from; at < to; at += CHUNK_BYTES) {
-    const length = Math.min(CHUNK_BYTES, to - at);
-    const window = segment.window(at, length);
-    window.bytes.fill(0, at - window.start, at - window.start + length);
-    segment.publish(at, at + length);
-  }
+  const zeros = Buffer.alloc(Math.min(CHUNK_BYTES, to - from));
+  for (let at = from; at < to; at += CHUNK_BYTES) segment.write(zeros, 0, Math.min(CHUNK_BYTES, to - at), at);
 }

@@ -64,6 +64,11 @@ export interface ConnectionSettings {
   readonly strangerRefusal?: StrangerRefusal | undefined;
   /** Where TLS clients go; undefined at ends that are secure already, or never will be. */
   readonly entrance?: TlsEntrance | undefined;
+  /**
+   * Called before anything is sent: what the answers tell has to be so by then. When it is false it is not, and the
+   * connection is cut instead.
+   */
+  readonly beforeSend?: (() => boolean) | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
   /** Sees each answer before those who wait for one; see `AnswerTaker`. */
   readonly onAnswer?: AnswerTaker | undefined;
@@ -426,6 +431,12 @@ export class RemotingConnection implements Connection {
     if (length === 0) return;
     if (this.#closed) {
       writer.reset(0);
+      return;
+    }
+    if (this.#settings.beforeSend?.() === false) {
+      this.#reason = "what was to be answered could not be kept";
+      writer.reset(0);
+      this.destroy();
       return;
     }
     if (this.#unsent !== undefined) {

@@ -59,6 +59,8 @@ export interface RemotingServerOptions {
   readonly outputPauseBytes?: number;
   /** 64 MiB: with more unsent bytes a connection is closed. */
   readonly outputBytesMax?: number;
+  /** Called before answers are sent; false when what they tell is not so after all: their connection is cut. */
+  readonly beforeSend?: (() => boolean) | undefined;
   /** 120 s without a byte in either direction; 0 for never. */
   readonly idleMsMax?: number;
   /** A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. */
@@ -109,6 +111,7 @@ export class RemotingServer {
       header: new HeaderView(),
       unknownCodes: new Set(),
       strangerRefusal: options.strangerRefusal,
+      beforeSend: options.beforeSend,
       onClosed: (connection) => this.#connections.delete(connection),
     };
     this.#entrance = options.tls && this.#makeEntrance(options.tls);

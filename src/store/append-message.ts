@@ -34,6 +34,9 @@ export async function appendMessage(store: MessageStore, queue: QueueHandle, mes
   const result: PutResult = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
   const status = store.put(inputOf(queue, message), result);
   if (status !== PutStatus.PUT_OK) throw refusal(store, status);
+  // The end of this turn, in which all are written together that were appended in it.
+  await Promise.resolve();
+  if (!store.publish()) throw refusal(store, PutStatus.UNKNOWN_ERROR);
   if (store.syncFlush) await store.whenFlushed(result.phyOffset + result.sizeBytes);
   return result;
 }

@@ -5,6 +5,7 @@ import { UnitBatch } from "../consumequeue/unit.js";
 import type { SharedProgress } from "../dispatch/shared-progress.js";
 import type { IndexKind } from "../index/index-key.js";
 import type { IndexQuery, IndexQueryResult } from "../index/index-query.js";
+import type { SegmentBytes } from "../io/disk.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueues } from "./store-queue.js";
@@ -16,12 +17,6 @@ export interface KeyQueryResult {
   readonly records: readonly Buffer[];
   readonly indexLastUpdateTimestamp: number;
   readonly indexLastUpdatePhyOffset: number;
-}
-
-/** Bytes that hold a record, and perhaps the whole segment around it; `view` shows the same bytes. */
-export interface RecordPlace {
-  readonly bytes: Buffer;
-  readonly view: DataView;
 }
 
 /** Reads messages otherwise than in the order of their queue. */
@@ -73,19 +68,21 @@ export class LookUp {
     return record;
   }
 
-  /** As `readRecord`, without an object for each record where segments are mapped: for who goes through many of them. */
-  findRecord(phyOffset: number, into: RecordView): RecordPlace | undefined {
+  /**
+   * As `readRecord`, without an object for each record where segments are mapped, for who goes through many of
+   * them: the bytes may be those of the whole segment around it.
+   */
+  findRecord(phyOffset: number, into: RecordView): SegmentBytes | undefined {
     if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return undefined;
-    if (!segment.mapped) {
+    const { whole } = segment;
+    if (whole === undefined) {
       const bytes = this.readRecord(phyOffset, into);
       return bytes && { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
     }
-    const position = phyOffset - segment.baseOffset;
-    const place = segment.window(position, 0);
-    const verdict = into.read(place.view, position - place.start, segment.sizeBytes - place.start);
-    return verdict === RecordVerdict.RECORD && into.phyOffset === phyOffset ? place : undefined;
+    const verdict = into.read(whole.view, phyOffset - segment.baseOffset, segment.sizeBytes);
+    return verdict === RecordVerdict.RECORD && into.phyOffset === phyOffset ? whole : undefined;
   }
 
   /** Store time of the record that begins at `phyOffset`, or -1. */

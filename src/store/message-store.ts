@@ -11,7 +11,6 @@ import { CometError } from "../base/errors.js";
 import type { CommitLog } from "../commitlog/commit-log.js";
 import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
-import { tagsHash } from "../record/properties.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { RecoveryReport } from "../recovery/recover.js";
 import { TopicDeletions } from "./delete-topics.js";
@@ -23,7 +22,9 @@ import type { StoreOptions } from "./options.js";
 import { DispatchWaits } from "./dispatch-waits.js";
 import { DispatchWakes } from "./dispatch-wakes.js";
 import { PositionWaiters } from "./position-waiters.js";
+import { Publisher } from "./publisher.js";
 import type { SegmentRelease } from "./retention.js";
+import { ShownMessages } from "./shown-messages.js";
 import type { StorePaths } from "./store-directory.js";
 import type { StoreParts } from "./store-parts.js";
 import type { StoreQueue } from "./store-queue.js";
@@ -41,8 +42,6 @@ import {
 
 /** Taken at most while dispatch waits for space on the disk. */
 const PAUSED_BYTES_MAX = 16 * 1024 * 1024;
-/** Appended in one turn and shown at once: of more than these dispatch shows all together, so that they are read together. */
-const SHOWN_A_TURN = 8;
 
 /** A durable log with queues and an index, open in one directory. One thread calls it. */
 export class MessageStore {
@@ -53,11 +52,10 @@ export class MessageStore {
   readonly #watch: DiskWatch;
   readonly #reader: MessageReader;
   readonly #endTurnTask = () => this.#endTurn();
+  readonly #grownTask = (queue: QueueHandle) => this.#grown(queue);
   #turnPending = false;
   /** Somebody waits for the disk: one sync at the turn's end serves all who asked in it. */
   #flushWanted = false;
-  /** Queues of the messages that this turn appended and showed. */
-  readonly #shown: StoreQueue[] = [];
   readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
@@ -65,8 +63,9 @@ export class MessageStore {
   readonly #flushWaiters = new PositionWaiters();
   readonly #waits: DispatchWaits;
   readonly #wakes: DispatchWakes;
-  /** A message can be read before dispatch has come to it. With SYNC_FLUSH that is before it is durable. */
-  readonly #showsAtOnce: boolean;
+  readonly #publisher: Publisher;
+  /** Not with SYNC_FLUSH, where that would be before they are durable. */
+  readonly #shown: ShownMessages | undefined;
   #failure: CometError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -77,8 +76,11 @@ export class MessageStore {
     this.#dispatch = parts.dispatch;
     this.#waits = new DispatchWaits(parts.dispatch);
     this.#watch = parts.watch;
-    this.#showsAtOnce = parts.dispatch.threaded && !parts.syncFlush;
     this.#wakes = new DispatchWakes(parts.dispatch, this.#waits, parts.clock, parts.commitLog.appendPosition);
+    this.#publisher = new Publisher(this.#log, parts.dispatch.progress, this.#wakes, !parts.syncFlush);
+    if (parts.dispatch.threaded && !parts.syncFlush) {
+      this.#shown = new ShownMessages(parts.units, this.#waits, () => this.publish());
+    }
     this.#reader = new MessageReader(parts.segments, parts.units);
   }
 
@@ -146,7 +148,10 @@ export class MessageStore {
     return [...this.#parts.queues.topics()];
   }
 
-  /** Appends a message to its queue. Any status but PUT_OK means that it is not in the log. */
+  /**
+   * Appends a message to its queue. Any status but PUT_OK means that it is not in the log. What a turn of the event loop puts
+   * is written together, at the turn's end or by `publish`.
+   */
   put(message: MessageInput, result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
@@ -159,13 +164,13 @@ export class MessageStore {
     } catch (error) {
       return this.#writeFailed(error);
     }
-    const isShown = status === PutStatus.PUT_OK && queued && this.#show(queue, message, result);
+    const isShown = status === PutStatus.PUT_OK && queued && this.#shown?.show(queue, message, result) === true;
     if (status === PutStatus.PUT_OK && queued) queue.nextOffset++;
     this.#appended(queue, isShown);
     return status;
   }
 
-  /** Appends messages of one queue, all or none, with consecutive offsets. */
+  /** Appends messages of one queue, all or none, with consecutive offsets; see `put`. */
   putBatch(messages: readonly MessageInput[], result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
@@ -189,22 +194,25 @@ export class MessageStore {
     return this.#watch.isFull || (this.#watch.dispatchPaused && behindBytes >= PAUSED_BYTES_MAX);
   }
 
-  /** Somebody waits for messages: this one can be read from now on, whenever dispatch comes to it. */
-  #show(queue: StoreQueue, message: MessageInput, { queueOffset, phyOffset, sizeBytes }: PutResult): boolean {
-    if (!this.#waits.isInterested || !this.#showsAtOnce || queue.quiet || queue.scheduled) return false;
-    if (this.#shown.length > SHOWN_A_TURN) return false;
-    const { properties, propertiesStart, propertiesLength } = message;
-    const hash = tagsHash(properties, propertiesStart, propertiesStart + propertiesLength);
-    if (!this.#parts.units.show(queue, queueOffset, phyOffset, sizeBytes, hash)) return false;
-    this.#shown.push(queue);
-    return true;
-  }
-
   #appended(queue: StoreQueue, isShown: boolean): void {
     const position = this.#log.appendPosition;
     if (!queue.quiet) this.#wakes.hasNews(position, isShown);
-    if (!this.#parts.syncFlush) this.#wakes.confirm(position);
+    this.#publisher.confirm();
     this.#scheduleEndOfTurn();
+  }
+
+  /**
+   * Writes what was put in this turn of the event loop: from then on it outlives the process, and others can read it. The
+   * turn's end does the same, so this is for who tells others of a PUT_OK before. False when the store has failed in this
+   * turn and messages that it took are lost: nobody may be told of any.
+   */
+  publish(): boolean {
+    try {
+      this.#publisher.publish();
+    } catch (error) {
+      this.#writeFailed(error);
+    }
+    return !this.#publisher.losesTurn;
   }
 
   #scheduleEndOfTurn(): void {
@@ -216,23 +224,16 @@ export class MessageStore {
   /** Once a turn of the event loop in which something was appended: one wake, one sync. */
   #endTurn(): void {
     this.#turnPending = false;
+    this.publish();
     if (this.#parts.syncFlush || this.#flushWanted) {
       this.#flushWanted = false;
       this.#parts.flusher.flushNow();
       if (this.#parts.syncFlush) return;
     }
-    this.#tellShown();
+    if (this.#shown?.tell(this.#grownTask) === false) this.#wakes.hasNews(this.#log.appendPosition, false);
     this.#wakes.soon();
     this.#parts.flusher.schedule();
     this.#log.requestAhead();
-  }
-
-  #tellShown(): void {
-    const shown = this.#shown;
-    if (shown.length === 0) return;
-    if (shown.length > SHOWN_A_TURN) this.#wakes.hasNews(this.#log.appendPosition, false);
-    else for (const queue of shown) this.#grown(queue);
-    shown.length = 0;
   }
 
   /**
@@ -240,10 +241,12 @@ export class MessageStore {
    * queue is named, is in its files; quiet ones are only waited for by who names one. False when it took too long.
    */
   catchUp(queue?: QueueHandle): boolean {
+    this.publish();
     return this.#watch.dispatchPaused || this.#wakes.catchUp(queue && this.#parts.queues.own(queue));
   }
 
   #writeFailed(error: unknown): PutStatus {
+    if (this.#failure === undefined) this.#publisher.failed();
     // The next segment could not be opened: nothing of the message is written, and it passes.
     if (error instanceof CometError && error.code === "COMETMQ_HANDLES") return PutStatus.CREATE_MAPPED_FILE_FAILED;
     this.#fail(
@@ -329,7 +332,7 @@ export class MessageStore {
   /** Counts who wants to hear of arrivals. After turning it on, look at the queue once more before waiting. */
   setInterest(interested: boolean): void {
     this.#waits.setInterest(interested);
-    if (interested) this.#wakes.ifBehind();
+    if (interested && this.publish()) this.#wakes.ifBehind();
   }
 
   #arrivals(): void {
@@ -434,6 +437,7 @@ export class MessageStore {
 
   /** Look-ups that are not the sequential reading of a queue: by key, by place in the log, by time. */
   get lookUp(): LookUp {
+    this.publish();
     return this.#parts.lookUp;
   }
 

@@ -48,8 +48,7 @@ export interface StoreOptions {
   dispatchSyncIntervalMs?: number | undefined;
   /**
    * Segments are read into memory when they are made, so that records never meet a page for the first time
-   * (warmMapedFileEnable, in Apache's spelling); `open` resolves when those ahead are there. Off by default: then pages
-   * are warmed just ahead of the append position, which a few hundred megabytes a second can outrun.
+   * (warmMapedFileEnable, in Apache's spelling); `open` resolves when those ahead are there. Off by default.
    */
   warmMapedFileEnable?: boolean | undefined;
   /** Whole segments kept ready behind the one in use, at most 64; 0, the default: one, from the middle of it on. */

@@ -40,11 +40,7 @@ function write(file: DiskFile, text: string, position: number): void {
 
 /** `text` at `position`, as the appender does it. */
 function put(segment: Segment, text: string, position: number): void {
-  const window = segment.window(position, text.length);
-  expect(window.start).toBeLessThanOrEqual(position);
-  expect(window.start + window.bytes.length).toBeGreaterThanOrEqual(position + text.length);
-  window.bytes.write(text, position - window.start, "latin1");
-  segment.publish(position, position + text.length);
+  segment.write(Buffer.from(`<${text}>`, "latin1"), 1, text.length, position);
 }
 
 const textAt = (segment: Segment, position: number, length: number): string =>
@@ -235,7 +231,7 @@ function segments(make: () => DiskUnderTest): void {
     expect(disk.list(directory)).toHaveLength(1);
   });
 
-  test("what is published is read by everybody, from the first byte to the last", async () => {
+  test("what is written is read by everybody, from the first byte to the last", async () => {
     const { disk, path, segment } = segmentUnderTest();
     const reader = disk.openSegment(path, 0, SEGMENT_BYTES, false);
     const places = [0, 8, 4 * MEBIBYTE - 3, 4 * MEBIBYTE + 100, 9 * MEBIBYTE, SEGMENT_BYTES - 9, 100];
@@ -254,17 +250,6 @@ function segments(make: () => DiskUnderTest): void {
     file.close();
   });
 
-  test("a window covers as much as is asked for, and its view is of the same bytes", () => {
-    const { segment } = segmentUnderTest();
-    const window = segment.window(MEBIBYTE, 10 * MEBIBYTE);
-    expect(window.start + window.bytes.length).toBeGreaterThanOrEqual(11 * MEBIBYTE);
-    window.view.setInt32(11 * MEBIBYTE - 4 - window.start, 0x0a0b0c0d);
-    expect([...window.bytes.subarray(11 * MEBIBYTE - 4 - window.start).subarray(0, 4)]).toEqual([10, 11, 12, 13]);
-    segment.publish(11 * MEBIBYTE - 4, 11 * MEBIBYTE);
-    expect([...segment.read(11 * MEBIBYTE - 4, 4)]).toEqual([10, 11, 12, 13]);
-    segment.close();
-  });
-
   test("records go out one after the other, and the first bytes of one may go last", () => {
     const { segment } = segmentUnderTest();
     let position = 0;
@@ -275,11 +260,10 @@ function segments(make: () => DiskUnderTest): void {
       position += text.length;
     }
     expect(textAt(segment, 0, 10)).toBe("record 0 r");
-    const window = segment.window(position, 16);
-    window.bytes.write("headbody", position - window.start);
-    segment.publish(position + 4, position + 8);
-    expect(textAt(segment, position + 4, 4)).toBe("body");
-    segment.publish(position, position + 4);
+    const text = Buffer.from("headbody");
+    segment.write(text, 4, 4, position + 4);
+    expect(textAt(segment, position, 8)).toBe("\0\0\0\0body");
+    segment.write(text, 0, 4, position);
     expect(textAt(segment, position, 8)).toBe("headbody");
     segment.close();
   });
@@ -296,15 +280,17 @@ function segments(make: () => DiskUnderTest): void {
     expect(view.toString()).toBe(segment.mapped ? "BEFORE" : "before");
   });
 
-  test("reading beyond the end is a fault of the caller's", () => {
-    const { segment } = segmentUnderTest();
+  test("reading and writing beyond the end is a fault of the caller's", () => {
+    const { disk, path, segment } = segmentUnderTest();
+    expect(() => put(segment, "beyond", SEGMENT_BYTES - 5)).toThrow();
+    expect(disk.sizeOf(path)).toBe(SEGMENT_BYTES);
     expect(() => segment.read(SEGMENT_BYTES - 4, 5)).toThrow();
     expect(() => segment.read(-1, 5)).toThrow();
     expect(segment.read(SEGMENT_BYTES, 0)).toHaveLength(0);
     segment.close();
   });
 
-  test("a sync that is told what was written changes no byte, not of views either", async () => {
+  test("a sync changes no byte, not of views either", async () => {
     const { disk, path, segment } = segmentUnderTest();
     const wanted = Buffer.alloc(SEGMENT_BYTES);
     const views: [number, Buffer][] = [];
@@ -315,31 +301,17 @@ function segments(make: () => DiskUnderTest): void {
       put(segment, bytes.toString("latin1"), position);
       bytes.copy(wanted, position);
       views.push([position, segment.read(position, bytes.length)]);
-      await segment.sync(position, to);
+      await segment.sync();
       position = to;
     }
-    await segment.sync(0, SEGMENT_BYTES);
     put(segment, "after", 3 * MEBIBYTE);
     wanted.write("after", 3 * MEBIBYTE);
-    await segment.sync(SEGMENT_BYTES - MEBIBYTE, SEGMENT_BYTES + MEBIBYTE);
+    await segment.sync();
     expect(segment.read(0, SEGMENT_BYTES).equals(wanted)).toBe(true);
     expect(disk.readFile(path)!.equals(wanted)).toBe(true);
     if (segment.mapped) {
       for (const [at, view] of views) expect(view.equals(wanted.subarray(at, at + view.length))).toBe(true);
     }
-    segment.close();
-  });
-
-  test("warming changes no byte", async () => {
-    const { segment } = segmentUnderTest();
-    put(segment, "warm", 5 * MEBIBYTE);
-    segment.warm(MEBIBYTE + 5, 7 * MEBIBYTE);
-    segment.warm(SEGMENT_BYTES - 10, SEGMENT_BYTES + MEBIBYTE);
-    segment.warm(100, 100);
-    put(segment, "hot!", 2 * MEBIBYTE);
-    await segment.sync();
-    expect(textAt(segment, 5 * MEBIBYTE - 1, 6)).toBe("\0warm\0");
-    expect(textAt(segment, 2 * MEBIBYTE - 1, 6)).toBe("\0hot!\0");
     segment.close();
   });
 }

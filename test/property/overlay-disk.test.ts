@@ -53,9 +53,7 @@ const segment = fc
       const opened = disk.openSegment(at, 0, sizeBytes, true);
       const start = from % sizeBytes;
       const length = Math.min(bytes.length, sizeBytes - start);
-      const window = opened.window(start, length);
-      window.bytes.set(bytes.subarray(0, length), start - window.start);
-      opened.publish(start, start + length);
+      opened.write(bytes, 0, length, start);
       opened.close();
     };
   });

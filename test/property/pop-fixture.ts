@@ -78,6 +78,8 @@ export class PopLife {
   }
 
   image(): DiskImage {
+    // Of what was answered nothing is missing.
+    this.base.store.publish();
     return imageOf(this.base.disk, POP_ROOT);
   }
 

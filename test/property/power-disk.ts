@@ -7,7 +7,7 @@
  *
  * `crash` answers the files as the next start would find them.
  */
-import type { DirectoryLock, Disk, DiskFile, Segment, SegmentWindow } from "#src/io/disk.js";
+import type { DirectoryLock, Disk, DiskFile, Segment, SegmentBytes } from "#src/io/disk.js";
 import type { Random } from "../crash/programs/random.mjs";
 import type { DiskImage } from "./store-fixture.js";
 
@@ -243,11 +243,11 @@ class PowerFile implements DiskFile {
   close(): void {}
 }
 
-class PowerSegment implements Segment, SegmentWindow {
+class PowerSegment implements Segment, SegmentBytes {
   readonly path: string;
   readonly baseOffset: number;
   readonly mapped = true;
-  readonly start = 0;
+  readonly whole: SegmentBytes = this;
   readonly view: DataView;
   readonly #disk: PowerDisk;
   readonly #inode: Inode;
@@ -268,17 +268,13 @@ class PowerSegment implements Segment, SegmentWindow {
     return this.#inode.bytes;
   }
 
-  window(): SegmentWindow {
-    return this;
+  write(source: Uint8Array, start: number, length: number, position: number): void {
+    this.bytes.set(source.subarray(start, start + length), position);
   }
-
-  publish(): void {}
 
   read(position: number, length: number): Buffer {
     return this.bytes.subarray(position, position + length);
   }
-
-  warm(): void {}
 
   async sync(): Promise<void> {
     this.syncNow();

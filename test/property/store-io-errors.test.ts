@@ -129,6 +129,10 @@ function put(store: MessageStore, number: number, life: Life): void {
   const result = emptyPutResult();
   const properties = { UNIQ_KEY: `unique${number}`, KEYS: `key${number}` };
   const status = store.put(message(queue, bodyOf(number, (number * 157) % 900), properties), result);
+  if (status === PutStatus.PUT_OK && !store.publish()) {
+    expect(store.failure).toBeDefined();
+    return;
+  }
   if (status !== PutStatus.PUT_OK) {
     const isFull = status === PutStatus.DISK_FULL || status === PutStatus.CREATE_MAPPED_FILE_FAILED;
     expect([status, isFull || store.failure !== undefined]).toEqual([status, true]);

@@ -30,6 +30,7 @@ class Life {
     this.checkVisible(store);
     const bytes = random.integer(0, random.chance(0.1) ? 6000 : 300);
     const { phyOffset, sizeBytes } = putNumbered(store, this.number++, bytes);
+    expect(store.publish()).toBe(true);
     const segment = store.disk.readFile(segmentPath(SEGMENT_BYTES, Math.floor(phyOffset / SEGMENT_BYTES)))!;
     const start = phyOffset % SEGMENT_BYTES;
     this.written.push({ phyOffset, bytes: segment.subarray(start, start + sizeBytes) });

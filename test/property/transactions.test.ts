@@ -117,9 +117,10 @@ class Life {
     await this.start();
   }
 
-  /** Also in the middle of a turn. What the life that ends does after this it does to another disk, on another clock. */
+  /** Also in the middle of a turn, once its answers are on their way. What the life that ends does after this it does to another disk, on another clock. */
   async crash(power: boolean): Promise<void> {
     const { store } = this.broker;
+    expect(store.publish()).toBe(true);
     for (const transaction of this.transactions) {
       transaction.crashed = true;
       if (!power || transaction.half.commitLogOffset < store.flushedPosition) transaction.durable = true;

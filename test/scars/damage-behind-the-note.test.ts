@@ -153,6 +153,7 @@ it("gives the queue offset of a damaged message to no other", async () => {
   for (let i = 0; i < 5; i++) put(store, "first", 0, bodyOf(i, 40));
   const { phyOffset } = put(store, "first", 0, bodyOf(5, 40));
   put(store, "second", 0, bodyOf(6, 40));
+  expect(store.publish()).toBe(true);
   const image = withLog(imageOf(disk), (log) => {
     log[phyOffset + 95]! ^= 8;
   });

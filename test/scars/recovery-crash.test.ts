@@ -59,7 +59,7 @@ function watched(inner: MemoryDisk, onWrite: () => void): Disk {
   const segment = (opened: Segment): Segment =>
     new Proxy(opened, {
       get(target, name: keyof Segment) {
-        if (name === "window") onWrite();
+        if (name === "write") onWrite();
         const member = target[name];
         return typeof member === "function" ? member.bind(target) : member;
       },

@@ -23,6 +23,10 @@ export class BrokerStore implements StorePort {
     return this.#store.queue(topic, queueId);
   }
 
+  publish(): boolean {
+    return this.#store.publish();
+  }
+
   minOffset(queue: QueueHandle): number {
     return this.#store.minOffset(queue);
   }

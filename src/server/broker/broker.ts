@@ -226,6 +226,7 @@ function serverOf(
     clock,
     log,
     flowLimits: new FastFailure(config, waiters),
+    beforeSend: () => store.publish(),
     idleMsMax: config.serverChannelMaxIdleTimeSeconds * 1000,
   });
 }

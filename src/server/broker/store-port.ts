@@ -33,6 +33,8 @@ export interface StoreUnit {
 export interface StorePort {
   /** The one handle of this queue, made on first use. `topic` has passed validation. */
   queue(topic: string, queueId: number): QueueHandle;
+  /** What was put is kept from now on; false when messages that were taken in this turn are lost. */
+  publish(): boolean;
   minOffset(queue: QueueHandle): number;
   /** One past the last message that readers may see. */
   maxOffset(queue: QueueHandle): number;

@@ -163,6 +163,7 @@ export class GrpcEndpoint {
     this.#loaded = new GrpcServer({
       methods: this.#methods(),
       messageBytesMax: broker.config.grpcMaxInboundMessageSize,
+      beforeSend: () => broker.store.publish(),
       clock,
       log,
       peerOf: (peer: GrpcPeer) => ({ ...peer, connection: new LocalConnection(peering, peer) }),

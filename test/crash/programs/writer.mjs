@@ -106,6 +106,7 @@ function put() {
 while (serial < messagesMax) {
   let lines = "";
   for (let i = random.integer(1, 40); i > 0; i--) lines += put();
+  if (!store.publish()) throw new Error(`messages are lost: ${store.failure?.message}`);
   if (store.syncFlush) await store.whenFlushed(store.maxPhyOffset);
   writeSync(acks, lines);
   await new Promise((resolve) => setImmediate(resolve));

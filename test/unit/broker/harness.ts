@@ -143,6 +143,10 @@ interface ModelQueue extends QueueHandle {
 
 /** A store of numbers: what queues have is set by the test. */
 export class ModelStore implements StorePort {
+  publish(): boolean {
+    return true;
+  }
+
   readonly queues = new Map<string, ModelQueue>();
   readonly deletedTopics: string[] = [];
   readonly records = new Map<number, Buffer>();

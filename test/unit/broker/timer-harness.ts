@@ -68,6 +68,8 @@ export class TimerBroker {
 
   /** Nothing more happens in the old process, and nothing is saved. */
   async kill(): Promise<void> {
+    // Of what was answered nothing is missing.
+    this.broker.store.publish();
     this.clock.dropTasks();
     await this.start();
   }

@@ -198,9 +198,7 @@ describe.skipIf(typeof small === "string")("on a file system that is full", () =
       const segment = disk.openSegment(path, 0, 4 * MEBIBYTE, true);
       const chunk = Buffer.alloc(64 * 1024, 9);
       for (let position = 0; position < 4 * MEBIBYTE; position += chunk.length) {
-        const window = segment.window(position, chunk.length);
-        window.bytes.set(chunk, position - window.start);
-        segment.publish(position, position + chunk.length);
+        segment.write(chunk, 0, chunk.length, position);
       }
       segment.syncNow();
       expect(segment.read(4 * MEBIBYTE - 4, 4)).toEqual(Buffer.alloc(4, 9));

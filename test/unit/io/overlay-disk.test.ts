@@ -63,8 +63,7 @@ describe("over files", () => {
     disk.remove(path("sub"));
     disk.createSegment(path("00000000000000032768"), 8 * PAGE);
     const segment = disk.openSegment(path("00000000000000000000"), 0, 8 * PAGE);
-    segment.window(0, 10).bytes.fill(1);
-    segment.publish(0, 10);
+    segment.write(Buffer.alloc(10, 1), 0, 10, 0);
     segment.syncNow();
     segment.close();
     expect(disk.list(directory)).toEqual(["00000000000000000000", "00000000000000032768", "abort", "new"]);
@@ -112,9 +111,7 @@ describe("over files", () => {
       const [writer, reader] = [open(), open()];
       expect(reader.read(0, 8 * PAGE).equals(bytesOf(8 * PAGE, 3))).toBe(true);
       expect(disk.heldBytes).toBe(0);
-      const window = writer.window(2 * PAGE - 4, 8);
-      window.bytes.write("OVERLAID", 2 * PAGE - 4 - window.start);
-      writer.publish(2 * PAGE - 4, 2 * PAGE + 4);
+      writer.write(Buffer.from("<OVERLAID>"), 1, 8, 2 * PAGE - 4);
       const expected = bytesOf(8 * PAGE, 3);
       expected.write("OVERLAID", 2 * PAGE - 4);
       for (const [from, length] of [

@@ -7,6 +7,7 @@ import { CometError } from "#src/base/errors.js";
 import type { Segment } from "#src/io/disk.js";
 import { FileDisk } from "#src/io/file-disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
+import { appendMessage } from "#src/store/append-message.js";
 import type { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
 import { FakeLog } from "../broker/harness.js";
@@ -18,7 +19,7 @@ const BROKEN = new CometError("COMETMQ_IO", "The disk is broken.");
 /** Lets segments fail as it is told. */
 class FaultyDisk extends MemoryDisk {
   syncFails = false;
-  publishFails = false;
+  writeFails = false;
   syncCount = 0;
 
   override openSegment(path: string, baseOffset: number, sizeBytes: number): Segment {
@@ -27,8 +28,10 @@ class FaultyDisk extends MemoryDisk {
       this.syncCount++;
       if (this.syncFails) throw BROKEN;
     };
-    segment.publish = () => {
-      if (this.publishFails) throw BROKEN;
+    const write = segment.write.bind(segment);
+    segment.write = (...piece) => {
+      if (this.writeFails) throw BROKEN;
+      write(...piece);
     };
     return segment;
   }
@@ -85,18 +88,24 @@ test.each(["ASYNC_FLUSH", "SYNC_FLUSH"] as const)(
   },
 );
 
-test("a write that fails is not acknowledged, and costs no queue offset", async () => {
+test("what cannot be written is told to nobody, and costs no queue offset", async () => {
   const disk = new FaultyDisk();
   const log = new FakeLog();
   const store = await openStore({ directory: "/s", disk, log });
   const result = newPutResult();
   put(store, "T", 0, "good", result);
   await store.settled();
-  disk.publishFails = true;
-  expect(put(store, "T", 0, "lost")).toBe(PutStatus.UNKNOWN_ERROR);
-  disk.publishFails = false;
+  disk.writeFails = true;
+  expect(put(store, "T", 0, "lost")).toBe(PutStatus.PUT_OK);
+  expect(put(store, "T", 1, "lost too")).toBe(PutStatus.PUT_OK);
+  expect(store.publish()).toBe(false);
+  disk.writeFails = false;
+  expect(store.publish()).toBe(false);
   expectReadOnly(store, log, ["good"]);
   expect(store.maxPhyOffset).toBe(result.phyOffset + result.sizeBytes);
+  // Who is answered in a later turn was told of nothing that is lost: a store that is read-only goes on serving.
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(store.publish()).toBe(true);
   await store.close();
 
   const again = await openStore({ directory: "/s", disk });
@@ -104,6 +113,22 @@ test("a write that fails is not acknowledged, and costs no queue offset", async 
   expect(put(again, "T", 0, "next", result)).toBe(PutStatus.PUT_OK);
   await again.settled();
   expect(bodiesIn(again, "T", 0).at(-1)).toBe("next");
+});
+
+test.each([
+  ["the turn's end", "small"],
+  ["a full window", "x".repeat(60_000)],
+])("an append whose write fails at %s is refused, and so is every one of its turn", async (_, body) => {
+  const disk = new FaultyDisk();
+  const store = await openStore({ directory: "/s", disk });
+  const queue = store.queue("T", 0);
+  await appendMessage(store, queue, { body: "good" });
+  disk.writeFails = true;
+  const appended = await Promise.allSettled(Array.from({ length: 8 }, () => appendMessage(store, queue, { body })));
+  for (const append of appended) {
+    expect(append).toMatchObject({ status: "rejected", reason: { code: "COMETMQ_STORE_READ_ONLY" } });
+  }
+  expect(bodiesIn(store, "T", 0)).toEqual(["good"]);
 });
 
 test("a segment that cannot be made is no failure of the store: writing goes on when one can", async () => {

@@ -12,9 +12,9 @@ test("a unit that gives its record less bytes than any has points at none", () =
   const segments = { at: () => segment } as Partial<SegmentQueue> as SegmentQueue;
   const reader = new MessageReader(segments, new QueueUnits(new QueueProgress()));
   for (const sizeBytes of [-1, 0, 1, 2, 3, 4, 90]) {
-    segment.window(0, 4).view.setInt32(0, sizeBytes);
+    segment.whole!.view.setInt32(0, sizeBytes);
     expect(reader.recordAt(0, sizeBytes)).toBeUndefined();
   }
-  segment.window(0, 4).view.setInt32(0, 91);
+  segment.whole!.view.setInt32(0, 91);
   expect(reader.recordAt(0, 91)).toHaveLength(91);
 });
