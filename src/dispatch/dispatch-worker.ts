@@ -207,7 +207,7 @@ class DispatchWorker {
     const isBusy = this.#step(confirmed, stopAsked, mayHold);
     const isExpiring = this.#expiry.step();
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
-    if (syncIsDue && this.#room.failure === undefined) this.#beginSync();
+    if (syncIsDue) this.#beginSync();
     if (isBusy || isExpiring) {
       // Pool threads answer through the event loop.
       if (this.#syncing !== undefined) await new Promise((resolve) => setImmediate(resolve));
@@ -277,30 +277,27 @@ class DispatchWorker {
   }
 
   #syncIsDue(now: number): boolean {
-    if (this.#room.failure !== undefined) return false;
     if (this.#notesAreOld) return true;
-    if (this.#dispatcher.position === this.#syncedPosition) return false;
+    // What has found its place on a full disk is synced all the same: the oldest segment waits for that.
+    const { position, writtenPosition } = this.#dispatcher;
+    if ((this.#room.failure === undefined ? position : writtenPosition) === this.#syncedPosition) return false;
     if (this.#syncDueMs === Number.POSITIVE_INFINITY) this.#syncDueMs = now + this.#syncIntervalMs;
     return now >= this.#syncDueMs;
   }
 
   async #sync(): Promise<void> {
     this.#syncDueMs = Number.POSITIVE_INFINITY;
-    const position = this.#dispatcher.position;
-    if (position === this.#syncedPosition && !this.#notesAreOld) return;
-    if (!this.#room.attempt(this.#indexTask)) {
-      this.#syncDueMs = 0;
-      return;
-    }
+    if (this.#room.failure === undefined && !this.#room.attempt(this.#indexTask)) this.#syncDueMs = 0;
+    if (this.#dispatcher.writtenPosition === this.#syncedPosition && !this.#notesAreOld) return;
     this.#notesAreOld = false;
     // As of now: while the disk works there will be more.
-    const { tailFrom, lastStoreTimestamp: storeTimestamp, counts } = this.#dispatcher;
-    await this.#dispatcher.sync();
-    this.#syncedPosition = position;
+    const { written } = this.#dispatcher;
+    await this.#dispatcher.syncWritten();
+    this.#syncedPosition = written.position;
     // Queues were deleted meanwhile, and the counts are not theirs: the sync that follows tells.
     if (this.#notesAreOld) return;
     const { indexMsgTimestamp } = this.#dispatcher;
-    tell({ kind: "synced", position, tailFrom, storeTimestamp, indexMsgTimestamp, counts });
+    tell({ kind: "synced", ...written, indexMsgTimestamp });
   }
 }
 

@@ -103,20 +103,20 @@ export class InlineDispatch implements Dispatch {
 
   async sync(): Promise<void> {
     this.wake();
-    if (this.#room.failure !== undefined || this.progress.state >= State.STOPPED) return;
+    if (this.progress.state >= State.STOPPED) return;
     try {
-      await this.#sync((dispatcher) => dispatcher.sync());
+      await this.#sync((dispatcher) => dispatcher.syncWritten());
     } catch (error) {
       this.#fail(error);
     }
   }
 
   async #sync(run: (dispatcher: Dispatcher) => Promise<void>): Promise<void> {
-    const { position, tailFrom, lastStoreTimestamp, counts } = this.#dispatcher;
+    const { written } = this.#dispatcher;
     await run(this.#dispatcher);
-    this.#syncedPosition = position;
+    this.#syncedPosition = written.position;
     const { indexMsgTimestamp } = this.#dispatcher;
-    this.#events.onSynced({ position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp, counts });
+    this.#events.onSynced({ ...written, indexMsgTimestamp });
   }
 
   expire(minPhyOffset: number): void {

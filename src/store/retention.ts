@@ -4,7 +4,8 @@
  * ConsumeQueueStore.CleanConsumeQueueService).
  *
  * Never deleted is the segment that is written to, nor one whose queue entries and index are not durable yet: after a
- * power cut offsets of it would be given out again.
+ * power cut offsets of it would be given out again. On a full disk that is asked of what dispatch has written by then,
+ * for it goes on only with the room that comes from here.
  */
 import type { Clock, Timer } from "../base/clock.js";
 import { failpoint } from "../base/failpoint.js";
