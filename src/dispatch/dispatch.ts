@@ -9,6 +9,8 @@ import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 /** Queues and index have in their files everything below `position`, which is a record boundary. */
 export interface DispatchWritten {
   readonly position: number;
+  /** Queues alone, without the index, have everything below this. */
+  readonly queuesPosition: number;
   /** See Dispatcher.tailFrom. */
   readonly tailFrom: number;
   /** Of the last record before `position`; 0 when this dispatcher has dispatched none. */
@@ -75,8 +77,8 @@ export interface Dispatch {
   forget(topic: string, position: number, queues: readonly QueueSlot[]): void;
   /** There may be work below `progress.confirmed`. */
   wake(): void;
-  /** `DispatchSynced.position` of the last sync, or where dispatch began. */
-  readonly syncedPosition: number;
+  /** `DispatchSynced.queuesPosition` of the last sync, or where dispatch began. */
+  readonly queuesSyncedPosition: number;
   /**
    * Has what is dispatched made durable now; while dispatch waits for room, what has been written. Resolves after a sync,
    * or when there will be none.

@@ -119,6 +119,11 @@ export class Dispatcher {
     return Math.min(this.#queuesTo, this.#indexTo);
   }
 
+  /** The same of the queues alone. */
+  get queuesPosition(): number {
+    return this.#queuesTo;
+  }
+
   /** What a sync of the files makes durable, of all queues and not only of those that this dispatcher has written to. */
   get written(): DispatchWritten {
     const position = this.writtenPosition;
@@ -128,6 +133,7 @@ export class Dispatcher {
     }
     return {
       position,
+      queuesPosition: this.#queuesTo,
       tailFrom: this.#tailFrom,
       storeTimestamp: this.#queuesTo < this.#indexTo ? this.#queuesToTimestamp : this.#indexToTimestamp,
       counts: { ...queues, indexEntryCount: this.#index.entryCountBefore(position) },

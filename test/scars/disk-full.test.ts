@@ -11,7 +11,7 @@ import { chooseBackend } from "#src/io/file-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
-import { emptyGet, emptyPut, input } from "../unit/store/harness.js";
+import { emptyGet, emptyPut, input, readAll, turns, until } from "../unit/store/harness.js";
 import { mountSmallDisk, skipAloud } from "../unit/io/small-disk.js";
 
 const MEGABYTE = 1024 * 1024;
@@ -128,4 +128,46 @@ test.concurrent("disk-full-oldest-go: with Apache's thresholds a small disk take
   expect(store.maxPhyOffset - store.minPhyOffset).toBeGreaterThan(40 * MEGABYTE);
   const found = emptyGet();
   expect(store.get(queue, min, { maxCount: 1, maxBytes: 1 }, undefined, found)).toBe(0);
+});
+
+test.concurrent("disk-full-before-sync: the oldest go also where nothing of what is dispatched was ever synced", {
+  timeout: 60_000,
+}, async ({ skip }) => {
+  const disk = mountSmallDisk(24);
+  if (typeof disk === "string") {
+    skipAloud("disk-full-before-sync", disk);
+    return skip();
+  }
+  const directory = join(disk.directory, "store");
+  // Nothing goes before the disk is full to the last byte.
+  const retention = { cleanFileForciblyEnable: false, diskSpaceWarningLevelRatio: 100, cleanResourceInterval: 100 };
+  const store = await MessageStore.open({
+    directory,
+    segmentBytes: MEGABYTE,
+    queueFileBytes: 40_000,
+    indexSizes: INDEX_SIZES,
+    dispatchSyncIntervalMs: 3_600_000,
+    retention,
+  });
+  const acked: { queueOffset: number; phyOffset: number }[] = [];
+  const result = emptyPut();
+  const message = input(store, "T", 0, "x");
+  const putOne = (): PutStatus => {
+    const status = store.put(message, result);
+    if (status === PutStatus.PUT_OK) acked.push({ ...result });
+    return status;
+  };
+  while (store.maxPhyOffset < 8 * MEGABYTE) if (putOne() !== PutStatus.PUT_OK) await turns();
+  await store.settled();
+  disk.fill(0);
+  while (putOne() === PutStatus.PUT_OK) {}
+  retention.cleanFileForciblyEnable = true;
+  await until(() => store.minPhyOffset > 0, "the oldest segment to go");
+  await until(() => putOne() === PutStatus.PUT_OK, "room for messages");
+  await store.settled();
+  expect(store.failure).toBeUndefined();
+  const kept = acked.filter(({ phyOffset }) => phyOffset >= store.minPhyOffset).map(({ queueOffset }) => queueOffset);
+  expect(kept.length).toBeGreaterThan(1000);
+  expect(readAll(store, "T", 0, kept[0]!).map(([offset]) => offset)).toEqual(kept);
+  await store.close();
 });

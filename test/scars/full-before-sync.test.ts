@@ -30,6 +30,8 @@ class SmallDisk extends MemoryDisk {
   readonly #durable = new Map<string, Buffer>();
   /** Other files get blocks all the same. */
   full = /./;
+  /** These get none. */
+  refused = /^$/;
   onDiscard: () => void = () => {};
 
   get usedBytes(): number {
@@ -43,8 +45,8 @@ class SmallDisk extends MemoryDisk {
     this.#blocks.set(path, blocks);
     for (let block = Math.floor(from / BLOCK_BYTES); block * BLOCK_BYTES < from + length; block++) {
       if (blocks.has(block)) continue;
-      if (this.full.test(path) && this.usedBytes + BLOCK_BYTES > this.limitBytes)
-        throw new CometError("COMETMQ_DISK_FULL", `${path}: full.`);
+      const isFull = this.full.test(path) && this.usedBytes + BLOCK_BYTES > this.limitBytes;
+      if (isFull || this.refused.test(path)) throw new CometError("COMETMQ_DISK_FULL", `${path}: full.`);
       blocks.add(block);
     }
   }
@@ -126,6 +128,8 @@ class SmallDisk extends MemoryDisk {
 
 type Put = ReturnType<typeof put> & { readonly queueId: number };
 const QUEUES = 4;
+/** All of it in one file. */
+const INDEX_SIZES = { maxHashSlotNum: 64, maxIndexNum: 4001 };
 
 /** All that was put and lies in the log is read, and nobody gets an offset that somebody had. */
 function check(store: MessageStore, puts: readonly Put[]): void {
@@ -156,15 +160,16 @@ function expectNoted(disk: MemoryDisk, puts: readonly Put[]): void {
 }
 
 test.each([
-  [/./, 0],
-  [/\/consumequeue\//, 1500],
-  [/\/index\//, 4000],
-])("no room for %s after %i bytes: the oldest segments make it", async (full, left) => {
+  [/./, 0, /^$/],
+  [/\/consumequeue\//, 1500, /^$/],
+  [/\/index\//, 4000, /^$/],
+  [/./, 0, /\/index\//],
+])("no room for %s after %i bytes, nor for %s before: the oldest segments make it", async (full, left, refused) => {
   const clock = new StoreClock();
   const disk = new SmallDisk(clock);
   disk.full = full;
   const log = new Lines();
-  await using store = await openMemory(disk, clock, { log });
+  await using store = await openMemory(disk, clock, { log, indexSizes: INDEX_SIZES });
   const puts: Put[] = [];
   const putOne = (): PutStatus => {
     const queueId = puts.length % QUEUES;
@@ -174,8 +179,10 @@ test.each([
     return status;
   };
   put(store, "once", 0, "first");
-  while (store.maxPhyOffset < 3.3 * SEGMENT_BYTES) expect(putOne()).toBe(PutStatus.PUT_OK);
   await store.settled();
+  disk.refused = refused;
+  while (store.maxPhyOffset < 3.3 * SEGMENT_BYTES) expect(putOne()).toBe(PutStatus.PUT_OK);
+  await turns();
   disk.limitBytes = disk.usedBytes + left;
   let status = putOne();
   for (; status === PutStatus.PUT_OK; status = putOne()) if (puts.length % 10 === 0) await turns();
@@ -184,6 +191,7 @@ test.each([
   expect(log.count(/cannot be read before there is room/)).toBe(1);
   const images: [MemoryDisk, Put[]][] = [];
   disk.onDiscard = () => {
+    disk.refused = /^$/;
     for (const how of ["process", "system"] as const) images.push([disk.crashed(how), [...puts]]);
   };
 
@@ -196,7 +204,7 @@ test.each([
   expect(images.length).toBeGreaterThanOrEqual(4);
   if (!full.test("checkpoint")) expectNoted(...images[0]!);
   for (const [image, then] of images.slice(0, 4)) {
-    await using again = await openMemory(image, clock);
+    await using again = await openMemory(image, clock, { indexSizes: INDEX_SIZES });
     expect(again.recovery.aborted).toBe(true);
     check(again, then);
   }
