@@ -7,6 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { MessageStore } from "#src/store/message-store.js";
+import { emptyGetResult } from "#src/store/types.js";
 import { messageInput } from "../unit/store/message-input.mjs";
 
 const [directory, segmentBytes, flushDiskType, ...points] = process.argv.slice(2);
@@ -31,16 +32,7 @@ const store = await MessageStore.open({
 });
 
 const result = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
-const found = {
-  status: 0,
-  nextBeginOffset: 0,
-  minOffset: 0,
-  maxOffset: 0,
-  records: [],
-  queueOffsets: [],
-  totalBytes: 0,
-  suggestPullingFromSlave: false,
-};
+const found = emptyGetResult();
 const QUEUES = 8;
 const acked = Array.from({ length: QUEUES }, () => 0);
 let number = 0;

@@ -10,8 +10,8 @@ import type { Backend } from "#src/io/disk.js";
 import { chooseBackend } from "#src/io/file-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import { MessageStore } from "#src/store/message-store.js";
-import { PutStatus } from "#src/store/types.js";
-import { emptyGet, emptyPut, input, readAll, turns, until } from "../unit/store/harness.js";
+import { emptyGetResult, PutStatus } from "#src/store/types.js";
+import { emptyPut, input, readAll, turns, until } from "../unit/store/harness.js";
 import { mountSmallDisk, skipAloud } from "../unit/io/small-disk.js";
 
 const MEGABYTE = 1024 * 1024;
@@ -35,7 +35,7 @@ interface Report {
 async function verify(directory: string, backend: Backend): Promise<number[]> {
   await using store = await MessageStore.open({ directory, backend, indexSizes: INDEX_SIZES });
   expect(store.recovery).toMatchObject({ aborted: false, findings: [], cutBytes: 0 });
-  const result = emptyGet();
+  const result = emptyGetResult();
   return Array.from({ length: 8 }, (_, queueId) => {
     const queue = store.queue("T", queueId);
     let next = 0;
@@ -126,7 +126,7 @@ test.concurrent("disk-full-oldest-go: with Apache's thresholds a small disk take
   expect(min).toBeGreaterThan(0);
   // Far less than all of it has gone: what is kept fills the disk to about the threshold.
   expect(store.maxPhyOffset - store.minPhyOffset).toBeGreaterThan(40 * MEGABYTE);
-  const found = emptyGet();
+  const found = emptyGetResult();
   expect(store.get(queue, min, { maxCount: 1, maxBytes: 1 }, undefined, found)).toBe(0);
 });
 
