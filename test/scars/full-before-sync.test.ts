@@ -34,11 +34,7 @@ class SmallDisk extends MemoryDisk {
   refused = /^$/;
   onDiscard: () => void = () => {};
 
-  get usedBytes(): number {
-    let used = 0;
-    for (const blocks of this.#blocks.values()) used += blocks.size * BLOCK_BYTES;
-    return used + this.list("/s/commitlog").length * SEGMENT_BYTES;
-  }
+  usedBytes = 0;
 
   #take(path: string, from: number, length: number): void {
     const blocks = this.#blocks.get(path) ?? new Set();
@@ -48,6 +44,7 @@ class SmallDisk extends MemoryDisk {
       const isFull = this.full.test(path) && this.usedBytes + BLOCK_BYTES > this.limitBytes;
       if (isFull || this.refused.test(path)) throw new CometError("COMETMQ_DISK_FULL", `${path}: full.`);
       blocks.add(block);
+      this.usedBytes += BLOCK_BYTES;
     }
   }
 
@@ -72,6 +69,7 @@ class SmallDisk extends MemoryDisk {
   override writeAtomically(path: string, content: Uint8Array | string): void {
     // Beside what is there, until it takes its place.
     this.#take(`${path}.tmp`, 0, content.length);
+    this.#free(path);
     this.#blocks.set(path, this.#blocks.get(`${path}.tmp`)!);
     this.#blocks.delete(`${path}.tmp`);
     super.writeAtomically(path, content);
@@ -81,12 +79,19 @@ class SmallDisk extends MemoryDisk {
   override createSegment(path: string, sizeBytes: number): void {
     if (this.usedBytes + sizeBytes > this.limitBytes) throw new CometError("COMETMQ_DISK_FULL", `${path}: full.`);
     super.createSegment(path, sizeBytes);
+    this.usedBytes += sizeBytes;
   }
 
   override remove(path: string): void {
+    if (path.startsWith("/s/commitlog/")) this.usedBytes -= this.sizeOf(path);
     super.remove(path);
-    this.#blocks.delete(path);
+    this.#free(path);
     this.#durable.delete(path);
+  }
+
+  #free(path: string): void {
+    this.usedBytes -= (this.#blocks.get(path)?.size ?? 0) * BLOCK_BYTES;
+    this.#blocks.delete(path);
   }
 
   override async discard(path: string, _segment?: Segment): Promise<void> {
@@ -126,7 +131,7 @@ class SmallDisk extends MemoryDisk {
   }
 }
 
-type Put = ReturnType<typeof put> & { readonly queueId: number };
+type Put = ReturnType<typeof put> & { readonly queueId: number; readonly key: string };
 const QUEUES = 4;
 /** All of it in one file. */
 const INDEX_SIZES = { maxHashSlotNum: 64, maxIndexNum: 4001 };
@@ -134,6 +139,11 @@ const INDEX_SIZES = { maxHashSlotNum: 64, maxIndexNum: 4001 };
 /** All that was put and lies in the log is read, and nobody gets an offset that somebody had. */
 function check(store: MessageStore, puts: readonly Put[]): void {
   const first = store.minPhyOffset;
+  const inLog = puts.filter(({ phyOffset }) => phyOffset >= first);
+  for (const one of [inLog[0]!, inLog.at(-1)!]) {
+    const { records } = store.lookUp.queryByKey({ topic: "T", key: one.key, kind: "K", countMax: 9 });
+    expect([one.key, records.length]).toEqual([one.key, 1]);
+  }
   for (let queueId = 0; queueId < QUEUES; queueId++) {
     const all = puts.filter((one) => one.queueId === queueId);
     const kept = all.filter(({ phyOffset }) => phyOffset >= first).map(({ queueOffset }) => queueOffset);
@@ -173,9 +183,10 @@ test.each([
   const puts: Put[] = [];
   const putOne = (): PutStatus => {
     const queueId = puts.length % QUEUES;
+    const key = `m${puts.length}`;
     const result = emptyPut();
-    const status = store.put(input(store, "T", queueId, `m${puts.length}`), result);
-    if (status === PutStatus.PUT_OK) puts.push({ ...result, queueId });
+    const status = store.put(input(store, "T", queueId, key), result);
+    if (status === PutStatus.PUT_OK) puts.push({ ...result, queueId, key });
     return status;
   };
   put(store, "once", 0, "first");
@@ -199,7 +210,7 @@ test.each([
   expect(store.minPhyOffset).toBeGreaterThan(0);
   expect(log.count(/there is room again/)).toBe(1);
   expect(putOne()).toBe(PutStatus.PUT_OK);
-  await store.settled();
+  await store.indexed();
   check(store, puts);
   expect(images.length).toBeGreaterThanOrEqual(4);
   if (!full.test("checkpoint")) expectNoted(...images[0]!);
