@@ -90,7 +90,7 @@ for (const point of points) {
   const refusals = new Set();
   const readableBefore = readAll();
   // Through the room that is left in the log, up to the first refusal and a moment longer.
-  const endMs = performance.now() + 20_000;
+  const endMs = performance.now() + 45_000;
   for (let refused = 0; refused < 12 && performance.now() < endMs; ) {
     const status = await put();
     if (status === 0) continue;
