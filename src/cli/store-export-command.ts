@@ -96,8 +96,14 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
   }
   if (flags.out !== undefined) printError(`cometmq: ${formatCount(report.messageCount)} messages in ${flags.out}`);
   const left = leftOut(report);
-  for (const what of left) printError(`cometmq: ${what}`);
+  for (const what of [...doubts(report), ...left]) printError(`cometmq: ${what}`);
   return left.length === 0 ? ExitCode.FINE : ExitCode.FINDINGS;
+}
+
+/** What is there all the same, for a broker would give it to consumers. */
+function doubts({ wrongPropertyCrcCount: count }: ExportReport): string[] {
+  if (count === 0) return [];
+  return [`${count === 1 ? "1 message has" : `${formatCount(count)} messages have`} no __CRC32# that fits: kept`];
 }
 
 function leftOut({ damagedCount, damagedBytes, end }: ExportReport): string[] {

@@ -270,19 +270,30 @@ export class ConsumeQueue {
     this.#files.syncNow();
   }
 
+  /** `flushedOffset` as `truncateAfter` would leave it. */
+  flushedBefore(phyOffset: number): number {
+    if (this.#maxPhyOffset <= phyOffset) return this.flushedOffset;
+    return Math.min(this.#endBefore(phyOffset) ?? this.#files.firstBase, this.#files.endBytes) / UNIT_BYTES;
+  }
+
+  /** Behind the last unit in the files that points before `phyOffset`; undefined when no file begins with such a one. */
+  #endBefore(phyOffset: number): number | undefined {
+    const files = this.#files;
+    let base = files.lastBase;
+    while (base >= files.firstBase && files.int64At(base) >= phyOffset) base -= files.fileBytes;
+    if (base < files.firstBase) return undefined;
+    return files.scan(base, (view, at) => unitCounts(view, at) && readInt64(view, at) < phyOffset);
+  }
+
   /** The log ends at `phyOffset`: units that point there or beyond go (ConsumeQueue.truncateDirtyLogicFiles). */
   truncateAfter(phyOffset: number): void {
     if (this.#maxPhyOffset <= phyOffset) return;
     const files = this.#files;
     files.flush();
     this.#window = undefined;
-    let base = files.lastBase;
-    while (base >= files.firstBase && files.int64At(base) >= phyOffset) base -= files.fileBytes;
-    if (base < files.firstBase) {
-      files.removeAll(files.firstBase);
-    } else {
-      files.cutAt(files.scan(base, (view, at) => unitCounts(view, at) && readInt64(view, at) < phyOffset));
-    }
+    const end = this.#endBefore(phyOffset);
+    if (end === undefined) files.removeAll(files.firstBase);
+    else files.cutAt(end);
     this.#minBytes = Math.min(this.#minBytes, files.endBytes);
     this.#readEdges();
   }

@@ -19,10 +19,10 @@ export type QueueCounts = Omit<DerivedCounts, "indexEntryCount">;
 
 const NONE: QueueCounts = { queueCount: 0, unitCount: 0, firstUnitSum: 0 };
 
-/** What is in the queue's files. */
-export function countsOf({ firstOffset, flushedOffset }: ConsumeQueue): QueueCounts {
-  if (flushedOffset <= firstOffset) return NONE;
-  return { queueCount: 1, unitCount: flushedOffset, firstUnitSum: firstOffset };
+/** What is in the queue's files, before `endOffset`. */
+export function countsOf({ firstOffset, flushedOffset }: ConsumeQueue, endOffset = flushedOffset): QueueCounts {
+  if (endOffset <= firstOffset) return NONE;
+  return { queueCount: 1, unitCount: endOffset, firstUnitSum: firstOffset };
 }
 
 export function addCounts(a: QueueCounts, b: QueueCounts, sign: 1 | -1 = 1): QueueCounts {

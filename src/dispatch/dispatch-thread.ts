@@ -82,7 +82,7 @@ export class DispatchThread implements Dispatch {
   readonly #ended: Promise<void>;
   #watch: StallWatch | undefined;
   #failed = false;
-  #syncedPosition = 0;
+  #queuesSyncedPosition = 0;
   #syncWaiters: (() => void)[] = [];
 
   /** Starts the thread, which waits for `begin`: starting it and recovering go side by side. */
@@ -109,7 +109,7 @@ export class DispatchThread implements Dispatch {
     this.progress.indexed = message.position;
     this.progress.readyEnd = message.readyEnd;
     this.progress.wantedEnd = message.readyEnd;
-    this.#syncedPosition = message.position;
+    this.#queuesSyncedPosition = message.position;
     const chunks = this.queueProgress.buffers;
     this.#worker.postMessage({ kind: "begin", progress: this.progress.buffer, chunks, ...message });
     // Of the machine's own clock: a clock that a test moves knows nothing of this thread.
@@ -134,8 +134,8 @@ export class DispatchThread implements Dispatch {
     this.#send({ kind: "forget", topic, position, queues } satisfies TopicDeletion);
   }
 
-  get syncedPosition(): number {
-    return this.#syncedPosition;
+  get queuesSyncedPosition(): number {
+    return this.#queuesSyncedPosition;
   }
 
   sync(): Promise<void> {
@@ -169,7 +169,7 @@ export class DispatchThread implements Dispatch {
     }
     switch (message.kind) {
       case "synced":
-        this.#syncedPosition = message.position;
+        this.#queuesSyncedPosition = message.queuesPosition;
         this.#events.onSynced(message);
         this.#endSyncWaits();
         return;

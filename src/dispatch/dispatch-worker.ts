@@ -62,6 +62,7 @@ class DispatchWorker {
   readonly #cache: FileCache;
   readonly #syncIntervalMs: number;
   #syncedPosition: number;
+  #queuesSyncedPosition: number;
   #syncDueMs = Number.POSITIVE_INFINITY;
   /** Queues or files of them were deleted: the notes shall say so soon. */
   #notesAreOld = false;
@@ -119,6 +120,7 @@ class DispatchWorker {
     });
     this.#syncIntervalMs = begin.syncIntervalMs;
     this.#syncedPosition = begin.position;
+    this.#queuesSyncedPosition = begin.position;
   }
 
   #know(topic: string, queueId: number, slot: number): void {
@@ -207,7 +209,7 @@ class DispatchWorker {
     const isBusy = this.#step(confirmed, stopAsked, mayHold);
     const isExpiring = this.#expiry.step();
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
-    if (syncIsDue && this.#room.failure === undefined) this.#beginSync();
+    if (syncIsDue) this.#beginSync();
     if (isBusy || isExpiring) {
       // Pool threads answer through the event loop.
       if (this.#syncing !== undefined) await new Promise((resolve) => setImmediate(resolve));
@@ -277,30 +279,33 @@ class DispatchWorker {
   }
 
   #syncIsDue(now: number): boolean {
-    if (this.#room.failure !== undefined) return false;
     if (this.#notesAreOld) return true;
-    if (this.#dispatcher.position === this.#syncedPosition) return false;
+    if (this.#room.failure === undefined ? this.#dispatcher.position === this.#syncedPosition : !this.#hasWritten())
+      return false;
     if (this.#syncDueMs === Number.POSITIVE_INFINITY) this.#syncDueMs = now + this.#syncIntervalMs;
     return now >= this.#syncDueMs;
   }
 
+  /** What has found its place on a full disk is synced all the same: the oldest segments wait for that. */
+  #hasWritten(): boolean {
+    const { writtenPosition, queuesPosition } = this.#dispatcher;
+    return writtenPosition !== this.#syncedPosition || queuesPosition !== this.#queuesSyncedPosition;
+  }
+
   async #sync(): Promise<void> {
     this.#syncDueMs = Number.POSITIVE_INFINITY;
-    const position = this.#dispatcher.position;
-    if (position === this.#syncedPosition && !this.#notesAreOld) return;
-    if (!this.#room.attempt(this.#indexTask)) {
-      this.#syncDueMs = 0;
-      return;
-    }
+    if (this.#room.failure === undefined && !this.#room.attempt(this.#indexTask)) this.#syncDueMs = 0;
+    if (!this.#hasWritten() && !this.#notesAreOld) return;
     this.#notesAreOld = false;
     // As of now: while the disk works there will be more.
-    const { tailFrom, lastStoreTimestamp: storeTimestamp, counts } = this.#dispatcher;
-    await this.#dispatcher.sync();
-    this.#syncedPosition = position;
+    const { written } = this.#dispatcher;
+    await this.#dispatcher.syncWritten();
+    this.#syncedPosition = written.position;
+    this.#queuesSyncedPosition = written.queuesPosition;
     // Queues were deleted meanwhile, and the counts are not theirs: the sync that follows tells.
     if (this.#notesAreOld) return;
     const { indexMsgTimestamp } = this.#dispatcher;
-    tell({ kind: "synced", position, tailFrom, storeTimestamp, indexMsgTimestamp, counts });
+    tell({ kind: "synced", ...written, indexMsgTimestamp });
   }
 }
 

@@ -6,17 +6,23 @@ import type { CometError } from "../base/errors.js";
 import type { DerivedCounts } from "./derived-counts.js";
 import type { QueueProgress, SharedProgress } from "./shared-progress.js";
 
-/** Queues and index are durable for everything below `position`, which is a record boundary. */
-export interface DispatchSynced {
+/** Queues and index have in their files everything below `position`, which is a record boundary. */
+export interface DispatchWritten {
   readonly position: number;
+  /** Queues alone, without the index, have everything below this. */
+  readonly queuesPosition: number;
   /** See Dispatcher.tailFrom. */
   readonly tailFrom: number;
-  /** Of the last record dispatched. */
+  /** Of the last record before `position`; 0 when this dispatcher has dispatched none. */
   readonly storeTimestamp: number;
+  /** What queues and index hold of the log before `position`. */
+  readonly counts: DerivedCounts;
+}
+
+/** The same is durable. */
+export interface DispatchSynced extends DispatchWritten {
   /** End timestamp of the newest index file that is full and synced. */
   readonly indexMsgTimestamp: number;
-  /** What queues and index hold at `position`. */
-  readonly counts: DerivedCounts;
 }
 
 /** A queue of some topic, and its place in the shared tables. */
@@ -71,9 +77,12 @@ export interface Dispatch {
   forget(topic: string, position: number, queues: readonly QueueSlot[]): void;
   /** There may be work below `progress.confirmed`. */
   wake(): void;
-  /** `DispatchSynced.position` of the last sync, or where dispatch began. */
-  readonly syncedPosition: number;
-  /** Has what is dispatched made durable now; resolves after a sync, or when there will be none. */
+  /** `DispatchSynced.queuesPosition` of the last sync, or where dispatch began. */
+  readonly queuesSyncedPosition: number;
+  /**
+   * Has what is dispatched made durable now; while dispatch waits for room, what has been written. Resolves after a sync,
+   * or when there will be none.
+   */
   sync(): Promise<void>;
   /** The log begins at `minPhyOffset` now: queues and index follow, a few at a time (see `onExpiry`). */
   expire(minPhyOffset: number): void;

@@ -7,6 +7,7 @@ import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { CursorStep, LogCursor } from "../commitlog/log-cursor.js";
 import type { BatchDispatch } from "./batch-dispatch.js";
 import { addCounts, countsOf, type DerivedCounts, type QueueCounts } from "./derived-counts.js";
+import type { DispatchWritten } from "./dispatch.js";
 import type { IndexSink } from "./index-sink.js";
 import { LMQ_QUEUE_ID, type LmqDispatch } from "./lmq-dispatch.js";
 import type { AppendOutcome } from "../consumequeue/consume-queue.js";
@@ -72,6 +73,11 @@ export class Dispatcher {
   readonly #dirty: DispatchQueue[] = [];
   #indexDirty = false;
   #lastStoreTimestamp = 0;
+  /** Queues, and the index, have everything below in their files; with the store timestamp of the record before. */
+  #queuesTo: number;
+  #queuesToTimestamp = 0;
+  #indexTo: number;
+  #indexToTimestamp = 0;
   #tailFrom: number;
   #tailCandidate: number;
 
@@ -87,6 +93,8 @@ export class Dispatcher {
     this.#mends = options.mends ?? false;
     this.#fillsGaps = options.onGap !== "next";
     this.#onFinding = options.onFinding;
+    this.#queuesTo = options.position;
+    this.#indexTo = options.position;
     this.#tailFrom = options.position;
     this.#tailCandidate = options.position;
   }
@@ -101,23 +109,35 @@ export class Dispatcher {
     return this.#tailFrom;
   }
 
-  /** Store timestamp of the last record dispatched; 0 before the first. */
-  get lastStoreTimestamp(): number {
-    return this.#lastStoreTimestamp;
-  }
-
   /** End timestamp of the newest index file that is full and synced. */
   get indexMsgTimestamp(): number {
     return this.#index.indexMsgTimestamp;
   }
 
-  /** What queues and index hold, flushed: all of them, not only those that this dispatcher has written to. */
-  get counts(): DerivedCounts {
+  /** Queues and index have everything below in their files: `position` after flushes of both. */
+  get writtenPosition(): number {
+    return Math.min(this.#queuesTo, this.#indexTo);
+  }
+
+  /** The same of the queues alone. */
+  get queuesPosition(): number {
+    return this.#queuesTo;
+  }
+
+  /** What a sync of the files makes durable, of all queues and not only of those that this dispatcher has written to. */
+  get written(): DispatchWritten {
+    const position = this.writtenPosition;
     let queues: QueueCounts = this.#countsBefore;
     for (const { queue, before } of this.#queues.all) {
-      queues = addCounts(addCounts(queues, countsOf(queue)), before, -1);
+      queues = addCounts(addCounts(queues, countsOf(queue, queue.flushedBefore(position))), before, -1);
     }
-    return { ...queues, indexEntryCount: this.#index.entryCount };
+    return {
+      position,
+      queuesPosition: this.#queuesTo,
+      tailFrom: this.#tailFrom,
+      storeTimestamp: this.#queuesTo < this.#indexTo ? this.#queuesToTimestamp : this.#indexToTimestamp,
+      counts: { ...queues, indexEntryCount: this.#index.entryCountBefore(position) },
+    };
   }
 
   /** Index entries wait for `flushIndex`. */
@@ -284,6 +304,8 @@ export class Dispatcher {
       onGrown(entry.slot, entry.queue.flushedOffset);
     }
     this.#batch?.flush();
+    this.#queuesTo = this.position;
+    this.#queuesToTimestamp = this.#lastStoreTimestamp;
   }
 
   /** The topic was deleted: its queues go, with what waits for them. Not to be called while a record is dispatched. */
@@ -306,20 +328,19 @@ export class Dispatcher {
   }
 
   flushIndex(): void {
-    if (!this.#indexDirty) return;
-    this.#index.flush();
+    if (this.#indexDirty) this.#index.flush();
     this.#indexDirty = false;
+    this.#indexTo = this.position;
+    this.#indexToTimestamp = this.#lastStoreTimestamp;
   }
 
   /** Makes all that was dispatched durable. */
   async sync(): Promise<void> {
     this.flushIndex();
-    const syncing = [this.#index.sync(), this.#queues.sync(this.#queues.all.filter(({ unsynced }) => unsynced))];
-    if (this.#batch !== undefined) syncing.push(...this.#batch.sync());
-    await Promise.all(syncing);
+    await Promise.all([this.syncWritten(), ...(this.#batch?.sync() ?? [])]);
   }
 
-  /** Syncs what is in the files by now, while dispatching goes on: `sync` has less to do then. */
+  /** Makes durable what queues and index have in their files by now (see `written`), while dispatching goes on. */
   async syncWritten(): Promise<void> {
     await Promise.all([
       this.#index.syncWritten(),

@@ -14,7 +14,7 @@ export interface IndexSink {
   /** Writes all there is, so that every thread's look-ups find it. */
   flush(): void;
   sync(): Promise<void>;
-  /** Syncs what is in the files by now, not what waits to be written. */
+  /** Makes durable what is in the files by now, not what waits to be written. */
   syncWritten(): Promise<void>;
   close(): Promise<void>;
   /** Deletes files that only point before `minPhyOffset`; returns how many. */
@@ -23,6 +23,8 @@ export interface IndexSink {
   readonly indexMsgTimestamp: number;
   /** Entries there are, -1 without an index. */
   readonly entryCount: number;
+  /** Those of them that are of records before `phyOffset`, all of which have been written. */
+  entryCountBefore(phyOffset: number): number;
 }
 
 const NO_INDEX: IndexSink = {
@@ -34,6 +36,7 @@ const NO_INDEX: IndexSink = {
   deleteExpired: () => 0,
   indexMsgTimestamp: 0,
   entryCount: -1,
+  entryCountBefore: () => -1,
 };
 
 class FileIndexSink implements IndexSink {
@@ -47,6 +50,10 @@ class FileIndexSink implements IndexSink {
 
   get entryCount(): number {
     return this.#directory.entryCount;
+  }
+
+  entryCountBefore(phyOffset: number): number {
+    return this.#writer.entryCountBefore(phyOffset);
   }
 
   get indexMsgTimestamp(): number {

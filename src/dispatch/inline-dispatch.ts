@@ -37,7 +37,7 @@ export class InlineDispatch implements Dispatch {
     this.#loop.flushIndex();
     return true;
   };
-  #syncedPosition: number;
+  #queuesSyncedPosition: number;
   #retry: Timer | undefined;
 
   constructor(options: InlineDispatchOptions) {
@@ -50,7 +50,7 @@ export class InlineDispatch implements Dispatch {
     this.source = new InlineSegmentSource(maker, clock);
     this.progress.dispatched = dispatcher.position;
     this.progress.indexed = dispatcher.position;
-    this.#syncedPosition = dispatcher.position;
+    this.#queuesSyncedPosition = dispatcher.position;
     this.#loop = new DispatchLoop(dispatcher, maker, progress, queueProgress, () => {
       this.progress.heard();
       this.#events.onArrivals();
@@ -97,26 +97,26 @@ export class InlineDispatch implements Dispatch {
     );
   }
 
-  get syncedPosition(): number {
-    return this.#syncedPosition;
+  get queuesSyncedPosition(): number {
+    return this.#queuesSyncedPosition;
   }
 
   async sync(): Promise<void> {
     this.wake();
-    if (this.#room.failure !== undefined || this.progress.state >= State.STOPPED) return;
+    if (this.progress.state >= State.STOPPED) return;
     try {
-      await this.#sync((dispatcher) => dispatcher.sync());
+      await this.#sync((dispatcher) => dispatcher.syncWritten());
     } catch (error) {
       this.#fail(error);
     }
   }
 
   async #sync(run: (dispatcher: Dispatcher) => Promise<void>): Promise<void> {
-    const { position, tailFrom, lastStoreTimestamp, counts } = this.#dispatcher;
+    const { written } = this.#dispatcher;
     await run(this.#dispatcher);
-    this.#syncedPosition = position;
+    this.#queuesSyncedPosition = written.queuesPosition;
     const { indexMsgTimestamp } = this.#dispatcher;
-    this.#events.onSynced({ position, tailFrom, storeTimestamp: lastStoreTimestamp, indexMsgTimestamp, counts });
+    this.#events.onSynced({ ...written, indexMsgTimestamp });
   }
 
   expire(minPhyOffset: number): void {

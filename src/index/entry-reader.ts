@@ -15,6 +15,20 @@ import {
 
 const BLOCK_ENTRIES = 3276;
 
+/** How many of the first `count` entries are of records before `phyOffset`: they are in the order of the log. */
+export function entriesBefore(file: IndexFile, count: number, phyOffset: number): number {
+  const entry = new EntryReader();
+  entry.reset(file);
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (entry.read(middle) && entry.phyOffset < phyOffset) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
 /** The fields are those of the entry last read. */
 export class EntryReader {
   keyHash = 0;

@@ -28,6 +28,17 @@ const VISITED_ENTRIES_MAX = 2_000_000;
 const STEP_ENTRIES = 20_000;
 const FILE_ENTRIES = 400;
 
+/** Messages of `topic` that were indexed under `key`, the newest `countMax` of them. */
+export interface KeyQuery {
+  readonly topic: string;
+  readonly key: string;
+  readonly kind: IndexKind;
+  readonly countMax: number;
+  /** Store times that count, both included; all of them where they are left out. */
+  readonly beginMs?: number | undefined;
+  readonly endMs?: number | undefined;
+}
+
 export interface IndexQueryResult {
   /** Log offsets, newest first. */
   readonly phyOffsets: number[];
@@ -42,9 +53,9 @@ export interface IndexQueryResult {
 /** One look-up on its way through the files. */
 interface Search {
   readonly keyHash: number;
-  readonly maxCount: number;
-  readonly beginTimestamp: number;
-  readonly endTimestamp: number;
+  readonly countMax: number;
+  readonly beginMs: number;
+  readonly endMs: number;
   readonly maxPhyOffset: number;
   readonly result: IndexQueryResult;
   /** Others may look for something between two steps. */
@@ -77,35 +88,17 @@ export class IndexQuery {
     this.#stepEntries = options.stepEntries ?? STEP_ENTRIES;
   }
 
-  /**
-   * The messages of `topic` with `key`, stored between the two times (both included; Infinity is fine), newest first,
-   * at most `maxCount`. Offsets at or past `maxPhyOffset`, the log's end, are left out.
-   */
-  query(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    maxCount: number,
-    beginTimestamp: number,
-    endTimestamp: number,
-    maxPhyOffset = Number.MAX_SAFE_INTEGER,
-  ): IndexQueryResult {
-    const steps = this.querySteps(topic, key, kind, maxCount, beginTimestamp, endTimestamp, maxPhyOffset);
+  /** What the index has of it, newest first. Offsets at or past `maxPhyOffset`, the log's end, are left out. */
+  query(query: KeyQuery, maxPhyOffset?: number): IndexQueryResult {
+    const steps = this.querySteps(query, maxPhyOffset);
     let step = steps.next();
     while (step.done !== true) step = steps.next();
     return step.value;
   }
 
   /** The same in steps of bounded work. Between them the index may go on, and files may go. */
-  *querySteps(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    maxCount: number,
-    beginTimestamp: number,
-    endTimestamp: number,
-    maxPhyOffset = Number.MAX_SAFE_INTEGER,
-  ): Generator<void, IndexQueryResult> {
+  *querySteps(query: KeyQuery, maxPhyOffset = Number.MAX_SAFE_INTEGER): Generator<void, IndexQueryResult> {
+    const { topic, key, kind, countMax, beginMs = 0, endMs = Number.POSITIVE_INFINITY } = query;
     const result: IndexQueryResult = {
       phyOffsets: [],
       indexLastUpdateTimestamp: 0,
@@ -117,7 +110,7 @@ export class IndexQuery {
     const visitsLeft = this.#visitedEntriesMax;
     let reader: EntryReader | undefined;
     const search: Search = {
-      ...{ keyHash, maxCount, beginTimestamp, endTimestamp, maxPhyOffset, result, visitsLeft },
+      ...{ keyHash, countMax, beginMs, endMs, maxPhyOffset, result, visitsLeft },
       reader: () => {
         reader ??= this.#spareReader ?? new EntryReader();
         this.#spareReader = undefined;
@@ -198,9 +191,7 @@ export class IndexQuery {
         if (this.#disk.sizeOf(file.path) >= 0) throw error;
       }
     }
-    return (
-      header.beginTimestamp >= search.beginTimestamp && result.phyOffsets.length < search.maxCount && !result.isCutShort
-    );
+    return header.beginTimestamp >= search.beginMs && result.phyOffsets.length < search.countMax && !result.isCutShort;
   }
 
   #readSlot(file: IndexFile, slot: number): number {
@@ -215,11 +206,11 @@ export class IndexQuery {
   }
 
   *#walk(file: IndexFile, newest: number, search: Search): Generator<void, void> {
-    const { result, keyHash, beginTimestamp, endTimestamp } = search;
+    const { result, keyHash, beginMs, endMs } = search;
     const fileBegin = file.header.beginTimestamp;
     const entry = search.reader();
     entry.reset(file);
-    for (let at = newest; result.phyOffsets.length < search.maxCount; at = entry.previous) {
+    for (let at = newest; result.phyOffsets.length < search.countMax; at = entry.previous) {
       if (search.visitsLeft-- <= 0) {
         result.isCutShort = true;
         return;
@@ -237,17 +228,17 @@ export class IndexQuery {
         });
       }
       const time = fileBegin + entry.timeDiff * 1000;
-      const matches = entry.keyHash === keyHash && time >= beginTimestamp && time <= endTimestamp;
+      const matches = entry.keyHash === keyHash && time >= beginMs && time <= endMs;
       if (matches && entry.phyOffset >= 0 && entry.phyOffset < search.maxPhyOffset)
         result.phyOffsets.push(entry.phyOffset);
-      if (entry.previous <= 0 || entry.previous >= at || time < beginTimestamp) return;
+      if (entry.previous <= 0 || entry.previous >= at || time < beginMs) return;
     }
   }
 }
 
 function overlaps(file: IndexFile, search: Search): boolean {
   const { beginTimestamp, endTimestamp } = file.header;
-  const { beginTimestamp: begin, endTimestamp: end } = search;
+  const { beginMs: begin, endMs: end } = search;
   if (begin < beginTimestamp && end > endTimestamp) return true;
   if (begin >= beginTimestamp && begin <= endTimestamp) return true;
   return end >= beginTimestamp && end <= endTimestamp;

@@ -13,6 +13,7 @@ import type { Clock } from "../base/clock.js";
 import { writeInt64 } from "../base/int64.js";
 import { IndexedProperties, KEYS, TAGS, UNIQ_KEY } from "../record/indexed-properties.js";
 import { TRANSACTION_ROLLBACK_TYPE, transactionType } from "../record/sys-flag.js";
+import { entriesBefore } from "./entry-reader.js";
 import type { IndexDirectory } from "./index-directory.js";
 import {
   ENTRY_PHY_OFFSET,
@@ -159,19 +160,30 @@ export class IndexWriter {
     this.#isChanged = false;
   }
 
-  /** Has the disk begin with what is in the file by now, so that `sync` will be done the sooner. */
-  async syncWritten(): Promise<void> {
-    try {
-      await this.#file?.sync();
-    } catch (error) {
-      this.#failure ??= error;
-      throw error;
+  /** Entries of records before `phyOffset`; the last of these records was put before the last flush. */
+  entryCountBefore(phyOffset: number): number {
+    let count = this.#directory.entryCount;
+    for (const file of this.#directory.files.toReversed()) {
+      if (file.header.endPhyOffset < phyOffset) break;
+      const inFile = file.header.indexCount - 1;
+      const isOpen = file === this.#file;
+      count -= inFile - entriesBefore(file, isOpen ? inFile - this.#pendingCount : inFile, phyOffset);
+      if (!isOpen) file.close();
     }
+    return count;
   }
 
-  /** Flush and fdatasync. Before the checkpoint says that records are dispatched, this must have ended. */
+  /** Flush and fdatasync. */
   async sync(): Promise<void> {
     this.flush();
+    await this.syncWritten();
+  }
+
+  /**
+   * Makes durable what is in the files by now. Before the checkpoint says that records are dispatched whose keys were
+   * flushed, this must have ended.
+   */
+  async syncWritten(): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
     try {

@@ -272,15 +272,17 @@ function startOf(
   const first = segments.firstOffset;
   const isNoted = noted !== undefined && belongsTo(noted, checkpoint);
   // What is made again anyway need not be repaired first.
-  index?.removeFrom(isNoted ? noted.position : first);
+  // Deleted segments cannot be asked again: what is left of them was durable before they went, noted or not.
+  const derivedEnd = isNoted ? Math.max(noted.position, first) : first;
+  index?.removeFrom(derivedEnd);
   index?.repairAfter(aborted ? checkpoint.indexMsgTimestamp : Number.POSITIVE_INFINITY);
   const bounds = logBounds(segments, options.lastEnd, isNoted ? noted : undefined, checkpoint.fields);
   if (!isNoted) return { fromOffset: first, noteHolds: false, bounds };
   const { position, tailFrom, counts } = noted;
   // What lies behind may be half there: it is made again.
-  for (const queue of queues) queue.truncateAfter(position);
-  batch.truncateAfter(position);
-  index?.truncateAfter(position);
+  for (const queue of queues) queue.truncateAfter(derivedEnd);
+  batch.truncateAfter(derivedEnd);
+  index?.truncateAfter(derivedEnd);
   const found = { ...addCounts(countQueues(queues), dropped), indexEntryCount: index?.entryCount ?? -1 };
   const from = Math.min(position, tailFrom);
   const isBoundary = from === first || from === position || new RecordSearch(segments).isRecordAt(from);

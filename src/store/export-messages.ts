@@ -47,6 +47,11 @@ export interface ExportReport {
   /** Stretches of the log, and their bytes, that are no messages any more. */
   readonly damagedCount: number;
   readonly damagedBytes: number;
+  /**
+   * Messages whose `__CRC32#` does not fit, or is lacking where brokers ask for it: recovery keeps them, and they are
+   * among the others.
+   */
+  readonly wrongPropertyCrcCount: number;
   /** Undefined when nothing wanted could come any more before the log's end. */
   readonly end: LogEnd | undefined;
 }
@@ -67,23 +72,26 @@ export function* exportMessages(options: ExportOptions): Generator<MessageLine, 
   let messageCount = 0;
   let damagedCount = 0;
   let damagedBytes = 0;
+  let wrongPropertyCrcCount = 0;
   let steps = 0;
   walk.seek(from);
   for (let step = walk.next(); step !== WalkStep.END; step = walk.next()) {
     if (++steps % PROGRESS_RECORDS === 0) onProgress?.(walk.to - from, filesEnd(layout) - from);
     if (step === WalkStep.BLANK) continue;
-    if (step !== WalkStep.RECORD) {
+    const isKept = step === WalkStep.FLAWED && walk.flaw === "property-crc";
+    if (step !== WalkStep.RECORD && !isKept) {
       damagedCount++;
       damagedBytes += walk.to - walk.from;
       continue;
     }
     if (wanted.isOver(walk.record, walk.bytes)) break;
     if (isFiller(walk.record, walk.bytes) || !wanted.takes(walk.record, walk.bytes)) continue;
+    if (isKept || walk.crcNote !== "") wrongPropertyCrcCount++;
     yield messageLineOf(walk.record, walk.bytes, bodyForm);
     if (++messageCount === filter.limit) break;
   }
   walk.close();
-  return { messageCount, damagedCount, damagedBytes, end: walk.end };
+  return { messageCount, damagedCount, damagedBytes, wrongPropertyCrcCount, end: walk.end };
 }
 
 /** Where the log might end before `phyOffset`, only a walk from its begin tells. */

@@ -3,8 +3,7 @@ import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import type { Boundary } from "../consumequeue/offset-by-time.js";
 import { UnitBatch } from "../consumequeue/unit.js";
 import type { SharedProgress } from "../dispatch/shared-progress.js";
-import type { IndexKind } from "../index/index-key.js";
-import type { IndexQuery, IndexQueryResult } from "../index/index-query.js";
+import type { IndexQuery, IndexQueryResult, KeyQuery } from "../index/index-query.js";
 import type { SegmentBytes } from "../io/disk.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
@@ -131,36 +130,20 @@ export class LookUp {
     return reader.offsetByTime(timestamp, boundary, bounds, (phyOffset) => this.storeTimestampAt(phyOffset));
   }
 
-  /** Messages of `topic` that were indexed under `key`, stored between the two times, newest first. */
-  queryByKey(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    maxCount: number,
-    begin: number,
-    end: number,
-  ): KeyQueryResult {
-    const { confirmed } = this.#progress;
-    return this.#recordsOf(topic, this.#index.query(topic, key, kind, maxCount, begin, end, confirmed));
+  /** Messages that were indexed under a key, newest first. */
+  queryByKey(query: KeyQuery): KeyQueryResult {
+    return this.#recordsOf(query.topic, this.#index.query(query, this.#progress.confirmed));
   }
 
   /** @internal The same, one step of all who ask in a turn of the event loop: many messages may share a hash. */
-  async queryByKeyInTurns(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    maxCount: number,
-    begin: number,
-    end: number,
-  ): Promise<KeyQueryResult> {
-    const { confirmed } = this.#progress;
-    const steps = this.#index.querySteps(topic, key, kind, maxCount, begin, end, confirmed);
+  async queryByKeyInTurns(query: KeyQuery): Promise<KeyQueryResult> {
+    const steps = this.#index.querySteps(query, this.#progress.confirmed);
     let step = steps.next();
     for (; step.done !== true; step = steps.next()) {
       this.#turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
       await this.#turn;
     }
-    return this.#recordsOf(topic, step.value);
+    return this.#recordsOf(query.topic, step.value);
   }
 
   #recordsOf(topic: string, found: IndexQueryResult): KeyQueryResult {

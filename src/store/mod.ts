@@ -15,6 +15,8 @@ export { encodeProperties, parseProperties } from "../record/properties.js";
 export { PropertyName } from "../record/property-names.js";
 export type { DispatchFinding } from "../dispatch/dispatcher.js";
 export type { IndexSizes } from "../index/index-file.js";
+export type { IndexKind } from "../index/index-key.js";
+export type { KeyQuery } from "../index/index-query.js";
 export type { CheckpointFields } from "../recovery/checkpoint.js";
 export type { EndReason, RecoveryProgress, RecoveryReport } from "../recovery/recover.js";
 export type { LogDamage } from "../recovery/walk.js";

@@ -3,8 +3,9 @@
  * it may be, or when somebody asks; queues and index then follow (Apache: DefaultMessageStore.CleanCommitLogService and
  * ConsumeQueueStore.CleanConsumeQueueService).
  *
- * Never deleted is the segment that is written to, nor one whose queue entries and index are not durable yet: after a
- * power cut offsets of it would be given out again.
+ * Never deleted is the segment that is written to, nor one whose queue entries are not durable yet: after a power cut
+ * offsets of it would be given out again. On a full disk dispatch has those synced that it has written by then, for it
+ * goes on only with the room that comes from here. Index entries of a segment are nobody's when it has gone.
  */
 import type { Clock, Timer } from "../base/clock.js";
 import { failpoint } from "../base/failpoint.js";
@@ -183,8 +184,8 @@ export class Retention {
     const baseOffset = segments.firstOffset;
     const endOffset = baseOffset + segments.segmentBytes;
     // The first one may have been under way already.
-    for (let i = 0; i < 2 && dispatch.syncedPosition < endOffset && !this.#closed; i++) await this.#synced();
-    if (this.#closed || Math.min(dispatch.syncedPosition, flushedPosition()) < endOffset) return false;
+    for (let i = 0; i < 2 && dispatch.queuesSyncedPosition < endOffset && !this.#closed; i++) await this.#synced();
+    if (this.#closed || Math.min(dispatch.queuesSyncedPosition, flushedPosition()) < endOffset) return false;
     // Older notes would have the next start look for what is deleted now.
     await this.#options.noted();
     failpoint("segment-delete-before");

@@ -121,7 +121,7 @@ function expectedHeaders(name: string): object[] {
 function answers(name: string, path: string, sizes: IndexSizes, logEnd?: number): IndexLine[] {
   const query = new IndexQuery(disk, path, sizes);
   const lines = expectedLines<IndexLine>(name, "index").map((line) => {
-    const found = query.query(line.topic, line.key, line.kind, 64, Number(line.begin), Number(line.end), logEnd);
+    const found = query.query({ ...line, countMax: 64, beginMs: Number(line.begin), endMs: Number(line.end) }, logEnd);
     expect(found.problems).toEqual([]);
     expect(found.isCutShort).toBe(false);
     return { ...line, offsets: found.phyOffsets };
@@ -230,7 +230,7 @@ describe("repair", () => {
       expect(writer.putRecord(record, 0, 8, 8, record.length, logEnd, 1762500000000, 0)).toBe(2);
       await writer.close();
       const query = new IndexQuery(disk, path, sizes);
-      expect(query.query("NewTopic", "key", "K", 64, 0, Infinity).phyOffsets).toEqual([logEnd]);
+      expect(query.query({ topic: "NewTopic", key: "key", kind: "K", countMax: 64 }).phyOffsets).toEqual([logEnd]);
       query.close();
     });
   }

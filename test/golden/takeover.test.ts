@@ -11,9 +11,9 @@ import { expect, test } from "vitest";
 import { encodeProperties } from "#src/record/properties.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
-import { GetStatus, PutStatus } from "#src/store/types.js";
+import { emptyGetResult, GetStatus, PutStatus } from "#src/store/types.js";
 import { copyAsKilled } from "../unit/store/fixture.js";
-import { emptyGet, emptyPut, input } from "../unit/store/harness.js";
+import { emptyPut, input } from "../unit/store/harness.js";
 import { apacheDump, apacheReopen, describeWithApache } from "./apache.js";
 
 const COMMAND = path.join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
@@ -98,7 +98,7 @@ async function contentOf(directory: string, sizes: Sizes): Promise<string[]> {
   await using store = await MessageStore.open(optionsOf(directory, sizes));
   await store.settled();
   const content: string[] = [];
-  const result = emptyGet();
+  const result = emptyGetResult();
   for (const queue of store.allQueues()) {
     if (queue.topic === "Reopened") continue;
     const limits = { maxCount: 32, maxBytes: 1 << 22 };

@@ -119,7 +119,14 @@ function expectAnswers(disk: MemoryDisk, layout: IndexDirectory["sizes"], model:
   for (const key of KEYS) {
     const keyHash = indexKeyHash("T", key, "K");
     for (const [begin, end, max] of [[-TIME, Infinity, 1000], ...windows] as [number, number, number][]) {
-      const found = query.query("T", key, "K", max, TIME + begin, TIME + end);
+      const found = query.query({
+        topic: "T",
+        key,
+        kind: "K",
+        countMax: max,
+        beginMs: TIME + begin,
+        endMs: TIME + end,
+      });
       expect(found.problems).toEqual([]);
       expect(found.phyOffsets).toEqual(model.query(keyHash, max, TIME + begin, TIME + end));
     }
@@ -208,7 +215,7 @@ test("spoilt bytes never hang or throw, invent no offset, and are mended by a re
         const query = new IndexQuery(disk, "index", layout);
         for (const key of KEYS) {
           for (const begin of [0, TIME + 3000]) {
-            const found = query.query("T", key, "K", 1000, begin, Infinity);
+            const found = query.query({ topic: "T", key, kind: "K", countMax: 1000, beginMs: begin });
             expect(found.phyOffsets.length).toBeLessThanOrEqual(names.length * layout.maxIndexNum);
             for (const phyOffset of found.phyOffsets)
               expect(Number.isSafeInteger(phyOffset) && phyOffset >= 0).toBe(true);
@@ -226,7 +233,10 @@ test("spoilt bytes never hang or throw, invent no offset, and are mended by a re
         writer.put(indexKeyHash("T", "new", "K"), next, TIME + 10 ** 6);
         await writer.close();
         expect(inspectIndexFile(again.last!)).toBe("");
-        expect(new IndexQuery(disk, "index", layout).query("T", "new", "K", 64, 0, Infinity).phyOffsets[0]).toBe(next);
+        expect(
+          new IndexQuery(disk, "index", layout).query({ topic: "T", key: "new", kind: "K", countMax: 64 })
+            .phyOffsets[0],
+        ).toBe(next);
       },
     ),
     { numRuns: 500 },
@@ -249,7 +259,7 @@ async function expectRecovered(disk: MemoryDisk, layout: IndexDirectory["sizes"]
   for (const key of [...KEYS, ZERO_KEY]) {
     const keyHash = indexKeyHash("T", key, "K");
     const wanted = hashes.flatMap((one, i) => (one === keyHash ? [(i + 1) * 10] : [])).reverse();
-    expect(query.query("T", key, "K", 1000, 0, Infinity).phyOffsets).toEqual(wanted);
+    expect(query.query({ topic: "T", key, kind: "K", countMax: 1000 }).phyOffsets).toEqual(wanted);
   }
 }
 

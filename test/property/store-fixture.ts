@@ -9,6 +9,7 @@ import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
 import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "#src/store/types.js";
 import { type LogRecord, verifyStore } from "../crash/programs/verify.mjs";
+import { messageInput } from "../unit/store/message-input.mjs";
 
 export const ROOT = "/store";
 export const QUEUE_FILE_BYTES = 20 * 50;
@@ -59,26 +60,8 @@ export function openStore(disk: Disk, segmentBytes: number, more: Partial<StoreO
   return MessageStore.open({ directory: ROOT, disk, threads: false, ...sizes, ...more });
 }
 
-const HOST = Buffer.from([127, 0, 0, 1, 0, 0, 0x2a, 0x9f]);
-
 export function message(queue: QueueHandle, body: Buffer, properties: Record<string, string> = {}): MessageInput {
-  const encoded = encodeProperties(Object.entries(properties));
-  return {
-    queue,
-    flag: 0,
-    sysFlag: 0,
-    bornTimestamp: 1_750_000_000_000,
-    bornHost: HOST,
-    storeHost: HOST,
-    reconsumeTimes: 0,
-    preparedTransactionOffset: 0,
-    body,
-    bodyStart: 0,
-    bodyLength: body.length,
-    properties: encoded,
-    propertiesStart: 0,
-    propertiesLength: encoded.length,
-  };
+  return messageInput(queue, body, encodeProperties(Object.entries(properties)));
 }
 
 export function emptyPutResult(): PutResult {

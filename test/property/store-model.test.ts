@@ -161,7 +161,7 @@ function getCommand(name: string, offset: number, maxCount: number, maxBytes: nu
 }
 
 function bodiesOf(store: MessageStore, key: string): Buffer[] {
-  return TOPICS.flatMap((topic) => store.lookUp.queryByKey(topic, key, "U", 100, 0, 2 ** 52).records)
+  return TOPICS.flatMap((topic) => store.lookUp.queryByKey({ topic, key, kind: "U", countMax: 100 }).records)
     .map((record) => decodeRecord(record))
     .filter(({ properties }) => properties.get("UNIQ_KEY") === key)
     .map(({ body }) => body);

@@ -10,8 +10,8 @@ import type { Backend } from "#src/io/disk.js";
 import { chooseBackend } from "#src/io/file-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import { MessageStore } from "#src/store/message-store.js";
-import { PutStatus } from "#src/store/types.js";
-import { emptyGet, emptyPut, input } from "../unit/store/harness.js";
+import { emptyGetResult, PutStatus } from "#src/store/types.js";
+import { emptyPut, input, readAll, turns, until } from "../unit/store/harness.js";
 import { mountSmallDisk, skipAloud } from "../unit/io/small-disk.js";
 
 const MEGABYTE = 1024 * 1024;
@@ -35,7 +35,7 @@ interface Report {
 async function verify(directory: string, backend: Backend): Promise<number[]> {
   await using store = await MessageStore.open({ directory, backend, indexSizes: INDEX_SIZES });
   expect(store.recovery).toMatchObject({ aborted: false, findings: [], cutBytes: 0 });
-  const result = emptyGet();
+  const result = emptyGetResult();
   return Array.from({ length: 8 }, (_, queueId) => {
     const queue = store.queue("T", queueId);
     let next = 0;
@@ -126,6 +126,48 @@ test.concurrent("disk-full-oldest-go: with Apache's thresholds a small disk take
   expect(min).toBeGreaterThan(0);
   // Far less than all of it has gone: what is kept fills the disk to about the threshold.
   expect(store.maxPhyOffset - store.minPhyOffset).toBeGreaterThan(40 * MEGABYTE);
-  const found = emptyGet();
+  const found = emptyGetResult();
   expect(store.get(queue, min, { maxCount: 1, maxBytes: 1 }, undefined, found)).toBe(0);
+});
+
+test.concurrent("disk-full-before-sync: the oldest go also where nothing of what is dispatched was ever synced", {
+  timeout: 60_000,
+}, async ({ skip }) => {
+  const disk = mountSmallDisk(24);
+  if (typeof disk === "string") {
+    skipAloud("disk-full-before-sync", disk);
+    return skip();
+  }
+  const directory = join(disk.directory, "store");
+  // Nothing goes before the disk is full to the last byte.
+  const retention = { cleanFileForciblyEnable: false, diskSpaceWarningLevelRatio: 100, cleanResourceInterval: 100 };
+  const store = await MessageStore.open({
+    directory,
+    segmentBytes: MEGABYTE,
+    queueFileBytes: 40_000,
+    indexSizes: INDEX_SIZES,
+    dispatchSyncIntervalMs: 3_600_000,
+    retention,
+  });
+  const acked: { queueOffset: number; phyOffset: number }[] = [];
+  const result = emptyPut();
+  const message = input(store, "T", 0, "x");
+  const putOne = (): PutStatus => {
+    const status = store.put(message, result);
+    if (status === PutStatus.PUT_OK) acked.push({ ...result });
+    return status;
+  };
+  while (store.maxPhyOffset < 8 * MEGABYTE) if (putOne() !== PutStatus.PUT_OK) await turns();
+  await store.settled();
+  disk.fill(0);
+  while (putOne() === PutStatus.PUT_OK) {}
+  retention.cleanFileForciblyEnable = true;
+  await until(() => store.minPhyOffset > 0, "the oldest segment to go");
+  await until(() => putOne() === PutStatus.PUT_OK, "room for messages");
+  await store.settled();
+  expect(store.failure).toBeUndefined();
+  const kept = acked.filter(({ phyOffset }) => phyOffset >= store.minPhyOffset).map(({ queueOffset }) => queueOffset);
+  expect(kept.length).toBeGreaterThan(1000);
+  expect(readAll(store, "T", 0, kept[0]!).map(([offset]) => offset)).toEqual(kept);
+  await store.close();
 });

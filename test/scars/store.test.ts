@@ -32,7 +32,7 @@ function putMany(store: MessageStore, from: number, to: number): void {
 function foundKeys(store: MessageStore, count: number): number[] {
   return Array.from({ length: count }, (_, number) => number).filter((number) => {
     const topic = number % 5 === 0 ? "payments" : "orders";
-    const { records } = store.lookUp.queryByKey(topic, `unique${number}`, "U", 5, 0, 2 ** 52);
+    const { records } = store.lookUp.queryByKey({ topic, key: `unique${number}`, kind: "U", countMax: 5 });
     return records.some((record) => decodeRecord(record).properties.get("UNIQ_KEY") === `unique${number}`);
   });
 }

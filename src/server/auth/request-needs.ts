@@ -68,9 +68,9 @@ function cluster(...actions: Action[]): Asked {
   return (_request, clusterName) => [onCluster(clusterName, actions)];
 }
 
-/** The cluster that a field names; this one without it. */
+/** The cluster that a field names; this one without it. An empty name is met by a policy for all clusters only. */
 function clusterIn(field: string, ...actions: Action[]): Asked {
-  return ({ header }, clusterName) => [onCluster(header.text(field) || clusterName, actions)];
+  return ({ header }, clusterName) => [onCluster(header.text(field) ?? clusterName, actions)];
 }
 
 /** What the JSON of a body names; nothing where there is no body. */

@@ -4,7 +4,7 @@ import { UnitBatch } from "../../consumequeue/unit.js";
 import type { MessageStore } from "../../store/message-store.js";
 import type { QueueHandle } from "../../store/types.js";
 import type { BrokerConfig } from "./broker-options.js";
-import type { Boundary, IndexKind, KeyQueryResult, StorePort, StoreUnit } from "./store-port.js";
+import type { Boundary, KeyQuery, KeyQueryResult, StorePort, StoreUnit } from "./store-port.js";
 
 const TWO_32 = 4294967296;
 const UNITS_AT_ONCE = 64;
@@ -85,15 +85,8 @@ export class BrokerStore implements StorePort {
     return this.#store.lookUp.recordAt(phyOffset);
   }
 
-  queryByKey(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    countMax: number,
-    beginMs: number,
-    endMs: number,
-  ): Promise<KeyQueryResult> {
-    return this.#store.lookUp.queryByKeyInTurns(topic, key, kind, countMax, beginMs, endMs);
+  queryByKey(query: KeyQuery): Promise<KeyQueryResult> {
+    return this.#store.lookUp.queryByKeyInTurns(query);
   }
 
   topics(): string[] {

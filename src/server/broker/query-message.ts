@@ -4,7 +4,7 @@ import type { Processor, Request } from "../../remoting/types.js";
 import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { atMost, serveLate } from "./serve.js";
-import type { IndexKind, KeyQueryResult } from "./store-port.js";
+import type { IndexKind, KeyQuery, KeyQueryResult } from "./store-port.js";
 import { hasKey, phyOffsetOf } from "./stored-message.js";
 
 /** Apache's maxMsgsNumBatch. */
@@ -18,15 +18,6 @@ const INDEX_MS_MAX = 500;
 
 export function registerQueryMessage(processors: Map<number, Processor>, context: BrokerContext): void {
   serveLate(processors, context, RequestCode.QUERY_MESSAGE, queryMessage);
-}
-
-interface KeyQuery {
-  readonly topic: string;
-  readonly key: string;
-  readonly kind: IndexKind;
-  readonly countMax: number;
-  readonly beginMs: number;
-  readonly endMs: number;
 }
 
 function queryMessage(context: BrokerContext, { header }: Request): Promise<Answer> {
@@ -63,9 +54,9 @@ async function search(
   { store }: BrokerContext,
   query: KeyQuery,
 ): Promise<{ records: Buffer[]; result: KeyQueryResult }> {
-  const { topic, key, kind, countMax, beginMs, endMs } = query;
+  const { topic, key, kind, countMax } = query;
   for (let candidateCount = countMax; ; candidateCount *= 4) {
-    const result = await store.queryByKey(topic, key, kind, candidateCount, beginMs, endMs);
+    const result = await store.queryByKey({ ...query, countMax: candidateCount });
     const found = result.records.filter((record) => hasKey(record, topic, key, kind));
     const exhausted = result.records.length < candidateCount || candidateCount >= CANDIDATES_MAX || countMax === 0;
     if (found.length < countMax && !exhausted) continue;

@@ -2,25 +2,17 @@
  * What the broker's tables and processors ask of the store. An open store satisfies it; tests give a small model of one.
  * A queue that has no messages answers 0 for its offsets and -1 for times.
  */
+import type { KeyQuery } from "../../index/index-query.js";
+import type { KeyQueryResult } from "../../store/look-up.js";
 import type { QueueHandle } from "../../store/types.js";
 
+export type { IndexKind } from "../../index/index-key.js";
+export type { KeyQuery } from "../../index/index-query.js";
+export type { KeyQueryResult } from "../../store/look-up.js";
 export type { QueueHandle } from "../../store/types.js";
 
 /** Apache's BoundaryType: of messages with the same time, the first or the last. */
 export type Boundary = "LOWER" | "UPPER";
-
-/** What an index entry was made of: unique key, key, tag. */
-export type IndexKind = "U" | "K" | "T";
-
-export interface KeyQueryResult {
-  /**
-   * Whole records, the newest `countMax` candidates. Their keys share the hash of the one asked for; whether they share
-   * the key is for the caller to see.
-   */
-  readonly records: readonly Buffer[];
-  readonly indexLastUpdateTimestamp: number;
-  readonly indexLastUpdatePhyOffset: number;
-}
 
 /** One entry of a queue. */
 export interface StoreUnit {
@@ -51,14 +43,8 @@ export interface StorePort {
   isInMemory(queue: QueueHandle, queueOffset: number): boolean;
   /** The record that begins at `phyOffset`, or undefined. What lies there may be anything: the caller judges it. */
   lookAt(phyOffset: number): Buffer | undefined;
-  queryByKey(
-    topic: string,
-    key: string,
-    kind: IndexKind,
-    countMax: number,
-    beginMs: number,
-    endMs: number,
-  ): Promise<KeyQueryResult>;
+  /** Of its candidates keys share the hash of the one asked for: whether they share the key is for the caller to see. */
+  queryByKey(query: KeyQuery): Promise<KeyQueryResult>;
   /** Names of all topics that have queues. */
   topics(): string[];
   /**

@@ -3,7 +3,7 @@ import { IndexDirectory } from "../../index/index-directory.js";
 import { indexFileBytes, type IndexSizes } from "../../index/index-file.js";
 import { IndexQuery } from "../../index/index-query.js";
 import type { Disk } from "../../io/disk.js";
-import type { KeyQueries, KeyQuery } from "./key-queries.js";
+import type { KeyQueries, IndexedKey } from "./key-queries.js";
 import type { DumpLine } from "./line.js";
 import type { RecordLog } from "./record-log.js";
 
@@ -14,7 +14,7 @@ const TIMED_EVERY = 16;
 const WINDOW_MS = 2000;
 /** Long.MAX_VALUE of Java, which stands for no limit. */
 const NO_END = "9223372036854775807";
-const NOBODY: KeyQuery = { topic: "NoSuchTopic", key: "no-such-key", kind: "K" };
+const NOBODY: IndexedKey = { topic: "NoSuchTopic", key: "no-such-key", kind: "K" };
 
 export interface IndexLinesOptions {
   readonly disk: Disk;
@@ -29,8 +29,8 @@ export function* indexLines(options: IndexLinesOptions, queries: KeyQueries): Ge
   const { disk, directory, sizes } = options;
   yield* indexFileLines(options);
   const query = new IndexQuery(disk, directory, sizes, { visitedEntriesMax: Number.POSITIVE_INFINITY });
-  const lookUp = (asked: KeyQuery, begin: number, end: number): number[] =>
-    options.known ? query.query(asked.topic, asked.key, asked.kind, OFFSETS_MAX, begin, end).phyOffsets : [];
+  const lookUp = (asked: IndexedKey, beginMs: number, endMs: number): number[] =>
+    options.known ? query.query({ ...asked, countMax: OFFSETS_MAX, beginMs, endMs }).phyOffsets : [];
   try {
     let count = 0;
     for (const asked of queries.sorted()) {
@@ -69,6 +69,6 @@ export function* indexFileLines({ disk, directory, sizes, known }: IndexLinesOpt
   index.close();
 }
 
-function lookUpLine({ topic, key, kind }: KeyQuery, begin: number, end: string, offsets: number[]): DumpLine {
+function lookUpLine({ topic, key, kind }: IndexedKey, begin: number, end: string, offsets: number[]): DumpLine {
   return { type: "index", topic, key, kind, begin: String(begin), end, offsets };
 }

@@ -2,7 +2,7 @@
 import type { IndexKind } from "../../index/index-key.js";
 import { PropertyName } from "../../record/property-names.js";
 
-export interface KeyQuery {
+export interface IndexedKey {
   readonly topic: string;
   readonly kind: IndexKind;
   readonly key: string;
@@ -26,7 +26,7 @@ export class KeyQueries {
   }
 
   /** Ordered by topic, kind and key. */
-  *sorted(): Generator<KeyQuery> {
+  *sorted(): Generator<IndexedKey> {
     for (const topic of [...this.#byTopic.keys()].sort()) {
       const keys = this.#byTopic.get(topic)!;
       for (const kind of ["K", "T", "U"] as const) for (const key of [...keys[kind]].sort()) yield { topic, kind, key };

@@ -9,6 +9,7 @@ import { SegmentQueue } from "#src/commitlog/segment-queue.js";
 import { decodeProperties } from "#src/record/properties.js";
 import { isQueued } from "#src/record/sys-flag.js";
 import { DEFAULT_DELAY_LEVELS, deliveryTagsCode, parseDelayLevels } from "#src/record/tags-code.js";
+import { emptyGetResult } from "#src/store/types.js";
 
 const UNIT_BYTES = 20;
 /** Offset 0, size 2^31-1, tags code 0. */
@@ -187,16 +188,7 @@ function isZero(bytes) {
 
 /** Every queue read through the store gives its records in order. */
 function verifyReading(store, records, problems) {
-  const result = {
-    status: 0,
-    nextBeginOffset: 0,
-    minOffset: 0,
-    maxOffset: 0,
-    records: [],
-    queueOffsets: [],
-    totalBytes: 0,
-    suggestPullingFromSlave: false,
-  };
+  const result = emptyGetResult();
   for (const [name, list] of byQueue(records)) {
     const handle = store.findQueue(list[0].topic, list[0].queueId);
     if (handle === undefined) continue;
@@ -231,7 +223,7 @@ function verifyIndex(store, records, step, problems) {
     if (record.uniqueKey !== undefined) wanted.push([record.uniqueKey, "U"]);
     for (const key of record.keys?.split(" ") ?? []) if (key !== "") wanted.push([key, "K"]);
     for (const [key, kind] of wanted) {
-      const found = store.lookUp.queryByKey(record.topic, key, kind, 10_000, 0, Number.MAX_SAFE_INTEGER);
+      const found = store.lookUp.queryByKey({ topic: record.topic, key, kind, countMax: 10_000 });
       const offsets = found.records.map((bytes) => Number(bytes.readBigInt64BE(28)));
       if (!offsets.includes(record.phyOffset))
         problems.add(`key ${key} of ${record.topic} does not lead to ${record.phyOffset}`);

@@ -164,6 +164,24 @@ test("a producer, a consumer and an administrator may what theirs is", async () 
   expect(refused(pub, 34, {}, "no json")).toBe(true);
 });
 
+test("a request that names no cluster but an empty one asks for more than this cluster's right", async () => {
+  const secured = new Secured();
+  const processors = namesrvProcessors(new Bench().state);
+  for (const [code, processor] of guarded(processors, secured.control)) secured.processors.set(code, processor);
+  const own = await secured.user("own", ["Cluster:DefaultCluster", "Update"]);
+  const prefixed = await secured.user("prefixed", ["Cluster:Default*", "Update"]);
+  const all = await secured.user("all", ["Cluster:*", "Update"]);
+  // What deletes a topic from every cluster's routes.
+  const codeOf = (who: Who, fields: Fields) => secured.as(who, 216, { topic: "t", ...fields }).code;
+  for (const who of [own, prefixed]) {
+    expect(codeOf(who, { clusterName: "" })).toBe(NO_PERMISSION);
+    expect(codeOf(who, { clusterName: "other" })).toBe(NO_PERMISSION);
+    expect(codeOf(who, { clusterName: "DefaultCluster" })).toBe(0);
+    expect(codeOf(who, {})).toBe(0);
+  }
+  expect(codeOf(all, { clusterName: "" })).toBe(0);
+});
+
 test("no password, no super user and no new right for those who may not", async () => {
   const broker = new Secured();
   const admin = await broker.user("admin", ["Cluster:*", "Update,Get"]);

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { decodeProperties } from "#src/record/properties.js";
 import { MAGIC_V1 } from "#src/record/layout.js";
-import type { IndexKind, KeyQueryResult } from "#src/server/broker/store-port.js";
+import type { KeyQuery, KeyQueryResult } from "#src/server/broker/store-port.js";
 import { TestBroker } from "./harness.js";
 
 const QUERY = 12;
@@ -29,22 +29,13 @@ function record(phyOffset: number, topic: string, properties: string, body = "bo
 const properties = (uniqueKey: string, keys = "", tags = "") =>
   [`UNIQ_KEY\u0001${uniqueKey}\u0002`, keys && `KEYS\u0001${keys}\u0002`, tags && `TAGS\u0001${tags}\u0002`].join("");
 
-interface Asked {
-  topic: string;
-  key: string;
-  kind: IndexKind;
-  countMax: number;
-  beginMs: number;
-  endMs: number;
-}
-
 /** A broker whose index finds `candidates`, newest first. */
-function indexOf(candidates: readonly Buffer[]): { broker: TestBroker; asked: Asked[] } {
+function indexOf(candidates: readonly Buffer[]): { broker: TestBroker; asked: KeyQuery[] } {
   const broker = new TestBroker();
-  const asked: Asked[] = [];
-  broker.store.queryByKey = async (topic, key, kind, countMax, beginMs, endMs): Promise<KeyQueryResult> => {
-    asked.push({ topic, key, kind, countMax, beginMs, endMs });
-    const records = candidates.slice(0, countMax);
+  const asked: KeyQuery[] = [];
+  broker.store.queryByKey = async (query): Promise<KeyQueryResult> => {
+    asked.push(query);
+    const records = candidates.slice(0, query.countMax);
     return { records, indexLastUpdateTimestamp: 77, indexLastUpdatePhyOffset: 88 };
   };
   return { broker, asked };
@@ -106,7 +97,7 @@ test("a message sent just before is found: an index that is behind is waited for
   const { broker } = indexOf([]);
   const indexed = broker.store.queryByKey;
   broker.store.indexed = async () => {
-    broker.store.queryByKey = async (...asked) => ({ ...(await indexed(...asked)), records: [mine] });
+    broker.store.queryByKey = async (asked) => ({ ...(await indexed(asked)), records: [mine] });
   };
   expect((await query(broker)).body).toEqual(mine);
 

@@ -21,8 +21,10 @@ beforeEach(() => {
   query = new IndexQuery(disk, "index", sizes);
 });
 
-function look(maxCount = 64, begin = 0, end = Infinity, maxPhyOffset?: number): IndexQueryResult {
-  return query.query("Topic", "key", "K", maxCount, begin, end, maxPhyOffset);
+const KEY = { topic: "Topic", key: "key", kind: "K" } as const;
+
+function look(countMax = 64, beginMs = 0, endMs = Infinity, maxPhyOffset?: number): IndexQueryResult {
+  return query.query({ ...KEY, countMax, beginMs, endMs }, maxPhyOffset);
 }
 
 /** Entries 1 to `count` of the key, a second apart. */
@@ -93,7 +95,7 @@ test("hashes that collide are all returned, others of the slot are not", () => {
   writer.put(indexKeyHash("Topic", "BBBB", "K"), 2, TIME);
   writer.put(indexKeyHash("Topic", "AaAa", "K") + sizes.maxHashSlotNum, 3, TIME);
   writer.flush();
-  expect(query.query("Topic", "AaBB", "K", 64, 0, Infinity).phyOffsets).toEqual([2, 1]);
+  expect(query.query({ topic: "Topic", key: "AaBB", kind: "K", countMax: 64 }).phyOffsets).toEqual([2, 1]);
 });
 
 test("offsets at the log's end and past it are left out and do not count", () => {
@@ -132,10 +134,10 @@ test("a frequent key is read in blocks", () => {
 test("a walk that is too long is cut short, and says so", () => {
   fill(1000);
   const impatient = new IndexQuery(disk, "index", sizes, { visitedEntriesMax: 100 });
-  const found = impatient.query("Topic", "key", "K", 1000, 0, Infinity);
+  const found = impatient.query({ topic: "Topic", key: "key", kind: "K", countMax: 1000 });
   expect(found.phyOffsets.length).toBe(100);
   expect(found.isCutShort).toBe(true);
-  expect(impatient.query("Topic", "key", "K", 100, 0, Infinity).isCutShort).toBe(false);
+  expect(impatient.query({ topic: "Topic", key: "key", kind: "K", countMax: 100 }).isCutShort).toBe(false);
 });
 
 test("in steps, the answers are the same, and none visits more than it may", () => {
@@ -149,12 +151,12 @@ test("in steps, the answers are the same, and none visits more than it may", () 
     [3000, TIME + 900_000, TIME + 1_100_000],
     [0, 0, Infinity],
   ] as const;
-  for (const [maxCount, begin, end] of asked) {
-    const steps = patient.querySteps("Topic", "key", "K", maxCount, begin, end);
+  for (const [countMax, beginMs, endMs] of asked) {
+    const steps = patient.querySteps({ ...KEY, countMax, beginMs, endMs });
     let stepCount = 1;
     let step = steps.next();
     for (; step.done !== true; step = steps.next()) stepCount++;
-    expect(step.value).toEqual(look(maxCount, begin, end));
+    expect(step.value).toEqual(look(countMax, beginMs, endMs));
     expect(stepCount).toBeGreaterThanOrEqual(Math.floor(step.value.phyOffsets.length / stepEntries));
   }
   patient.close();
@@ -166,7 +168,7 @@ test("files may go and come between two steps, and two searches may take turns",
   const patient = new IndexQuery(disk, "index", sizes, { stepEntries: 50 });
   const all = look(3000).phyOffsets;
   query.close();
-  const searches = [3000, 700].map((count) => patient.querySteps("Topic", "key", "K", count, 0, Infinity));
+  const searches = [3000, 700].map((countMax) => patient.querySteps({ ...KEY, countMax }));
   const [first, second] = searches.map(() => [] as number[]);
   let removed = false;
   for (let open = searches.length; open > 0; ) {

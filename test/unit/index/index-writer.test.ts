@@ -56,7 +56,7 @@ function putRecord(
 }
 
 function find(key: string, kind: IndexKind = "K", topic = "Topic"): number[] {
-  const found = new IndexQuery(disk, "index", sizes).query(topic, key, kind, 64, 0, Infinity);
+  const found = new IndexQuery(disk, "index", sizes).query({ topic, key, kind, countMax: 64 });
   expect(found.problems).toEqual([]);
   return found.phyOffsets;
 }
@@ -131,7 +131,7 @@ test("records before the end are known; the one at the end may have been cut sho
 
 test("nobody sees an entry before the flush, and everybody after it", () => {
   const query = new IndexQuery(disk, "index", sizes);
-  const look = () => query.query("Topic", "a", "K", 64, 0, Infinity).phyOffsets;
+  const look = () => query.query({ topic: "Topic", key: "a", kind: "K", countMax: 64 }).phyOffsets;
   expect(look()).toEqual([]);
   putRecord("KEYS\x01a\x02", 1);
   expect(look()).toEqual([]);
@@ -298,8 +298,8 @@ test("a file of Apache's sizes is a hole but for what was written, and holds wha
     again.put(indexKeyHash("Topic", "k3", "K"), 1000, TIME + 20);
     await again.close();
     const query = new IndexQuery(fileDisk, path, DEFAULT_INDEX_SIZES);
-    expect(query.query("Topic", "k3", "K", 64, 0, Infinity).phyOffsets).toEqual([1000, 3]);
-    expect(query.query("Topic", "k9", "K", 64, 0, Infinity).phyOffsets).toEqual([9]);
+    expect(query.query({ topic: "Topic", key: "k3", kind: "K", countMax: 64 }).phyOffsets).toEqual([1000, 3]);
+    expect(query.query({ topic: "Topic", key: "k9", kind: "K", countMax: 64 }).phyOffsets).toEqual([9]);
     query.close();
   } finally {
     rmSync(scratch, { recursive: true });

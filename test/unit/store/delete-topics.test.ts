@@ -147,7 +147,7 @@ test("messages of a deleted topic are not found by key", async () => {
     Object.assign(message, { properties, propertiesLength: properties.length });
     expect(store.put(message, newPutResult())).toBe(PutStatus.PUT_OK);
   };
-  const found = () => store.lookUp.queryByKey("T", "k", "K", 10, 0, Number.MAX_SAFE_INTEGER).records.length;
+  const found = () => store.lookUp.queryByKey({ topic: "T", key: "k", kind: "K", countMax: 10 }).records.length;
   const foundAtLast = async (count: number) => {
     for (let i = 0; i < 200 && found() !== count; i++) await new Promise((resolve) => setTimeout(resolve, 10));
     expect(found()).toBe(count);

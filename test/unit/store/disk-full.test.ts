@@ -61,7 +61,7 @@ class FullDisk extends RoomDisk {
 }
 
 const byKey = (store: Awaited<ReturnType<typeof openMemory>>, key: string) =>
-  store.lookUp.queryByKey("T", key, "K", 32, 0, Number.MAX_SAFE_INTEGER).records.length;
+  store.lookUp.queryByKey({ topic: "T", key, kind: "K", countMax: 32 }).records.length;
 
 test.each([0, 1, 2, 3, 5, 8, 13])(
   "queues and index are full after %i writes: dispatch pauses once, says so, and goes on where it was",

@@ -7,7 +7,14 @@ import { decodeRecord } from "#src/record/decode.js";
 import { encodeProperties } from "#src/record/properties.js";
 import { MessageStore } from "#src/store/message-store.js";
 import type { StoreOptions } from "#src/store/options.js";
-import { type GetResult, GetStatus, type MessageInput, type PutResult, PutStatus } from "#src/store/types.js";
+import {
+  emptyGetResult,
+  type GetResult,
+  GetStatus,
+  type MessageInput,
+  type PutResult,
+  PutStatus,
+} from "#src/store/types.js";
 import { messageInput } from "./message-input.mjs";
 
 export const SEGMENT_BYTES = 64 * 1024;
@@ -111,17 +118,6 @@ export const emptyPut = (): PutResult => ({
   count: 0,
 });
 
-export const emptyGet = (): GetResult => ({
-  status: GetStatus.NO_MESSAGE_IN_QUEUE,
-  nextBeginOffset: 0,
-  minOffset: 0,
-  maxOffset: 0,
-  records: [],
-  queueOffsets: [],
-  totalBytes: 0,
-  suggestPullingFromSlave: false,
-});
-
 export function put(store: MessageStore, topic: string, queueId: number, text: string): PutResult {
   const result = emptyPut();
   const status = store.put(input(store, topic, queueId, text), result);
@@ -139,7 +135,7 @@ export function fill(store: MessageStore, count: number, topic = "T", queueId = 
 
 /** What a consumer that begins at `offset` would be told. */
 export function pull(store: MessageStore, topic: string, queueId: number, offset: number): GetResult {
-  const result = emptyGet();
+  const result = emptyGetResult();
   store.get(store.queue(topic, queueId), offset, { maxCount: 32, maxBytes: 1 << 20 }, undefined, result);
   return result;
 }

@@ -19,7 +19,7 @@ function putKey(store: MessageStore, key: string): void {
 }
 
 function found(store: MessageStore, key: string): number {
-  return store.lookUp.queryByKey("T", key, "K", 9, 0, Number.MAX_SAFE_INTEGER).records.length;
+  return store.lookUp.queryByKey({ topic: "T", key, kind: "K", countMax: 9 }).records.length;
 }
 
 test.each([
@@ -75,7 +75,7 @@ test("those who look for keys that many messages share leave the event loop to o
   const progress = { confirmed: 0 } as SharedProgress;
   const lookUp = new LookUp({} as SegmentQueue, progress, {} as StoreQueues, {} as QueueUnits, index, new Map());
   count();
-  const searches = [1, 2, 3].map(() => lookUp.queryByKeyInTurns("T", "k", "K", 9, 0, Infinity));
+  const searches = [1, 2, 3].map(() => lookUp.queryByKeyInTurns({ topic: "T", key: "k", kind: "K", countMax: 9 }));
   const results = await Promise.all(searches);
   done = true;
   const result = { records: [], indexLastUpdateTimestamp: 7, indexLastUpdatePhyOffset: 8 };

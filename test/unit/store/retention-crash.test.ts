@@ -75,7 +75,7 @@ async function check(directory: string, acked: readonly Acked[]): Promise<void> 
     expect(Number(files[0])).toBeGreaterThanOrEqual(Math.min(min, max - 1) * 20 - 400 + 1);
     expect(put(store, topic, queueId, "next").queueOffset).toBe(max);
     for (const { text } of kept) {
-      expect(store.lookUp.queryByKey(topic, text, "K", 9, 0, Number.MAX_SAFE_INTEGER).records.length).toBe(1);
+      expect(store.lookUp.queryByKey({ topic, key: text, kind: "K", countMax: 9 }).records.length).toBe(1);
     }
   }
 }

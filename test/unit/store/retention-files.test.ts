@@ -115,7 +115,7 @@ test("the dispatch thread lets queues, open or not, and the index follow", async
   );
   expect(readdirSync(join(directory, "consumequeue/many/449")).length).toBe(1);
   expect(readdirSync(join(directory, "index")).length).toBe(1);
-  const byKey = (key: string) => store.lookUp.queryByKey("T", key, "K", 9, 0, Number.MAX_SAFE_INTEGER).records.length;
+  const byKey = (key: string) => store.lookUp.queryByKey({ topic: "T", key, kind: "K", countMax: 9 }).records.length;
   await until(() => byKey("more") === 1, "the index");
   expect(byKey("m0")).toBe(0);
   await until(() => {

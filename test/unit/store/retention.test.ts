@@ -61,8 +61,8 @@ test("expired segments go in an hour of deleteWhen, and only then", async () => 
   );
   // 20 units to a file: the one that holds the first is the oldest left.
   expect(disk.list("/s/consumequeue/T/0")[0]).toBe(String(Math.floor(first / 20) * 400).padStart(20, "0"));
-  expect(store.lookUp.queryByKey("T", "m0", "K", 32, 0, Number.MAX_SAFE_INTEGER).records).toEqual([]);
-  expect(store.lookUp.queryByKey("T", `m${first}`, "K", 32, 0, Number.MAX_SAFE_INTEGER).records.length).toBe(1);
+  expect(store.lookUp.queryByKey({ topic: "T", key: "m0", kind: "K", countMax: 32 }).records).toEqual([]);
+  expect(store.lookUp.queryByKey({ topic: "T", key: `m${first}`, kind: "K", countMax: 32 }).records.length).toBe(1);
   // 100 keys to an index file: those that only speak of deleted segments are gone.
   expect(disk.list("/s/index").length).toBeLessThan(puts.length / 100);
 });

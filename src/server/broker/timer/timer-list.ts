@@ -97,7 +97,8 @@ function messageAt({ delivery, index }: TimerMessageStore, phyOffset: number, si
 
 /** TIMER_OUT_MS of the message of `topic` with this unique key that waits, found by the index; undefined without one. */
 export function findTimer(store: MessageStore, topic: string, uniqueKey: string, nowMs: number): number | undefined {
-  const { records } = store.lookUp.queryByKey(TIMER_TOPIC, uniqueKey, "U", 64, 0, nowMs + 1000);
+  const query = { topic: TIMER_TOPIC, key: uniqueKey, kind: "U", countMax: 64, endMs: nowMs + 1000 } as const;
+  const { records } = store.lookUp.queryByKey(query);
   for (const record of records) {
     const { properties } = decodeRecord(record);
     if (properties.get(PropertyName.REAL_TOPIC) !== topic || properties.has(PropertyName.TIMER_DEL_UNIQKEY)) continue;
