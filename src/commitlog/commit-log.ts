@@ -10,6 +10,7 @@ import type { CometError } from "../base/errors.js";
 import { failpoint } from "../base/failpoint.js";
 import type { Segment } from "../io/disk.js";
 import { BLANK_BYTES_MIN, IPV4_HOST_BYTES, IPV6_HOST_BYTES, PROPERTIES_BYTES_MAX } from "../record/layout.js";
+import { isQueued } from "../record/sys-flag.js";
 import { recordSize, writeBlank, writeRecord } from "./append.js";
 import type { SegmentPreload } from "./preload.js";
 import { type MessageInput, type PutResult, PutStatus } from "./message-input.js";
@@ -126,6 +127,8 @@ export class CommitLog {
       const sizeBytes = recordSize(message);
       const refused = this.#check(message, sizeBytes);
       if (refused !== PutStatus.PUT_OK) return refused;
+      // It would take queue offsets that no message gets then.
+      if (!isQueued(message.sysFlag)) return PutStatus.MESSAGE_ILLEGAL;
       totalBytes += sizeBytes;
     }
     if (messages.length === 0 || totalBytes > this.#recordBytesMax) return PutStatus.MESSAGE_ILLEGAL;

@@ -81,6 +81,9 @@ export class SegmentQueue {
   #checkedBase(path: string, name: string): number {
     const actual = this.#disk.sizeOf(path);
     const base = Number(name);
+    if (!Number.isSafeInteger(base + this.segmentBytes)) {
+      throw new CometError("COMETMQ_STORE_CORRUPT", `${path}: no log reaches so far.`);
+    }
     if (actual !== this.segmentBytes || base % this.segmentBytes !== 0) {
       throw new CometError(
         "COMETMQ_STORE_LAYOUT",
@@ -199,9 +202,9 @@ export class SegmentQueue {
   /** Takes the newest file out of the queue and moves it to `path`. */
   detachLast(path: string): void {
     const base = this.#endOffset - this.segmentBytes;
+    this.#disk.rename(this.pathOf(base), path);
     this.#forget(base);
     this.#endOffset = base;
-    this.#disk.rename(this.pathOf(base), path);
   }
 
   #forget(base: number): void {

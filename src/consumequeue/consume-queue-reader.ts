@@ -55,6 +55,12 @@ export class ConsumeQueueReader implements BlockOwner {
     return into.count;
   }
 
+  /** Offset of the first unit in the file behind that of `offset`. */
+  nextFileOffset(offset: number): number {
+    const unitsPerFile = this.#context.fileBytes / UNIT_BYTES;
+    return offset - (offset % unitsPerFile) + unitsPerFile;
+  }
+
   /** The block that holds `offset`, extended or moved at need; undefined when the file does not have it. */
   #blockWith(offset: number, maxOffset: number): Block | undefined {
     let block = this.#block;

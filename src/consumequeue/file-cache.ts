@@ -38,6 +38,7 @@ export class FileCache {
   /** Opened before the first file: it vouches for what is written later. */
   #device: DeviceSync | undefined;
   #deviceAsked = false;
+  #closeCount = 0;
 
   constructor(disk: Disk, limit: number = OPEN_FILES_MAX) {
     this.#disk = disk;
@@ -103,10 +104,11 @@ export class FileCache {
 
   /**
    * The file, when it has its turn and is open. Want of handles passes, and is no reason to give a sync up: those that are
-   * under way give theirs back.
+   * under way give theirs back. One whose turn comes when another has failed, and the cache was closed for that, opens nothing.
    */
   async #pinned(path: string): Promise<OpenFile | undefined> {
-    for (let attempts = 1; ; ) {
+    const closeCount = this.#closeCount;
+    for (let attempts = 1; closeCount === this.#closeCount; ) {
       if (this.#syncing < SYNCS_MAX) {
         try {
           return this.#pin(path);
@@ -118,6 +120,7 @@ export class FileCache {
       if (this.#syncing > 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
       else await pause(RETRY_MS);
     }
+    return undefined;
   }
 
   #pin(path: string): OpenFile | undefined {
@@ -163,6 +166,7 @@ export class FileCache {
   }
 
   close(): void {
+    this.#closeCount++;
     for (const path of [...this.#open.keys()]) this.forget(path);
     this.#device?.close();
     this.#device = undefined;

@@ -61,8 +61,7 @@ export class IndexDirectory {
         continue;
       }
       const file = new IndexFile(disk, path, name, sizes);
-      const implausible = file.load();
-      file.close();
+      const implausible = loadHeader(file);
       if (implausible !== "") directory.problems.push({ path: filePath, kind: "header", detail: implausible });
       directory.files.push(file);
     }
@@ -193,6 +192,15 @@ export class IndexDirectory {
 
   close(): void {
     for (const file of this.files) file.close();
+  }
+}
+
+/** What is implausible about the header; the file is closed again. */
+function loadHeader(file: IndexFile): string {
+  try {
+    return file.load();
+  } finally {
+    file.close();
   }
 }
 

@@ -11,6 +11,11 @@ import type { Disk } from "../io/disk.js";
  */
 export type StoreEnd = "closed" | "process" | "system" | "unknown";
 
+/** Of what was written last, stretches of any length may be missing, and what came behind them be there. */
+export function mayHaveHoles(end: StoreEnd): boolean {
+  return end === "system" || end === "unknown";
+}
+
 const UNKNOWN_BOOT = "?";
 const TEXT_BYTES_MAX = 128;
 

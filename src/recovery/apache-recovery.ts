@@ -44,6 +44,7 @@ const FINDINGS_MAX = 1000;
 export async function recoverLikeApache(
   options: RecoveryOptions,
   settings: ApacheRecoverySettings,
+  indexes: IndexDirectory[],
 ): Promise<Recovered> {
   const { segments, clock, checkpoint } = options;
   const aborted = options.lastEnd !== "closed";
@@ -51,7 +52,10 @@ export async function recoverLikeApache(
   const { queues, foreignPaths } = listedQueues(options);
   const batch = new BatchQueues(options.disk, options.batch);
   const index = loadIndex(options.disk, options.indexDirectory, options.indexSizes, options.indexEnabled);
-  if (index !== undefined) assertIndexSizes(index);
+  if (index !== undefined) {
+    assertIndexSizes(index);
+    indexes.push(index);
+  }
   options.onBegin();
 
   const mode = aborted ? "abnormal" : "normal";
@@ -64,7 +68,14 @@ export async function recoverLikeApache(
   await walk.run();
 
   const { endOffset } = walk;
-  const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
+  const cutBytes = clearAfterEnd(
+    options.disk,
+    segments,
+    endOffset,
+    options.storeDirectory,
+    clock.nowMs(),
+    options.lastEnd,
+  );
   const recovered = walk.table.all.map(({ queue, slot }) => {
     queue.truncateAfter(endOffset);
     queue.correctMinOffset(segments.firstOffset);

@@ -53,14 +53,14 @@ export function logBounds(
 export class Continuation {
   /** After `next` has answered that the log ends: why. */
   endReason: EndReason = "torn";
-  readonly #lastEnd: StoreEnd;
+  readonly lastEnd: StoreEnd;
   readonly #bounds: LogBounds;
   readonly #search: RecordSearch;
   readonly #tail: LiveTail;
   #durableEnd = -1;
 
   constructor(segments: SegmentQueue, lastEnd: StoreEnd, bounds: LogBounds) {
-    this.#lastEnd = lastEnd;
+    this.lastEnd = lastEnd;
     this.#bounds = bounds;
     this.#search = new RecordSearch(segments);
     this.#tail = new LiveTail(segments, lastEnd === "unknown");
@@ -93,7 +93,7 @@ export class Continuation {
     const behind = this.#search.behindFrame(damageOffset);
     const found = damageOffset < durableEnd ? this.#search.next(behind, durableEnd) : undefined;
     if (found !== undefined || closedEnd >= 0) return found;
-    if (this.#lastEnd === "system") {
+    if (this.lastEnd === "system") {
       this.endReason = "power-cut";
       return undefined;
     }

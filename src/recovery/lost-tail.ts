@@ -3,9 +3,11 @@
  * records again once new ones have grown up to them, so they are copied to `lost+found` and zeroed. Whole segments
  * behind the end stay if nothing was written into them (made ahead of need), else they are moved aside.
  */
+import { systemCode } from "../base/errors.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { segmentName } from "../commitlog/segment-queue.js";
 import type { Disk, DiskFile, Segment } from "../io/disk.js";
+import { mayHaveHoles, type StoreEnd } from "./abort-file.js";
 
 const CHUNK_BYTES = 1024 * 1024;
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
@@ -21,20 +23,25 @@ export interface LostTail {
   readonly cutBytes: number;
 }
 
-/** Looks, and changes nothing. */
-export function judgeTail(segments: SegmentQueue, endOffset: number): LostTail {
+/**
+ * Looks, and changes nothing. Where pages may be missing in any length, all that is behind the end is read: records behind
+ * a long hole would be found again once new ones, of the same length mostly, have grown up to one of them.
+ */
+export function judgeTail(segments: SegmentQueue, endOffset: number, lastEnd: StoreEnd): LostTail {
   const { segmentBytes } = segments;
+  const holes = mayHaveHoles(lastEnd);
   const behind: { baseOffset: number; isUsed: boolean }[] = [];
   for (let base = segments.endOffset - segmentBytes; base > endOffset; base -= segmentBytes) {
-    behind.push({ baseOffset: base, isUsed: !looksEmpty(segments.at(base)!) });
+    behind.push({ baseOffset: base, isUsed: !looksEmpty(segments.at(base)!, holes) });
   }
   // A hole in the middle ends the log, and what follows it is moved aside; empty ones at the very end stay.
   const lost = behind.some(({ isUsed }) => isUsed) ? behind : [];
   let cutBytes = lost.filter(({ isUsed }) => isUsed).length * segmentBytes;
   let toOffset = endOffset;
   const segment = segments.at(endOffset);
-  if (segment !== undefined && startsUsed(segment, endOffset - segment.baseOffset)) {
-    toOffset = segment.baseOffset + lastUsedByte(segment, endOffset - segment.baseOffset) + 1;
+  if (segment !== undefined && (holes || startsUsed(segment, endOffset - segment.baseOffset))) {
+    const lastUsed = lastUsedByte(segment, endOffset - segment.baseOffset);
+    if (lastUsed >= 0) toOffset = segment.baseOffset + lastUsed + 1;
     cutBytes += toOffset - endOffset;
   }
   return { segments: lost, fromOffset: endOffset, toOffset, cutBytes };
@@ -47,21 +54,28 @@ export function clearAfterEnd(
   endOffset: number,
   storeDirectory: string,
   nowMs: number,
+  lastEnd: StoreEnd,
 ): number {
   const lost = `${storeDirectory}/lost+found`;
-  const tail = judgeTail(segments, endOffset);
+  const tail = judgeTail(segments, endOffset, lastEnd);
   if (tail.cutBytes > 0) disk.makeDirectory(lost);
-  for (const { baseOffset } of tail.segments) {
-    segments.detachLast(`${lost}/commitlog-${segmentName(baseOffset)}-${nowMs}`);
+  const pathFor = (phyOffset: number): string => `${lost}/commitlog-${segmentName(phyOffset)}-${nowMs}`;
+  for (const { baseOffset, isUsed } of tail.segments) {
+    try {
+      segments.detachLast(pathFor(baseOffset));
+    } catch (error) {
+      // The log has a device of its own, which a rename does not leave.
+      if (systemCode((error as Error).cause) !== "EXDEV") throw error;
+      const segment = segments.at(baseOffset)!;
+      if (isUsed) copyOut(disk, segment, 0, lastUsedByte(segment, 0) + 1, pathFor(baseOffset));
+      segments.removeLast();
+    }
   }
   if (tail.toOffset === endOffset) return tail.cutBytes;
   const segment = segments.at(endOffset)!;
-  const copy = disk.openFile(`${lost}/commitlog-${segmentName(endOffset)}-${nowMs}`, true);
-  try {
-    moveOut(segment, endOffset - segment.baseOffset, tail.toOffset - segment.baseOffset, copy);
-  } finally {
-    copy.close();
-  }
+  const [from, to] = [endOffset - segment.baseOffset, tail.toOffset - segment.baseOffset];
+  copyOut(disk, segment, from, to, pathFor(endOffset));
+  clear(segment, from, to);
   segment.syncNow();
   return tail.cutBytes;
 }
@@ -71,7 +85,8 @@ const SAMPLE_BYTES = 4096;
 export const STRETCH_BYTES = 8 * 1024 * 1024;
 
 /** Reads the beginning, then a page of each megabyte: a log has records in every stretch of that length, or a blank. */
-function looksEmpty(segment: Segment): boolean {
+function looksEmpty(segment: Segment, holes: boolean): boolean {
+  if (holes) return lastUsedByte(segment, 0) < 0;
   if (startsUsed(segment, 0)) return false;
   for (let at = STRETCH_BYTES; at < segment.sizeBytes; at += CHUNK_BYTES) {
     if (!isZero(segment.read(at, Math.min(SAMPLE_BYTES, segment.sizeBytes - at)))) return false;
@@ -107,13 +122,24 @@ function lastUsedByte(segment: Segment, position: number): number {
   return -1;
 }
 
-/** Copies [from, to) into `copy`, and zeroes it once the copy is durable. */
-function moveOut(segment: Segment, from: number, to: number, copy: DiskFile): void {
-  for (let at = from; at < to; at += CHUNK_BYTES) {
-    const bytes = Buffer.from(segment.read(at, Math.min(CHUNK_BYTES, to - at)));
-    copy.writeAt(bytes, 0, bytes.length, at - from);
+/** Copies [from, to) into a file at `path`, durable when it returns; pages of zeros are holes there. */
+function copyOut(disk: Disk, segment: Segment, from: number, to: number, path: string): void {
+  const copy: DiskFile = disk.openFile(path, true);
+  try {
+    for (let at = from; at < to; at += CHUNK_BYTES) {
+      const bytes = Buffer.from(segment.read(at, Math.min(CHUNK_BYTES, to - at)));
+      if (!isZero(bytes)) copy.writeAt(bytes, 0, bytes.length, at - from);
+    }
+    copy.syncNow();
+  } finally {
+    copy.close();
   }
-  copy.syncNow();
+}
+
+function clear(segment: Segment, from: number, to: number): void {
   const zeros = Buffer.alloc(Math.min(CHUNK_BYTES, to - from));
-  for (let at = from; at < to; at += CHUNK_BYTES) segment.write(zeros, 0, Math.min(CHUNK_BYTES, to - at), at);
+  for (let at = from; at < to; at += CHUNK_BYTES) {
+    const length = Math.min(CHUNK_BYTES, to - at);
+    if (!isZero(segment.read(at, length))) segment.write(zeros, 0, length, at);
+  }
 }

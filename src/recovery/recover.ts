@@ -122,14 +122,24 @@ export interface Recovered {
 }
 
 export async function recover(options: RecoveryOptions): Promise<Recovered> {
-  if (options.apache !== undefined) return recoverLikeApache(options, options.apache);
+  const indexes: IndexDirectory[] = [];
+  try {
+    if (options.apache !== undefined) return await recoverLikeApache(options, options.apache, indexes);
+    return await recoverThoroughly(options, indexes);
+  } finally {
+    // Of one that came to its end they are closed.
+    for (const index of indexes) index.close();
+  }
+}
+
+async function recoverThoroughly(options: RecoveryOptions, indexes: IndexDirectory[]): Promise<Recovered> {
   const { segments, clock } = options;
   const aborted = options.lastEnd !== "closed";
   const startedMs = clock.monotonicMs();
   options.queueContext.shortFilesMax = options.batch.context.shortFilesMax = aborted ? 1 : 0;
   const { queues: found, holed, foreignPaths } = listedQueues(options);
   const batch = new BatchQueues(options.disk, options.batch);
-  const index = listedIndex(options);
+  const index = listedIndex(options, indexes);
   options.onBegin();
   if (holed.length > 0) options.onLoss();
   for (const queue of holed) {
@@ -144,13 +154,20 @@ export async function recover(options: RecoveryOptions): Promise<Recovered> {
   if (!isWhole || !start.noteHolds) options.onLoss();
   let walk = await walked(options, table, batch, index, fromOffset, start);
   if (walk.foundGap && fromOffset > segments.firstOffset) {
-    walk = await walked(options, table, batch, listedIndex(options), segments.firstOffset, start);
+    walk = await walked(options, table, batch, listedIndex(options, indexes), segments.firstOffset, start);
   }
   const { endOffset } = walk;
   const strange = endOffset === segments.firstOffset ? unknownFormat(segments) : undefined;
   if (strange !== undefined) throw new CometError("COMETMQ_STORE_CORRUPT", strange);
   failpoint("recovery-truncate-before");
-  const cutBytes = clearAfterEnd(options.disk, segments, endOffset, options.storeDirectory, clock.nowMs());
+  const cutBytes = clearAfterEnd(
+    options.disk,
+    segments,
+    endOffset,
+    options.storeDirectory,
+    clock.nowMs(),
+    options.lastEnd,
+  );
   failpoint("recovery-truncate-after");
   if (aborted) walk.deleteExpiredIndex(segments.firstOffset);
   const recovered = finish(table, walk.damages, segments.firstOffset, endOffset, aborted);
@@ -226,10 +243,12 @@ function listedQueues(options: RecoveryOptions): ListedQueues {
   return { queues, holed, foreignPaths };
 }
 
-/** Pass 0. */
-function listedIndex(options: RecoveryOptions): IndexDirectory | undefined {
+/** Pass 0. What is listed is added to `indexes`. */
+function listedIndex(options: RecoveryOptions, indexes: IndexDirectory[]): IndexDirectory | undefined {
   const index = loadIndex(options.disk, options.indexDirectory, options.indexSizes, options.indexEnabled);
-  if (index !== undefined) assertIndexSizes(index);
+  if (index === undefined) return undefined;
+  assertIndexSizes(index);
+  indexes.push(index);
   return index;
 }
 

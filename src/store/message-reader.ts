@@ -98,7 +98,10 @@ export class MessageReader {
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
       const wanted = Math.min(BATCH_UNITS, limits.maxCount - result.records.length, scanEnd - result.nextBeginOffset);
       if (this.#queueUnits.read(queue, result.nextBeginOffset, wanted, units) === 0) {
-        if (result.records.length === 0) result.status = GetStatus.OFFSET_FOUND_NULL;
+        if (result.records.length > 0) return;
+        // Its file is gone, or not whole: as with Apache, readers are led to the next one.
+        result.status = GetStatus.OFFSET_FOUND_NULL;
+        result.nextBeginOffset = Math.min(result.maxOffset, queue.reader.nextFileOffset(result.nextBeginOffset));
         return;
       }
       for (let i = 0; i < units.count; i++) {

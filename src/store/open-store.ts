@@ -423,11 +423,11 @@ class Opening {
       // What went wrong may have come before its turn to stop.
       if (!clean) await dispatch.stop().catch((err) => log.warn({ err }, "dispatch did not end in order"));
       lookUp.close();
+      await checkpoints.saved();
       checkpoints.close();
       this.#cache.close();
-      if (clean) removeEmptySegments(segments, commitLog.appendPosition);
+      if (clean) endInOrder(this.#settings, segments, commitLog.appendPosition);
       segments.close();
-      if (clean) removeAbortFile(disk, paths.abort);
       this.#unlock();
     };
     const queues = this.#queues;
@@ -451,6 +451,16 @@ class Opening {
       syncFlush,
       release,
     };
+  }
+}
+
+/** What fails here is for the next start to do: it keeps nobody from the directory. */
+function endInOrder({ disk, paths, log }: Settings, segments: SegmentQueue, endOffset: number): void {
+  try {
+    removeEmptySegments(segments, endOffset);
+    removeAbortFile(disk, paths.abort);
+  } catch (err) {
+    log.error({ err }, "the store could not be closed in order; the next start will recover it");
   }
 }
 

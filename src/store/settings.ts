@@ -3,7 +3,9 @@ import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import { silentLogger } from "../base/log.js";
 import { BATCH_CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/batch-consume-queue.js";
+import { BATCH_UNIT_BYTES } from "../consumequeue/batch-unit.js";
 import { CONSUME_QUEUE_FILE_BYTES } from "../consumequeue/consume-queue.js";
+import { UNIT_BYTES } from "../consumequeue/unit.js";
 import { DEFAULT_INDEX_SIZES } from "../index/index-file.js";
 import type { Disk } from "../io/disk.js";
 import { readerOpenFiles, writerOpenFiles } from "../io/open-files.js";
@@ -38,11 +40,16 @@ export function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     clock: options.clock ?? systemClock,
     log: options.log ?? silentLogger,
     segmentBytes: found ?? options.segmentBytes ?? SEGMENT_BYTES,
-    queueFileBytes: options.queueFileBytes ?? foundQueueFileBytes(disk, paths.consumeQueue) ?? CONSUME_QUEUE_FILE_BYTES,
-    batchQueueFileBytes:
+    queueFileBytes: wholeUnits(
+      options.queueFileBytes ?? foundQueueFileBytes(disk, paths.consumeQueue) ?? CONSUME_QUEUE_FILE_BYTES,
+      UNIT_BYTES,
+    ),
+    batchQueueFileBytes: wholeUnits(
       options.batchQueueFileBytes ??
-      foundQueueFileBytes(disk, paths.batchConsumeQueue) ??
-      BATCH_CONSUME_QUEUE_FILE_BYTES,
+        foundQueueFileBytes(disk, paths.batchConsumeQueue) ??
+        BATCH_CONSUME_QUEUE_FILE_BYTES,
+      BATCH_UNIT_BYTES,
+    ),
     readFilesMax: options.openFilesMax ?? readerOpenFiles(),
     writtenFilesMax: options.openFilesMax ?? writerOpenFiles(),
     indexSizes: options.indexSizes ?? DEFAULT_INDEX_SIZES,
@@ -60,6 +67,11 @@ export function settle(options: StoreOptions, disk: Disk, paths: StorePaths) {
     threads: (options.threads ?? true) && disk.threadable,
     onRecoveryProgress: options.onRecoveryProgress,
   };
+}
+
+/** As Apache does: no unit lies in two files. */
+function wholeUnits(fileBytes: number, unitBytes: number): number {
+  return Math.ceil(fileBytes / unitBytes) * unitBytes;
 }
 
 function apacheRecovery(options: StoreOptions): ApacheRecoverySettings | undefined {

@@ -196,6 +196,16 @@ it.each([
   if (abortText !== undefined) next.writeAtomically(`${ROOT}/abort`, abortText);
   const opened = await openStore(next, segmentBytes, { clock: new TickingClock(LATER_MS) });
   expect(await places(opened, segmentBytes)).toEqual(written.filter((at) => at < hole || (goesOn && at >= behind)));
+  // New records would grow up to what is left there, and the next kill would find it again.
+  if (boot === "second" && !goesOn) {
+    expect(opened.recovery.cutBytes).toBe(written.at(-1)! + (written[1]! - written[0]!) - hole);
+    const log = imageOf(next).get(segmentPath(segmentBytes, 0))!;
+    expect(log.subarray(hole).equals(Buffer.alloc(segmentBytes - hole))).toBe(true);
+    const [name, ...others] = next.list(`${ROOT}/lost+found`);
+    expect(others).toEqual([]);
+    const kept = imageOf(next).get(`${ROOT}/lost+found/${name}`)!;
+    expect(kept.equals(image.get(segmentPath(segmentBytes, 0))!.subarray(hole, hole + kept.length))).toBe(true);
+  }
   await opened.close();
 });
 
@@ -252,5 +262,41 @@ it("does not open when a sync has failed that ran beside the walk, though the ne
   const queue = opened.queue("long", 1);
   expect(opened.maxOffset(queue)).toBe(Math.floor(count / 2));
   expect(decodeRecord(opened.lookUp.messageAt(queue, opened.maxOffset(queue) - 1)!).body.equals(body)).toBe(true);
+  await opened.close();
+});
+
+it("a log on a device of its own: what lies behind its end is put aside all the same", async () => {
+  class TwoDevices extends BootedDisk {
+    override rename(from: string, to: string): void {
+      const cause = Object.assign(new Error("another device"), { code: "EXDEV" });
+      if (from.startsWith(ROOT) !== to.startsWith(ROOT))
+        throw new CometError("COMETMQ_IO", "Could not rename.", { cause });
+      super.rename(from, to);
+    }
+  }
+  const disk = new TwoDevices();
+  const options = { clock: new TickingClock(), commitLogDirectory: "/log" };
+  const store = await openStore(disk, SEGMENT_BYTES, options);
+  for (let number = 0; number < 200; number++) putNumbered(store, number, 900);
+  await store.settled();
+  const [first, second, third] = disk.list("/log").map((name) => `/log/${name}`);
+  const written = disk.readFile(second!)!;
+  const last = disk.readFile(third!)!;
+  disk.writeAtomically(second!, Buffer.from(written).fill(0, 20_000, 30_000));
+  const next = new TwoDevices();
+  next.boot = "second";
+  next.makeDirectory(ROOT);
+  for (const [path, bytes] of [...imageOf(disk), ...imageOf(disk, "/log")]) next.writeAtomically(path, bytes);
+  const opened = await openStore(next, SEGMENT_BYTES, { ...options, clock: new TickingClock(LATER_MS) });
+  const { endOffset, cutReason } = opened.recovery;
+  expect(cutReason).toBe("power-cut");
+  expect(next.list("/log").map((name) => `/log/${name}`)).toEqual([first, second]);
+  const [begun, whole] = next.list(`${ROOT}/lost+found`).map((name) => next.readFile(`${ROOT}/lost+found/${name}`)!);
+  // Each without the zeros behind its last byte.
+  const end = endOffset - SEGMENT_BYTES;
+  const isKept = (kept: Buffer, bytes: Buffer) =>
+    Buffer.concat([kept, Buffer.alloc(bytes.length - kept.length)]).equals(bytes);
+  expect(isKept(begun!, Buffer.from(written).fill(0, 20_000, 30_000).subarray(end))).toBe(true);
+  expect(isKept(whole!, last)).toBe(true);
   await opened.close();
 });

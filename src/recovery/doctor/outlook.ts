@@ -55,9 +55,9 @@ export class Outlook {
   }
 
   ending(endOffset: number): Ending {
-    const { endReason, notedEnd } = this.#continuation;
+    const { endReason, notedEnd, lastEnd } = this.#continuation;
     const refusal = endOffset === this.#segments.firstOffset ? unknownFormat(this.#segments) : undefined;
-    return { tail: judgeTail(this.#segments, endOffset), reason: endReason, notedEnd, refusal };
+    return { tail: judgeTail(this.#segments, endOffset, lastEnd), reason: endReason, notedEnd, refusal };
   }
 
   close(): void {

@@ -37,6 +37,25 @@ describe("FileCache", () => {
     expect(() => cache.get("/a")).toThrow("As asked.");
   });
 
+  it("opens nothing for a sync whose turn comes when the cache was closed for one that failed", async () => {
+    const watched = new WatchedDisk();
+    const disk = watched.asDisk();
+    const cache = new FileCache(disk);
+    const paths = Array.from({ length: 20 }, (_, i) => `/${i}`);
+    let goOn = (): void => {};
+    const slow = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    for (const path of paths) {
+      cache.create(path, 10).sync = () => (path === "/0" ? Promise.reject(new Error("As asked.")) : slow);
+    }
+    await expect(cache.syncAll(paths)).rejects.toThrow("As asked.");
+    cache.close();
+    goOn();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(watched.openHandles).toBe(0);
+  });
+
   it("gives handles up while the process is short of them, and takes as many again once there are plenty", () => {
     const watched = new WatchedDisk();
     const disk = watched.asDisk();

@@ -9,10 +9,14 @@ import { FileDisk } from "#src/io/file-disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { appendMessage } from "#src/store/append-message.js";
 import type { MessageStore } from "#src/store/message-store.js";
+import { encodeProperties } from "#src/record/properties.js";
 import { PutStatus } from "#src/store/types.js";
+import { imageOf } from "../../property/store-fixture.js";
 import { FakeLog } from "../broker/harness.js";
+import { FailingDisk } from "../index/failing-disk.js";
 import { until } from "../remoting/peers.js";
 import { bodiesIn, messageOf, newDirectory, newPutResult, openStore, put, writtenStore } from "./fixture.js";
+import { turns } from "./harness.js";
 
 const BROKEN = new CometError("COMETMQ_IO", "The disk is broken.");
 
@@ -270,4 +274,99 @@ test.runIf(existsSync("/proc/self/fd"))("a store that can not be opened holds no
     await expect(openStore({ directory, disk: new WriteProtected(), threads })).rejects.toBe(BROKEN);
     expect(held()).toEqual([]);
   }
+});
+
+test.each(["list", "remove"] as const)(
+  "a %s that fails at the very end leaves nobody the store's lock",
+  async (failing) => {
+    let fails = false;
+    const disk = new (class extends MemoryDisk {
+      override list(directory: string): string[] {
+        if (fails && failing === "list") throw BROKEN;
+        return super.list(directory);
+      }
+
+      override remove(path: string): void {
+        if (fails && failing === "remove") throw BROKEN;
+        super.remove(path);
+      }
+    })();
+    const log = new FakeLog();
+    const store = await openStore({ directory: "/s", disk, log });
+    put(store, "T", 0, "kept");
+    await store.settled();
+    fails = true;
+    await store.close();
+    fails = false;
+    expect(log.at("error", /could not be closed in order/)).toHaveLength(1);
+    const again = await openStore({ directory: "/s", disk });
+    expect([again.recovery.aborted, bodiesIn(again, "T", 0)]).toEqual([true, ["kept"]]);
+  },
+);
+
+test("a store that has failed is not closed before the note that is being saved: who has the directory next would get it", async () => {
+  let letGo = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  let isNoted = false;
+  let isSaving = false;
+  let syncFails = false;
+  const disk = new (class extends FileDisk {
+    override async replace(path: string, content: Uint8Array | string): Promise<void> {
+      if (isNoted) {
+        isSaving = true;
+        await gate;
+      }
+      return super.replace(path, content);
+    }
+
+    override openSegment(...args: Parameters<FileDisk["openSegment"]>): Segment {
+      const segment = super.openSegment(...args);
+      const sync = segment.sync.bind(segment);
+      segment.sync = (from, to) => (syncFails ? Promise.reject(BROKEN) : sync(from, to));
+      return segment;
+    }
+  })("file");
+  const directory = newDirectory();
+  const store = await openStore({ directory, disk, dispatchSyncIntervalMs: 1, flushIntervalMs: 1 });
+  isNoted = true;
+  put(store, "T", 0, "noted");
+  await until(() => isSaving, "a note");
+  syncFails = true;
+  put(store, "T", 0, "lost");
+  await until(() => store.failure !== undefined, "the failure");
+  let wasLetGo = false;
+  setTimeout(() => {
+    wasLetGo = true;
+    letGo();
+  }, 100);
+  await store.close();
+  expect(wasLetGo).toBe(true);
+});
+
+test("an open that fails half-way holds no file", async () => {
+  const image = new MemoryDisk();
+  const sizes = { segmentBytes: 64 * 1024, queueFileBytes: 400, indexSizes: { maxHashSlotNum: 20, maxIndexNum: 30 } };
+  const properties = encodeProperties([["KEYS", "a b c"]]);
+  const store = await openStore({ directory: "/s", disk: image, ...sizes });
+  for (let i = 0; i < 40; i++) {
+    const message = { ...messageOf(store, `T${i % 3}`, 0, "m"), properties, propertiesLength: properties.length };
+    store.put(message, newPutResult());
+  }
+  await store.indexed();
+  const files = imageOf(image, "/s");
+  let refusals = 0;
+  for (let left = 0; ; left++) {
+    const disk = new FailingDisk();
+    for (const [path, bytes] of files) if (!path.includes("/consumequeue/")) disk.writeAtomically(path, bytes);
+    disk.writesLeft = left;
+    const opening = openStore({ directory: "/s", disk, ...sizes });
+    const opened = await opening.catch(() => undefined);
+    if (opened !== undefined) break;
+    refusals++;
+    await turns();
+    expect([left, disk.openCount]).toEqual([left, 0]);
+  }
+  expect(refusals).toBeGreaterThan(10);
 });

@@ -1,9 +1,12 @@
+import { rmSync } from "node:fs";
 import { expect, test } from "vitest";
 import type { SegmentQueue } from "#src/commitlog/segment-queue.js";
 import { QueueProgress } from "#src/dispatch/shared-progress.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { MessageReader } from "#src/store/message-reader.js";
 import { QueueUnits } from "#src/store/queue-units.js";
+import { emptyGetResult, GetStatus } from "#src/store/types.js";
+import { newDirectory, openStore, put } from "./fixture.js";
 
 test("a unit that gives its record less bytes than any has points at none", () => {
   const disk = new MemoryDisk();
@@ -17,4 +20,20 @@ test("a unit that gives its record less bytes than any has points at none", () =
   }
   segment.whole!.view.setInt32(0, 91);
   expect(reader.recordAt(0, 91)).toHaveLength(91);
+});
+
+test("where a file of the queue is gone readers are led to the next one, as with Apache, and a tail does not stand still", async () => {
+  const directory = newDirectory();
+  const store = await openStore({ directory, queueFileBytes: 400 });
+  for (let i = 0; i < 50; i++) put(store, "T", 0, `m${i}`);
+  await store.settled();
+  rmSync(`${directory}/consumequeue/T/0/00000000000000000400`);
+  const queue = store.queue("T", 0);
+  const result = emptyGetResult();
+  const get = (offset: number) => store.get(queue, offset, { maxCount: 32, maxBytes: 1 << 20 }, undefined, result);
+  expect([get(25), result.nextBeginOffset]).toEqual([GetStatus.OFFSET_FOUND_NULL, 40]);
+  expect([get(10), result.records.length, result.nextBeginOffset]).toEqual([GetStatus.FOUND, 10, 20]);
+  const told: number[] = [];
+  for await (const { queueOffset } of store.tail(queue, { from: 15 })) if (told.push(queueOffset) === 10) break;
+  expect(told).toEqual([15, 16, 17, 18, 19, 40, 41, 42, 43, 44]);
 });

@@ -61,6 +61,21 @@ test("segments of odd sizes", async () => {
   }
 });
 
+test("a length of queue files that is no multiple of a unit's is rounded up, as with Apache", async () => {
+  const disk = new MemoryDisk();
+  for (const queueFileBytes of [410, undefined]) {
+    const store = await memory({ disk, queueFileBytes });
+    const queue = store.queue("T", 0);
+    if (queueFileBytes !== undefined) for (let i = 0; i < 50; i++) await appendMessage(store, queue, { body: `${i}` });
+    await store.settled();
+    const offsets = Array.from({ length: 50 }, (_, i) => i);
+    const found = offsets.map((offset) => store.lookUp.messageAt(queue, offset));
+    expect(found.map((record) => record && decodeRecord(record).queueOffset)).toEqual(offsets);
+    expect(disk.sizeOf("/s/consumequeue/T/0/00000000000000000420")).toBe(420);
+    await store.close();
+  }
+});
+
 test("half of a surrogate pair names no queue: the store goes on", async () => {
   const store = await memory();
   for (const topic of ["\ud800", "a\udc00", "\udc00\ud800"]) {
@@ -91,6 +106,15 @@ describe("put", () => {
     expect(store.put(message, newPutResult())).toBe(PutStatus.MESSAGE_ILLEGAL);
     expect(store.putBatch([message], newPutResult())).toBe(PutStatus.MESSAGE_ILLEGAL);
     expect(store.maxPhyOffset).toBe(0);
+    await store.close();
+  });
+
+  test("takes no batch of messages that get no queue offset, as with Apache", async () => {
+    const store = await memory();
+    const batch = [4, 0].map((sysFlag) => ({ ...messageOf(store, "T", 0, "x"), sysFlag }));
+    expect(store.putBatch(batch, newPutResult())).toBe(PutStatus.MESSAGE_ILLEGAL);
+    const result = newPutResult();
+    expect([store.put(messageOf(store, "T", 0, "y"), result), result.queueOffset]).toEqual([PutStatus.PUT_OK, 0]);
     await store.close();
   });
 

@@ -287,3 +287,12 @@ test("a queue that cannot be called so is a mistake of the caller's, not of the 
   expect(store.allQueues()).toEqual([]);
   await store.close();
 });
+
+test("a segment whose name no log reaches is refused: what is put there would lie in one place", async () => {
+  for (const name of ["09007199254740992000", "18446744073709551616"]) {
+    const directory = newDirectory();
+    mkdirSync(join(directory, "commitlog"));
+    writeFileSync(join(directory, "commitlog", name), Buffer.alloc(SEGMENT_BYTES));
+    await expectRefused({ directory }, "COMETMQ_STORE_CORRUPT", /no log reaches so far/);
+  }
+});
