@@ -62,3 +62,16 @@ test("a pull that would be one too many to wait is told so at once", async () =>
   for (const answer of waiting) expect(await answer).toMatchObject({ code: ResponseCode.SUCCESS });
   await life.close();
 });
+
+test("a pop that waits takes nothing of a topic that may not be read any more", async () => {
+  const life = await new PopLife(1).open();
+  const parked = life.askLate(RequestCode.POP_MESSAGE, POP);
+  const topic = life.base.broker.context.topics.get(TOPIC)!;
+  topic.assign({ perm: 2 });
+  await life.send("first", 0);
+  await life.advance(20_000);
+  expect(await parked).toMatchObject({ code: ResponseCode.POLLING_TIMEOUT });
+  topic.assign({ perm: 6 });
+  expect(life.pop().map(({ body }) => body)).toEqual(["first"]);
+  await life.close();
+});
