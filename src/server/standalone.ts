@@ -86,7 +86,19 @@ export class Standalone {
     try {
       const { hooks, backend, disk, onFailure, onRecoveryProgress } = options;
       const routeTable = nameServer?.server.routeTable;
-      const parts = { routeTable, access, hooks, log, clock, backend, disk, onFailure, onRecoveryProgress };
+      const namesrvPort = nameServer?.server.port;
+      const parts = {
+        routeTable,
+        namesrvPort,
+        access,
+        hooks,
+        log,
+        clock,
+        backend,
+        disk,
+        onFailure,
+        onRecoveryProgress,
+      };
       broker = await Broker.start({ reading, ...parts });
       nameServer?.serves(broker);
       const grpc = await startGrpc(options, broker, files);

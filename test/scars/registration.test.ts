@@ -9,8 +9,9 @@ import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { FRAME_BYTES_MAX } from "#src/remoting/frame-decoder.js";
 import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
+import { Registration } from "#src/server/broker/registration.js";
 import { readRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
-import { FakeClock, heartbeatBody } from "../unit/broker/harness.js";
+import { FakeClock, heartbeatBody, TestBroker } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
 import { ANSWER_MS, clientOf, closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 
@@ -121,4 +122,35 @@ test("#3407: 500 groups that join together cost one registration", async () => {
   expect(told.at(-1)!.counter).toBe(broker.context.topics.dataVersion.counter);
   await new Promise((resolve) => setImmediate(resolve));
   expect(told.length).toBe(before + 1);
+});
+
+test("a broker.conf that names the process's own name server has nobody told by connection, or refused", async () => {
+  const { port, routeTable } = await startNameServer();
+  const elsewhere = await listener();
+  const namesrvAddr = `127.0.0.1:${port};localhost:${port};127.0.0.1:${elsewhere.port}`;
+  const { context, log } = new TestBroker({ namesrvAddr, bindAddress: "0.0.0.0" });
+  const registration = new Registration(context, routeTable, undefined, port);
+  onCloseAll(() => registration.close());
+  await registration.start();
+  expect(routeTable.topicRouteData("TBW102")).toBeDefined();
+  expect(elsewhere.told.length).toBe(1);
+  expect(log.at("warn", /registration/)).toEqual([]);
+});
+
+test("a refusal of a name server is said once, and that it is over", async () => {
+  let refuses = true;
+  const answer: Processor = ({ header }, { writer }) =>
+    writer.response(header.opaque, header.serializeType, refuses ? ResponseCode.SYSTEM_ERROR : 0, "not this one");
+  const server = new RemotingServer({ processors: new Map([[RequestCode.REGISTER_BROKER, answer]]) });
+  await server.listen();
+  onCloseAll(() => server.close(0));
+  const { context, log } = new TestBroker({ namesrvAddr: `127.0.0.1:${server.port}` });
+  const registration = new Registration(context, undefined);
+  onCloseAll(() => registration.close());
+  await registration.start();
+  await registration.start();
+  expect(log.at("warn", /refused the registration/)).toMatchObject([{ remark: "not this one" }]);
+  refuses = false;
+  await registration.start();
+  expect(log.at("info", /registered again/)).toHaveLength(1);
 });

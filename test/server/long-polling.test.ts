@@ -72,11 +72,9 @@ test("a message wakes those who want it, and leaves the others of its queue wait
   expect(bodiesOf(await elsewhere.answer)).toEqual(["elsewhere"]);
 });
 
-test("a filter by heartbeat holds while the pull waits", async () => {
-  const started = await startBroker();
-  await makeTopic(started, "T");
-  const consumer = started.client();
-  const subscription = { topic: "T", subString: "A", tagsSet: ["A"], codeSet: [javaHash("A")], subVersion: 1 };
+/** A heartbeat of group G, which subscribes to one tag of topic T. */
+async function subscribe(consumer: RemotingClient, tag: string, subVersion = 1): Promise<void> {
+  const subscription = { topic: "T", subString: tag, tagsSet: [tag], codeSet: [javaHash(tag)], subVersion };
   const group = {
     groupName: "G",
     consumeType: "CONSUME_PASSIVELY",
@@ -86,6 +84,13 @@ test("a filter by heartbeat holds while the pull waits", async () => {
   };
   const body = Buffer.from(JSON.stringify({ clientID: "c", consumerDataSet: [group], producerDataSet: [] }));
   await consumer.call(RequestCode.HEART_BEAT, {}, body, ANSWER_MS);
+}
+
+test("a filter by heartbeat holds while the pull waits", async () => {
+  const started = await startBroker();
+  await makeTopic(started, "T");
+  const consumer = started.client();
+  await subscribe(consumer, "A");
   const waiting = watched(waitingPull(consumer, { sysFlag: 2, subscription: undefined, subVersion: 1 }));
   const producer = started.client();
   await send(producer, { properties: properties({ TAGS: "B" }) }, "B");
@@ -94,6 +99,65 @@ test("a filter by heartbeat holds while the pull waits", async () => {
   expect(waiting.done).toBe(false);
   await send(producer, { properties: properties({ TAGS: "A" }) }, "A");
   expect(bodiesOf(await waiting.answer)).toEqual(["A"]);
+});
+
+test("a group that subscribes to another tag while its pull waits misses none of that tag's messages", async () => {
+  const started = await startBroker();
+  await makeTopic(started, "T");
+  const consumer = started.client();
+  await subscribe(consumer, "A");
+  const waiting = watched(waitingPull(consumer, { sysFlag: 2, subscription: undefined, subVersion: 1 }));
+  await roundTrip(consumer);
+  await subscribe(consumer, "B", 2);
+  const producer = started.client();
+  await send(producer, { properties: properties({ TAGS: "B" }) }, "B");
+  await started.broker.store.settled();
+  await send(producer, { properties: properties({ TAGS: "A" }) }, "A");
+  const answer = await waiting.answer;
+  expect(bodiesOf(answer)).toEqual(["B"]);
+  expect(answer.fields.nextBeginOffset).toBe("1");
+});
+
+test("what forbids a pull, or sends its group elsewhere, does so to one that waits already", async () => {
+  const started = await startBroker();
+  await makeTopic(started, "T");
+  const { config, groups, topics } = started.broker.context;
+  const consumer = started.client();
+  const admin = started.client();
+  await subscribe(consumer, "A");
+  const topic = topics.get("T")!;
+  const group = groups.get("G")!;
+  const reset = { topic: "T", group: "G", timestamp: -1, isForce: true, offset: 0, queueId: 0 };
+  const setBroker = (brokerPermission: number) => Object.assign(config, { brokerPermission });
+  const changes: [ResponseCode, () => unknown, () => unknown][] = [
+    [ResponseCode.NO_PERMISSION, () => setBroker(2), () => setBroker(6)],
+    [ResponseCode.NO_PERMISSION, () => topic.assign({ perm: 2 }), () => topic.assign({ perm: 6 })],
+    [
+      ResponseCode.NO_PERMISSION,
+      () => Object.assign(group, { consumeEnable: false }),
+      () => Object.assign(group, { consumeEnable: true }),
+    ],
+    [
+      ResponseCode.NO_PERMISSION,
+      () => groups.setReadForbidden("G", "T", true),
+      () => groups.setReadForbidden("G", "T", false),
+    ],
+    [
+      ResponseCode.PULL_OFFSET_MOVED,
+      () => admin.call(RequestCode.INVOKE_BROKER_TO_RESET_OFFSET, reset, undefined, ANSWER_MS),
+      () => undefined,
+    ],
+  ];
+  for (const [queueOffset, [code, change, undo]] of changes.entries()) {
+    const fields = { sysFlag: 2, subscription: undefined, subVersion: 1, queueOffset };
+    const waiting = waitingPull(consumer, fields);
+    await roundTrip(consumer);
+    await change();
+    await send(admin, { properties: properties({ TAGS: "A" }) }, "not for them");
+    const answer = await waiting;
+    expect([queueOffset, answer.code, bodiesOf(answer)]).toEqual([queueOffset, code, []]);
+    await undo();
+  }
 });
 
 test("many wait in many queues, and each is answered once with its own message", async () => {

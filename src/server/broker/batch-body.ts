@@ -8,6 +8,9 @@ import type { Topic } from "./topic-config.js";
 
 const TOPIC_LENGTH_MAX = 127;
 const MULTI_DISPATCH = asciiName(PropertyName.INNER_MULTI_DISPATCH);
+export const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
+/** Its messages would be shown at once, and no end of the transaction would find one. */
+export const TRANSACTION_BATCH_REMARK = "the message is illegal: a batch can not be a part of a transaction";
 /** Apache without enableLmq takes such messages and lets those wait who read the light queues. */
 export const LIGHT_QUEUES_REMARK =
   "light message queues (the property INNER_MULTI_DISPATCH) are not served by this broker";

@@ -53,6 +53,8 @@ export interface BrokerOptions {
   readonly log?: Logger | undefined;
   /** The name server of the same process: the broker registers with it without a connection. */
   readonly routeTable?: RouteTable | undefined;
+  /** Where that one listens, on this broker's own address. */
+  readonly namesrvPort?: number | undefined;
   /** What the embedding program does before and after requests. */
   readonly hooks?: BrokerHooks | undefined;
   /** Of the same process's name server; the broker opens its own without. */
@@ -155,7 +157,8 @@ export class Broker {
       pop.recover();
       if (options.hooks !== undefined) hookProcessors(processors, options.hooks, context);
       const server = serverOf(context, store, access, processors, waiters);
-      registration = new Registration(context, options.routeTable, tlsClientOptions(reading, store.disk));
+      const { routeTable, namesrvPort } = options;
+      registration = new Registration(context, routeTable, tlsClientOptions(reading, store.disk), namesrvPort);
       await server.listen();
       begun.push(() => server.close());
       port = server.port;

@@ -24,10 +24,13 @@ export interface Arrivals {
 }
 
 const STEP_MS = 100;
+/** As many as 10,000 clients have that read 25 queues each. */
+const PARKED_MAX = 262_144;
 
 export class LongPolling {
   readonly #clock: Clock;
   readonly #arrivals: Arrivals;
+  readonly #parkedMax: number;
   /** By handle. A pull that is done is in no set any more. */
   readonly #byQueue = new Map<QueueHandle, Set<ParkedPull>>();
   /** By step of the deadline. */
@@ -36,9 +39,10 @@ export class LongPolling {
   #count = 0;
   #timerStep = Number.POSITIVE_INFINITY;
 
-  constructor(clock: Clock, arrivals: Arrivals) {
+  constructor(clock: Clock, arrivals: Arrivals, parkedMax = PARKED_MAX) {
     this.#clock = clock;
     this.#arrivals = arrivals;
+    this.#parkedMax = parkedMax;
   }
 
   /** Pulls that wait. */
@@ -46,7 +50,9 @@ export class LongPolling {
     return this.#count;
   }
 
-  park(pull: ParkedPull): void {
+  /** False when too many wait already. */
+  park(pull: ParkedPull): boolean {
+    if (this.#count >= this.#parkedMax) return false;
     const step = stepOf(pull);
     addTo(this.#byQueue, pull.queue, pull);
     addTo(this.#byStep, step, pull);
@@ -55,6 +61,7 @@ export class LongPolling {
     this.#setTimer(step);
     // Between the look that found nothing and the declared interest a message may have come.
     if (this.#arrivals.maxOffset(pull.queue) > pull.offset) queueMicrotask(() => this.arrived(pull.queue));
+    return true;
   }
 
   /** The queue has grown, or has gone, which leaves it with nothing. */

@@ -50,6 +50,8 @@ const REMARKS: Record<number, string> = Object.fromEntries(
   Object.entries(GetStatus).map(([name, value]) => [value, name]),
 );
 
+type Filter = TagFilter | MessageFilter;
+
 /** One pull, as far as answering it needs. Filled anew for each request, copied when it has to wait. */
 interface Pull {
   opaque: number;
@@ -60,7 +62,9 @@ interface Pull {
   offset: number;
   maxCount: number;
   maxBytes: number;
-  filter: TagFilter | MessageFilter;
+  filter: Filter;
+  /** Of the subscription that heartbeats told and the client pulls for; undefined where the pull itself said what it wants. */
+  toldVersion: number | undefined;
   suspendMs: number;
 }
 
@@ -77,10 +81,10 @@ export class PullMessage {
   #remark = "";
   #getTurn = 0;
 
-  constructor(context: BrokerContext, store: MessageStore) {
+  constructor(context: BrokerContext, store: MessageStore, parkedMax?: number) {
     this.#context = context;
     this.#store = store;
-    this.longPolling = new LongPolling(context.clock, store);
+    this.longPolling = new LongPolling(context.clock, store, parkedMax);
     store.onArrival((queue) => this.longPolling.arrived(queue));
   }
 
@@ -108,6 +112,7 @@ export class PullMessage {
     const attempt = (parked: ParkedPull, last: boolean): boolean => {
       pull.offset = parked.offset;
       try {
+        if (this.#answerChanged(pull, connection)) return true;
         const answered = this.#serve(pull, connection, last);
         parked.offset = pull.offset;
         return answered;
@@ -117,7 +122,25 @@ export class PullMessage {
       }
     };
     const deadlineMs = clock.monotonicMs() + pull.suspendMs;
-    this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, attempt });
+    if (this.longPolling.park({ connection, queue: pull.queue, offset: pull.offset, deadlineMs, attempt })) return;
+    this.#refuse(ResponseCode.SYSTEM_BUSY, `${this.longPolling.count} pulls wait for messages already.`);
+    this.#answerRefusal(pull, connection);
+  }
+
+  /**
+   * A pull that has waited may be forbidden by now, or its group be sent elsewhere; and what its group subscribes to may
+   * have changed, so that what it passed over until then is wanted from now on.
+   */
+  #answerChanged(pull: Pull, connection: Connection): boolean {
+    const { group, topic, toldVersion } = pull;
+    const isServed = this.#mayRead(connection) && this.#mayConsume(group) && this.#mayBeRead(topic);
+    const filter = !isServed || toldVersion === undefined ? pull.filter : this.#toldFilter(group, topic, toldVersion);
+    if (isServed && filter !== NO_FILTER) {
+      pull.filter = filter;
+      return this.#answerReset(pull, connection);
+    }
+    this.#answerRefusal(pull, connection);
+    return true;
   }
 
   #refuse(code: number, remark: string): undefined {
@@ -126,19 +149,32 @@ export class PullMessage {
     return undefined;
   }
 
-  #answerRefusal(header: HeaderView, connection: Connection): void {
-    connection.writer.response(header.opaque, header.serializeType, this.#code, this.#remark);
+  #answerRefusal({ opaque, serializeType }: Pick<Pull, "opaque" | "serializeType">, { writer }: Connection): void {
+    writer.response(opaque, serializeType, this.#code, this.#remark);
+  }
+
+  #mayRead({ localHost }: Connection): boolean {
+    if ((this.#context.config.brokerPermission & PERM_READ) !== 0) return true;
+    this.#refuse(ResponseCode.NO_PERMISSION, `the broker[${localHost}] pulling message is forbidden`);
+    return false;
+  }
+
+  #mayConsume({ consumeEnable, name }: SubscriptionGroup): boolean {
+    if (consumeEnable) return true;
+    this.#refuse(ResponseCode.NO_PERMISSION, `subscription group no permission, ${name}`);
+    return false;
+  }
+
+  #mayBeRead({ perm, name }: Topic): boolean {
+    if ((perm & PERM_READ) !== 0) return true;
+    this.#refuse(ResponseCode.NO_PERMISSION, `the topic[${name}] pulling message is forbidden`);
+    return false;
   }
 
   #read(header: HeaderView, connection: Connection): Pull | undefined {
     const { config } = this.#context;
     this.#code = ResponseCode.SUCCESS;
-    if ((config.brokerPermission & PERM_READ) === 0) {
-      return this.#refuse(
-        ResponseCode.NO_PERMISSION,
-        `the broker[${connection.localHost}] pulling message is forbidden`,
-      );
-    }
+    if (!this.#mayRead(connection)) return undefined;
     const queueId = this.#integer(header, "queueId", INT_MAX);
     const offset = this.#integer(header, "queueOffset", LONG_MAX);
     const maxMsgNums = this.#integer(header, "maxMsgNums", INT_MAX);
@@ -146,7 +182,7 @@ export class PullMessage {
     const sysFlag = this.#integer(header, "sysFlag", INT_MAX);
     const commitOffset = this.#integer(header, "commitOffset", LONG_MAX, -1);
     const suspendMs = this.#integer(header, "suspendTimeoutMillis", LONG_MAX, 0);
-    this.#integer(header, "subVersion", LONG_MAX, 0);
+    const subVersion = this.#integer(header, "subVersion", LONG_MAX, 0);
     if (this.#code !== ResponseCode.SUCCESS) return undefined;
     const group = this.#group(header);
     const topic = group === undefined ? undefined : this.#topic(header);
@@ -155,7 +191,8 @@ export class PullMessage {
       const remark = `queueId[${queueId}] is illegal, topic:[${topic.name}] topicConfig.readQueueNums:[${topic.readQueueNums}] consumer:[${connection.remoteAddress}]`;
       return this.#refuse(ResponseCode.INVALID_PARAMETER, remark);
     }
-    const filter = this.#filter(header, group, topic, sysFlag);
+    const isTold = (sysFlag & SUBSCRIPTION_FLAG) === 0;
+    const filter = isTold ? this.#toldFilter(group, topic, subVersion) : this.#pulledFilter(header, group, topic);
     if (filter === NO_FILTER) return undefined;
     const queue = topicQueue(this.#context.store, topic, queueId);
     if ((sysFlag & COMMIT_OFFSET_FLAG) !== 0) this.#commit(commitOffset, connection, group, topic, queueId);
@@ -170,6 +207,7 @@ export class PullMessage {
       maxCount: Math.max(1, Math.min(maxMsgNums, config.maxTransferCountOnMessageInMemory)),
       maxBytes: Math.max(100, maxBytes),
       filter,
+      toldVersion: isTold ? subVersion : undefined,
       suspendMs: (sysFlag & SUSPEND_FLAG) === 0 || header.isOneway ? 0 : this.#suspendMs(suspendMs),
     };
   }
@@ -197,10 +235,7 @@ export class PullMessage {
       const remark = `subscription group [${name.slice(0, 255)}] does not exist: create it, or let the broker create groups by itself.`;
       return this.#refuse(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, remark);
     }
-    if (!group.consumeEnable) {
-      return this.#refuse(ResponseCode.NO_PERMISSION, `subscription group no permission, ${name}`);
-    }
-    return group;
+    return this.#mayConsume(group) ? group : undefined;
   }
 
   #topic(header: HeaderView): Topic | undefined {
@@ -211,28 +246,21 @@ export class PullMessage {
     if (topic === undefined) {
       return this.#refuse(ResponseCode.TOPIC_NOT_EXIST, `topic[${name.slice(0, 255)}] not exist, apply first please!`);
     }
-    if ((topic.perm & PERM_READ) === 0) {
-      return this.#refuse(ResponseCode.NO_PERMISSION, `the topic[${name}] pulling message is forbidden`);
-    }
-    return topic;
+    return this.#mayBeRead(topic) ? topic : undefined;
   }
 
-  /** What the pull wants of the queue; NO_FILTER after `#refuse`. */
-  #filter(
-    header: HeaderView,
-    group: SubscriptionGroup,
-    topic: Topic,
-    sysFlag: number,
-  ): TagFilter | MessageFilter | typeof NO_FILTER {
-    if ((sysFlag & SUBSCRIPTION_FLAG) !== 0) {
-      const expressionType = header.text("expressionType");
-      const subscription = header.text("subscription") ?? "";
-      if (!isTagType(expressionType))
-        return this.#pulledExpression(header, group, topic, expressionType!, subscription);
-      const filter = this.#tagFilter(subscription);
-      this.#noteSubscription(header, group, topic, subscription, filter);
-      return filter;
-    }
+  /** What the pull says that it wants of the queue; NO_FILTER after `#refuse`. */
+  #pulledFilter(header: HeaderView, group: SubscriptionGroup, topic: Topic): Filter | typeof NO_FILTER {
+    const expressionType = header.text("expressionType");
+    const subscription = header.text("subscription") ?? "";
+    if (!isTagType(expressionType)) return this.#pulledExpression(header, group, topic, expressionType!, subscription);
+    const filter = this.#tagFilter(subscription);
+    this.#noteSubscription(header, group, topic, subscription, filter);
+    return filter;
+  }
+
+  /** What heartbeats say that the group wants, in that version or a later one; NO_FILTER after `#refuse`. */
+  #toldFilter(group: SubscriptionGroup, topic: Topic, version: number): Filter | typeof NO_FILTER {
     const members = this.#context.consumers.get(group.name);
     if (members === undefined) {
       this.#refuse(
@@ -256,11 +284,11 @@ export class PullMessage {
       this.#refuse(ResponseCode.SUBSCRIPTION_NOT_EXIST, remark);
       return NO_FILTER;
     }
-    if (subscription.subVersion < (header.integer("subVersion") ?? 0)) {
+    if (subscription.subVersion < version) {
       this.#refuse(ResponseCode.SUBSCRIPTION_NOT_LATEST, "the consumer's subscription not latest");
       return NO_FILTER;
     }
-    if (!isTagType(subscription.expressionType)) return this.#toldExpression(header, group, subscription);
+    if (!isTagType(subscription.expressionType)) return this.#toldExpression(group, subscription, version);
     return subscription.tagFilter;
   }
 
@@ -285,10 +313,10 @@ export class PullMessage {
 
   /** What heartbeats said counts. */
   #toldExpression(
-    header: HeaderView,
     group: SubscriptionGroup,
     subscription: SubscriptionData,
-  ): TagFilter | MessageFilter | typeof NO_FILTER {
+    version: number,
+  ): Filter | typeof NO_FILTER {
     const { config, consumerFilters } = this.#context;
     const { topic, expressionType, classFilterMode } = subscription;
     const data = consumerFilters.get(topic, group.name);
@@ -298,7 +326,7 @@ export class PullMessage {
       this.#refuse(ResponseCode.FILTER_DATA_NOT_EXIST, remark);
       return NO_FILTER;
     }
-    if (data.clientVersion < (header.integer("subVersion") ?? 0)) {
+    if (data.clientVersion < version) {
       this.#refuse(ResponseCode.FILTER_DATA_NOT_LATEST, "the consumer's consumer filter data not latest");
       return NO_FILTER;
     }

@@ -10,7 +10,7 @@ import type { Timer } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { RemotingClient } from "../../remoting/client.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
-import type { TlsClientOptions } from "../../remoting/tls-options.js";
+import { isLoopback, type TlsClientOptions } from "../../remoting/tls-options.js";
 import { innerClient } from "../auth/access-options.js";
 import { requestSigner } from "../../remoting/request-signer.js";
 import type { RouteTable } from "../namesrv/route-table.js";
@@ -58,6 +58,14 @@ export function advertisedHost(bindAddress: string): string {
   return "127.0.0.1";
 }
 
+/** Whether `host`, as seen from here, is where a server bound to `bindAddress` listens. */
+function reaches(host: string, bindAddress: string): boolean {
+  if (host === bindAddress || (isLoopback(host) && isLoopback(bindAddress))) return true;
+  if (!WILDCARDS.has(bindAddress)) return false;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return isLoopback(host) || own.some(({ address }) => address === host);
+}
+
 export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -76,16 +84,28 @@ export class Registration {
   #retryMs = RETRY_MS;
   /** Name servers that have not taken the last registration, or are gone since. */
   readonly #behind = new Set<RemotingClient>();
-  /** Of those, the ones of which the log says so. */
+  /** Of those, the ones of which the log says that they can not be reached. */
   readonly #toldLost = new Set<RemotingClient>();
+  /** What those say that refuse this broker, as it was last logged. */
+  readonly #toldRefusals = new Map<RemotingClient, string>();
   #closed = false;
 
-  /** `routeTable` is the name server's of this process, if there is one; `tls` is for the others. */
-  constructor(context: BrokerContext, routeTable: RouteTable | undefined, tls?: TlsClientOptions) {
+  /**
+   * `routeTable` is the name server's of this process, if there is one, and `namesrvPort` where it listens: a file may
+   * name it among the others, which `tls` is for.
+   */
+  constructor(
+    context: BrokerContext,
+    routeTable: RouteTable | undefined,
+    tls?: TlsClientOptions,
+    namesrvPort?: number,
+  ) {
     this.#context = context;
     this.#routeTable = routeTable;
     const { clock, log } = context;
-    const addresses = parseAddresses(context.config.namesrvAddr);
+    const { namesrvAddr, bindAddress } = context.config;
+    const isOwn = (host: string, port: number) => port === namesrvPort && reaches(host, bindAddress);
+    const addresses = parseAddresses(namesrvAddr).filter(({ host, port }) => !isOwn(host, port));
     const credentials = innerClient(context.config);
     const signer = credentials && requestSigner(credentials);
     this.#clients = addresses.map(({ host, port }) => {
@@ -231,7 +251,10 @@ export class Registration {
     try {
       const answer = await client.call(RequestCode.REGISTER_BROKER, fields, body, config.registerBrokerTimeoutMills);
       if (answer.code !== ResponseCode.SUCCESS) {
-        log.warn({ namesrv, code: answer.code, remark: answer.remark }, "a name server refused the registration");
+        const { code, remark } = answer;
+        if (this.#toldRefusals.get(client) === remark) return false;
+        this.#toldRefusals.set(client, remark);
+        log.warn({ namesrv, code, remark }, "a name server refused the registration; it is tried again");
       } else if (answer.body.length > 0) {
         topics.markOrdered(orderedTopics(answer.body));
       }
@@ -246,7 +269,9 @@ export class Registration {
   }
 
   #cameBack(client: RemotingClient): void {
-    if (this.#toldLost.delete(client)) this.#context.log.info({ namesrv: nameOf(client) }, "registered again");
+    const wasRefused = this.#toldRefusals.delete(client);
+    if (this.#toldLost.delete(client) || wasRefused)
+      this.#context.log.info({ namesrv: nameOf(client) }, "registered again");
   }
 
   /** The route of a topic; undefined where no name server knows it, or none answers. */

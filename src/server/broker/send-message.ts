@@ -8,7 +8,7 @@ import { recordSize } from "../../commitlog/append.js";
 import { PROPERTIES_BYTES_MAX } from "../../record/layout.js";
 import { MESSAGE_ID_CHARS_MAX, writeMessageId, writeMessageIdBytes } from "../../record/message-id.js";
 import { PropertyName } from "../../record/property-names.js";
-import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG } from "../../record/sys-flag.js";
+import { INNER_BATCH_FLAG, MULTI_TAGS_FLAG, TRANSACTION_MASK } from "../../record/sys-flag.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { encodedName, prepareFields } from "../../remoting/field-names.js";
 import type { HeaderView } from "../../remoting/header-view.js";
@@ -17,7 +17,7 @@ import { type Connection, type Processor, type Request, SerializeType } from "..
 import type { MessageStore } from "../../store/message-store.js";
 import { PutStatus, type QueueHandle } from "../../store/types.js";
 import { PERM_WRITE } from "../protocol/topic-config.js";
-import { BatchBody, LIGHT_QUEUES_REMARK } from "./batch-body.js";
+import { BatchBody, INNER_BATCH_REMARK, LIGHT_QUEUES_REMARK, TRANSACTION_BATCH_REMARK } from "./batch-body.js";
 import type { BrokerContext } from "./context.js";
 import { endOfRetries } from "./dead-letters.js";
 import type { FlushWaiters } from "./flush-waiters.js";
@@ -109,7 +109,7 @@ export class SendMessage {
     this.#waiting = undefined;
     const isBatch = header.code === RequestCode.SEND_BATCH_MESSAGE || header.boolean(names.batch) === true;
     // First what the request says by itself: one that is wrong makes no topic.
-    const sound = this.#fillNumbers(header, names) && this.#fillContent(request, names, isBatch, connection);
+    const sound = this.#fillNumbers(header, names, isBatch) && this.#fillContent(request, names, isBatch, connection);
     const topic = sound ? this.#topic(header, names, connection) : undefined;
     const queue = topic === undefined ? undefined : this.#queue(topic, connection);
     const target = queue === undefined ? undefined : this.#route(header, names, topic!, queue, isBatch);
@@ -227,7 +227,7 @@ export class SendMessage {
   }
 
   /** The numbers of the reused message; false after `#refuse`. */
-  #fillNumbers(header: HeaderView, names: FieldNames): boolean {
+  #fillNumbers(header: HeaderView, names: FieldNames, isBatch: boolean): boolean {
     const message = this.#message;
     this.#queueId = this.#int(header, names.queueId);
     message.flag = this.#int(header, names.flag);
@@ -238,8 +238,9 @@ export class SendMessage {
     message.bornTimestamp = header.integer(names.bornTimestamp) ?? Number.NaN;
     if (!Number.isSafeInteger(message.bornTimestamp)) this.#refuseField(header, names.bornTimestamp, "a time in ms");
     if (this.#code !== ResponseCode.SUCCESS) return false;
-    if ((sysFlag & INNER_BATCH_FLAG) === 0) return true;
-    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, INNER_BATCH_REMARK);
+    const isInner = (sysFlag & INNER_BATCH_FLAG) !== 0;
+    if (!isInner && !(isBatch && (sysFlag & TRANSACTION_MASK) !== 0)) return true;
+    this.#refuse(ResponseCode.MESSAGE_ILLEGAL, isInner ? INNER_BATCH_REMARK : TRANSACTION_BATCH_REMARK);
     return false;
   }
 
@@ -494,5 +495,4 @@ export class SendMessage {
   }
 }
 
-const INNER_BATCH_REMARK = "the message is illegal: an inner batch needs a topic with batch queues";
 const FAQ_TOPIC_URL = "https://rocketmq.apache.org/docs/bestPractice/06FAQ";

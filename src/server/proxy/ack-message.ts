@@ -45,10 +45,14 @@ interface AckResult {
 
 function ackOne(
   proxy: ProxyServices,
-  { clientId, peer }: RpcContext,
+  context: RpcContext,
   held: Held,
-  { messageId, receiptHandle }: AckMessageEntry,
+  entry: AckMessageEntry,
 ): AckResult | Promise<AckResult> {
+  const { clientId, peer } = context;
+  const { messageId, receiptHandle } = entry;
+  const renewal = proxy.receipts.renewal(clientId, held.group, messageId, receiptHandle);
+  if (renewal !== undefined) return renewal.then(() => ackOne(proxy, context, held, entry));
   const acknowledged = (): AckResult => ({ status: OK, messageId, receiptHandle });
   const refused = (error: unknown) => ({ status: statusOfError(error, proxy.log), messageId, receiptHandle });
   try {

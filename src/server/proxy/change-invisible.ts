@@ -33,6 +33,7 @@ export async function changeInvisibleDuration(
   const group = checkGroup(request.group);
   const invisibleMs = toMs(request.invisibleDuration);
   checkInvisibleTime(proxy.broker, invisibleMs);
+  await proxy.receipts.renewal(context.clientId, group, request.messageId, request.receiptHandle);
   const text = proxy.receipts.remove(context.clientId, group, request.messageId, request.receiptHandle);
   const handle = decodeReceiptHandle(text ?? request.receiptHandle);
   const receiptHandle = await changeInvisible(proxy, context.peer.connection, handle, { group, topic }, invisibleMs);

@@ -20,6 +20,7 @@ export async function forwardMessageToDeadLetterQueue(
   const topic = checkTopic(proxy.broker, request.topic);
   const group = checkGroup(request.group);
   const { messageId } = request;
+  await proxy.receipts.renewal(context.clientId, group, messageId, request.receiptHandle);
   const newest = proxy.receipts.remove(context.clientId, group, messageId, request.receiptHandle);
   const handle = decodeReceiptHandle(newest ?? request.receiptHandle);
   await sendToDeadLetters(proxy, context.peer.connection, handle, { group, topic }, messageId);

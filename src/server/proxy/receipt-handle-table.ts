@@ -33,8 +33,8 @@ class HeldMessage {
   visibleMs: number;
   renewTimes = 0;
   failedTimes = 0;
-  /** A renewal is under way. */
-  busy = false;
+  /** Settled when the renewal that is under way has been answered; never rejected. */
+  renewal: Promise<unknown> | undefined;
   /** Its client has gone. */
   isLeft = false;
 
@@ -75,6 +75,14 @@ export class ReceiptHandleTable {
     this.#schedule();
   }
 
+  /**
+   * While the broker is asked to prolong the message, which with synchronous flush waits for the disk: nobody knows the
+   * handle that it will have. Settled when it is known.
+   */
+  renewal(clientId: string, group: string, messageId: string, handle: string): Promise<unknown> | undefined {
+    return this.#clients.get(clientId)?.get(keyOf(group, messageId, handle))?.renewal;
+  }
+
   /** Takes the message out and answers its newest handle; undefined when it is not held. */
   remove(clientId: string, group: string, messageId: string, handle: string): string | undefined {
     const held = this.#clients.get(clientId);
@@ -94,7 +102,7 @@ export class ReceiptHandleTable {
     const { invisibleTimeMillisWhenClear } = this.#proxy().broker.config;
     for (const message of held?.values() ?? []) {
       message.isLeft = true;
-      if (!message.busy) void this.#change(message, invisibleTimeMillisWhenClear);
+      if (message.renewal === undefined) void this.#change(message, invisibleTimeMillisWhenClear);
     }
   }
 
@@ -118,7 +126,7 @@ export class ReceiptHandleTable {
     const dueMs = clock.nowMs() + broker.config.renewAheadTimeMillis;
     for (const [clientId, held] of this.#clients) {
       for (const [key, message] of held) {
-        if (message.visibleMs <= dueMs && !message.busy) void this.#renew(clientId, held, key, message);
+        if (message.visibleMs <= dueMs && message.renewal === undefined) void this.#renew(clientId, held, key, message);
       }
     }
   }
@@ -140,9 +148,10 @@ export class ReceiptHandleTable {
       if (group !== undefined) await this.#change(message, retryDelayMs(group, message.message.reconsumeTimes));
       return;
     }
-    message.busy = true;
-    const outcome = await this.#change(message, RENEW_MS[Math.min(message.renewTimes, RENEW_MS.length - 1)]!);
-    message.busy = false;
+    const renewal = this.#change(message, RENEW_MS[Math.min(message.renewTimes, RENEW_MS.length - 1)]!);
+    message.renewal = renewal;
+    const outcome = await renewal;
+    message.renewal = undefined;
     if (outcome === "renewed") {
       message.renewTimes++;
       message.failedTimes = 0;

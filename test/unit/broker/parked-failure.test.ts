@@ -1,7 +1,7 @@
 /** Requests that wait are tried again outside every processor: what is thrown there must reach nobody but their client. */
 import { expect, test, vi } from "vitest";
 import { CometError } from "#src/base/errors.js";
-import { RequestCode } from "#src/remoting/codes.js";
+import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import type { Fields } from "#src/remoting/types.js";
 import { PullMessage } from "#src/server/broker/pull-message.js";
 import { GROUP, PopLife, TOPIC } from "../../property/pop-fixture.js";
@@ -48,5 +48,30 @@ test.each([
   const later = broker.askLate(code, { ...fields, queueOffset: 1 });
   await life.send("second", 0);
   expect(await later).toMatchObject({ code: 0 });
+  await life.close();
+});
+
+test("a pull that would be one too many to wait is told so at once", async () => {
+  const life = await new PopLife(1).open();
+  const { broker, store } = life.base;
+  new PullMessage(broker.context, store, 2).register(broker.processors);
+  const waiting = [broker.askLate(RequestCode.PULL_MESSAGE, PULL), broker.askLate(RequestCode.PULL_MESSAGE, PULL)];
+  const refused = broker.ask(RequestCode.PULL_MESSAGE, PULL);
+  expect([refused.code, refused.remark]).toEqual([ResponseCode.SYSTEM_BUSY, "2 pulls wait for messages already."]);
+  await life.send("first", 0);
+  for (const answer of waiting) expect(await answer).toMatchObject({ code: ResponseCode.SUCCESS });
+  await life.close();
+});
+
+test("a pop that waits takes nothing of a topic that may not be read any more", async () => {
+  const life = await new PopLife(1).open();
+  const parked = life.askLate(RequestCode.POP_MESSAGE, POP);
+  const topic = life.base.broker.context.topics.get(TOPIC)!;
+  topic.assign({ perm: 2 });
+  await life.send("first", 0);
+  await life.advance(20_000);
+  expect(await parked).toMatchObject({ code: ResponseCode.POLLING_TIMEOUT });
+  topic.assign({ perm: 6 });
+  expect(life.pop().map(({ body }) => body)).toEqual(["first"]);
   await life.close();
 });

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { crc32 } from "#src/base/crc32.js";
 import { decodeRecord } from "#src/record/decode.js";
+import { encodeMessageBatch } from "#src/record/message-batch.js";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
 import { EndedHalves } from "#src/server/broker/transaction/ended-halves.js";
 import { OperationLog } from "#src/server/broker/transaction/operation-log.js";
@@ -74,6 +75,16 @@ describe("a half message", () => {
     const producer = joinProducer(broker);
     await nextCheck(broker);
     expect(questionsTo(producer).map(({ message }) => message.body.toString())).toEqual(["other"]);
+  });
+
+  test("is refused in a batch, whose messages would be shown at once", async () => {
+    const refused = { code: ResponseCode.MESSAGE_ILLEGAL, remark: expect.stringContaining("of a transaction") };
+    const body = encodeMessageBatch([{ flag: 0, body: Buffer.from("a"), properties: new Map() }]).toString("ascii");
+    expect(broker.send({}, { sysFlag: 0, batch: true }, body).code).toBe(0);
+    for (const sysFlag of [4, 8, 12]) {
+      const fields = { sysFlag, batch: true };
+      expect(broker.send({ TRAN_MSG: "true", PGROUP: "P" }, fields, body)).toMatchObject(refused);
+    }
   });
 
   test("is its sender's group's when it names none, and is refused without any", async () => {

@@ -1,8 +1,11 @@
 /** Leases that the server prolongs for a client's sake, over hours on a clock that the test moves, on a real store. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LocalConnection, LocalPeering } from "#src/remoting/local-connection.js";
+import { Code } from "#src/grpc/enums.js";
+import { ackMessage } from "#src/server/proxy/ack-message.js";
+import { changeInvisibleDuration } from "#src/server/proxy/change-invisible.js";
 import type { ProxyClient } from "#src/server/proxy/client-table.js";
-import type { ProxyServices } from "#src/server/proxy/proxy.js";
+import type { ProxyServices, RpcContext } from "#src/server/proxy/proxy.js";
 import { ReceiptHandleTable } from "#src/server/proxy/receipt-handle-table.js";
 import { GROUP, type Held, PopLife, TOPIC } from "../../property/pop-fixture.js";
 
@@ -11,6 +14,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const CLIENT = { clientId: "client-1" } as ProxyClient;
 
 let life: PopLife;
+let services: ProxyServices;
 let table: ReceiptHandleTable;
 
 beforeEach(async () => {
@@ -19,8 +23,8 @@ beforeEach(async () => {
   const { clock, log } = life.base;
   const origin = { remoteAddress: "127.0.0.1", remotePort: 0, localAddress: "127.0.0.1", localPort: 0 };
   const ownConnection = new LocalConnection(new LocalPeering(processors, clock, log), origin);
-  const services = { broker: context, clock, log, ownConnection } as unknown as ProxyServices;
   table = new ReceiptHandleTable(() => services);
+  services = { broker: context, clock, log, ownConnection, receipts: table } as unknown as ProxyServices;
 });
 
 afterEach(async () => {
@@ -84,6 +88,39 @@ test("what a client held that went while its lease was prolonged comes to others
   table.release(CLIENT);
   await life.advance(0);
   await pass(5000);
+  expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
+});
+
+/** With synchronous flush the broker says yes to this when it is on the disk, some milliseconds after it is so. */
+function prolong(): void {
+  life.clock.advance(60_000 - life.base.broker.context.config.renewAheadTimeMillis);
+}
+
+/** A call of the client that holds `found`, which knows the handle that it was given at first. */
+function callOf({ handle, message }: Held) {
+  const context = { clientId: CLIENT.clientId, peer: { connection: services.ownConnection } } as unknown as RpcContext;
+  const entry = { messageId: message.msgId, receiptHandle: `${handle} ${message.phyOffset}` };
+  const resources = { group: { name: GROUP, resourceNamespace: "" }, topic: { name: TOPIC, resourceNamespace: "" } };
+  return { context, entry, resources };
+}
+
+test("what a client acknowledges while its lease is prolonged is acknowledged", async () => {
+  const { context, entry, resources } = callOf(await held());
+  prolong();
+  const answer = await ackMessage(services, context, { ...resources, entries: [entry] });
+  expect(answer).toMatchObject({ status: { code: Code.OK } });
+  expect(table.size).toBe(0);
+  await pass(2 * HOUR_MS);
+  expect(life.pop()).toEqual([]);
+});
+
+test("what a client gives back while its lease is prolonged comes when the client said", async () => {
+  const { context, entry, resources } = callOf(await held());
+  prolong();
+  const request = { ...resources, ...entry, invisibleDuration: { seconds: 20, nanos: 0 } };
+  const answer = await changeInvisibleDuration(services, context, request);
+  expect(answer).toMatchObject({ status: { code: Code.OK } });
+  await pass(25_000);
   expect(life.pop().map(({ body }) => body)).toEqual(["a"]);
 });
 

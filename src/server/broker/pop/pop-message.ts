@@ -9,6 +9,7 @@ import type { Connection, Processor, Request } from "../../../remoting/types.js"
 import type { MessageStore } from "../../../store/message-store.js";
 import { emptyGetResult, type GetResult, GetStatus, type QueueHandle } from "../../../store/types.js";
 import { answerOf, SUCCESS } from "../../answer.js";
+import { PERM_READ } from "../../protocol/topic-config.js";
 import { MESSAGE_TYPE_ATTRIBUTE } from "../attributes.js";
 import type { BrokerContext } from "../context.js";
 import { type Topic, topicQueue } from "../topic-config.js";
@@ -108,9 +109,10 @@ export class PopMessage {
 
   /** While it waited its topic or group may have gone, or been forbidden. */
   #again(pop: PopRequest, connection: Connection, last: boolean): boolean {
-    const { topics, groups } = this.#context;
+    const { config, topics, groups } = this.#context;
     const isThere = topics.get(pop.topic.name) === pop.topic && groups.get(pop.group.name) === pop.group;
-    if (isThere && pop.group.consumeEnable && this.#serve(pop, connection)) return true;
+    const isAllowed = pop.group.consumeEnable && (config.brokerPermission & pop.topic.perm & PERM_READ) !== 0;
+    if (isThere && isAllowed && this.#serve(pop, connection)) return true;
     if (isThere && !last) return false;
     this.#answerNothing(pop, connection, ResponseCode.POLLING_TIMEOUT);
     return true;
