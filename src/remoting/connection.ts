@@ -17,6 +17,7 @@ import { addressText, hostBytes, hostText } from "./address.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
+import { beginsAsProxyHeader, type ClientAddress } from "./proxy-header.js";
 import { answerFailed } from "./failed-request.js";
 import { type FlowControl, LateRequests } from "./flow-control.js";
 import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
@@ -25,6 +26,7 @@ import type { HeaderView } from "./header-view.js";
 import { PendingCalls } from "./pending-calls.js";
 import type { ReceiveBuffer } from "./receive-buffer.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
+import type { ProxyEntrance } from "./proxy-entrance.js";
 import type { TlsEntrance } from "./tls-entrance.js";
 import { type Turns, workOf } from "./turns.js";
 import type { Connection, Fields, Processor, RemoteAnswer, SerializeType, StrangerRefusal } from "./types.js";
@@ -64,6 +66,8 @@ export interface ConnectionSettings {
   readonly strangerRefusal?: StrangerRefusal | undefined;
   /** Where TLS clients go; undefined at ends that are secure already, or never will be. */
   readonly entrance?: TlsEntrance | undefined;
+  /** Where clients go whom a proxy speaks for; undefined where that can not be, or has been said. */
+  readonly proxyEntrance?: ProxyEntrance | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
   /** Sees each answer before those who wait for one; see `AnswerTaker`. */
   readonly onAnswer?: AnswerTaker | undefined;
@@ -110,6 +114,7 @@ export class RemotingConnection implements Connection {
   readonly writer: FrameWriter;
   readonly #socket: Socket;
   readonly #settings: ConnectionSettings;
+  readonly #client: ClientAddress | undefined;
   readonly #decoder: FrameDecoder;
   readonly #request: ReceivedRequest;
   readonly #pending: PendingCalls;
@@ -144,16 +149,17 @@ export class RemotingConnection implements Connection {
   /** Grows with each sweep of the owner, back to 0 with any byte in either direction. */
   idleSweeps = 0;
 
-  constructor(socket: Socket, settings: ConnectionSettings) {
-    const remoteAddress = socket.remoteAddress ?? "0.0.0.0";
-    const localAddress = socket.localAddress ?? "0.0.0.0";
-    this.remoteAddress = addressText(remoteAddress, socket.remotePort ?? 0);
-    this.remoteHost = hostBytes(remoteAddress, socket.remotePort ?? 0);
+  /** `client` is whom the peer speaks for. A record's born host stays the peer, as in Apache. */
+  constructor(socket: Socket, settings: ConnectionSettings, client?: ClientAddress) {
+    const { remoteAddress = "0.0.0.0", remotePort = 0, localAddress = "0.0.0.0" } = socket;
+    this.remoteAddress = addressText(client?.address ?? remoteAddress, client?.port ?? remotePort);
+    this.remoteHost = hostBytes(remoteAddress, remotePort);
     this.localAddress = addressText(localAddress, socket.localPort ?? 0);
     this.localHost = hostText(localAddress);
     this.writer = new FrameWriter({ pool: settings.pool });
     this.#socket = socket;
     this.#settings = settings;
+    this.#client = client;
     this.#decoder = new FrameDecoder({ frameBytesMax: settings.frameBytesMax, budget: settings.budget });
     this.#request = new ReceivedRequest(settings.header);
     this.#pending = new PendingCalls(settings.clock, this.remoteAddress);
@@ -224,7 +230,7 @@ export class RemotingConnection implements Connection {
   readonly #receivedFirst = (chunk: Buffer): void => {
     this.#socket.off("data", this.#receivedFirst);
     this.#socket.on("data", this.#received);
-    if (chunk[0] === TLS_HANDSHAKE) {
+    if (chunk[0] === TLS_HANDSHAKE || (this.#settings.proxyEntrance !== undefined && beginsAsProxyHeader(chunk))) {
       this.#received(chunk);
       return;
     }
@@ -391,12 +397,16 @@ export class RemotingConnection implements Connection {
 
   /**
    * Cuts off a peer that does not speak the protocol, after what it is owed; strangers are told what this port is. A TLS
-   * client goes to its entrance where there is one.
+   * client, or a proxy, goes to its entrance where there is one.
    */
   #refuse(verdict: FrameVerdict): void {
-    const { name, log, entrance } = this.#settings;
+    const { name, log, entrance, proxyEntrance } = this.#settings;
     if (verdict === FrameVerdict.TLS && entrance !== undefined && entrance.refusal === undefined) {
       this.#handOver(entrance);
+      return;
+    }
+    if (verdict === FrameVerdict.PROXY && proxyEntrance !== undefined) {
+      this.#handOver(proxyEntrance);
       return;
     }
     const port = this.#socket.localPort ?? 0;
@@ -408,7 +418,7 @@ export class RemotingConnection implements Connection {
   }
 
   /** Ends this connection but not its socket, which goes on as it came: unread. */
-  #handOver(entrance: TlsEntrance): void {
+  #handOver(entrance: TlsEntrance | ProxyEntrance): void {
     const socket = this.#socket;
     socket.off("data", this.#received);
     socket.off("error", this.#failed);
@@ -416,7 +426,7 @@ export class RemotingConnection implements Connection {
     socket.pause();
     socket.unshift(this.#decoder.takeBack());
     this.#finished();
-    entrance.take(socket);
+    entrance.take(socket, this.#client);
   }
 
   /** Gives the kernel what is written, unless an earlier buffer is still waiting for it. */

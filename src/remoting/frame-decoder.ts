@@ -8,6 +8,7 @@
  * copied, into a buffer that grows with what has really arrived, never with what a length word promises.
  */
 import { assert } from "../base/assert.js";
+import { beginsAsProxyHeader } from "./proxy-header.js";
 
 /** Apache's: a whole frame, its length word included. */
 export const FRAME_BYTES_MAX = 16777216;
@@ -41,6 +42,8 @@ export const FrameVerdict = {
   BAD_HEADER: 7,
   /** Not the decoder's: no TLS where nothing else is let in. */
   PLAIN: 8,
+  /** … the header of a proxy that speaks for somebody. */
+  PROXY: 9,
 } as const;
 export type FrameVerdict = (typeof FrameVerdict)[keyof typeof FrameVerdict];
 
@@ -237,6 +240,7 @@ export function strangerAt(bytes: Buffer, start: number): FrameVerdict {
   if (HTTP1_WORDS.has(word)) return FrameVerdict.HTTP1;
   if (word === HTTP2_WORD) return FrameVerdict.HTTP2;
   if (bytes[start] === TLS_HANDSHAKE && bytes[start + 1] === TLS_MAJOR) return FrameVerdict.TLS;
+  if (beginsAsProxyHeader(bytes, start)) return FrameVerdict.PROXY;
   return FrameVerdict.BAD_LENGTH;
 }
 

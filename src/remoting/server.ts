@@ -10,8 +10,10 @@ import { type Logger, silentLogger } from "../base/log.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FlowControl, type FlowLimits } from "./flow-control.js";
-import { FRAME_BYTES_MAX, TLS_HANDSHAKE } from "./frame-decoder.js";
+import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { ProxyEntrance, type ProxyTrust } from "./proxy-entrance.js";
+import { type ClientAddress, PROXY_BYTE_MIN } from "./proxy-header.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
@@ -39,6 +41,8 @@ export interface RemotingServerOptions {
   readonly alsoPort?: number | undefined;
   /** Without it TLS clients are refused. */
   readonly tls?: TlsServerOptions | undefined;
+  /** Whose PROXY headers tell who a client is; everybody's by default, as Apache's. */
+  readonly proxyTrust?: ProxyTrust | undefined;
   /** What listens here, for log lines and the text that strangers get: "broker", "name server". */
   readonly name?: string;
   /** Looked up for each request, so later additions count. */
@@ -61,7 +65,10 @@ export interface RemotingServerOptions {
   readonly outputBytesMax?: number;
   /** 120 s without a byte in either direction; 0 for never. */
   readonly idleMsMax?: number;
-  /** A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. */
+  /**
+   * A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. So is
+   * the client of a proxy, after the proxy's header.
+   */
   readonly onConnect?: (connection: Connection) => void;
 }
 
@@ -72,9 +79,12 @@ export class RemotingServer {
   readonly #log: Logger;
   /** Of connections as they come. */
   readonly #settings: ConnectionSettings;
+  /** Of those of which a proxy has said whose they are. */
+  readonly #proxiedSettings: ConnectionSettings;
   /** Of connections after their TLS handshake. */
   readonly #secureSettings: ConnectionSettings;
   readonly #entrance: TlsEntrance | undefined;
+  readonly #proxyEntrance: ProxyEntrance;
   readonly #flow: FlowControl | undefined;
   readonly #connections = new Set<RemotingConnection>();
   readonly #server: Server;
@@ -90,7 +100,7 @@ export class RemotingServer {
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
     const frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
-    assert(frameBytesMax < TLS_HANDSHAKE * 2 ** 24, "a frame never begins as TLS does");
+    assert(frameBytesMax < PROXY_BYTE_MIN * 2 ** 24, "a frame never begins as TLS or a PROXY header does");
     this.#flow = options.flowLimits && new FlowControl(options.flowLimits, this.#clock, this.#log);
     this.#secureSettings = {
       name: this.#name,
@@ -112,8 +122,10 @@ export class RemotingServer {
       onClosed: (connection) => this.#connections.delete(connection),
     };
     this.#entrance = options.tls && this.#makeEntrance(options.tls);
+    this.#proxyEntrance = this.#makeProxyEntrance();
     const receiveBuffer = new ReceiveBuffer();
-    this.#settings = { ...this.#secureSettings, entrance: this.#entrance, receiveBuffer };
+    this.#proxiedSettings = { ...this.#secureSettings, entrance: this.#entrance, receiveBuffer };
+    this.#settings = { ...this.#proxiedSettings, proxyEntrance: this.#proxyEntrance };
     this.#server = this.#makeServer();
   }
 
@@ -124,7 +136,20 @@ export class RemotingServer {
       name: this.#name,
       clock: this.#clock,
       log: this.#log,
-      onSecure: (socket) => this.#begin(socket, this.#secureSettings),
+      onSecure: (socket, client) => this.#begin(socket, this.#secureSettings, client),
+    });
+  }
+
+  #makeProxyEntrance(): ProxyEntrance {
+    return new ProxyEntrance({
+      trust: this.#options.proxyTrust,
+      name: this.#name,
+      clock: this.#clock,
+      log: this.#log,
+      onClient: (socket, client) => {
+        this.#begin(socket, this.#proxiedSettings, client);
+        socket.resume();
+      },
     });
   }
 
@@ -136,9 +161,9 @@ export class RemotingServer {
     return this.#connections;
   }
 
-  /** TLS clients in their handshake, who are no connections yet. */
+  /** TLS clients in their handshake and proxies in their header, who are no connections yet. */
   get handshakeCount(): number {
-    return this.#entrance?.handshakeCount ?? 0;
+    return (this.#entrance?.handshakeCount ?? 0) + this.#proxyEntrance.waitingCount;
   }
 
   /** The port listened on; 0 before `listen` and after `close`. */
@@ -187,6 +212,7 @@ export class RemotingServer {
     this.#server.close();
     this.#alsoServer?.close();
     this.#entrance?.close();
+    this.#proxyEntrance.close();
     this.#sweepTimer?.cancel();
     for (const connection of this.#connections) connection.quiesce();
   }
@@ -220,8 +246,8 @@ export class RemotingServer {
     this.#begin(socket, this.#settings);
   }
 
-  #begin(socket: Socket, settings: ConnectionSettings): void {
-    const connection = new RemotingConnection(socket, settings);
+  #begin(socket: Socket, settings: ConnectionSettings, client?: ClientAddress): void {
+    const connection = new RemotingConnection(socket, settings, client);
     this.#connections.add(connection);
     this.#options.onConnect?.(connection);
   }
