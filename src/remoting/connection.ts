@@ -14,18 +14,21 @@ import type { Clock, Timer } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
+import type { AssemblyBudget } from "./assembly-budget.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
 import { beginsAsProxyHeader, type ClientAddress } from "./proxy-header.js";
 import { answerFailed } from "./failed-request.js";
 import { type FlowControl, LateRequests } from "./flow-control.js";
-import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
+import { FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
 import { PendingCalls } from "./pending-calls.js";
 import type { ReceiveBuffer } from "./receive-buffer.js";
+import { ReceivedRequest } from "./received-request.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
+import type { OutputBudget, OutputHolder } from "./output-budget.js";
 import type { ProxyEntrance } from "./proxy-entrance.js";
 import type { TlsEntrance } from "./tls-entrance.js";
 import { type Turns, workOf } from "./turns.js";
@@ -55,6 +58,8 @@ export interface ConnectionSettings {
   /** Shared by plain connections; undefined for those that read into buffers of their own. */
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly budget: AssemblyBudget;
+  /** Shared by the connections of a server. */
+  readonly outputBudget?: OutputBudget | undefined;
   readonly turns: Turns;
   /** Without it every request is handled, however late. */
   readonly flow?: FlowControl | undefined;
@@ -81,31 +86,7 @@ export type AnswerTaker = (header: HeaderView, bytes: Buffer, bodyStart: number,
 
 let lastOpaque = 0;
 
-class ReceivedRequest {
-  readonly header: HeaderView;
-  bytes: Buffer = Buffer.alloc(0);
-  bodyStart = 0;
-  bodyEnd = 0;
-  #body: Buffer | undefined;
-
-  constructor(header: HeaderView) {
-    this.header = header;
-  }
-
-  set(bytes: Buffer, bodyStart: number, bodyEnd: number): void {
-    this.bytes = bytes;
-    this.bodyStart = bodyStart;
-    this.bodyEnd = bodyEnd;
-    this.#body = undefined;
-  }
-
-  get body(): Buffer {
-    this.#body ??= this.bytes.subarray(this.bodyStart, this.bodyEnd);
-    return this.#body;
-  }
-}
-
-export class RemotingConnection implements Connection {
+export class RemotingConnection implements Connection, OutputHolder {
   readonly id = nextConnectionId();
   readonly remoteAddress: string;
   readonly remoteHost: Buffer;
@@ -160,7 +141,8 @@ export class RemotingConnection implements Connection {
     this.#socket = socket;
     this.#settings = settings;
     this.#client = client;
-    this.#decoder = new FrameDecoder({ frameBytesMax: settings.frameBytesMax, budget: settings.budget });
+    const { frameBytesMax, budget } = settings;
+    this.#decoder = new FrameDecoder({ frameBytesMax, budget, onGivenUp: () => this.#refuse(FrameVerdict.NO_ROOM) });
     this.#request = new ReceivedRequest(settings.header);
     this.#pending = new PendingCalls(settings.clock, this.remoteAddress);
     socket.on("data", settings.entrance?.enforced ? this.#receivedFirst : this.#received);
@@ -277,6 +259,7 @@ export class RemotingConnection implements Connection {
     }
     const buffer = this.#unsent;
     this.#unsent = undefined;
+    this.#settings.outputBudget?.end(this);
     if (error || this.#closed || buffer === undefined) return;
     this.#settings.pool.give(buffer);
     this.#send();
@@ -439,7 +422,8 @@ export class RemotingConnection implements Connection {
       return;
     }
     if (this.#unsent !== undefined) {
-      if (this.unsentBytes > this.#settings.outputBytesMax) this.#overflowed();
+      if (this.unsentBytes > this.#settings.outputBytesMax) this.cutOff();
+      else this.#settings.outputBudget?.wait(this, this.unsentBytes);
       return;
     }
     const socket = this.#socket;
@@ -450,10 +434,12 @@ export class RemotingConnection implements Connection {
       this.#settings.pool.give(buffer);
     } else {
       this.#unsent = buffer;
+      this.#settings.outputBudget?.wait(this, this.unsentBytes);
     }
   }
 
-  #overflowed(): void {
+  /** Of a peer that does not read what it asked for. */
+  cutOff(): void {
     this.#reason = "the peer does not read what is sent";
     const fields = { remote: this.remoteAddress, unsentBytes: this.unsentBytes };
     this.#settings.log.warn(fields, "a peer does not read what is sent; its connection is closed");
@@ -470,6 +456,7 @@ export class RemotingConnection implements Connection {
     this.#gone = true;
     this.#linger?.cancel();
     this.#late?.end();
+    this.#settings.outputBudget?.end(this);
     this.#decoder.release();
     this.writer.reset(0);
     this.#pending.failAll(this.#lost());

@@ -7,11 +7,13 @@ import { assert } from "../base/assert.js";
 import { type Clock, systemClock, type Timer } from "../base/clock.js";
 import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { AssemblyBudget } from "./assembly-budget.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FlowControl, type FlowLimits } from "./flow-control.js";
 import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { OutputBudget } from "./output-budget.js";
 import { ProxyEntrance, type ProxyTrust } from "./proxy-entrance.js";
 import { type ClientAddress, PROXY_BYTE_MIN } from "./proxy-header.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
@@ -27,6 +29,7 @@ const IDLE_SWEEPS_MAX = 4;
 const CONNECTIONS_MAX = 16_384;
 const OUTPUT_PAUSE_BYTES = 1_048_576;
 const OUTPUT_BYTES_MAX = 67_108_864;
+const OUTPUT_TOTAL_BYTES_MAX = 1_073_741_824;
 const ASSEMBLY_BYTES_MAX = 536_870_912;
 const SOCKET_BUFFER_BYTES = 1_048_576;
 const GRACE_MS = 5000;
@@ -63,6 +66,8 @@ export interface RemotingServerOptions {
   readonly outputPauseBytes?: number;
   /** 64 MiB: with more unsent bytes a connection is closed. */
   readonly outputBytesMax?: number;
+  /** 1 GiB over all connections: past it those are closed that have not read for ten seconds. */
+  readonly outputTotalBytesMax?: number;
   /** 120 s without a byte in either direction; 0 for never. */
   readonly idleMsMax?: number;
   /**
@@ -112,7 +117,8 @@ export class RemotingServer {
       outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
       serializeType: SerializeType.JSON,
       pool: new BufferPool(),
-      budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
+      budget: new AssemblyBudget(options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX, this.#clock),
+      outputBudget: new OutputBudget(options.outputTotalBytesMax ?? OUTPUT_TOTAL_BYTES_MAX, this.#clock),
       turns: new Turns(),
       flow: this.#flow,
       receiveBuffer: undefined,
