@@ -10,6 +10,7 @@ import type { Logger } from "../base/log.js";
 import { addressText } from "../remoting/address.js";
 import { ProxyEntrance, type ProxyTrust } from "../remoting/proxy-entrance.js";
 import { beginsAsProxyHeader, type ClientAddress, PROXY_WORD_BYTES } from "../remoting/proxy-header.js";
+import { StrangerLog } from "../remoting/stranger-log.js";
 import { TlsEntrance } from "../remoting/tls-entrance.js";
 import type { TlsServerOptions } from "../remoting/tls-options.js";
 
@@ -47,8 +48,9 @@ export class GrpcListener {
 
   /** Throws COMETMQ_CONFIG. */
   constructor(options: GrpcListenerOptions) {
-    this.#options = options;
-    const { host, clock, log } = options;
+    const { host, clock } = options;
+    const log = new StrangerLog(options.log, clock);
+    this.#options = { ...options, log };
     this.#entrance = new TlsEntrance({
       tls: { ...options.tls, alpnProtocols: ["h2"] },
       host,

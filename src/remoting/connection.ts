@@ -49,6 +49,8 @@ export interface ConnectionSettings {
   readonly processors: ReadonlyMap<number, Processor>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For what is said of strangers; `log` without it. */
+  readonly strangerLog?: Logger | undefined;
   readonly frameBytesMax: number;
   readonly outputPauseBytes: number;
   readonly outputBytesMax: number;
@@ -383,7 +385,7 @@ export class RemotingConnection implements Connection, OutputHolder {
    * client, or a proxy, goes to its entrance where there is one.
    */
   #refuse(verdict: FrameVerdict): void {
-    const { name, log, entrance, proxyEntrance } = this.#settings;
+    const { name, log, strangerLog, entrance, proxyEntrance } = this.#settings;
     if (verdict === FrameVerdict.TLS && entrance !== undefined && entrance.refusal === undefined) {
       this.#handOver(entrance);
       return;
@@ -394,7 +396,7 @@ export class RemotingConnection implements Connection, OutputHolder {
     }
     const port = this.#socket.localPort ?? 0;
     this.#reason = refusalText(verdict, name, port, entrance?.refusal);
-    log.warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
+    (strangerLog ?? log).warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
     const answer = strangerAnswer(verdict, name, port);
     if (answer !== undefined && !this.#closed) this.#socket.write(answer);
     this.close();

@@ -17,6 +17,7 @@ import { OutputBudget } from "./output-budget.js";
 import { ProxyEntrance, type ProxyTrust } from "./proxy-entrance.js";
 import { type ClientAddress, PROXY_BYTE_MIN } from "./proxy-header.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
+import { StrangerLog } from "./stranger-log.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
 import { Turns } from "./turns.js";
@@ -82,6 +83,7 @@ export class RemotingServer {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #strangerLog: Logger;
   /** Of connections as they come. */
   readonly #settings: ConnectionSettings;
   /** Of those of which a proxy has said whose they are. */
@@ -104,6 +106,7 @@ export class RemotingServer {
     this.#name = options.name ?? "broker";
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
+    this.#strangerLog = new StrangerLog(this.#log, this.#clock);
     const frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
     assert(frameBytesMax < PROXY_BYTE_MIN * 2 ** 24, "a frame never begins as TLS or a PROXY header does");
     this.#flow = options.flowLimits && new FlowControl(options.flowLimits, this.#clock, this.#log);
@@ -112,6 +115,7 @@ export class RemotingServer {
       processors: options.processors,
       clock: this.#clock,
       log: this.#log,
+      strangerLog: this.#strangerLog,
       frameBytesMax,
       outputPauseBytes: options.outputPauseBytes ?? OUTPUT_PAUSE_BYTES,
       outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
@@ -141,7 +145,7 @@ export class RemotingServer {
       host: this.#options.host ?? HOST,
       name: this.#name,
       clock: this.#clock,
-      log: this.#log,
+      log: this.#strangerLog,
       onSecure: (socket, client) => this.#begin(socket, this.#secureSettings, client),
     });
   }
@@ -151,7 +155,7 @@ export class RemotingServer {
       trust: this.#options.proxyTrust,
       name: this.#name,
       clock: this.#clock,
-      log: this.#log,
+      log: this.#strangerLog,
       onClient: (socket, client) => {
         this.#begin(socket, this.#proxiedSettings, client);
         socket.resume();
