@@ -112,6 +112,8 @@ export const MEANINGS = {
   "tls.client.trustCertPath": "Roots that name servers' certificates are judged by.",
   "tls.client.authServer": "Takes only name servers whose certificate leads to a trusted root.",
   // Access control
+  proxyProtocolTrustedAddresses:
+    "Not Apache's: addresses and networks (`10.0.0.0/8`) between commas, or `*`, whose PROXY headers say who a client is. Empty: everybody's, as in Apache; nobody's once access control is on.",
   authenticationEnabled: "Requests have to be signed.",
   authorizationEnabled: "What a user may do is looked up.",
   migrateAuthFromV1Enabled: "Accounts of plain_acl.yml that are not there yet become users, once.",

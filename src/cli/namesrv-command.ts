@@ -6,6 +6,7 @@ import { FileDisk } from "../io/file-disk.js";
 import { isLoopback } from "../remoting/tls-options.js";
 import { isAccessControlled, whitelist } from "../server/auth/access-options.js";
 import { openAccess } from "../server/auth/open-access.js";
+import { proxyTrustOf } from "../server/auth/proxy-trust.js";
 import type { ConfigReading } from "../server/broker/broker-config.js";
 import { hostPort } from "../server/broker/registration.js";
 import { NameServer } from "../server/namesrv/namesrv.js";
@@ -48,6 +49,7 @@ export function addNamesrvCommand(program: Command): void {
         host: flags.host,
         port: flags.namesrvPort,
         ...(flags.tlsConfig === undefined ? {} : { tls: tlsServerOptions(readTlsFile(flags.tlsConfig).config, disk) }),
+        proxyTrust: proxyTrustOf(reading.config),
         log,
         ...(kvConfigPath === undefined ? {} : { disk, kvConfigPath }),
       });

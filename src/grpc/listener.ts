@@ -1,6 +1,6 @@
 /**
- * The port of the gRPC endpoint: plain text and TLS on one, told apart by the first byte as Apache's proxy does
- * (proxy/grpc/ProxyAndTlsProtocolNegotiator.java). Sockets are handed on with their bytes unread; who speaks something
+ * The port of the gRPC endpoint: plain text and TLS on one, told apart by the first byte as Apache's proxy does, behind
+ * the header of a PROXY protocol or without (proxy/grpc/ProxyAndTlsProtocolNegotiator.java). Sockets are handed on with their bytes unread; who speaks something
  * else is told so.
  */
 import { createServer, type Server, type Socket } from "node:net";
@@ -8,6 +8,9 @@ import type { Clock } from "../base/clock.js";
 import { CometError, systemCode } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText } from "../remoting/address.js";
+import { ProxyEntrance, type ProxyTrust } from "../remoting/proxy-entrance.js";
+import { beginsAsProxyHeader, type ClientAddress, PROXY_WORD_BYTES } from "../remoting/proxy-header.js";
+import { StrangerLog } from "../remoting/stranger-log.js";
 import { TlsEntrance } from "../remoting/tls-entrance.js";
 import type { TlsServerOptions } from "../remoting/tls-options.js";
 
@@ -29,28 +32,39 @@ export interface GrpcListenerOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly connectionsMax?: number | undefined;
-  /** Takes a socket that speaks HTTP/2, in plain text or after its TLS handshake. */
-  readonly onSocket: (socket: Socket) => void;
+  /** Whose PROXY headers tell who a client is; everybody's by default, as Apache's. */
+  readonly proxyTrust?: ProxyTrust | undefined;
+  /** Takes a socket that speaks HTTP/2, in plain text or after its TLS handshake; `client` is whom a proxy speaks for. */
+  readonly onSocket: (socket: Socket, client: ClientAddress | undefined) => void;
 }
 
 export class GrpcListener {
   readonly #options: GrpcListenerOptions;
   readonly #entrance: TlsEntrance;
+  readonly #proxyEntrance: ProxyEntrance;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #full = false;
 
   /** Throws COMETMQ_CONFIG. */
   constructor(options: GrpcListenerOptions) {
-    this.#options = options;
-    const { host, clock, log } = options;
+    const { host, clock } = options;
+    const log = new StrangerLog(options.log, clock);
+    this.#options = { ...options, log };
     this.#entrance = new TlsEntrance({
       tls: { ...options.tls, alpnProtocols: ["h2"] },
       host,
       name: NAME,
       clock,
       log,
-      onSecure: (socket) => options.onSocket(socket),
+      onSecure: (socket, client) => options.onSocket(socket, client),
+    });
+    this.#proxyEntrance = new ProxyEntrance({
+      trust: options.proxyTrust,
+      name: NAME,
+      clock,
+      log,
+      onClient: (socket, client) => this.#awaitClient(socket, client),
     });
     this.#server = createServer({ noDelay: true, pauseOnConnect: false }, (socket) => this.#accepted(socket));
   }
@@ -88,6 +102,7 @@ export class GrpcListener {
   quiesce(): void {
     this.#server.close();
     this.#entrance.close();
+    this.#proxyEntrance.close();
   }
 
   /** Cuts off who is left. */
@@ -97,7 +112,7 @@ export class GrpcListener {
   }
 
   #accepted(socket: Socket): void {
-    const { log, clock, connectionsMax = CONNECTIONS_MAX } = this.#options;
+    const { log, connectionsMax = CONNECTIONS_MAX } = this.#options;
     if (this.#sockets.size >= connectionsMax) {
       if (!this.#full) log.warn({ connectionsMax }, `the ${NAME} has all the connections it may have`);
       this.#full = true;
@@ -106,41 +121,63 @@ export class GrpcListener {
     }
     this.#full = false;
     this.#sockets.add(socket);
-    const silent = clock.schedule(FIRST_BYTES_MS_MAX, () => socket.destroy());
-    let first: Buffer = Buffer.alloc(0);
-    const received = (chunk: Buffer): void => {
-      first = first.length === 0 ? chunk : Buffer.concat([first, chunk]);
-      if (first[0] !== TLS_HANDSHAKE && first.length < PREFACE.length) return;
-      socket.off("data", received);
-      silent.cancel();
-      socket.pause();
-      this.#route(socket, first);
-    };
-    socket.on("data", received);
     socket.on("error", (err) => log.debug({ err }, "connection error"));
-    socket.once("close", () => {
-      silent.cancel();
-      this.#sockets.delete(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    this.#awaitBytes(socket, (first) => {
+      if (beginsAsProxyHeader(first)) {
+        if (first.length < PROXY_WORD_BYTES) return false;
+        stopReading(socket, first);
+        this.#proxyEntrance.take(socket);
+        return true;
+      }
+      return this.#route(socket, first, undefined);
     });
   }
 
-  #route(socket: Socket, first: Buffer): void {
-    const { mode = "permissive" } = this.#options.tls;
-    if (first[0] === TLS_HANDSHAKE && this.#entrance.refusal === undefined) {
-      socket.unshift(first);
-      this.#entrance.take(socket);
-      return;
-    }
-    if (mode !== "enforcing" && first.toString("latin1", 0, PREFACE.length) === PREFACE) {
-      socket.unshift(first);
-      this.#options.onSocket(socket);
-      return;
-    }
-    this.#refuse(socket, first);
+  /** The header of his proxy is read. */
+  #awaitClient(socket: Socket, client: ClientAddress | undefined): void {
+    this.#awaitBytes(socket, (first) => this.#route(socket, first, client));
+    socket.resume();
   }
 
-  #refuse(socket: Socket, first: Buffer): void {
-    const remote = addressText(socket.remoteAddress ?? "0.0.0.0", socket.remotePort ?? 0);
+  /** Reads until `take` has what it needs, which is then given the socket too. */
+  #awaitBytes(socket: Socket, take: (first: Buffer) => boolean): void {
+    const silent = this.#options.clock.schedule(FIRST_BYTES_MS_MAX, () => socket.destroy());
+    const closed = () => silent.cancel();
+    let first: Buffer = Buffer.alloc(0);
+    const received = (chunk: Buffer): void => {
+      first = first.length === 0 ? chunk : Buffer.concat([first, chunk]);
+      socket.off("data", received);
+      if (!take(first)) {
+        socket.on("data", received);
+        return;
+      }
+      silent.cancel();
+      socket.off("close", closed);
+    };
+    socket.on("data", received);
+    socket.once("close", closed);
+  }
+
+  #route(socket: Socket, first: Buffer, client: ClientAddress | undefined): boolean {
+    if (first[0] !== TLS_HANDSHAKE && first.length < PREFACE.length) return false;
+    const { mode = "permissive" } = this.#options.tls;
+    if (first[0] === TLS_HANDSHAKE && this.#entrance.refusal === undefined) {
+      stopReading(socket, first);
+      this.#entrance.take(socket, client);
+    } else if (mode !== "enforcing" && first.toString("latin1", 0, PREFACE.length) === PREFACE) {
+      stopReading(socket, first);
+      this.#options.onSocket(socket, client);
+    } else {
+      this.#refuse(socket, first, client);
+    }
+    return true;
+  }
+
+  #refuse(socket: Socket, first: Buffer, client: ClientAddress | undefined): void {
+    socket.pause();
+    const { address, port } = client ?? { address: socket.remoteAddress ?? "0.0.0.0", port: socket.remotePort ?? 0 };
+    const remote = addressText(address, port);
     const byte = first[0]!;
     const isHttp1 = byte >= HTTP1_BYTE_MIN && byte <= HTTP1_BYTE_MAX && !first.toString("latin1").startsWith(PREFACE);
     const here = `port ${socket.localPort} is the ${NAME}'s, which speaks gRPC`;
@@ -160,4 +197,9 @@ export class GrpcListener {
     }
     socket.destroySoon();
   }
+}
+
+function stopReading(socket: Socket, unread: Buffer): void {
+  socket.pause();
+  socket.unshift(unread);
 }

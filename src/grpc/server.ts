@@ -14,6 +14,7 @@ import { ErrorCode } from "../http2/frames.js";
 import { hpackEncode } from "../http2/hpack.js";
 import type { Stream } from "../http2/stream.js";
 import { BufferPool } from "../remoting/buffer-pool.js";
+import type { ClientAddress } from "../remoting/proxy-header.js";
 import { ReceiveBuffer } from "../remoting/receive-buffer.js";
 import { Turns } from "../remoting/turns.js";
 import { type CallLimits, CallStream, type RequestTaker, statusFields } from "./call-stream.js";
@@ -110,15 +111,17 @@ export class GrpcServer<P extends GrpcPeer> {
     this.#scheduleSweep();
   }
 
-  /** Serves a socket that speaks HTTP/2 and whose bytes are unread. */
-  accept(socket: Socket): void {
+  /** Serves a socket that speaks HTTP/2 and whose bytes are unread; `client` is whom its peer speaks for. */
+  accept(socket: Socket, client?: ClientAddress): void {
     const { remoteAddress, remotePort, localAddress = "0.0.0.0", localPort = 0 } = socket;
     if (remoteAddress === undefined || remotePort === undefined || socket.destroyed) {
       socket.destroy();
       return;
     }
     const { clock, log } = this.#options;
-    const peer = this.#options.peerOf({ remoteAddress, remotePort, localAddress, localPort });
+    const remote = client ?? { address: remoteAddress, port: remotePort };
+    const ends = { remoteAddress: remote.address, remotePort: remote.port, localAddress, localPort };
+    const peer = this.#options.peerOf(ends);
     const connected: Connected<P> = { peer, idleSweeps: 0, pinged: false };
     const connection = new Connection(socket, {
       clock,
@@ -130,7 +133,7 @@ export class GrpcServer<P extends GrpcPeer> {
       onStream: (stream) => this.#called(connection, peer, stream),
       onFault: (code, reason) => {
         const level = code === ErrorCode.ENHANCE_YOUR_CALM ? "info" : "debug";
-        log[level]({ remote: remoteAddress, reason }, "a gRPC connection is closed for a fault of its client");
+        log[level]({ remote: remote.address, reason }, "a gRPC connection is closed for a fault of its client");
       },
       onClosed: () => {
         this.#connections.delete(connection);

@@ -1,6 +1,7 @@
 /** Socket addresses as Apache prints them and as records store them. */
 
 const IPV4_IN_IPV6 = "::ffff:";
+const MAPPED = Buffer.from([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]);
 
 /** The 4 or 16 bytes of a numeric address; an IPv4 address that came mapped into IPv6 has 4. Zeroes when it is none. */
 export function addressBytes(address: string): Buffer {
@@ -22,7 +23,13 @@ export function hostBytes(address: string, port: number): Buffer {
 
 /** `10.0.0.7`, or Java's full form `2001:db8:0:0:0:0:0:1`. */
 export function hostText(address: string): string {
-  const bytes = addressBytes(address);
+  return bytesText(addressBytes(address));
+}
+
+/** The same of 4 or 16 bytes; an IPv4 address that is mapped into IPv6 is told as what it is. */
+export function bytesText(address: Buffer): string {
+  const isMapped = address.length === 16 && address.subarray(0, 12).equals(MAPPED);
+  const bytes = isMapped ? address.subarray(12) : address;
   if (bytes.length === 4) return bytes.join(".");
   const groups: string[] = [];
   for (let i = 0; i < 16; i += 2) groups.push(bytes.readUInt16BE(i).toString(16));

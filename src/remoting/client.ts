@@ -6,6 +6,7 @@ import { connect, type Socket } from "node:net";
 import { type Clock, systemClock } from "../base/clock.js";
 import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { AssemblyBudget } from "./assembly-budget.js";
 import { BufferPool } from "./buffer-pool.js";
 import { ResponseCode, responseCodeName } from "./codes.js";
 import { type AnswerTaker, type ConnectionSettings, RemotingConnection } from "./connection.js";
@@ -74,7 +75,7 @@ export class RemotingClient {
       outputBytesMax: OUTPUT_BYTES_MAX,
       serializeType: options.serializeType ?? SerializeType.JSON,
       pool: new BufferPool(),
-      budget: { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER },
+      budget: new AssemblyBudget(),
       turns: new Turns(),
       receiveBuffer: options.onAnswer === undefined || options.tls !== undefined ? undefined : new ReceiveBuffer(),
       header: new HeaderView(),

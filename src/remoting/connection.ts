@@ -14,17 +14,22 @@ import type { Clock, Timer } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText, hostBytes, hostText } from "./address.js";
+import type { AssemblyBudget } from "./assembly-budget.js";
 import type { BufferPool } from "./buffer-pool.js";
 import { ResponseCode } from "./codes.js";
 import { nextConnectionId } from "./connection-id.js";
+import { beginsAsProxyHeader, type ClientAddress } from "./proxy-header.js";
 import { answerFailed } from "./failed-request.js";
 import { type FlowControl, LateRequests } from "./flow-control.js";
-import { type AssemblyBudget, FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
+import { FrameDecoder, FrameVerdict, strangerAt, TLS_HANDSHAKE } from "./frame-decoder.js";
 import { FrameWriter } from "./frame-writer.js";
 import type { HeaderView } from "./header-view.js";
 import { PendingCalls } from "./pending-calls.js";
 import type { ReceiveBuffer } from "./receive-buffer.js";
+import { ReceivedRequest } from "./received-request.js";
 import { refusalText, strangerAnswer } from "./strangers.js";
+import type { OutputBudget, OutputHolder } from "./output-budget.js";
+import type { ProxyEntrance } from "./proxy-entrance.js";
 import type { TlsEntrance } from "./tls-entrance.js";
 import { type Turns, workOf } from "./turns.js";
 import type { Connection, Fields, Processor, RemoteAnswer, SerializeType, StrangerRefusal } from "./types.js";
@@ -44,6 +49,8 @@ export interface ConnectionSettings {
   readonly processors: ReadonlyMap<number, Processor>;
   readonly clock: Clock;
   readonly log: Logger;
+  /** For what is said of strangers; `log` without it. */
+  readonly strangerLog?: Logger | undefined;
   readonly frameBytesMax: number;
   readonly outputPauseBytes: number;
   readonly outputBytesMax: number;
@@ -53,6 +60,8 @@ export interface ConnectionSettings {
   /** Shared by plain connections; undefined for those that read into buffers of their own. */
   readonly receiveBuffer: ReceiveBuffer | undefined;
   readonly budget: AssemblyBudget;
+  /** Shared by the connections of a server. */
+  readonly outputBudget?: OutputBudget | undefined;
   readonly turns: Turns;
   /** Without it every request is handled, however late. */
   readonly flow?: FlowControl | undefined;
@@ -69,6 +78,8 @@ export interface ConnectionSettings {
    * connection is cut instead.
    */
   readonly beforeSend?: (() => boolean) | undefined;
+  /** Where clients go whom a proxy speaks for; undefined where that can not be, or has been said. */
+  readonly proxyEntrance?: ProxyEntrance | undefined;
   readonly onClosed: (connection: RemotingConnection) => void;
   /** Sees each answer before those who wait for one; see `AnswerTaker`. */
   readonly onAnswer?: AnswerTaker | undefined;
@@ -82,31 +93,7 @@ export type AnswerTaker = (header: HeaderView, bytes: Buffer, bodyStart: number,
 
 let lastOpaque = 0;
 
-class ReceivedRequest {
-  readonly header: HeaderView;
-  bytes: Buffer = Buffer.alloc(0);
-  bodyStart = 0;
-  bodyEnd = 0;
-  #body: Buffer | undefined;
-
-  constructor(header: HeaderView) {
-    this.header = header;
-  }
-
-  set(bytes: Buffer, bodyStart: number, bodyEnd: number): void {
-    this.bytes = bytes;
-    this.bodyStart = bodyStart;
-    this.bodyEnd = bodyEnd;
-    this.#body = undefined;
-  }
-
-  get body(): Buffer {
-    this.#body ??= this.bytes.subarray(this.bodyStart, this.bodyEnd);
-    return this.#body;
-  }
-}
-
-export class RemotingConnection implements Connection {
+export class RemotingConnection implements Connection, OutputHolder {
   readonly id = nextConnectionId();
   readonly remoteAddress: string;
   readonly remoteHost: Buffer;
@@ -115,6 +102,7 @@ export class RemotingConnection implements Connection {
   readonly writer: FrameWriter;
   readonly #socket: Socket;
   readonly #settings: ConnectionSettings;
+  readonly #client: ClientAddress | undefined;
   readonly #decoder: FrameDecoder;
   readonly #request: ReceivedRequest;
   readonly #pending: PendingCalls;
@@ -149,17 +137,19 @@ export class RemotingConnection implements Connection {
   /** Grows with each sweep of the owner, back to 0 with any byte in either direction. */
   idleSweeps = 0;
 
-  constructor(socket: Socket, settings: ConnectionSettings) {
-    const remoteAddress = socket.remoteAddress ?? "0.0.0.0";
-    const localAddress = socket.localAddress ?? "0.0.0.0";
-    this.remoteAddress = addressText(remoteAddress, socket.remotePort ?? 0);
-    this.remoteHost = hostBytes(remoteAddress, socket.remotePort ?? 0);
+  /** `client` is whom the peer speaks for. A record's born host stays the peer, as in Apache. */
+  constructor(socket: Socket, settings: ConnectionSettings, client?: ClientAddress) {
+    const { remoteAddress = "0.0.0.0", remotePort = 0, localAddress = "0.0.0.0" } = socket;
+    this.remoteAddress = addressText(client?.address ?? remoteAddress, client?.port ?? remotePort);
+    this.remoteHost = hostBytes(remoteAddress, remotePort);
     this.localAddress = addressText(localAddress, socket.localPort ?? 0);
     this.localHost = hostText(localAddress);
     this.writer = new FrameWriter({ pool: settings.pool });
     this.#socket = socket;
     this.#settings = settings;
-    this.#decoder = new FrameDecoder({ frameBytesMax: settings.frameBytesMax, budget: settings.budget });
+    this.#client = client;
+    const { frameBytesMax, budget } = settings;
+    this.#decoder = new FrameDecoder({ frameBytesMax, budget, onGivenUp: () => this.#refuse(FrameVerdict.NO_ROOM) });
     this.#request = new ReceivedRequest(settings.header);
     this.#pending = new PendingCalls(settings.clock, this.remoteAddress);
     socket.on("data", settings.entrance?.enforced ? this.#receivedFirst : this.#received);
@@ -229,7 +219,7 @@ export class RemotingConnection implements Connection {
   readonly #receivedFirst = (chunk: Buffer): void => {
     this.#socket.off("data", this.#receivedFirst);
     this.#socket.on("data", this.#received);
-    if (chunk[0] === TLS_HANDSHAKE) {
+    if (chunk[0] === TLS_HANDSHAKE || (this.#settings.proxyEntrance !== undefined && beginsAsProxyHeader(chunk))) {
       this.#received(chunk);
       return;
     }
@@ -276,6 +266,7 @@ export class RemotingConnection implements Connection {
     }
     const buffer = this.#unsent;
     this.#unsent = undefined;
+    this.#settings.outputBudget?.end(this);
     if (error || this.#closed || buffer === undefined) return;
     this.#settings.pool.give(buffer);
     this.#send();
@@ -396,24 +387,28 @@ export class RemotingConnection implements Connection {
 
   /**
    * Cuts off a peer that does not speak the protocol, after what it is owed; strangers are told what this port is. A TLS
-   * client goes to its entrance where there is one.
+   * client, or a proxy, goes to its entrance where there is one.
    */
   #refuse(verdict: FrameVerdict): void {
-    const { name, log, entrance } = this.#settings;
+    const { name, log, strangerLog, entrance, proxyEntrance } = this.#settings;
     if (verdict === FrameVerdict.TLS && entrance !== undefined && entrance.refusal === undefined) {
       this.#handOver(entrance);
       return;
     }
+    if (verdict === FrameVerdict.PROXY && proxyEntrance !== undefined) {
+      this.#handOver(proxyEntrance);
+      return;
+    }
     const port = this.#socket.localPort ?? 0;
     this.#reason = refusalText(verdict, name, port, entrance?.refusal);
-    log.warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
+    (strangerLog ?? log).warn({ remote: this.remoteAddress, local: this.localAddress }, this.#reason);
     const answer = strangerAnswer(verdict, name, port);
     if (answer !== undefined && !this.#closed) this.#socket.write(answer);
     this.close();
   }
 
   /** Ends this connection but not its socket, which goes on as it came: unread. */
-  #handOver(entrance: TlsEntrance): void {
+  #handOver(entrance: TlsEntrance | ProxyEntrance): void {
     const socket = this.#socket;
     socket.off("data", this.#received);
     socket.off("error", this.#failed);
@@ -421,7 +416,7 @@ export class RemotingConnection implements Connection {
     socket.pause();
     socket.unshift(this.#decoder.takeBack());
     this.#finished();
-    entrance.take(socket);
+    entrance.take(socket, this.#client);
   }
 
   /** Gives the kernel what is written, unless an earlier buffer is still waiting for it. */
@@ -440,7 +435,8 @@ export class RemotingConnection implements Connection {
       return;
     }
     if (this.#unsent !== undefined) {
-      if (this.unsentBytes > this.#settings.outputBytesMax) this.#overflowed();
+      if (this.unsentBytes > this.#settings.outputBytesMax) this.cutOff();
+      else this.#settings.outputBudget?.wait(this, this.unsentBytes);
       return;
     }
     const socket = this.#socket;
@@ -451,10 +447,12 @@ export class RemotingConnection implements Connection {
       this.#settings.pool.give(buffer);
     } else {
       this.#unsent = buffer;
+      this.#settings.outputBudget?.wait(this, this.unsentBytes);
     }
   }
 
-  #overflowed(): void {
+  /** Of a peer that does not read what it asked for. */
+  cutOff(): void {
     this.#reason = "the peer does not read what is sent";
     const fields = { remote: this.remoteAddress, unsentBytes: this.unsentBytes };
     this.#settings.log.warn(fields, "a peer does not read what is sent; its connection is closed");
@@ -471,6 +469,7 @@ export class RemotingConnection implements Connection {
     this.#gone = true;
     this.#linger?.cancel();
     this.#late?.end();
+    this.#settings.outputBudget?.end(this);
     this.#decoder.release();
     this.writer.reset(0);
     this.#pending.failAll(this.#lost());

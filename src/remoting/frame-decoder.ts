@@ -8,6 +8,8 @@
  * copied, into a buffer that grows with what has really arrived, never with what a length word promises.
  */
 import { assert } from "../base/assert.js";
+import { ASSEMBLY_BYTES_KEPT, AssemblyBudget, type AssemblyHolder } from "./assembly-budget.js";
+import { beginsAsProxyHeader } from "./proxy-header.js";
 
 /** Apache's: a whole frame, its length word included. */
 export const FRAME_BYTES_MAX = 16777216;
@@ -18,8 +20,6 @@ export const HEADER_BYTES_MAX = 1048576;
 const LENGTH_BYTES = 4;
 const PREFIX_BYTES = 8;
 const ASSEMBLY_BYTES_MIN = 1024;
-/** An assembly buffer up to this size is kept for the connection's next cut frame. */
-const ASSEMBLY_BYTES_KEPT = 16384;
 const NO_BYTES = Buffer.alloc(0);
 
 export const FrameVerdict = {
@@ -41,22 +41,21 @@ export const FrameVerdict = {
   BAD_HEADER: 7,
   /** Not the decoder's: no TLS where nothing else is let in. */
   PLAIN: 8,
+  /** … the header of a proxy that speaks for somebody. */
+  PROXY: 9,
 } as const;
 export type FrameVerdict = (typeof FrameVerdict)[keyof typeof FrameVerdict];
-
-/** Bytes that cut frames may hold over all decoders that share it. */
-export interface AssemblyBudget {
-  bytes: number;
-  readonly bytesMax: number;
-}
 
 export interface FrameDecoderOptions {
   readonly frameBytesMax?: number;
   readonly headerBytesMax?: number;
+  /** Shared by all decoders of an end. */
   readonly budget?: AssemblyBudget;
+  /** Called when others needed the room that a cut frame held: the connection is to be closed. */
+  readonly onGivenUp?: () => void;
 }
 
-export class FrameDecoder {
+export class FrameDecoder implements AssemblyHolder {
   /** The frame that `next` found; valid until it is called again. */
   bytes: Buffer = NO_BYTES;
   headerStart = 0;
@@ -67,6 +66,7 @@ export class FrameDecoder {
   readonly #frameBytesMax: number;
   readonly #headerBytesMax: number;
   readonly #budget: AssemblyBudget;
+  readonly #onGivenUp: (() => void) | undefined;
   #chunk: Buffer = NO_BYTES;
   #position = 0;
   /** The first bytes of a frame whose rest has not arrived. */
@@ -79,7 +79,8 @@ export class FrameDecoder {
   constructor(options: FrameDecoderOptions = {}) {
     this.#frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
     this.#headerBytesMax = options.headerBytesMax ?? HEADER_BYTES_MAX;
-    this.#budget = options.budget ?? { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+    this.#budget = options.budget ?? new AssemblyBudget();
+    this.#onGivenUp = options.onGivenUp;
   }
 
   /** Takes the next received chunk; the one before must be used up. */
@@ -153,6 +154,11 @@ export class FrameDecoder {
     this.#resize(0);
   }
 
+  giveUp(): void {
+    this.release();
+    this.#onGivenUp?.();
+  }
+
   /** Goes on with a cut frame: its length word, then its prefix, then the rest. */
   #assemble(): FrameVerdict {
     if (!this.#fill(LENGTH_BYTES, PREFIX_BYTES)) return this.#final;
@@ -185,12 +191,10 @@ export class FrameDecoder {
 
   /** Changes the capacity of the assembly; what is in it stays. */
   #resize(capacityBytes: number): void {
-    const grownBytes = capacityBytes - this.#assembly.length;
-    if (grownBytes > 0 && this.#budget.bytes + grownBytes > this.#budget.bytesMax) {
+    if (!this.#budget.resize(this, this.#assembly.length, capacityBytes)) {
       this.#final = FrameVerdict.NO_ROOM;
       return;
     }
-    this.#budget.bytes += grownBytes;
     const assembly = capacityBytes === 0 ? NO_BYTES : Buffer.allocUnsafeSlow(capacityBytes);
     this.#assembly.copy(assembly, 0, 0, this.#assembledBytes);
     this.#assembly = assembly;
@@ -237,6 +241,7 @@ export function strangerAt(bytes: Buffer, start: number): FrameVerdict {
   if (HTTP1_WORDS.has(word)) return FrameVerdict.HTTP1;
   if (word === HTTP2_WORD) return FrameVerdict.HTTP2;
   if (bytes[start] === TLS_HANDSHAKE && bytes[start + 1] === TLS_MAJOR) return FrameVerdict.TLS;
+  if (beginsAsProxyHeader(bytes, start)) return FrameVerdict.PROXY;
   return FrameVerdict.BAD_LENGTH;
 }
 

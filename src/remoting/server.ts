@@ -7,12 +7,17 @@ import { assert } from "../base/assert.js";
 import { type Clock, systemClock, type Timer } from "../base/clock.js";
 import { CometError, systemCode } from "../base/errors.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { AssemblyBudget } from "./assembly-budget.js";
 import { BufferPool } from "./buffer-pool.js";
 import { type ConnectionSettings, RemotingConnection } from "./connection.js";
 import { FlowControl, type FlowLimits } from "./flow-control.js";
-import { FRAME_BYTES_MAX, TLS_HANDSHAKE } from "./frame-decoder.js";
+import { FRAME_BYTES_MAX } from "./frame-decoder.js";
 import { HeaderView } from "./header-view.js";
+import { OutputBudget } from "./output-budget.js";
+import { ProxyEntrance, type ProxyTrust } from "./proxy-entrance.js";
+import { type ClientAddress, PROXY_BYTE_MIN } from "./proxy-header.js";
 import { ReceiveBuffer } from "./receive-buffer.js";
+import { StrangerLog } from "./stranger-log.js";
 import { TlsEntrance } from "./tls-entrance.js";
 import type { TlsServerOptions } from "./tls-options.js";
 import { Turns } from "./turns.js";
@@ -25,6 +30,7 @@ const IDLE_SWEEPS_MAX = 4;
 const CONNECTIONS_MAX = 16_384;
 const OUTPUT_PAUSE_BYTES = 1_048_576;
 const OUTPUT_BYTES_MAX = 67_108_864;
+const OUTPUT_TOTAL_BYTES_MAX = 1_073_741_824;
 const ASSEMBLY_BYTES_MAX = 536_870_912;
 const SOCKET_BUFFER_BYTES = 1_048_576;
 const GRACE_MS = 5000;
@@ -39,6 +45,8 @@ export interface RemotingServerOptions {
   readonly alsoPort?: number | undefined;
   /** Without it TLS clients are refused. */
   readonly tls?: TlsServerOptions | undefined;
+  /** Whose PROXY headers tell who a client is; everybody's by default, as Apache's. */
+  readonly proxyTrust?: ProxyTrust | undefined;
   /** What listens here, for log lines and the text that strangers get: "broker", "name server". */
   readonly name?: string;
   /** Looked up for each request, so later additions count. */
@@ -61,9 +69,14 @@ export interface RemotingServerOptions {
   readonly outputBytesMax?: number;
   /** Called before answers are sent; false when what they tell is not so after all: their connection is cut. */
   readonly beforeSend?: (() => boolean) | undefined;
+  /** 1 GiB over all connections: past it those are closed that have not read for ten seconds. */
+  readonly outputTotalBytesMax?: number;
   /** 120 s without a byte in either direction; 0 for never. */
   readonly idleMsMax?: number;
-  /** A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. */
+  /**
+   * A TLS client is seen twice: it is a connection until its first bytes tell, and another one after its handshake. So is
+   * the client of a proxy, after the proxy's header.
+   */
   readonly onConnect?: (connection: Connection) => void;
 }
 
@@ -72,11 +85,15 @@ export class RemotingServer {
   readonly #name: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #strangerLog: Logger;
   /** Of connections as they come. */
   readonly #settings: ConnectionSettings;
+  /** Of those of which a proxy has said whose they are. */
+  readonly #proxiedSettings: ConnectionSettings;
   /** Of connections after their TLS handshake. */
   readonly #secureSettings: ConnectionSettings;
   readonly #entrance: TlsEntrance | undefined;
+  readonly #proxyEntrance: ProxyEntrance;
   readonly #flow: FlowControl | undefined;
   readonly #connections = new Set<RemotingConnection>();
   readonly #server: Server;
@@ -91,20 +108,23 @@ export class RemotingServer {
     this.#name = options.name ?? "broker";
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLogger;
+    this.#strangerLog = new StrangerLog(this.#log, this.#clock);
     const frameBytesMax = options.frameBytesMax ?? FRAME_BYTES_MAX;
-    assert(frameBytesMax < TLS_HANDSHAKE * 2 ** 24, "a frame never begins as TLS does");
+    assert(frameBytesMax < PROXY_BYTE_MIN * 2 ** 24, "a frame never begins as TLS or a PROXY header does");
     this.#flow = options.flowLimits && new FlowControl(options.flowLimits, this.#clock, this.#log);
     this.#secureSettings = {
       name: this.#name,
       processors: options.processors,
       clock: this.#clock,
       log: this.#log,
+      strangerLog: this.#strangerLog,
       frameBytesMax,
       outputPauseBytes: options.outputPauseBytes ?? OUTPUT_PAUSE_BYTES,
       outputBytesMax: options.outputBytesMax ?? OUTPUT_BYTES_MAX,
       serializeType: SerializeType.JSON,
       pool: new BufferPool(),
-      budget: { bytes: 0, bytesMax: options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX },
+      budget: new AssemblyBudget(options.assemblyBytesMax ?? ASSEMBLY_BYTES_MAX, this.#clock),
+      outputBudget: new OutputBudget(options.outputTotalBytesMax ?? OUTPUT_TOTAL_BYTES_MAX, this.#clock),
       turns: new Turns(),
       flow: this.#flow,
       receiveBuffer: undefined,
@@ -115,8 +135,10 @@ export class RemotingServer {
       onClosed: (connection) => this.#connections.delete(connection),
     };
     this.#entrance = options.tls && this.#makeEntrance(options.tls);
+    this.#proxyEntrance = this.#makeProxyEntrance();
     const receiveBuffer = new ReceiveBuffer();
-    this.#settings = { ...this.#secureSettings, entrance: this.#entrance, receiveBuffer };
+    this.#proxiedSettings = { ...this.#secureSettings, entrance: this.#entrance, receiveBuffer };
+    this.#settings = { ...this.#proxiedSettings, proxyEntrance: this.#proxyEntrance };
     this.#server = this.#makeServer();
   }
 
@@ -126,8 +148,21 @@ export class RemotingServer {
       host: this.#options.host ?? HOST,
       name: this.#name,
       clock: this.#clock,
-      log: this.#log,
-      onSecure: (socket) => this.#begin(socket, this.#secureSettings),
+      log: this.#strangerLog,
+      onSecure: (socket, client) => this.#begin(socket, this.#secureSettings, client),
+    });
+  }
+
+  #makeProxyEntrance(): ProxyEntrance {
+    return new ProxyEntrance({
+      trust: this.#options.proxyTrust,
+      name: this.#name,
+      clock: this.#clock,
+      log: this.#strangerLog,
+      onClient: (socket, client) => {
+        this.#begin(socket, this.#proxiedSettings, client);
+        socket.resume();
+      },
     });
   }
 
@@ -139,9 +174,9 @@ export class RemotingServer {
     return this.#connections;
   }
 
-  /** TLS clients in their handshake, who are no connections yet. */
+  /** TLS clients in their handshake and proxies in their header, who are no connections yet. */
   get handshakeCount(): number {
-    return this.#entrance?.handshakeCount ?? 0;
+    return (this.#entrance?.handshakeCount ?? 0) + this.#proxyEntrance.waitingCount;
   }
 
   /** The port listened on; 0 before `listen` and after `close`. */
@@ -190,6 +225,7 @@ export class RemotingServer {
     this.#server.close();
     this.#alsoServer?.close();
     this.#entrance?.close();
+    this.#proxyEntrance.close();
     this.#sweepTimer?.cancel();
     for (const connection of this.#connections) connection.quiesce();
   }
@@ -223,8 +259,8 @@ export class RemotingServer {
     this.#begin(socket, this.#settings);
   }
 
-  #begin(socket: Socket, settings: ConnectionSettings): void {
-    const connection = new RemotingConnection(socket, settings);
+  #begin(socket: Socket, settings: ConnectionSettings, client?: ClientAddress): void {
+    const connection = new RemotingConnection(socket, settings, client);
     this.#connections.add(connection);
     this.#options.onConnect?.(connection);
   }

@@ -16,6 +16,8 @@ export function refusalText(verdict: FrameVerdict, name: string, port: number, w
       return `a TLS client came in, but ${here} without TLS${whyNoTls === "" ? "" : ` (${whyNoTls})`}`;
     case FrameVerdict.PLAIN:
       return `a client without TLS came in, but ${here} over TLS only (tls.server.mode=enforcing)`;
+    case FrameVerdict.PROXY:
+      return "a PROXY header came in where there can be none: it comes once, first of all and outside of TLS";
     case FrameVerdict.NO_ROOM:
       return "too many half-received frames are held; this connection is closed for it";
     case FrameVerdict.BAD_HEADER:

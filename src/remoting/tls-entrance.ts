@@ -8,6 +8,7 @@ import type { Clock, Timer } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
 import { addressText } from "./address.js";
+import type { ClientAddress } from "./proxy-header.js";
 import type { TlsAcceptor } from "./tls-acceptor.js";
 import { hasCertificate, isLoopback, type TlsServerOptions } from "./tls-options.js";
 
@@ -22,11 +23,12 @@ export interface TlsEntranceOptions {
   readonly name: string;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly onSecure: (socket: TLSSocket) => void;
+  readonly onSecure: (socket: TLSSocket, client: ClientAddress | undefined) => void;
 }
 
 interface Handshake {
   readonly socket: Socket;
+  readonly client: ClientAddress | undefined;
   readonly remote: string;
   readonly timer: Timer;
   /** Why it fails, as far as it is known. */
@@ -73,8 +75,8 @@ export class TlsEntrance {
     if (this.refusal === undefined && hasCertificate("tls.server", this.#options.tls)) await this.#load();
   }
 
-  /** Begins the handshake of a client whose first bytes were unread. */
-  take(socket: Socket): void {
+  /** Begins the handshake of a client whose first bytes were unread; `client` is whom a proxy speaks for. */
+  take(socket: Socket, client?: ClientAddress): void {
     const { clock, log, name, tls } = this.#options;
     if (this.#handshakes.size >= this.#handshakesMax || this.#closed) {
       const fields = { handshakesMax: this.#handshakesMax };
@@ -87,7 +89,8 @@ export class TlsEntrance {
     const handshakeMsMax = tls.handshakeMsMax ?? HANDSHAKE_MS_MAX;
     const handshake: Handshake = {
       socket,
-      remote: addressText(socket.remoteAddress ?? "0.0.0.0", socket.remotePort ?? 0),
+      client,
+      remote: addressText(client?.address ?? socket.remoteAddress ?? "0.0.0.0", client?.port ?? socket.remotePort ?? 0),
       reason: "",
       timer: clock.schedule(handshakeMsMax, () => {
         handshake.reason = `not done within ${handshakeMsMax} ms`;
@@ -146,7 +149,7 @@ export class TlsEntrance {
     }
     this.#handshakes.delete(key);
     handshake.timer.cancel();
-    this.#options.onSecure(socket);
+    this.#options.onSecure(socket, handshake.client);
   }
 
   #failed(key: string, handshake: Handshake): void {

@@ -12,6 +12,7 @@ import type { RecoveryProgress } from "../recovery/recover.js";
 import type { MessageStore } from "../store/message-store.js";
 import { whitelist } from "./auth/access-options.js";
 import { type Access, openAccess } from "./auth/open-access.js";
+import { proxyTrustOf } from "./auth/proxy-trust.js";
 import { Broker } from "./broker/broker.js";
 import { BROKER_NAME, brokerConfigOf, type ConfigReading } from "./broker/broker-config.js";
 import { type BrokerConfig, OPTIONS } from "./broker/broker-options.js";
@@ -201,6 +202,7 @@ async function startNameServer(
     host: config.bindAddress,
     port: namesrvPort,
     tls: tlsServerOptions(config, disk),
+    proxyTrust: proxyTrustOf(config),
     clock,
     log,
     disk,

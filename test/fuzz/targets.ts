@@ -22,6 +22,7 @@ import {
 } from "#src/record/properties.js";
 import { CompressionType, withCompression } from "#src/record/sys-flag.js";
 import { parseFastjson, toFastjson } from "#src/remoting/fastjson.js";
+import { AssemblyBudget } from "#src/remoting/assembly-budget.js";
 import { FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
 import { HeaderView } from "#src/remoting/header-view.js";
 import { hostPattern } from "#src/server/auth/host-pattern.js";
@@ -58,7 +59,7 @@ function must(condition: boolean, what: string): asserts condition {
 
 /** Chunks that end anywhere, as sockets give them: the first byte says where. */
 function framesOf(bytes: Buffer): string {
-  const decoder = new FrameDecoder({ frameBytesMax: 1 << 20, budget: { bytes: 0, bytesMax: 1 << 20 } });
+  const decoder = new FrameDecoder({ frameBytesMax: 1 << 20, budget: new AssemblyBudget(1 << 20) });
   const header = new HeaderView();
   const step = 1 + (bytes[0] ?? 0) * 7;
   let sum = "";

@@ -5,7 +5,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type FastjsonInput, parseFastjson, toFastjson, toPrettyFastjson } from "#src/remoting/fastjson.js";
-import { type AssemblyBudget, FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
+import { AssemblyBudget } from "#src/remoting/assembly-budget.js";
+import { FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
 import { FrameWriter } from "#src/remoting/frame-writer.js";
 import { HeaderView } from "#src/remoting/header-view.js";
 
@@ -152,7 +153,7 @@ test("a damaged stream ends in a verdict, and takes no memory that did not arriv
       for (const frame of frames) write(writer, frame);
       const bytes = Buffer.from(writer.buffer.subarray(0, writer.length));
       for (const [where, byte] of hits) bytes[where % bytes.length] = byte;
-      const budget: AssemblyBudget = { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+      const budget = new AssemblyBudget();
       const decoder = new FrameDecoder({ budget });
       const header = new HeaderView();
       let frameCount = 0;

@@ -15,6 +15,7 @@ import { MessageStore } from "../../store/message-store.js";
 import { isAccessControlled } from "../auth/access-options.js";
 import { guarded, strangerRefusal } from "../auth/guard.js";
 import { type Access, openAccess } from "../auth/open-access.js";
+import { proxyTrustOf } from "../auth/proxy-trust.js";
 import type { RouteTable } from "../namesrv/route-table.js";
 import { adoptTopics } from "./adopt-topics.js";
 import type { ConfigReading } from "./broker-config.js";
@@ -223,6 +224,7 @@ function serverOf(
     port: config.listenPort,
     alsoPort: fastListenPort(config.listenPort),
     tls: tlsServerOptions(config, store.disk),
+    proxyTrust: proxyTrustOf(config),
     name: "broker",
     processors: access?.enforced === true ? guarded(processors, access.control) : processors,
     strangerRefusal: access?.enforced === true ? strangerRefusal(access.control) : undefined,

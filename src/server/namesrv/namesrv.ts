@@ -7,6 +7,7 @@ import { type Clock, systemClock, type Timer } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { type Logger, silentLogger } from "../../base/log.js";
 import type { Disk } from "../../io/disk.js";
+import type { ProxyTrust } from "../../remoting/proxy-entrance.js";
 import { RemotingServer } from "../../remoting/server.js";
 import type { TlsServerOptions } from "../../remoting/tls-options.js";
 import type { Connection, Processor } from "../../remoting/types.js";
@@ -45,6 +46,8 @@ export interface NameServerOptions {
   readonly openCodes?: ReadonlySet<string> | undefined;
   /** Without it, clients with TLS are served on loopback only, and without a certificate that means anything. */
   readonly tls?: TlsServerOptions | undefined;
+  /** @internal Whose PROXY headers tell who a client is; everybody's without it, or nobody's where `access` is. */
+  readonly proxyTrust?: ProxyTrust | undefined;
   /** Connections that are silent for so long are closed; 120 s by default, never for 0. */
   readonly idleMsMax?: number | undefined;
 }
@@ -110,6 +113,7 @@ export class NameServer {
       clock,
       log,
       tls,
+      proxyTrust: options.proxyTrust ?? (access?.enforced === true ? () => false : undefined),
       ...(idleMsMax === undefined ? {} : { idleMsMax }),
     });
     await server.listen();

@@ -3,6 +3,7 @@
  * what it is asked, and the broker's own processors answer them, so messages, retries and offsets are the same whichever
  * way a client came.
  */
+import { proxyTrustOf } from "../auth/proxy-trust.js";
 import type { FileSource } from "../broker/tls-config.js";
 import { tlsServerOptions } from "../broker/tls-config.js";
 import { Code } from "../../grpc/enums.js";
@@ -90,6 +91,7 @@ export class GrpcEndpoint {
       host: config.bindAddress,
       port: port ?? config.grpcServerPort,
       tls: tlsServerOptions(config, files),
+      proxyTrust: proxyTrustOf(config),
       clock,
       log,
       onSocket: this.#accept,
@@ -142,11 +144,11 @@ export class GrpcEndpoint {
     this.#listener.close();
   }
 
-  readonly #accept: GrpcListenerOptions["onSocket"] = (socket) => {
+  readonly #accept: GrpcListenerOptions["onSocket"] = (socket, client) => {
     this.#server ??= this.#loadServer();
     this.#server.then(
       (server) => {
-        if (!socket.destroyed) server.accept(socket);
+        if (!socket.destroyed) server.accept(socket, client);
       },
       (err: unknown) => {
         // Without a free file handle, for one: the next client may find some.

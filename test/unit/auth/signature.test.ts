@@ -2,6 +2,7 @@
 import { createSecretKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { AssemblyBudget } from "#src/remoting/assembly-budget.js";
 import { FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
 import { FrameWriter } from "#src/remoting/frame-writer.js";
 import { HeaderView } from "#src/remoting/header-view.js";
@@ -25,7 +26,7 @@ const vectors = readFileSync(new URL("signed-frames.jsonl", import.meta.url), "u
 const keyOf = (secret: string) => createSecretKey(Buffer.from(secret));
 
 function requestOf(frame: Buffer): Request | undefined {
-  const decoder = new FrameDecoder({ frameBytesMax: 1 << 20, budget: { bytes: 0, bytesMax: 1 << 20 } });
+  const decoder = new FrameDecoder({ frameBytesMax: 1 << 20, budget: new AssemblyBudget(1 << 20) });
   decoder.push(frame);
   if (decoder.next() !== FrameVerdict.FRAME) return undefined;
   const header = new HeaderView();

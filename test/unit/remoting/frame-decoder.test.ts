@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { type AssemblyBudget, FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
+import { AssemblyBudget } from "#src/remoting/assembly-budget.js";
+import { FrameDecoder, FrameVerdict } from "#src/remoting/frame-decoder.js";
+import { HandClock } from "./peers.js";
 
 function frame(header: string, body: string, serializeType = 0): Buffer {
   const bytes = Buffer.alloc(8 + header.length + body.length);
@@ -112,7 +114,7 @@ test("a header is bounded of its own", () => {
 });
 
 test("a promised frame takes no more memory than what arrived", () => {
-  const budget: AssemblyBudget = { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+  const budget = new AssemblyBudget();
   const decoder = new FrameDecoder({ budget });
   decoder.push(prefix(16777212, 100));
   expect(decoder.next()).toBe(FrameVerdict.MORE);
@@ -129,7 +131,7 @@ test("a promised frame takes no more memory than what arrived", () => {
 });
 
 test("a large assembly is given back with its frame, a small one kept", () => {
-  const budget: AssemblyBudget = { bytes: 0, bytesMax: Number.MAX_SAFE_INTEGER };
+  const budget = new AssemblyBudget();
   const decoder = new FrameDecoder({ budget });
   const large = frame("h", "b".repeat(100000));
   decoder.push(large.subarray(0, 50));
@@ -146,7 +148,7 @@ test("a large assembly is given back with its frame, a small one kept", () => {
 });
 
 test("over the common budget a connection is refused, not another one's", () => {
-  const budget: AssemblyBudget = { bytes: 0, bytesMax: 5500 };
+  const budget = new AssemblyBudget(5500);
   const first = new FrameDecoder({ budget });
   const second = new FrameDecoder({ budget });
   const large = frame("h", "b".repeat(5000));
@@ -160,6 +162,43 @@ test("over the common budget a connection is refused, not another one's", () => 
   expect(first.next()).toBe(FrameVerdict.MORE);
   first.release();
   expect(budget.bytes).toBe(0);
+});
+
+test("where there is no room the oldest large frame makes some, if it is ten seconds old", () => {
+  const clock = new HandClock();
+  const budget = new AssemblyBudget(100_000, clock);
+  const given: string[] = [];
+  const large = frame("h", "b".repeat(40_000));
+  const open = (name: string) => {
+    const decoder = new FrameDecoder({ budget, onGivenUp: () => given.push(name) });
+    decoder.push(large.subarray(0, 39_000));
+    return { decoder, verdict: decoder.next() };
+  };
+  const small = new FrameDecoder({ budget, onGivenUp: () => given.push("small") });
+  small.push(large.subarray(0, 10_000));
+  expect(small.next()).toBe(FrameVerdict.MORE);
+  const first = open("first");
+  clock.advance(5_000);
+  const second = open("second");
+  clock.advance(4_999);
+  expect(open("too early").verdict).toBe(FrameVerdict.NO_ROOM);
+  expect(given).toEqual([]);
+  clock.advance(1);
+  const third = open("third");
+  expect([first, second, third].map(({ verdict }) => verdict)).toEqual(Array(3).fill(FrameVerdict.MORE));
+  expect(given).toEqual(["first"]);
+  expect(first.decoder.next()).toBe(FrameVerdict.BAD_LENGTH);
+  expect(open("fourth").verdict).toBe(FrameVerdict.NO_ROOM);
+  // A frame that ends is no longer old: its connection's next one is young.
+  second.decoder.push(large.subarray(39_000));
+  expect(second.decoder.next()).toBe(FrameVerdict.FRAME);
+  clock.advance(5_000);
+  second.decoder.push(large.subarray(0, 39_000));
+  expect(second.decoder.next()).toBe(FrameVerdict.MORE);
+  clock.advance(5_000);
+  expect(open("fifth").verdict).toBe(FrameVerdict.MORE);
+  expect(given).toEqual(["first", "third"]);
+  expect(budget.bytes).toBeLessThanOrEqual(100_000);
 });
 
 test.each([
