@@ -1,8 +1,9 @@
 /** How a push consumer is set up: DefaultMQPushConsumer's names and defaults. */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { OptionNames } from "../base/option-names.js";
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
-import type { ConsumeTraceOptions } from "./consume-trace.js";
+import { CONSUMER_OPTIONS, type ConsumeTraceOptions } from "./consume-trace.js";
 import { configError } from "./errors.js";
 import type { FilterExpression } from "./heartbeat.js";
 import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
@@ -75,6 +76,32 @@ export interface PushConsumerOptions extends ClientOptions, ConsumeTraceOptions 
   /** Where offsets of broadcasting are kept (`.rocketmq_offsets` in the home directory). */
   readonly offsetsDirectory?: string;
 }
+
+export const PUSH_CONSUMER_OPTIONS: OptionNames<PushConsumerOptions> = {
+  ...CONSUMER_OPTIONS,
+  group: true,
+  subscriptions: true,
+  onMessage: true,
+  onBatch: true,
+  orderly: true,
+  messageModel: true,
+  consumeFrom: true,
+  allocateStrategy: true,
+  concurrency: true,
+  consumeMessageBatchMaxSize: true,
+  maxReconsumeTimes: true,
+  consumeTimeoutMs: true,
+  suspendCurrentQueueTimeMs: true,
+  pullBatchSize: true,
+  pullThresholdForQueue: true,
+  pullThresholdBytesForQueue: true,
+  pullThresholdForTopic: true,
+  pullThresholdBytesForTopic: true,
+  consumeConcurrentlyMaxSpan: true,
+  persistConsumerOffsetIntervalMs: true,
+  awaitTerminationMs: true,
+  offsetsDirectory: true,
+};
 
 export interface PushSettings {
   readonly group: string;

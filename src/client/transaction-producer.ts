@@ -2,6 +2,7 @@
  * Messages that consumers see only when a local transaction was committed (client/producer/TransactionMQProducer.java).
  * Should this producer go before it says how the transaction ended, the broker asks any producer of the group.
  */
+import type { OptionNames } from "../base/option-names.js";
 import { decodeRecord } from "../record/decode.js";
 import { parseMessageId } from "../record/message-id.js";
 import { PropertyName } from "../record/property-names.js";
@@ -18,9 +19,9 @@ import { BrokerNotFoundError, configError, expectSuccessFrom, MessageError } fro
 import type { Message, OutgoingMessage } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
 import { withNamespace } from "./namespace.js";
-import { type StartOptions, settingsOf } from "./options.js";
+import { checkStart, type StartOptions, settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
-import { type ProducerOptions, senderSettings } from "./sender-settings.js";
+import { PRODUCER_OPTIONS, type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
 import { type EndedTransaction, traceOfEnd } from "./trace-dispatcher.js";
@@ -46,6 +47,8 @@ export interface TransactionProducerOptions extends ProducerOptions {
   readonly topics?: readonly string[];
 }
 
+const OPTIONS: OptionNames<TransactionProducerOptions> = { ...PRODUCER_OPTIONS, checkTransaction: true, topics: true };
+
 /** Where the half message lies, and how its transaction ended. */
 export interface TransactionSendResult extends SendResult {
   readonly state: TransactionState;
@@ -61,8 +64,10 @@ const TYPES: Readonly<Record<TransactionState, number>> = {
 export class TransactionProducer extends Producer {
   static override async start(
     options: TransactionProducerOptions,
-    { signal }: StartOptions = {},
+    startOptions: StartOptions = {},
   ): Promise<TransactionProducer> {
+    checkStart("TransactionProducer.start", options, OPTIONS, startOptions);
+    const { signal } = startOptions;
     signal?.throwIfAborted();
     const { checkTransaction } = options;
     if (typeof checkTransaction !== "function") throw configError("checkTransaction is no function.");
@@ -110,7 +115,8 @@ export class TransactionProducer extends Producer {
     let state: TransactionState = "unknown";
     try {
       // A half message that is not safe is not built upon.
-      state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
+      state =
+        result.status === "SEND_OK" ? checkedState(await this.callbacks.run(() => transaction(result))) : "rollback";
     } finally {
       await this.#end(this.instance.routes.addressOf(result.queue.brokerName), state, {
         topic: own.topic,
@@ -133,13 +139,17 @@ export class TransactionProducer extends Producer {
   }
 
   /** CHECK_TRANSACTION_STATE: the broker is answered at once, and told the state when it is known. */
-  protected async check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
+  protected check(request: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
+    return this.sender.hold(this.#check(request, checker));
+  }
+
+  async #check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
     const brokerName = fields.get("bname") ?? fields.get("brokerName") ?? "";
     const [message] = await receivedOf(decodeRecord(body), this.instance.from(brokerName));
     if (message === undefined) return;
     let state: TransactionState = "unknown";
     try {
-      state = checkedState(await checker(message));
+      state = checkedState(await this.callbacks.run(() => checker(message)));
     } catch (error) {
       this.instance.settings.log.warn(
         { err: error, messageId: message.messageId },

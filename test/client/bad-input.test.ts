@@ -167,7 +167,7 @@ test("closed clients say so; a start that is given up leaves nothing", async () 
   const options = { namesrvAddr, group: "G", subscriptions: { [topic]: "*" } };
   const lite = await LitePullConsumer.start(options);
   const simple = await SimpleConsumer.start(options);
-  const admin = await Admin.start(options);
+  const admin = await Admin.start({ namesrvAddr });
   const push = await PushConsumer.start({ ...options, onMessage() {} });
   const producer = await Producer.start({ namesrvAddr });
   await until(() => lite.assignment.length > 0);
