@@ -1,5 +1,6 @@
 /** `cometmq consume`: messages of a topic, as they are and as they come. */
 import { type Command, Option } from "commander";
+import { watchReader } from "../io/output-reader.js";
 import { offsetOfPlace, PLACE_TEXT, type Place, parsePlace } from "./offset-command.js";
 import { printError } from "./output.js";
 import type { Cluster, QueueEntry } from "./remote/cluster.js";
@@ -21,6 +22,7 @@ import { ExitCode, isTerminal, writeOut } from "./store-run.js";
 import { formatTime } from "./table.js";
 
 const SAID_AGAIN_MS = 5000;
+const STDOUT_FD = 1;
 
 interface ConsumeFlags {
   readonly follow?: boolean;
@@ -167,7 +169,8 @@ async function follow(
   });
   // Pulls that wait at brokers end with their connections, which the verb closes.
   const stopped = new Promise<void>((resolve) => run.signal.addEventListener("abort", () => resolve(), { once: true }));
-  await Promise.race([following, stopped]);
+  const unwatch = watchReader(STDOUT_FD, () => run.stop());
+  await Promise.race([following, stopped]).finally(unwatch);
   following.catch(() => {});
   await run.commit();
 }
