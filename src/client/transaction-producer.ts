@@ -31,15 +31,19 @@ import { orClosed } from "./waiting.js";
 export type TransactionState = "commit" | "rollback" | "unknown";
 
 /** Says how the transaction of a message ended that the broker has heard nothing of. A throw is "unknown". */
-export type TransactionChecker = (message: ReceivedMessage) => TransactionState | Promise<TransactionState>;
+export type TransactionChecker<State extends TransactionState = TransactionState> = (
+  message: ReceivedMessage,
+) => State | Promise<State>;
 
 /** The local transaction; it runs once the broker has the message. */
-export type LocalTransaction = (result: SendResult) => TransactionState | Promise<TransactionState>;
+export type LocalTransaction<State extends TransactionState = TransactionState> = (
+  result: SendResult,
+) => State | Promise<State>;
 
-export interface TransactionProducerOptions extends ProducerOptions {
+export interface TransactionProducerOptions<State extends TransactionState = TransactionState> extends ProducerOptions {
   /** All producers of a group can answer for each other. */
   readonly group: string;
-  readonly checkTransaction: TransactionChecker;
+  readonly checkTransaction: TransactionChecker<State>;
   /**
    * Brokers of these topics are connected at the start, and so ask this producer what became of transactions before it has
    * sent anything: for those that an earlier process has left open. Others ask once something was sent to them.
@@ -62,8 +66,12 @@ const TYPES: Readonly<Record<TransactionState, number>> = {
 
 /** Sends messages that are seen once a local transaction has succeeded, and never where it failed. */
 export class TransactionProducer extends Producer {
-  static override async start(
-    options: TransactionProducerOptions,
+  /**
+   * Rejects with COMETMQ_CONFIG, and where `topics` are named as `publishQueues` does. (The type parameter is for the
+   * compiler, which takes `async () => "commit"` for a promise of any string without it.)
+   */
+  static override async start<const State extends TransactionState>(
+    options: TransactionProducerOptions<State>,
     startOptions: StartOptions = {},
   ): Promise<TransactionProducer> {
     checkStart("TransactionProducer.start", options, OPTIONS, startOptions);
@@ -90,9 +98,9 @@ export class TransactionProducer extends Producer {
    * `transaction` throws; how that one ended, the broker asks `checkTransaction` then. Where the broker could not be told,
    * it asks as well.
    */
-  async sendInTransaction(
+  async sendInTransaction<const State extends TransactionState>(
     message: Message,
-    transaction: LocalTransaction,
+    transaction: LocalTransaction<State>,
     options: SendOptions = {},
   ): Promise<TransactionSendResult> {
     const own = this.namespaced(message);
