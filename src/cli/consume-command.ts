@@ -50,6 +50,8 @@ export function addConsumeCommand(program: Command): void {
 
 /** One run: what is shown, and how far each queue has been. */
 class Consumption {
+  /** Resolves when nothing more is wanted. */
+  readonly stopped: Promise<void>;
   readonly #remote: Remote<ConsumeFlags>;
   readonly #stop = new AbortController();
   /** By queue, the next to consume and not committed yet. */
@@ -59,6 +61,8 @@ class Consumption {
 
   constructor(remote: Remote<ConsumeFlags>) {
     this.#remote = remote;
+    const { signal } = this.#stop;
+    this.stopped = new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 
   get signal(): AbortSignal {
@@ -123,9 +127,9 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<Exi
   try {
     const { sql, tags = "*", group = TOOLS_GROUP } = flags;
     const options = { group, expression: sql ?? tags, isSql: sql !== undefined };
-    const queues = await cluster.readQueues(topic, flags.queue);
-    const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
-    await checkFilter(cluster, queues, options);
+    const finding = findRanges(remote, topic, options);
+    const ranges = (await Promise.race([finding, run.stopped])) ?? [];
+    finding.catch(() => {});
     for await (const message of readRanges(cluster, ranges, options)) {
       await run.take([message]);
       if (run.isDone) break;
@@ -138,6 +142,17 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<Exi
   }
   // Who follows has no other end than Ctrl-C.
   return isInterrupted && !flags.follow ? ExitCode.INTERRUPTED : undefined;
+}
+
+async function findRanges(
+  { cluster, flags }: Remote<ConsumeFlags>,
+  topic: string,
+  options: ReadOptions,
+): Promise<QueueRange[]> {
+  const queues = await cluster.readQueues(topic, flags.queue);
+  const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
+  await checkFilter(cluster, queues, options);
+  return ranges;
 }
 
 async function rangeOf(cluster: Cluster, queue: QueueEntry, flags: ConsumeFlags): Promise<QueueRange> {
@@ -167,10 +182,9 @@ async function follow(
     [said, saidMs] = [error.message, performance.now()];
     printError(`cometmq: ${error.message} It is tried again. (${error.code})`);
   });
-  // Pulls that wait at brokers end with their connections, which the verb closes.
-  const stopped = new Promise<void>((resolve) => run.signal.addEventListener("abort", () => resolve(), { once: true }));
   const unwatch = watchReader(STDOUT_FD, () => run.stop());
-  await Promise.race([following, stopped]).finally(unwatch);
+  // Pulls that wait at brokers end with their connections, which the verb closes.
+  await Promise.race([following, run.stopped]).finally(unwatch);
   following.catch(() => {});
   await run.commit();
 }

@@ -31,14 +31,24 @@ export interface FoundStore {
   readonly confPath: string | undefined;
 }
 
+/** An empty word, as of a variable that is not set, would be the working directory. */
+export function givenDirectory(text: string): string {
+  if (text === "") throw new CometError("COMETMQ_CONFIG", "The store's directory is an empty word.");
+  return resolve(text);
+}
+
 /** `directory` is a store, or holds one as `store/`. COMETMQ_NOT_A_STORE when it is neither. */
 export function findStore(disk: Disk, directory: string, confPath: string | undefined): FoundStore {
-  const given = resolve(directory);
+  const given = givenDirectory(directory);
   const root = !isStore(disk, given) && isStore(disk, `${given}/store`) ? `${given}/store` : given;
   const found = describeStore(disk, root, confPath);
   // A log may lie elsewhere, and be all that is left.
   if (isStore(disk, root) || (disk.isDirectory(`${root}/config`) && disk.isDirectory(found.paths.commitLog)))
     return found;
+  if (!disk.isDirectory(root)) {
+    const what = disk.sizeOf(root) < 0 ? "There is no directory" : "No directory, but a file:";
+    throw new CometError("COMETMQ_NOT_A_STORE", `${what} ${directory}.`);
+  }
   const lacks = `none of ${MARKS.join(", ")}`;
   const what = disk.isDirectory(`${root}/config`) ? `a config and no store: ${lacks}` : lacks;
   throw new CometError("COMETMQ_NOT_A_STORE", `${directory} holds ${what}.`);

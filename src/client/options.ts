@@ -106,12 +106,15 @@ export interface HostAndPort {
   readonly port: number;
 }
 
+/** Of URLs, and of lists that were meant to have semicolons. */
+const NOT_IN_HOSTS = /[\s/?#@,]/;
+
 /** Throws COMETMQ_CONFIG for what is no `host:port`. IPv6 addresses stand in brackets or without. */
 export function parseAddress(text: string): HostAndPort {
   const colon = text.lastIndexOf(":");
   const host = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   const port = Number(text.slice(colon + 1));
-  if (colon < 1 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
+  if (colon < 1 || host === "" || NOT_IN_HOSTS.test(host) || !Number.isInteger(port) || port < 1 || port > 65535) {
     throw configError(`"${text}" is not host:port.`);
   }
   return { host, port };

@@ -192,6 +192,7 @@ test("what cannot run ends with 2 and one line", async () => {
   for (const args of [
     ["store", "inspect", join(scratch, "nowhere")],
     ["store", "verify", scratch],
+    ["store", "import", "", "/dev/null"],
     ["store", "verify", clean, "--check", join(scratch, "nowhere")],
     ["store", "inspect", clean, "--conf", join(scratch, "nowhere")],
     ["store", "export", clean, "--out", join(clean, "broker.conf")],

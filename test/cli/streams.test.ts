@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { loadOptional } from "#src/base/optional-package.js";
 import { TestBroker } from "#src/testing/mod.js";
@@ -113,4 +113,19 @@ test.skipIf(noKoffi)("who follows a topic ends with who reads it, though nothing
     out += text;
   });
   expect([(await once(child, "close"))[0], out]).toEqual([0, "one\n"]);
+});
+
+test("Ctrl-C while a server is asked that does not answer", async () => {
+  const server = createServer((socket) => void socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onCloseAll(() => void server.close());
+  const address = `127.0.0.1:${(server.address() as { port: number }).port}`;
+  const args = ["consume", "T", "--namesrv", address, "--timeout", "100000"];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: "ignore" });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  const exit = once(child, "exit");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  await once(socket, "data");
+  child.kill("SIGINT");
+  expect(await exit).toEqual([130, null]);
 });
