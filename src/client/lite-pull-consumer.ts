@@ -182,7 +182,8 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   /** Messages as soon as there are any; none after `timeoutMs`. Rejects with the signal's reason, or ClientClosedError. */
   async poll(options: PollOptions = {}): Promise<ReceivedMessage[]> {
-    const { timeoutMs = 5000, maxCount = 32, signal } = options;
+    const { timeoutMs = 5000, signal } = options;
+    const maxCount = positive("maxCount", options.maxCount, 32);
     if (this.#autoCommit) this.#commitGiven();
     const { clock } = this.#instance;
     const deadline = clock.monotonicMs() + timeoutMs;

@@ -124,6 +124,9 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   const { namesrvAddr } = options;
   if (namesrvAddr === undefined) throw configError("namesrvAddr is missing.");
   const listed = typeof namesrvAddr === "string" ? namesrvAddr.split(";") : namesrvAddr;
+  const isText = (address: unknown): boolean => typeof address === "string";
+  if (!Array.isArray(listed) || !listed.every(isText))
+    throw configError("namesrvAddr is neither text nor a list of texts.");
   const namesrvAddrs = [...new Set(listed.map((address) => address.trim()).filter((address) => address !== ""))];
   if (namesrvAddrs.length === 0) throw configError("namesrvAddr names no server.");
   for (const address of namesrvAddrs) parseAddress(address);

@@ -150,7 +150,7 @@ export class Producer implements AsyncDisposable {
 
   /** Answers a message that came by `request`. Throws MessageError for any other. */
   async reply(request: ReceivedMessage, body: string | Uint8Array, options: SendOptions = {}): Promise<SendResult> {
-    const { properties } = request;
+    const properties = request?.properties ?? new Map<string, string>();
     const cluster = properties.get(PropertyName.CLUSTER);
     const correlationId = properties.get(PropertyName.CORRELATION_ID);
     const client = properties.get(PropertyName.MESSAGE_REPLY_TO_CLIENT);
@@ -168,7 +168,7 @@ export class Producer implements AsyncDisposable {
 
   /** Takes a timed message back before it is delivered; the unique id of what was recalled. */
   async recall(topic: string, recallHandle: string, options: CallOptions = {}): Promise<string> {
-    const brokerName = Buffer.from(recallHandle, "base64url").toString("utf8").split(" ")[2];
+    const brokerName = Buffer.from(String(recallHandle), "base64url").toString("utf8").split(" ")[2];
     if (brokerName === undefined) throw new MessageError("This is no recall handle.");
     const [queue] = await this.publishQueues(topic, options);
     const fields = { producerGroup: this.group, topic: queue!.topic, recallHandle, n: brokerName };

@@ -132,6 +132,8 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
   const { pullThresholdForTopic: forTopic, pullThresholdBytesForTopic: bytesForTopic } = options;
   if ((onMessage === undefined) === (onBatch === undefined))
     throw configError("Give onMessage or onBatch, one of them.");
+  for (const [name, handler] of Object.entries({ onMessage, onBatch }))
+    if (handler !== undefined && typeof handler !== "function") throw configError(`${name} is no function.`);
   if (messageModel !== "clustering" && messageModel !== "broadcasting")
     throw configError(`messageModel is ${messageModel}.`);
   const handler: BatchHandler =
@@ -172,6 +174,10 @@ export function checkedSubscriptions(
   subscriptions: Readonly<Record<string, FilterExpression>>,
   settings: { readonly namespace?: string | undefined },
 ): Map<string, FilterExpression> {
+  const given: unknown = subscriptions;
+  // The indices of a list would be topics.
+  if (Array.isArray(given) || typeof given === "string")
+    throw configError('subscriptions is no object of topics: { orders: "*" }.');
   const entries = Object.entries(subscriptions ?? {});
   if (entries.length === 0) throw configError("subscriptions names no topic.");
   return new Map(entries.map(([topic, filter]) => [checkTopic(topic, settings), filter]));

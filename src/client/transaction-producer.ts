@@ -103,6 +103,8 @@ export class TransactionProducer extends Producer {
     transaction: LocalTransaction<State>,
     options: SendOptions = {},
   ): Promise<TransactionSendResult> {
+    // Before anything is sent: of a half message the broker would ask.
+    if (typeof transaction !== "function") throw configError("The transaction is no function.");
     const own = this.namespaced(message);
     if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
       throw new MessageError("A message of a transaction has no delay.");

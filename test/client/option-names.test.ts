@@ -61,6 +61,36 @@ test.each(CLIENTS)("%s refuses an option that nobody would look at", async (wher
   expect((await refusal(start({ ...options, tls }))).message).toContain("the nearest is authServer");
 });
 
+test("what is of another kind than an option's is named, too", async () => {
+  const push = PushConsumer.start.bind(PushConsumer) as Start;
+  const produce = Producer.start.bind(Producer) as Start;
+  for (const [starting, why] of [
+    [push({ ...given, subscriptions: ["T"] }), "subscriptions is no object of topics"],
+    [push({ ...given, subscriptions: "T" }), "subscriptions is no object of topics"],
+    [push({ ...given, subscriptions: { T: null } }), "The filter of T is neither tags nor { sql }"],
+    [push({ ...given, onMessage: "log" }), "onMessage is no function"],
+    [produce({ namesrvAddr: 9876 }), "namesrvAddr is neither text nor a list of texts"],
+    [produce({ namesrvAddr: [9876] }), "namesrvAddr is neither text nor a list of texts"],
+  ] as const) {
+    const error = await refusal(starting);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toContain(why);
+  }
+});
+
+test("calls that cannot be, before anything is sent", async () => {
+  await using broker = await TestBroker.start({ topics: ["T"], grpc: false });
+  const options = { namesrvAddr: broker.namesrvAddr, group };
+  await using producer = await TransactionProducer.start({ ...options, checkTransaction: () => "commit" });
+  const send = producer.sendInTransaction.bind(producer) as Start;
+  expect((await refusal(send({ topic: "T", body: "x" }))).message).toContain("The transaction is no function.");
+  expect(broker.messages("RMQ_SYS_TRANS_HALF_TOPIC")).toEqual([]);
+  await expect((producer.reply as Start)({}, "x")).rejects.toThrow("This message asks for no reply.");
+  await expect((producer.recall as Start)("T")).rejects.toThrow("This is no recall handle.");
+  await using consumer = await LitePullConsumer.start({ ...options, subscriptions: { T: "*" } });
+  await expect(consumer.poll({ maxCount: 0 })).rejects.toThrow("maxCount is 0");
+});
+
 test("a name that is like none is answered with all; one that is set to undefined is not given", async () => {
   const start = Admin.start as Start;
   const { message } = await refusal(start.call(Admin, { namesrvAddr, zzz: 1 }));
