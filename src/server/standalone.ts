@@ -91,9 +91,9 @@ export class Standalone {
 
   /** Resolves when everything serves. Rejects with what keeps a part from starting; the others are closed then. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
-    checkOptionNames("Broker.start", options, OPTION_NAMES);
+    checkOptionNames("Broker.start", options ?? {}, OPTION_NAMES);
     // Without it the store would begin in the default directory.
-    const dataDir: unknown = options.dataDir;
+    const dataDir: unknown = (options as StandaloneOptions | undefined)?.dataDir;
     if (typeof dataDir !== "string" || dataDir === "")
       throw new CometError("COMETMQ_CONFIG", "Broker.start needs dataDir, the path of the store's directory.");
     const reading = readingOf(options);
