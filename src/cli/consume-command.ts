@@ -1,5 +1,6 @@
 /** `cometmq consume`: messages of a topic, as they are and as they come. */
 import { type Command, Option } from "commander";
+import { watchReader } from "../io/output-reader.js";
 import { offsetOfPlace, PLACE_TEXT, type Place, parsePlace } from "./offset-command.js";
 import { printError } from "./output.js";
 import type { Cluster, QueueEntry } from "./remote/cluster.js";
@@ -21,6 +22,7 @@ import { ExitCode, isTerminal, writeOut } from "./store-run.js";
 import { formatTime } from "./table.js";
 
 const SAID_AGAIN_MS = 5000;
+const STDOUT_FD = 1;
 
 interface ConsumeFlags {
   readonly follow?: boolean;
@@ -48,6 +50,8 @@ export function addConsumeCommand(program: Command): void {
 
 /** One run: what is shown, and how far each queue has been. */
 class Consumption {
+  /** Resolves when nothing more is wanted. */
+  readonly stopped: Promise<void>;
   readonly #remote: Remote<ConsumeFlags>;
   readonly #stop = new AbortController();
   /** By queue, the next to consume and not committed yet. */
@@ -57,6 +61,8 @@ class Consumption {
 
   constructor(remote: Remote<ConsumeFlags>) {
     this.#remote = remote;
+    const { signal } = this.#stop;
+    this.stopped = new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 
   get signal(): AbortSignal {
@@ -121,9 +127,9 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<Exi
   try {
     const { sql, tags = "*", group = TOOLS_GROUP } = flags;
     const options = { group, expression: sql ?? tags, isSql: sql !== undefined };
-    const queues = await cluster.readQueues(topic, flags.queue);
-    const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
-    await checkFilter(cluster, queues, options);
+    const finding = findRanges(remote, topic, options);
+    const ranges = (await Promise.race([finding, run.stopped])) ?? [];
+    finding.catch(() => {});
     for await (const message of readRanges(cluster, ranges, options)) {
       await run.take([message]);
       if (run.isDone) break;
@@ -136,6 +142,17 @@ async function consume(remote: Remote<ConsumeFlags>, topic: string): Promise<Exi
   }
   // Who follows has no other end than Ctrl-C.
   return isInterrupted && !flags.follow ? ExitCode.INTERRUPTED : undefined;
+}
+
+async function findRanges(
+  { cluster, flags }: Remote<ConsumeFlags>,
+  topic: string,
+  options: ReadOptions,
+): Promise<QueueRange[]> {
+  const queues = await cluster.readQueues(topic, flags.queue);
+  const ranges = await Promise.all(queues.map((queue) => rangeOf(cluster, queue, flags)));
+  await checkFilter(cluster, queues, options);
+  return ranges;
 }
 
 async function rangeOf(cluster: Cluster, queue: QueueEntry, flags: ConsumeFlags): Promise<QueueRange> {
@@ -165,9 +182,9 @@ async function follow(
     [said, saidMs] = [error.message, performance.now()];
     printError(`cometmq: ${error.message} It is tried again. (${error.code})`);
   });
+  const unwatch = watchReader(STDOUT_FD, () => run.stop());
   // Pulls that wait at brokers end with their connections, which the verb closes.
-  const stopped = new Promise<void>((resolve) => run.signal.addEventListener("abort", () => resolve(), { once: true }));
-  await Promise.race([following, stopped]);
+  await Promise.race([following, run.stopped]).finally(unwatch);
   following.catch(() => {});
   await run.commit();
 }

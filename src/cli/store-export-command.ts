@@ -4,6 +4,7 @@ import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { DiskFile } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
+import { checkOutputFile } from "../io/output-file.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { END_WORDS } from "../recovery/continuation.js";
 import { type ExportFilter, exportMessages, type ExportReport } from "../store/export-messages.js";
@@ -80,6 +81,7 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
   if (flags.out !== undefined && disk.sizeOf(flags.out) >= 0) {
     throw new CometError("COMETMQ_CONFIG", `${flags.out} exists already.`);
   }
+  checkOutputFile("--out", flags.out);
   const lock = lockOrTell(disk, paths.lock);
   const progress = new Progress("reading the log", formatBytes);
   const onProgress = (done: number, total: number): void => progress.update(done, total);
@@ -89,6 +91,9 @@ async function run(dir: string, flags: ExportFlags): Promise<ExitCode> {
   let report: ExportReport;
   try {
     report = await drain(lines, sink);
+  } catch (error) {
+    sink.drop();
+    throw error;
   } finally {
     progress.clear();
     sink.close();
@@ -138,9 +143,11 @@ async function drain(lines: Generator<object, ExportReport>, sink: Sink): Promis
 
 class Sink {
   readonly #file: DiskFile | undefined;
+  readonly #path: string | undefined;
   #position = 0;
 
   constructor(path: string | undefined) {
+    this.#path = path;
     this.#file = path === undefined ? undefined : new FileDisk("file").openFile(path, true);
   }
 
@@ -150,6 +157,11 @@ class Sink {
     const bytes = Buffer.from(text, "utf8");
     this.#file.writeAt(bytes, 0, bytes.length, this.#position);
     this.#position += bytes.length;
+  }
+
+  /** What failed before there was anything leaves nothing. */
+  drop(): void {
+    if (this.#path !== undefined && this.#position === 0) new FileDisk("file").remove(this.#path);
   }
 
   close(): void {

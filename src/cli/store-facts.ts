@@ -21,8 +21,8 @@ import { readBatchTopics } from "../store/batch-topics.js";
 import { StorePaths } from "../store/store-directory.js";
 
 const FILES_LOOKED_AT_MAX = 256;
-/** At least one of these makes a directory a store. */
-const MARKS = ["commitlog", "consumequeue", "index", "checkpoint", "config"];
+/** At least one of these makes a directory a store; a name server has a config/, too. */
+const MARKS = ["commitlog", "consumequeue", "index", "checkpoint"];
 
 export interface FoundStore {
   readonly facts: StoreFacts;
@@ -31,14 +31,27 @@ export interface FoundStore {
   readonly confPath: string | undefined;
 }
 
+/** An empty word, as of a variable that is not set, would be the working directory. */
+export function givenDirectory(text: string): string {
+  if (text === "") throw new CometError("COMETMQ_CONFIG", "The store's directory is an empty word.");
+  return resolve(text);
+}
+
 /** `directory` is a store, or holds one as `store/`. COMETMQ_NOT_A_STORE when it is neither. */
 export function findStore(disk: Disk, directory: string, confPath: string | undefined): FoundStore {
-  const given = resolve(directory);
+  const given = givenDirectory(directory);
   const root = !isStore(disk, given) && isStore(disk, `${given}/store`) ? `${given}/store` : given;
-  if (!isStore(disk, root)) {
-    throw new CometError("COMETMQ_NOT_A_STORE", `${directory} holds none of ${MARKS.join(", ")}.`);
+  const found = describeStore(disk, root, confPath);
+  // A log may lie elsewhere, and be all that is left.
+  if (isStore(disk, root) || (disk.isDirectory(`${root}/config`) && disk.isDirectory(found.paths.commitLog)))
+    return found;
+  if (!disk.isDirectory(root)) {
+    const what = disk.sizeOf(root) < 0 ? "There is no directory" : "No directory, but a file:";
+    throw new CometError("COMETMQ_NOT_A_STORE", `${what} ${directory}.`);
   }
-  return describeStore(disk, root, confPath);
+  const lacks = `none of ${MARKS.join(", ")}`;
+  const what = disk.isDirectory(`${root}/config`) ? `a config and no store: ${lacks}` : lacks;
+  throw new CometError("COMETMQ_NOT_A_STORE", `${directory} holds ${what}.`);
 }
 
 /** The same for a directory that may yet have to become one. */

@@ -1,5 +1,4 @@
 /** `cometmq store import DIR [FILE]`: stores messages that `export` wrote, in a store that exists or a new one. */
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { ImportClock, importMessages } from "../store/import-messages.js";
@@ -8,7 +7,7 @@ import { Interrupt } from "./interrupt.js";
 import { textLinesFrom } from "./lines.js";
 import { printError, printLine } from "./output.js";
 import { Progress } from "./progress.js";
-import { describeStore } from "./store-facts.js";
+import { describeStore, givenDirectory } from "./store-facts.js";
 import { ExitCode, runVerb, type StoreFlags, storeVerb } from "./store-run.js";
 import { formatBytes, formatCount } from "./table.js";
 
@@ -26,7 +25,7 @@ export function addStoreImportCommand(store: Command): void {
 }
 
 async function run(dir: string, file: string, flags: ImportFlags): Promise<ExitCode> {
-  const root = resolve(dir);
+  const root = givenDirectory(dir);
   const lines = textLinesFrom(file);
   const progress = new Progress("importing", formatCount);
   const interrupt = new Interrupt(() => progress.clear());

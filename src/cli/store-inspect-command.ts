@@ -3,6 +3,7 @@ import { basename, dirname } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { systemClock } from "../base/clock.js";
 import { FileDisk } from "../io/file-disk.js";
+import { checkOutputFile } from "../io/output-file.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { type StoreSurvey, surveyStore } from "../recovery/survey.js";
 import { printError, printLine } from "./output.js";
@@ -43,6 +44,7 @@ function count(text: string): number {
 async function inspect(dir: string, flags: InspectFlags): Promise<ExitCode> {
   const disk = new ReadOnlyDisk();
   const { facts, paths, confPath } = findStore(disk, dir, flags.conf);
+  checkOutputFile("--svg", flags.svg);
   const lock = lockOrTell(disk, paths.lock);
   const progress = new Progress("walking the log", formatBytes);
   const survey = surveyStore({

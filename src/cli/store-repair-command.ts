@@ -6,6 +6,7 @@ import type { Command } from "commander";
 import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import { FileDisk } from "../io/file-disk.js";
+import { checkOutputFile } from "../io/output-file.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import type { DoctorReport } from "../recovery/doctor.js";
 import type { Finding } from "../recovery/doctor/finding.js";
@@ -54,6 +55,7 @@ interface Planned {
 
 async function repair(dir: string, flags: RepairFlags): Promise<ExitCode> {
   const found = findStore(new ReadOnlyDisk(), dir, flags.conf);
+  checkOutputFile("--plan", flags.plan);
   const disk = flags.yes === true ? new FileDisk("file") : new ReadOnlyDisk();
   const lock = disk.lock(found.paths.lock);
   try {

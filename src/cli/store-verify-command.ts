@@ -4,6 +4,7 @@ import { systemClock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Disk } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
+import { checkOutputFile } from "../io/output-file.js";
 import { ReadOnlyDisk } from "../io/read-only-disk.js";
 import { digestFile, digestLog, formatDigests, loadHasher, parseDigests } from "../recovery/digests.js";
 import { type DoctorProgress, type DoctorReport, examineStore } from "../recovery/doctor.js";
@@ -33,6 +34,7 @@ export function addStoreVerifyCommand(store: Command): void {
 async function verify(dir: string, flags: VerifyFlags): Promise<ExitCode> {
   const disk = new ReadOnlyDisk();
   const { facts, paths } = findStore(disk, dir, flags.conf);
+  checkOutputFile("--digests", flags.digests);
   const lock = disk.lock(paths.lock);
   const show = (finding: Finding): void => showFinding(finding, flags.json === true, flags.info === true);
   const report = runDoctor(disk, facts, show);

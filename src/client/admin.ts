@@ -1,4 +1,5 @@
 /** Administration: topics, groups, offsets, lag, messages (tools/admin/DefaultMQAdminExt.java). */
+import type { OptionNames } from "../base/option-names.js";
 import { decodeRecord } from "../record/decode.js";
 import { parseMessageId } from "../record/message-id.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
@@ -9,9 +10,12 @@ import { configError, expectSuccessFrom, MessageError, NoRouteError, ResponseErr
 import type { MessageQueue } from "./message-queue.js";
 import { withoutNamespace } from "./namespace.js";
 import {
+  CLIENT_OPTIONS,
   type CallOptions,
   type ClientOptions,
   checkGroup,
+  checkNames,
+  checkStart,
   checkTopic,
   type StartOptions,
   settingsOf,
@@ -46,6 +50,21 @@ export interface GroupOptions {
   readonly consumeMessageOrderly?: boolean;
 }
 
+const TOPIC_OPTIONS: OptionNames<TopicOptions> = {
+  readQueueNums: true,
+  writeQueueNums: true,
+  perm: true,
+  order: true,
+  attributes: true,
+};
+const GROUP_OPTIONS: OptionNames<GroupOptions> = {
+  retryMaxTimes: true,
+  retryQueueNums: true,
+  consumeEnable: true,
+  consumeBroadcastEnable: true,
+  consumeMessageOrderly: true,
+};
+
 /** How far a group is in one queue. Offsets count messages from 0. */
 export interface QueueProgress {
   readonly queue: MessageQueue;
@@ -63,8 +82,9 @@ export class Admin implements AsyncDisposable {
   readonly #instance: ClientInstance;
 
   /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
-  static async start(options: ClientOptions, { signal }: StartOptions = {}): Promise<Admin> {
-    signal?.throwIfAborted();
+  static async start(options: ClientOptions, startOptions: StartOptions = {}): Promise<Admin> {
+    checkStart("Admin.start", options, CLIENT_OPTIONS, startOptions);
+    startOptions.signal?.throwIfAborted();
     return new Admin(options);
   }
 
@@ -105,6 +125,7 @@ export class Admin implements AsyncDisposable {
 
   /** Makes or changes a topic, at every master or at those of `brokerNames`. */
   async createTopic(topic: string, options: TopicOptions = {}, where: MastersOptions = {}): Promise<void> {
+    checkNames("createTopic", options, TOPIC_OPTIONS);
     const { readQueueNums = 4, writeQueueNums = 4, perm = 6, order = false, attributes } = options;
     const fields = {
       topic: this.#topic(topic),
@@ -139,6 +160,7 @@ export class Admin implements AsyncDisposable {
 
   /** Makes or changes a group, at every master or at those of `brokerNames`. */
   async createGroup(group: string, options: GroupOptions = {}, where: MastersOptions = {}): Promise<void> {
+    checkNames("createGroup", options, GROUP_OPTIONS);
     const config = {
       groupName: this.#group(group),
       consumeEnable: true,

@@ -1,9 +1,10 @@
 /** Traces of what a consumer was given, and of what became of it (client/trace/hook/ConsumeMessageTraceHookImpl.java). */
 import { randomUUID } from "node:crypto";
+import type { OptionNames } from "../base/option-names.js";
 import { PropertyName } from "../record/property-names.js";
 import type { ClientInstance } from "./client-instance.js";
 import { withoutNamespace } from "./namespace.js";
-import type { ClientOptions } from "./options.js";
+import { CLIENT_OPTIONS, type ClientOptions } from "./options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { senderSettings } from "./sender-settings.js";
 import { ConsumeReturnType, consumeBeginTrace, consumeEndTrace } from "./trace.js";
@@ -16,6 +17,13 @@ export interface ConsumeTraceOptions {
   /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
   readonly traceTopic?: string;
 }
+
+/** What every consumer takes. */
+export const CONSUMER_OPTIONS: OptionNames<ClientOptions & ConsumeTraceOptions> = {
+  ...CLIENT_OPTIONS,
+  enableMsgTrace: true,
+  traceTopic: true,
+};
 
 /** Of `ConsumeReturnType`, and how long it took. */
 export type EndTrace = (returnType: number, elapsedMs: number) => void;

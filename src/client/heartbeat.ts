@@ -1,4 +1,5 @@
 /** What a client tells brokers of itself (remoting/protocol/heartbeat/HeartbeatData.java). */
+import { configError } from "./errors.js";
 import { javaHash } from "../base/java-hash.js";
 import { type FastjsonInput, toFastjson } from "../remoting/fastjson.js";
 
@@ -24,6 +25,7 @@ export interface ConsumerData {
 /** FilterAPI.buildSubscriptionData */
 export function subscriptionOf(topic: string, filter: FilterExpression, subVersion: number): SubscriptionData {
   if (typeof filter !== "string") {
+    if (typeof filter?.sql !== "string") throw configError(`The filter of ${topic} is neither tags nor { sql }.`);
     return { topic, subString: filter.sql, expressionType: "SQL92", tagsSet: new Set(), subVersion };
   }
   const tags = filter

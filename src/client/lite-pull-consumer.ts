@@ -1,7 +1,8 @@
 /** The consumer that is asked for messages (client/consumer/DefaultLitePullConsumer.java). */
+import type { OptionNames } from "../base/option-names.js";
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
 import { ClientInstance } from "./client-instance.js";
-import { ConsumeTrace, type ConsumeTraceOptions } from "./consume-trace.js";
+import { CONSUMER_OPTIONS, ConsumeTrace, type ConsumeTraceOptions } from "./consume-trace.js";
 import { consumerProcessors } from "./consumer-requests.js";
 import { ClientClosedError, configError } from "./errors.js";
 import { type ConsumerData, type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
@@ -11,6 +12,7 @@ import {
   type CallOptions,
   type ClientOptions,
   checkGroup,
+  checkStart,
   checkTopic,
   positive,
   type StartOptions,
@@ -47,6 +49,20 @@ export interface LitePullConsumerOptions extends ClientOptions, ConsumeTraceOpti
   /** No pull while so many bytes of a queue wait to be polled (100 MiB). */
   readonly pullThresholdBytesForQueue?: number;
 }
+
+const OPTIONS: OptionNames<LitePullConsumerOptions> = {
+  ...CONSUMER_OPTIONS,
+  group: true,
+  subscriptions: true,
+  queues: true,
+  consumeFrom: true,
+  allocateStrategy: true,
+  autoCommit: true,
+  autoCommitIntervalMs: true,
+  pullBatchSize: true,
+  pullThresholdForQueue: true,
+  pullThresholdBytesForQueue: true,
+};
 
 /** How long to wait, and for how much. */
 export interface PollOptions {
@@ -88,7 +104,9 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   #closing: Promise<void> | undefined;
 
   /** Resolves when the consumer has its queues. Rejects with COMETMQ_CONFIG, or NoNameServerError. */
-  static async start(options: LitePullConsumerOptions, { signal }: StartOptions = {}): Promise<LitePullConsumer> {
+  static async start(options: LitePullConsumerOptions, startOptions: StartOptions = {}): Promise<LitePullConsumer> {
+    checkStart("LitePullConsumer.start", options, OPTIONS, startOptions);
+    const { signal } = startOptions;
     signal?.throwIfAborted();
     const autoCommitIntervalMs = positive("autoCommitIntervalMs", options.autoCommitIntervalMs, 5000);
     const consumer = new LitePullConsumer(options);
@@ -164,7 +182,8 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   /** Messages as soon as there are any; none after `timeoutMs`. Rejects with the signal's reason, or ClientClosedError. */
   async poll(options: PollOptions = {}): Promise<ReceivedMessage[]> {
-    const { timeoutMs = 5000, maxCount = 32, signal } = options;
+    const { timeoutMs = 5000, signal } = options;
+    const maxCount = positive("maxCount", options.maxCount, 32);
     if (this.#autoCommit) this.#commitGiven();
     const { clock } = this.#instance;
     const deadline = clock.monotonicMs() + timeoutMs;

@@ -2,9 +2,10 @@
 import type { Clock } from "../base/clock.js";
 import { systemClock } from "../base/clock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import { type OptionNames, optionNamesProblem } from "../base/option-names.js";
 import { readFile } from "../io/read-file.js";
 import { type Credentials, type RequestSigner, requestSigner } from "../remoting/request-signer.js";
-import type { TlsClientOptions } from "../remoting/tls-options.js";
+import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../remoting/tls-options.js";
 import { configError } from "./errors.js";
 import { withNamespace } from "./namespace.js";
 
@@ -35,6 +36,40 @@ export interface ClientOptions {
   readonly log?: Logger;
   /** In place of the system's, for tests. */
   readonly clock?: Clock;
+}
+
+/** Of `ClientOptions`, for the lists of what every client takes besides. */
+export const CLIENT_OPTIONS: OptionNames<ClientOptions> = {
+  namesrvAddr: true,
+  clientId: true,
+  pollNameServerIntervalMs: true,
+  heartbeatBrokerIntervalMs: true,
+  requestTimeoutMs: true,
+  connectTimeoutMs: true,
+  tls: true,
+  credentials: true,
+  namespace: true,
+  log: true,
+  clock: true,
+};
+
+const START_OPTIONS: OptionNames<StartOptions> = { signal: true };
+
+/** Throws COMETMQ_CONFIG for an option of `where` that nobody would look at, and for one of its start's second argument. */
+export function checkStart<Options>(
+  where: string,
+  options: Options,
+  known: OptionNames<Options>,
+  startOptions: StartOptions,
+): void {
+  checkNames(where, options, known);
+  checkNames(`The second argument of ${where}`, startOptions, START_OPTIONS);
+}
+
+/** Throws COMETMQ_CONFIG for an option that nobody would look at. */
+export function checkNames<Options>(where: string, options: Options, known: OptionNames<Options>): void {
+  const problem = optionNamesProblem(where, options, known);
+  if (problem !== undefined) throw configError(problem);
 }
 
 /** Of a single call. */
@@ -71,12 +106,15 @@ export interface HostAndPort {
   readonly port: number;
 }
 
+/** Of URLs, and of lists that were meant to have semicolons. */
+const NOT_IN_HOSTS = /[\s/?#@,]/;
+
 /** Throws COMETMQ_CONFIG for what is no `host:port`. IPv6 addresses stand in brackets or without. */
 export function parseAddress(text: string): HostAndPort {
   const colon = text.lastIndexOf(":");
   const host = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
   const port = Number(text.slice(colon + 1));
-  if (colon < 1 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
+  if (colon < 1 || host === "" || NOT_IN_HOSTS.test(host) || !Number.isInteger(port) || port < 1 || port > 65535) {
     throw configError(`"${text}" is not host:port.`);
   }
   return { host, port };
@@ -86,9 +124,13 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   const { namesrvAddr } = options;
   if (namesrvAddr === undefined) throw configError("namesrvAddr is missing.");
   const listed = typeof namesrvAddr === "string" ? namesrvAddr.split(";") : namesrvAddr;
+  const isText = (address: unknown): boolean => typeof address === "string";
+  if (!Array.isArray(listed) || !listed.every(isText))
+    throw configError("namesrvAddr is neither text nor a list of texts.");
   const namesrvAddrs = [...new Set(listed.map((address) => address.trim()).filter((address) => address !== ""))];
   if (namesrvAddrs.length === 0) throw configError("namesrvAddr names no server.");
   for (const address of namesrvAddrs) parseAddress(address);
+  if (options.tls !== undefined) checkNames("tls", options.tls, TLS_CLIENT_OPTIONS);
   return {
     namesrvAddrs,
     clientId: options.clientId,

@@ -8,8 +8,9 @@
 import { createHash } from "node:crypto";
 import { type Clock, systemClock } from "../base/clock.js";
 import { type Logger, silentLogger } from "../base/log.js";
+import type { OptionNames } from "../base/option-names.js";
 import { configError } from "./errors.js";
-import { positive } from "./options.js";
+import { checkNames, positive } from "./options.js";
 import type { BatchHandler, ConsumeContext, MessageHandler } from "./push-options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import type { SqlDatabase, SqlDialect, SqlTransaction } from "./sql-database.js";
@@ -40,6 +41,15 @@ export interface ProcessedKeysOptions {
   /** Hears when old keys could not be forgotten; says nothing by default. */
   readonly log?: Logger;
 }
+
+const OPTIONS: OptionNames<ProcessedKeysOptions> = {
+  table: true,
+  createTable: true,
+  keepMs: true,
+  expireIntervalMs: true,
+  clock: true,
+  log: true,
+};
 
 /** The key of a message: what counts as the same work. */
 export type KeyOf = (message: ReceivedMessage) => string;
@@ -81,6 +91,7 @@ export class ProcessedKeys<Handle> implements AsyncDisposable {
     database: SqlDatabase<Handle>,
     options: ProcessedKeysOptions = {},
   ): Promise<ProcessedKeys<Handle>> {
+    checkNames("ProcessedKeys.open", options, OPTIONS);
     const { table, createTable = true } = options;
     const statements = tableStatements(database.dialect, table);
     if (createTable) await makeTable(database, statements);

@@ -8,10 +8,18 @@ import { ClientClosedError, expectSuccessFrom, MessageError } from "./errors.js"
 import type { Message, OutgoingMessage } from "./message.js";
 import type { MessageQueue } from "./message-queue.js";
 import { MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
-import { type CallOptions, type ClientSettings, checkTopic, type StartOptions, settingsOf } from "./options.js";
+import {
+  type CallOptions,
+  type ClientSettings,
+  checkStart,
+  checkTopic,
+  type StartOptions,
+  settingsOf,
+} from "./options.js";
+import { OwnCallbacks } from "./own-callbacks.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { type Reply, ReplyWaiters } from "./reply-waiters.js";
-import { type ProducerOptions, type ProducerSettings, senderSettings } from "./sender-settings.js";
+import { PRODUCER_OPTIONS, type ProducerOptions, type ProducerSettings, senderSettings } from "./sender-settings.js";
 import { type TraceDispatcher, traceDispatcherOf, traceOfSend } from "./trace-dispatcher.js";
 import { REPLY_TYPE, type SendResult } from "./send-request.js";
 import { abortable } from "./waiting.js";
@@ -33,11 +41,14 @@ export class Producer implements AsyncDisposable {
   readonly #settings: SenderSettings;
   readonly #replies: ReplyWaiters;
   readonly #trace: TraceDispatcher | undefined;
+  /** @internal */
+  protected readonly callbacks = new OwnCallbacks();
   #closing: Promise<void> | undefined;
 
   /** Throws COMETMQ_CONFIG for options that cannot be. Servers are connected when they are needed. */
-  static async start(options: ProducerOptions, { signal }: StartOptions = {}): Promise<Producer> {
-    signal?.throwIfAborted();
+  static async start(options: ProducerOptions, startOptions: StartOptions = {}): Promise<Producer> {
+    checkStart("Producer.start", options, PRODUCER_OPTIONS, startOptions);
+    startOptions.signal?.throwIfAborted();
     return new Producer(settingsOf(options), senderSettings(options), new Map());
   }
 
@@ -139,7 +150,7 @@ export class Producer implements AsyncDisposable {
 
   /** Answers a message that came by `request`. Throws MessageError for any other. */
   async reply(request: ReceivedMessage, body: string | Uint8Array, options: SendOptions = {}): Promise<SendResult> {
-    const { properties } = request;
+    const properties = request?.properties ?? new Map<string, string>();
     const cluster = properties.get(PropertyName.CLUSTER);
     const correlationId = properties.get(PropertyName.CORRELATION_ID);
     const client = properties.get(PropertyName.MESSAGE_REPLY_TO_CLIENT);
@@ -157,7 +168,7 @@ export class Producer implements AsyncDisposable {
 
   /** Takes a timed message back before it is delivered; the unique id of what was recalled. */
   async recall(topic: string, recallHandle: string, options: CallOptions = {}): Promise<string> {
-    const brokerName = Buffer.from(recallHandle, "base64url").toString("utf8").split(" ")[2];
+    const brokerName = Buffer.from(String(recallHandle), "base64url").toString("utf8").split(" ")[2];
     if (brokerName === undefined) throw new MessageError("This is no recall handle.");
     const [queue] = await this.publishQueues(topic, options);
     const fields = { producerGroup: this.group, topic: queue!.topic, recallHandle, n: brokerName };
@@ -173,10 +184,14 @@ export class Producer implements AsyncDisposable {
     return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
   }
 
-  /** Waits for what is on its way, transactions included, says good-bye to the brokers, ends every connection and timer. */
+  /**
+   * Waits for what is on its way, transactions included, says good-bye to the brokers, ends every connection and timer. A
+   * local transaction or check of this producer that calls it is not held up: it resolves at once, and the rest is done
+   * when the function has returned, whose word counts.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
-    return this.#closing;
+    return this.callbacks.closed(this.#closing);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

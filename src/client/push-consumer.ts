@@ -10,12 +10,14 @@ import { type ConsumerData, type FilterExpression, type SubscriptionData, subscr
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
 import { withNamespace } from "./namespace.js";
-import { checkTopic, type StartOptions, settingsOf } from "./options.js";
+import { checkStart, checkTopic, type StartOptions, settingsOf } from "./options.js";
+import { OwnCallbacks } from "./own-callbacks.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
 import {
   checkedSubscriptions,
   consumeFromWhere,
+  PUSH_CONSUMER_OPTIONS,
   type PushConsumerOptions,
   type PushSettings,
   pushSettings,
@@ -53,6 +55,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   readonly #delivery: Delivery;
   readonly #pullLoop: PullLoop;
   readonly #timers: Periodic[] = [];
+  readonly #callbacks = new OwnCallbacks();
   readonly #trace: ConsumeTrace | undefined;
   #lockRetry: Timer | undefined;
   #subVersion = 0;
@@ -63,7 +66,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
    * Resolves when the consumer has its queues of the topics that exist; of others, once they do. Rejects with
    * COMETMQ_CONFIG, NoNameServerError, or ResponseError for an expression that brokers do not take.
    */
-  static async start(options: PushConsumerOptions, { signal }: StartOptions = {}): Promise<PushConsumer> {
+  static async start(options: PushConsumerOptions, startOptions: StartOptions = {}): Promise<PushConsumer> {
+    checkStart("PushConsumer.start", options, PUSH_CONSUMER_OPTIONS, startOptions);
+    const { signal } = startOptions;
     signal?.throwIfAborted();
     const consumer = new PushConsumer(options);
     return orClosed(consumer, consumer.#start(), signal);
@@ -175,11 +180,12 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
 
   /**
    * Begins no further handler, waits for those at work (`awaitTerminationMs`), saves offsets, gives locks back, says
-   * good-bye to the brokers, ends every connection and timer. Never rejects.
+   * good-bye to the brokers, ends every connection and timer. Never rejects. A handler of this consumer that calls it is
+   * not held up: it resolves at once, and the rest is done when the handler has returned, whose outcome counts.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#callbacks.closed(this.#closing);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -235,7 +241,8 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     const { clock, log } = this.#instance.settings;
     const { handler, consumeTimeoutMs } = this.settings;
     const aside = new ProcessQueue(message.queue, message.queueOffset, clock);
-    return runHandler({ handler, consumeTimeoutMs, clock, log }, aside, [message]);
+    const callbacks = this.#callbacks;
+    return runHandler({ handler, callbacks, consumeTimeoutMs, clock, log }, aside, [message]);
   }
 
   get #retryTopic(): string {
@@ -261,6 +268,7 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
     const { clock, log } = this.#instance.settings;
     return {
       ...this.settings,
+      callbacks: this.#callbacks,
       clock,
       log,
       offsets: this.#offsets,

@@ -1,8 +1,9 @@
 /** How a push consumer is set up: DefaultMQPushConsumer's names and defaults. */
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { OptionNames } from "../base/option-names.js";
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
-import type { ConsumeTraceOptions } from "./consume-trace.js";
+import { CONSUMER_OPTIONS, type ConsumeTraceOptions } from "./consume-trace.js";
 import { configError } from "./errors.js";
 import type { FilterExpression } from "./heartbeat.js";
 import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
@@ -76,6 +77,32 @@ export interface PushConsumerOptions extends ClientOptions, ConsumeTraceOptions 
   readonly offsetsDirectory?: string;
 }
 
+export const PUSH_CONSUMER_OPTIONS: OptionNames<PushConsumerOptions> = {
+  ...CONSUMER_OPTIONS,
+  group: true,
+  subscriptions: true,
+  onMessage: true,
+  onBatch: true,
+  orderly: true,
+  messageModel: true,
+  consumeFrom: true,
+  allocateStrategy: true,
+  concurrency: true,
+  consumeMessageBatchMaxSize: true,
+  maxReconsumeTimes: true,
+  consumeTimeoutMs: true,
+  suspendCurrentQueueTimeMs: true,
+  pullBatchSize: true,
+  pullThresholdForQueue: true,
+  pullThresholdBytesForQueue: true,
+  pullThresholdForTopic: true,
+  pullThresholdBytesForTopic: true,
+  consumeConcurrentlyMaxSpan: true,
+  persistConsumerOffsetIntervalMs: true,
+  awaitTerminationMs: true,
+  offsetsDirectory: true,
+};
+
 export interface PushSettings {
   readonly group: string;
   readonly handler: BatchHandler;
@@ -105,6 +132,8 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
   const { pullThresholdForTopic: forTopic, pullThresholdBytesForTopic: bytesForTopic } = options;
   if ((onMessage === undefined) === (onBatch === undefined))
     throw configError("Give onMessage or onBatch, one of them.");
+  for (const [name, handler] of Object.entries({ onMessage, onBatch }))
+    if (handler !== undefined && typeof handler !== "function") throw configError(`${name} is no function.`);
   if (messageModel !== "clustering" && messageModel !== "broadcasting")
     throw configError(`messageModel is ${messageModel}.`);
   const handler: BatchHandler =
@@ -145,6 +174,10 @@ export function checkedSubscriptions(
   subscriptions: Readonly<Record<string, FilterExpression>>,
   settings: { readonly namespace?: string | undefined },
 ): Map<string, FilterExpression> {
+  const given: unknown = subscriptions;
+  // The indices of a list would be topics.
+  if (Array.isArray(given) || typeof given === "string")
+    throw configError('subscriptions is no object of topics: { orders: "*" }.');
   const entries = Object.entries(subscriptions ?? {});
   if (entries.length === 0) throw configError("subscriptions names no topic.");
   return new Map(entries.map(([topic, filter]) => [checkTopic(topic, settings), filter]));

@@ -1,6 +1,7 @@
 /** Calls an application's handler so that nothing it does comes through: errors and time are answers. */
 import type { Clock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
+import type { OwnCallbacks } from "./own-callbacks.js";
 import type { ProcessQueue } from "./process-queue.js";
 import type { BatchHandler, ConsumeContext } from "./push-options.js";
 import type { ReceivedMessage } from "./received-message.js";
@@ -15,6 +16,7 @@ export interface Outcome {
 
 export interface HandlerSettings {
   readonly handler: BatchHandler;
+  readonly callbacks: OwnCallbacks;
   readonly consumeTimeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -26,7 +28,7 @@ export async function runHandler(
   processQueue: ProcessQueue,
   messages: readonly ReceivedMessage[],
 ): Promise<Outcome> {
-  const { handler, consumeTimeoutMs, clock, log } = settings;
+  const { handler, callbacks, consumeTimeoutMs, clock, log } = settings;
   const overtime = new AbortController();
   const dropped = () => overtime.abort(new Error("the queue went to another consumer, or the consumer is closed"));
   processQueue.signal.addEventListener("abort", dropped, { once: true });
@@ -43,7 +45,7 @@ export async function runHandler(
   });
   processQueue.lastConsumeMs = clock.nowMs();
   try {
-    await Promise.race([Promise.resolve().then(() => handler(messages, context)), late]);
+    await Promise.race([Promise.resolve().then(() => callbacks.run(() => handler(messages, context))), late]);
     return { consumed: true, delayLevel: 0, error: undefined, timedOut: false };
   } catch (error) {
     const { messageId, topic } = messages[0]!;

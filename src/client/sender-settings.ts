@@ -1,7 +1,8 @@
 /** How a producer is set up. */
+import type { OptionNames } from "../base/option-names.js";
 import { configError } from "./errors.js";
 import type { Compression, SenderSettings } from "./message-sender.js";
-import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
+import { CLIENT_OPTIONS, type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
 
 /** DefaultMQProducer's names and defaults. */
 export interface ProducerOptions extends ClientOptions {
@@ -36,6 +37,25 @@ export interface ProducerOptions extends ClientOptions {
   /** Another topic than RMQ_SYS_TRACE_TOPIC for it. */
   readonly traceTopic?: string;
 }
+
+export const PRODUCER_OPTIONS: OptionNames<ProducerOptions> = {
+  ...CLIENT_OPTIONS,
+  group: true,
+  sendMsgTimeout: true,
+  sendMsgMaxTimeoutPerRequest: true,
+  retryTimesWhenSendFailed: true,
+  retryAnotherBrokerWhenNotStoreOK: true,
+  compression: true,
+  compressMsgBodyOverHowmuch: true,
+  compressLevel: true,
+  maxMessageSize: true,
+  sendLatencyFaultEnable: true,
+  failFast: true,
+  backPressureForAsyncSendNum: true,
+  backPressureForAsyncSendSize: true,
+  enableMsgTrace: true,
+  traceTopic: true,
+};
 
 const DEFAULT_GROUP = "DEFAULT_PRODUCER";
 const MAX_MESSAGE_SIZE = 4 * 1024 * 1024;

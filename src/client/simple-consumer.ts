@@ -2,10 +2,11 @@
  * The consumer whose every message is acknowledged by itself: the broker keeps what was received out of sight for a time,
  * and gives it to somebody else after that (pop; POP_MESSAGE, ACK_MESSAGE, CHANGE_MESSAGE_INVISIBLETIME).
  */
+import type { OptionNames } from "../base/option-names.js";
 import { PropertyName } from "../record/property-names.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import { ClientInstance } from "./client-instance.js";
-import { ConsumeTrace, type ConsumeTraceOptions, type EndTrace } from "./consume-trace.js";
+import { CONSUMER_OPTIONS, ConsumeTrace, type ConsumeTraceOptions, type EndTrace } from "./consume-trace.js";
 import { ClientClosedError, configError, expectSuccessFrom, NoRouteError, ResponseError } from "./errors.js";
 import { type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { withNamespace } from "./namespace.js";
@@ -13,6 +14,7 @@ import {
   type CallOptions,
   type ClientOptions,
   checkGroup,
+  checkStart,
   positive,
   type StartOptions,
   settingsOf,
@@ -49,6 +51,15 @@ export interface SimpleConsumerOptions extends ClientOptions, ConsumeTraceOption
    */
   readonly orderly?: boolean;
 }
+
+const OPTIONS: OptionNames<SimpleConsumerOptions> = {
+  ...CONSUMER_OPTIONS,
+  group: true,
+  subscriptions: true,
+  invisibleMs: true,
+  consumeFrom: true,
+  orderly: true,
+};
 
 /** How long to wait, for how much, and how long it stays out of sight. */
 export interface ReceiveOptions {
@@ -95,7 +106,9 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   #closing: Promise<void> | undefined;
 
   /** Rejects with COMETMQ_CONFIG, or NoNameServerError. */
-  static async start(options: SimpleConsumerOptions, { signal }: StartOptions = {}): Promise<SimpleConsumer> {
+  static async start(options: SimpleConsumerOptions, startOptions: StartOptions = {}): Promise<SimpleConsumer> {
+    checkStart("SimpleConsumer.start", options, OPTIONS, startOptions);
+    const { signal } = startOptions;
     signal?.throwIfAborted();
     const consumer = new SimpleConsumer(options);
     return orClosed(consumer, consumer.#start(), signal);

@@ -2,6 +2,7 @@
  * Messages that consumers see only when a local transaction was committed (client/producer/TransactionMQProducer.java).
  * Should this producer go before it says how the transaction ended, the broker asks any producer of the group.
  */
+import type { OptionNames } from "../base/option-names.js";
 import { decodeRecord } from "../record/decode.js";
 import { parseMessageId } from "../record/message-id.js";
 import { PropertyName } from "../record/property-names.js";
@@ -18,9 +19,9 @@ import { BrokerNotFoundError, configError, expectSuccessFrom, MessageError } fro
 import type { Message, OutgoingMessage } from "./message.js";
 import type { SendOptions } from "./message-sender.js";
 import { withNamespace } from "./namespace.js";
-import { type StartOptions, settingsOf } from "./options.js";
+import { checkStart, type StartOptions, settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
-import { type ProducerOptions, senderSettings } from "./sender-settings.js";
+import { PRODUCER_OPTIONS, type ProducerOptions, senderSettings } from "./sender-settings.js";
 import { type ReceivedMessage, receivedOf } from "./received-message.js";
 import type { SendResult } from "./send-request.js";
 import { type EndedTransaction, traceOfEnd } from "./trace-dispatcher.js";
@@ -30,21 +31,27 @@ import { orClosed } from "./waiting.js";
 export type TransactionState = "commit" | "rollback" | "unknown";
 
 /** Says how the transaction of a message ended that the broker has heard nothing of. A throw is "unknown". */
-export type TransactionChecker = (message: ReceivedMessage) => TransactionState | Promise<TransactionState>;
+export type TransactionChecker<State extends TransactionState = TransactionState> = (
+  message: ReceivedMessage,
+) => State | Promise<State>;
 
 /** The local transaction; it runs once the broker has the message. */
-export type LocalTransaction = (result: SendResult) => TransactionState | Promise<TransactionState>;
+export type LocalTransaction<State extends TransactionState = TransactionState> = (
+  result: SendResult,
+) => State | Promise<State>;
 
-export interface TransactionProducerOptions extends ProducerOptions {
+export interface TransactionProducerOptions<State extends TransactionState = TransactionState> extends ProducerOptions {
   /** All producers of a group can answer for each other. */
   readonly group: string;
-  readonly checkTransaction: TransactionChecker;
+  readonly checkTransaction: TransactionChecker<State>;
   /**
    * Brokers of these topics are connected at the start, and so ask this producer what became of transactions before it has
    * sent anything: for those that an earlier process has left open. Others ask once something was sent to them.
    */
   readonly topics?: readonly string[];
 }
+
+const OPTIONS: OptionNames<TransactionProducerOptions> = { ...PRODUCER_OPTIONS, checkTransaction: true, topics: true };
 
 /** Where the half message lies, and how its transaction ended. */
 export interface TransactionSendResult extends SendResult {
@@ -59,10 +66,16 @@ const TYPES: Readonly<Record<TransactionState, number>> = {
 
 /** Sends messages that are seen once a local transaction has succeeded, and never where it failed. */
 export class TransactionProducer extends Producer {
-  static override async start(
-    options: TransactionProducerOptions,
-    { signal }: StartOptions = {},
+  /**
+   * Rejects with COMETMQ_CONFIG, and where `topics` are named as `publishQueues` does. (The type parameter is for the
+   * compiler, which takes `async () => "commit"` for a promise of any string without it.)
+   */
+  static override async start<const State extends TransactionState>(
+    options: TransactionProducerOptions<State>,
+    startOptions: StartOptions = {},
   ): Promise<TransactionProducer> {
+    checkStart("TransactionProducer.start", options, OPTIONS, startOptions);
+    const { signal } = startOptions;
     signal?.throwIfAborted();
     const { checkTransaction } = options;
     if (typeof checkTransaction !== "function") throw configError("checkTransaction is no function.");
@@ -85,11 +98,13 @@ export class TransactionProducer extends Producer {
    * `transaction` throws; how that one ended, the broker asks `checkTransaction` then. Where the broker could not be told,
    * it asks as well.
    */
-  async sendInTransaction(
+  async sendInTransaction<const State extends TransactionState>(
     message: Message,
-    transaction: LocalTransaction,
+    transaction: LocalTransaction<State>,
     options: SendOptions = {},
   ): Promise<TransactionSendResult> {
+    // Before anything is sent: of a half message the broker would ask.
+    if (typeof transaction !== "function") throw configError("The transaction is no function.");
     const own = this.namespaced(message);
     if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
       throw new MessageError("A message of a transaction has no delay.");
@@ -110,7 +125,8 @@ export class TransactionProducer extends Producer {
     let state: TransactionState = "unknown";
     try {
       // A half message that is not safe is not built upon.
-      state = result.status === "SEND_OK" ? checkedState(await transaction(result)) : "rollback";
+      state =
+        result.status === "SEND_OK" ? checkedState(await this.callbacks.run(() => transaction(result))) : "rollback";
     } finally {
       await this.#end(this.instance.routes.addressOf(result.queue.brokerName), state, {
         topic: own.topic,
@@ -133,13 +149,17 @@ export class TransactionProducer extends Producer {
   }
 
   /** CHECK_TRANSACTION_STATE: the broker is answered at once, and told the state when it is known. */
-  protected async check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
+  protected check(request: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
+    return this.sender.hold(this.#check(request, checker));
+  }
+
+  async #check({ fields, body, address }: BrokerRequest, checker: TransactionChecker): Promise<undefined> {
     const brokerName = fields.get("bname") ?? fields.get("brokerName") ?? "";
     const [message] = await receivedOf(decodeRecord(body), this.instance.from(brokerName));
     if (message === undefined) return;
     let state: TransactionState = "unknown";
     try {
-      state = checkedState(await checker(message));
+      state = checkedState(await this.callbacks.run(() => checker(message)));
     } catch (error) {
       this.instance.settings.log.warn(
         { err: error, messageId: message.messageId },

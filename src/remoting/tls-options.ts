@@ -3,6 +3,7 @@
  * (remoting/netty/TlsSystemConfig.java). Nothing here loads node:tls: a process that never meets TLS never pays for it.
  */
 import { CometError } from "../base/errors.js";
+import type { OptionNames } from "../base/option-names.js";
 
 /** Whether a listening port speaks plain text only, both, or TLS only (tls.server.mode). */
 export type TlsMode = "disabled" | "permissive" | "enforcing";
@@ -48,6 +49,29 @@ export interface TlsClientOptions extends TlsOptions {
   /** Takes only a server whose certificate leads to a trusted root (tls.client.authServer); false by default, as Apache's. */
   readonly authServer?: boolean | undefined;
 }
+
+const TLS_OPTIONS: OptionNames<TlsOptions> = {
+  keyPath: true,
+  keyPassword: true,
+  certPath: true,
+  trustCertPath: true,
+  ciphers: true,
+  protocols: true,
+  readFile: true,
+};
+
+export const TLS_SERVER_OPTIONS: OptionNames<TlsServerOptions> = {
+  ...TLS_OPTIONS,
+  mode: true,
+  needClientAuth: true,
+  authClient: true,
+  testMode: true,
+  alpnProtocols: true,
+  handshakeMsMax: true,
+  handshakesMax: true,
+};
+
+export const TLS_CLIENT_OPTIONS: OptionNames<TlsClientOptions> = { ...TLS_OPTIONS, authServer: true };
 
 /** Which of the two option sets a sentence is about. */
 export type TlsEnd = "tls.server" | "tls.client";

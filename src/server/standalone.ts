@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import type { Backend, Disk } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
@@ -57,6 +58,23 @@ export interface StandaloneOptions {
   readonly onRecoveryProgress?: ((progress: RecoveryProgress) => void) | undefined;
 }
 
+const OPTION_NAMES: OptionNames<StandaloneOptions> = {
+  dataDir: true,
+  host: true,
+  port: true,
+  namesrvPort: true,
+  grpcPort: true,
+  config: true,
+  reading: true,
+  hooks: true,
+  log: true,
+  clock: true,
+  backend: true,
+  disk: true,
+  onFailure: true,
+  onRecoveryProgress: true,
+};
+
 /** Name server, broker and gRPC endpoint in this process. */
 export class Standalone {
   /** The parts, for programs that go deeper; their members may change between releases. */
@@ -74,7 +92,8 @@ export class Standalone {
 
   /** Resolves when everything serves. Rejects with what keeps a part from starting; the others are closed then. */
   static async start(options: StandaloneOptions): Promise<Standalone> {
-    // A slip in its name would have the store begin in the default directory.
+    checkOptionNames("Broker.start", options ?? {}, OPTION_NAMES);
+    // Without it the store would begin in the default directory.
     const dataDir: unknown = (options as StandaloneOptions | undefined)?.dataDir;
     if (typeof dataDir !== "string" || dataDir === "")
       throw new CometError("COMETMQ_CONFIG", "Broker.start needs dataDir, the path of the store's directory.");

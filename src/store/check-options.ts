@@ -1,5 +1,6 @@
 /** Refuses options that no store can be opened with, before anything is made: what they may be is said in options.ts. */
 import { CometError } from "../base/errors.js";
+import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import { BLANK_BYTES_MIN, RECORD_BYTES_MIN } from "../record/layout.js";
 import { SEGMENTS_AHEAD_MAX, type StoreOptions } from "./options.js";
 
@@ -26,10 +27,41 @@ const WORDS = [
   ["recovery", ["thorough", "apache"]],
 ] as const satisfies readonly (readonly [keyof StoreOptions, readonly string[]])[];
 
+const NAMES: OptionNames<StoreOptions> = {
+  directory: true,
+  commitLogDirectory: true,
+  backend: true,
+  disk: true,
+  clock: true,
+  log: true,
+  segmentBytes: true,
+  queueFileBytes: true,
+  batchQueueFileBytes: true,
+  openFilesMax: true,
+  indexSizes: true,
+  indexEnabled: true,
+  flushDiskType: true,
+  flushIntervalMs: true,
+  dispatchSyncIntervalMs: true,
+  warmMapedFileEnable: true,
+  segmentsAhead: true,
+  maxMessageSize: true,
+  delayLevels: true,
+  retention: true,
+  lmqEnabled: true,
+  recovery: true,
+  commitLogRecoverMaxNum: true,
+  messageIndexSafe: true,
+  forceVerifyPropCRC: true,
+  threads: true,
+  onRecoveryProgress: true,
+};
+
 const DIRECTORIES = ["directory", "commitLogDirectory"] as const;
 
 /** Throws COMETMQ_CONFIG. */
 export function checkOptions(options: StoreOptions): void {
+  checkOptionNames("MessageStore.open", options, NAMES);
   for (const name of DIRECTORIES) {
     const path: unknown = options[name];
     if (path === undefined && name !== "directory") continue;

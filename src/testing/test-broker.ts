@@ -4,6 +4,7 @@
  */
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import { MemoryDisk } from "../io/memory-disk.js";
 import { decodeRecords, type MessageExt } from "../record/decode.js";
 import { formatProperties } from "../record/properties.js";
@@ -66,6 +67,16 @@ export interface TestBrokerOptions {
   readonly log?: Logger | undefined;
 }
 
+const OPTIONS: OptionNames<TestBrokerOptions> = {
+  topics: true,
+  clock: true,
+  hooks: true,
+  config: true,
+  grpc: true,
+  log: true,
+};
+const TOPIC_OPTIONS: OptionNames<TestTopic> = { queues: true, type: true };
+
 /** What a message has besides topic and body. */
 export interface TestMessage {
   readonly tags?: string;
@@ -97,6 +108,7 @@ export class TestBroker {
 
   /** Resolves when it serves and `topics` are there. */
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
+    checkOptionNames("TestBroker.start", options, OPTIONS);
     const { topics = [], clock = new TestClock(), hooks, config, grpc = true, log } = options;
     const server = await Standalone.start({
       dataDir: DIRECTORY,
@@ -136,7 +148,9 @@ export class TestBroker {
   }
 
   /** Makes a topic, or changes one. Throws COMETMQ_CONFIG for a name or number that cannot be. */
-  createTopic(name: string, { queues = 4, type = "NORMAL" }: TestTopic = {}): void {
+  createTopic(name: string, topic: TestTopic = {}): void {
+    checkOptionNames(`Topic ${name}`, topic, TOPIC_OPTIONS);
+    const { queues = 4, type = "NORMAL" } = topic;
     const { context } = this.server.broker;
     const settings = {
       topicName: name,

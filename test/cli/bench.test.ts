@@ -142,6 +142,19 @@ test("files: JSON and a page that loads nothing; compared, with a status of how 
   expect(absent!.err).toMatch(/There is no file/);
 });
 
+test("files that could not be written are refused before the run", async () => {
+  const page = join(directory, "none", "page.html");
+  for (const [flag, path] of [
+    ["--html", page],
+    ["--json", directory],
+  ]) {
+    const { status, err } = await run("send", "--topic", "Unmade", "--count", "1", flag!, path!);
+    expect([status, err]).toEqual([2, expect.stringMatching(new RegExp(`^cometmq: ${flag}: .*COMETMQ_CONFIG`))]);
+  }
+  const { out } = await cometmq(["topic", "list", "--namesrv", broker.namesrvAddr]);
+  expect(out).not.toContain("Unmade");
+});
+
 test("Ctrl-C ends a run with the figures up to then", async () => {
   const args = ["bench", "e2e", "--namesrv", broker.namesrvAddr, "--warmup", "0", "--duration", "60", "--json"];
   const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ["ignore", "pipe", "pipe"] });

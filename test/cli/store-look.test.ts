@@ -1,6 +1,6 @@
 /** The verbs that only look: inspect, verify, export. What they print, how they end, and that they change nothing. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
@@ -192,6 +192,7 @@ test("what cannot run ends with 2 and one line", async () => {
   for (const args of [
     ["store", "inspect", join(scratch, "nowhere")],
     ["store", "verify", scratch],
+    ["store", "import", "", "/dev/null"],
     ["store", "verify", clean, "--check", join(scratch, "nowhere")],
     ["store", "inspect", clean, "--conf", join(scratch, "nowhere")],
     ["store", "export", clean, "--out", join(clean, "broker.conf")],
@@ -232,4 +233,31 @@ test("names of a hostile store do nothing to the terminal", async () => {
   const { out } = await store("verify", dir, "--info");
   expect(out).toContain("evil\\u001b[31m");
   expect(out).not.toContain("\u001b");
+});
+
+test("a directory that holds a config alone is no store, unless its broker.conf names a log elsewhere", async () => {
+  const dir = join(scratch, "config-only");
+  mkdirSync(join(dir, "config"), { recursive: true });
+  writeFileSync(join(dir, "config", "topics.json"), "{}");
+  const { status, out, err } = await store("verify", dir);
+  expect([status, out]).toEqual([2, ""]);
+  expect(err).toMatch(/config-only holds a config and no store: none of commitlog, .*\(COMETMQ_NOT_A_STORE\)\n$/);
+  writeFileSync(join(dir, "broker.conf"), `storePathCommitLog=${join(clean, "store", "commitlog")}\n`);
+  expect((await store("inspect", dir)).out).toMatch(/^used +[1-9]/m);
+});
+
+test("files that could not be written at the end are refused at the beginning", async () => {
+  const nowhere = join(scratch, "none", "file");
+  const before = readdirSync(scratch);
+  const runs = [
+    ["verify", "--digests", nowhere],
+    ["repair", "--plan", scratch],
+    ["inspect", "--svg", "/dev/null"],
+  ].map(async ([verb, flag, path]) => ({ flag, path, ...(await store(verb!, middle, flag!, path!)) }));
+  for (const { flag, path, status, out, err } of await Promise.all(runs)) {
+    const why = path === nowhere ? "there is no directory" : "is (a directory|no regular file)";
+    expect([status, out]).toEqual([2, ""]);
+    expect(err).toMatch(new RegExp(`^cometmq: ${flag}: .*${why}.*\\(COMETMQ_CONFIG\\)\n$`));
+  }
+  expect(readdirSync(scratch)).toEqual(before);
 });

@@ -2,8 +2,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadOptional } from "#src/base/optional-package.js";
 import { TestBroker } from "#src/testing/mod.js";
 import { closeAll, onCloseAll, temporaryDirectory } from "../server/harness.js";
 import { COMMAND, cometmq } from "./store-process.js";
@@ -92,4 +93,39 @@ test("what answers and is no RocketMQ server could not be asked: one line, and 2
   const { status, out, err } = await cometmq(["topic", "list", "--namesrv", address]);
   expect([status, out]).toEqual([2, ""]);
   expect(err).toMatch(new RegExp(`^cometmq: ${address} answers, but not as a RocketMQ server.*\n$`));
+});
+
+const noKoffi =
+  process.platform === "win32" || loadOptional("koffi") === undefined ? "koffi does not load here" : false;
+if (noKoffi !== false) process.stdout.write(`skipped: ${noKoffi}\n`);
+
+test.skipIf(noKoffi)("who follows a topic ends with who reads it, though nothing more comes", async () => {
+  broker.createTopic("F", { queues: 1 });
+  await broker.send("F", "one");
+  const args = [COMMAND, "consume", "F", "-f", "--from", "first", "--namesrv", broker.namesrvAddr];
+  const command = '"$0" "$@" | head -n 1';
+  const child = spawn("bash", ["-o", "pipefail", "-c", command, process.execPath, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    out += text;
+  });
+  expect([(await once(child, "close"))[0], out]).toEqual([0, "one\n"]);
+});
+
+test("Ctrl-C while a server is asked that does not answer", async () => {
+  const server = createServer((socket) => void socket.on("error", () => {})).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onCloseAll(() => void server.close());
+  const address = `127.0.0.1:${(server.address() as { port: number }).port}`;
+  const args = ["consume", "T", "--namesrv", address, "--timeout", "100000"];
+  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: "ignore" });
+  onCloseAll(() => void child.kill("SIGKILL"));
+  const exit = once(child, "exit");
+  const [socket] = (await once(server, "connection")) as [Socket];
+  await once(socket, "data");
+  child.kill("SIGINT");
+  expect(await exit).toEqual([130, null]);
 });

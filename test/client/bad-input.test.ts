@@ -62,6 +62,8 @@ test("options that cannot be are named at once", async () => {
   const bad: [Promise<unknown>, RegExp][] = [
     [Producer.start({ namesrvAddr: "localhost" }), /"localhost" is not host:port/],
     [Producer.start({ namesrvAddr: "localhost:99999" }), /"localhost:99999" is not host:port/],
+    [Producer.start({ namesrvAddr: "http://localhost:9876" }), /"http:\/\/localhost:9876" is not host:port/],
+    [Producer.start({ namesrvAddr: "a:1,b:2" }), /"a:1,b:2" is not host:port/],
     [Producer.start({ namesrvAddr: " ; " }), /namesrvAddr names no server/],
     [Producer.start({ namesrvAddr: NOWHERE, group: "no/group" }), /"no\/group" is no group/],
     [Producer.start({ namesrvAddr: NOWHERE, sendMsgTimeout: 0 }), /sendMsgTimeout is 0/],
@@ -167,7 +169,7 @@ test("closed clients say so; a start that is given up leaves nothing", async () 
   const options = { namesrvAddr, group: "G", subscriptions: { [topic]: "*" } };
   const lite = await LitePullConsumer.start(options);
   const simple = await SimpleConsumer.start(options);
-  const admin = await Admin.start(options);
+  const admin = await Admin.start({ namesrvAddr });
   const push = await PushConsumer.start({ ...options, onMessage() {} });
   const producer = await Producer.start({ namesrvAddr });
   await until(() => lite.assignment.length > 0);

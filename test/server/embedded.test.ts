@@ -36,8 +36,10 @@ test("name server, broker and gRPC serve, and what was stored is there after a r
 test("wrong options are refused by name, and nothing of a failed start goes on", async () => {
   await expect(started({ config: { flushDiskType: "NEVER" as "ASYNC_FLUSH" } })).rejects.toThrow("flushDiskType=NEVER");
   await expect(started({ config: { sendBuffer: 1 } as object })).rejects.toThrow("sendBuffer is no property");
-  for (const slip of [undefined, {}, { datadir: "./data" }, { dataDir: 7 }, { dataDir: "" }])
+  for (const slip of [undefined, {}, { dataDir: 7 }, { dataDir: "" }])
     await expect(Broker.start(slip as never)).rejects.toThrow("Broker.start needs dataDir");
+  const misspelt = Broker.start({ datadir: "./data" } as never);
+  await expect(misspelt).rejects.toThrow('no option "datadir"; the nearest is dataDir');
   await expect(started({ port: 70_000 })).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
   const first = await started();
   const servers = () => process.getActiveResourcesInfo().filter((name) => name === "TCPServerWrap").length;

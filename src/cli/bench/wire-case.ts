@@ -4,6 +4,7 @@ import { cpus, loadavg } from "node:os";
 import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
+import { checkOutputFile } from "../../io/output-file.js";
 import { Interrupt } from "../interrupt.js";
 import { LiveLine } from "../live-line.js";
 import { printError } from "../output.js";
@@ -45,6 +46,8 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
   if (flags.serverPid !== undefined && serverUsage(flags.serverPid) === undefined) {
     throw new CometError("COMETMQ_CONFIG", `/proc knows no process ${flags.serverPid} (--server-pid).`);
   }
+  if (typeof flags.json === "string") checkOutputFile("--json", flags.json);
+  checkOutputFile("--html", flags.html);
   const live = new LiveLine();
   const interrupt = new Interrupt(() => live.clear());
   const run = randomBytes(4).readUInt32BE();

@@ -31,6 +31,9 @@ const TOPICS_PER_PART = 10_000;
 const HA_PORT_OFFSET = 1;
 const WILDCARDS = new Set(["0.0.0.0", "::", ""]);
 
+/** Of URLs, and of lists that were meant to have semicolons. */
+const NOT_IN_HOSTS = /[\s/?#@,]/;
+
 /** `host:port`, several of them between semicolons; `name` is what they are called where they come from. */
 export function parseAddresses(text: string, name = "namesrvAddr"): { host: string; port: number }[] {
   return text
@@ -41,7 +44,7 @@ export function parseAddresses(text: string, name = "namesrvAddr"): { host: stri
       const colon = part.lastIndexOf(":");
       const port = Number(part.slice(colon + 1));
       const host = part.slice(0, colon).replace(/^\[|\]$/g, "");
-      if (colon <= 0 || host === "" || !Number.isInteger(port) || port < 1 || port > 65535) {
+      if (colon <= 0 || host === "" || NOT_IN_HOSTS.test(host) || !Number.isInteger(port) || port < 1 || port > 65535) {
         throw new CometError("COMETMQ_CONFIG", `${name}: ${JSON.stringify(part)} is not host:port.`);
       }
       return { host, port };

@@ -6,10 +6,11 @@
 import { type Clock, systemClock, type Timer } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { type Logger, silentLogger } from "../../base/log.js";
+import { checkOptionNames, type OptionNames } from "../../base/option-names.js";
 import type { Disk } from "../../io/disk.js";
 import type { ProxyTrust } from "../../remoting/proxy-entrance.js";
 import { RemotingServer } from "../../remoting/server.js";
-import type { TlsServerOptions } from "../../remoting/tls-options.js";
+import { TLS_SERVER_OPTIONS, type TlsServerOptions } from "../../remoting/tls-options.js";
 import type { Connection, Processor } from "../../remoting/types.js";
 import { processorOf } from "../answer.js";
 import { guarded, strangerRefusal } from "../auth/guard.js";
@@ -52,6 +53,21 @@ export interface NameServerOptions {
   readonly idleMsMax?: number | undefined;
 }
 
+const OPTION_NAMES: OptionNames<NameServerOptions> = {
+  host: true,
+  port: true,
+  clock: true,
+  log: true,
+  kvConfigPath: true,
+  disk: true,
+  settings: true,
+  addressFor: true,
+  access: true,
+  openCodes: true,
+  tls: true,
+  idleMsMax: true,
+};
+
 /** An `AddressFor` that answers with the host the client came by: it has just reached the process under that name. */
 export function addressOfConnection(port: number): AddressFor {
   return (_brokerName: string, connection: Connection) => {
@@ -88,6 +104,8 @@ export class NameServer {
 
   /** Rejects with COMETMQ_LISTEN or COMETMQ_CONFIG. */
   static async start(options: NameServerOptions = {}): Promise<NameServer> {
+    checkOptionNames("NameServer.start", options, OPTION_NAMES);
+    if (options.tls !== undefined) checkOptionNames("tls", options.tls, TLS_SERVER_OPTIONS);
     const { host = HOST, port = PORT, clock = systemClock, log = silentLogger, kvConfigPath, disk } = options;
     if (kvConfigPath !== undefined && disk === undefined) {
       throw new CometError("COMETMQ_CONFIG", "kvConfigPath needs a disk.");
