@@ -19,12 +19,10 @@ export default defineConfig({
     hookTimeout: 120_000,
     // The built product is for Node to import: to pass its hundreds of modules through Vite takes longer than most tests.
     server: { deps: { external: [/\/dist\//] } },
+    setupFiles: ["test/setup.ts"],
     projects: [
       { extends: true, test: { name: "alone", include: alone } },
-      {
-        extends: true,
-        test: { name: "together", include: together, isolate: false, setupFiles: ["test/fresh-helpers.ts"] },
-      },
+      { extends: true, test: { name: "together", include: together, isolate: false } },
     ],
   },
 });
