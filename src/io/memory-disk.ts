@@ -46,7 +46,9 @@ export class MemoryDisk implements Disk {
     const names = new Set<string>();
     for (const known of [this.#files.keys(), this.#directories]) {
       for (const path of known) {
-        if (path.startsWith(prefix) && path.length > prefix.length) names.add(path.slice(prefix.length).split("/")[0]!);
+        if (!path.startsWith(prefix) || path.length === prefix.length) continue;
+        const end = path.indexOf("/", prefix.length);
+        names.add(path.slice(prefix.length, end < 0 ? undefined : end));
       }
     }
     return [...names].sort();

@@ -3,6 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import readline from "node:readline";
+import { ResponseCode } from "#src/remoting/codes.js";
+import type { RemoteAnswer } from "#src/remoting/types.js";
 
 const COMETMQ = path.join(import.meta.dirname, "..", "..", "bin", "cometmq.mjs");
 
@@ -30,4 +32,13 @@ export async function startServer(
 export async function killServer(server: ChildProcess): Promise<void> {
   server.kill("SIGKILL");
   await once(server, "exit");
+}
+
+/** What the server says to what `send` sends: as a client does, it sends again while the server says that it is busy. */
+export async function untilTaken(send: () => Promise<RemoteAnswer>): Promise<RemoteAnswer> {
+  for (;;) {
+    const answer = await send();
+    if (answer.code !== ResponseCode.SYSTEM_BUSY) return answer;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }

@@ -17,7 +17,7 @@ import {
   send,
   temporaryDirectory,
 } from "../server/harness.js";
-import { killServer, startServer } from "./server-process.js";
+import { killServer, startServer, untilTaken } from "./server-process.js";
 
 const COUNT = 2000;
 const RECALL_EVERY = 20;
@@ -43,8 +43,11 @@ test("every timer comes at least once, none early, none that was recalled", asyn
   const dueMs = new Map<string, number>();
   const answers = Array.from({ length: COUNT }, (_, i) => {
     const delayMs = 1500 + ((i * 7919) % 2500);
-    dueMs.set(`m${i}`, Date.now() + delayMs);
-    return send(producer, { properties: properties({ TIMER_DELAY_MS: String(delayMs), UNIQ_KEY: `K${i}` }) }, `m${i}`);
+    const fields = { properties: properties({ TIMER_DELAY_MS: String(delayMs), UNIQ_KEY: `K${i}` }) };
+    return untilTaken(() => {
+      dueMs.set(`m${i}`, Date.now() + delayMs);
+      return send(producer, fields, `m${i}`);
+    });
   });
   const recalled = new Set<string>();
   for (const [i, { code, fields }] of (await Promise.all(answers)).entries()) {

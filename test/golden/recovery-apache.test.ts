@@ -49,7 +49,8 @@ const CASES: [string, string, Change[]][] = [
 ];
 
 describeWithApache("recovery Apache's way", () => {
-  test.each(CASES)("%s (%s)", async (_what, name, changes) => {
+  // Apache's store takes seconds to close.
+  test.concurrent.each(CASES)("%s (%s)", async (_what, name, changes) => {
     const { dir } = extractStore(name);
     for (const change of changes) change(dir);
     const conf = parseProperties(readFileSync(join(dir, "broker.conf"), "utf8"));

@@ -65,6 +65,7 @@ const OPTION_NAMES: OptionNames<NameServerOptions> = {
   access: true,
   openCodes: true,
   tls: true,
+  proxyTrust: true,
   idleMsMax: true,
 };
 

@@ -216,6 +216,7 @@ function verifyReading(store, records, problems) {
 /** Every key of every `step`th record leads to it, and to no place where no record begins. */
 function verifyIndex(store, records, step, problems) {
   const places = new Set(records.map((record) => record.phyOffset));
+  const answers = new Map();
   for (let i = 0; i < records.length; i += step) {
     const record = records[i];
     if (record.rolledBack) continue;
@@ -223,11 +224,16 @@ function verifyIndex(store, records, step, problems) {
     if (record.uniqueKey !== undefined) wanted.push([record.uniqueKey, "U"]);
     for (const key of record.keys?.split(" ") ?? []) if (key !== "") wanted.push([key, "K"]);
     for (const [key, kind] of wanted) {
-      const found = store.lookUp.queryByKey({ topic: record.topic, key, kind, countMax: 10_000 });
-      const offsets = found.records.map((bytes) => Number(bytes.readBigInt64BE(28)));
-      if (!offsets.includes(record.phyOffset))
+      const question = `${kind} ${record.topic} ${key}`;
+      let offsets = answers.get(question);
+      if (offsets === undefined) {
+        const found = store.lookUp.queryByKey({ topic: record.topic, key, kind, countMax: 10_000 });
+        offsets = new Set(found.records.map((bytes) => Number(bytes.readBigInt64BE(28))));
+        for (const offset of offsets) if (!places.has(offset)) problems.add(`key ${key} leads to ${offset}, no record`);
+        answers.set(question, offsets);
+      }
+      if (!offsets.has(record.phyOffset))
         problems.add(`key ${key} of ${record.topic} does not lead to ${record.phyOffset}`);
-      for (const offset of offsets) if (!places.has(offset)) problems.add(`key ${key} leads to ${offset}, no record`);
     }
   }
 }

@@ -324,7 +324,7 @@ test("a store that has failed is not closed before the note that is being saved:
     override openSegment(...args: Parameters<FileDisk["openSegment"]>): Segment {
       const segment = super.openSegment(...args);
       const sync = segment.sync.bind(segment);
-      segment.sync = (from, to) => (syncFails ? Promise.reject(BROKEN) : sync(from, to));
+      segment.sync = () => (syncFails ? Promise.reject(BROKEN) : sync());
       return segment;
     }
   })("file");
