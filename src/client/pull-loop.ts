@@ -5,7 +5,7 @@ import { ClientClosedError, ResponseError } from "./errors.js";
 import type { SubscriptionData } from "./heartbeat.js";
 import type { OffsetStore } from "./offset-store.js";
 import type { ProcessQueue } from "./process-queue.js";
-import { pullMessages } from "./pull-request.js";
+import { isWanted, pullMessages } from "./pull-request.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { pause } from "./waiting.js";
 
@@ -128,9 +128,12 @@ export class PullLoop {
       return result.suggestWhichBrokerId;
     }
     processQueue.nextOffset = result.nextBeginOffset;
-    if (result.messages.length > 0) {
-      processQueue.put(result.messages);
-      this.#owner.submit(processQueue, result.messages);
+    // The broker goes by what the group subscribes to when a message comes, which may be later than the pull.
+    const wanted = this.#owner.subscription(queue.topic) ?? subscription;
+    const messages = result.messages.filter((message) => isWanted(message, wanted));
+    if (messages.length > 0) {
+      processQueue.put(messages);
+      this.#owner.submit(processQueue, messages);
     } else {
       if (this.#owner.isConsumed(processQueue)) this.#offsets.update(queue, result.nextBeginOffset);
       const atOnce = result.status === "NO_NEW_MSG" && clock.monotonicMs() - begun < DELAY_WHEN_BUSY_MS;

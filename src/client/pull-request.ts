@@ -47,7 +47,7 @@ const STATUSES: ReadonlyMap<number, PullResult["status"]> = new Map([
   [ResponseCode.PULL_OFFSET_MOVED, "OFFSET_ILLEGAL"],
 ]);
 
-/** Rejects with NoRouteError, ResponseError, or as a call does. Messages whose tag only has the hash of a wanted one are left out. */
+/** Rejects with NoRouteError, ResponseError, or as a call does. Messages are those that the broker chose; see `isWanted`. */
 export async function pullMessages(instance: ClientInstance, request: PullRequest): Promise<PullResult> {
   const { queue, subscription, commitOffset, suspendTimeoutMs, signal } = request;
   const address = instance.routes.readableAddressOf(queue.brokerName, request.brokerId);
@@ -83,7 +83,7 @@ export async function pullMessages(instance: ClientInstance, request: PullReques
     minOffset: Number(answer.fields.minOffset ?? 0),
     maxOffset: Number(answer.fields.maxOffset ?? 0),
     suggestWhichBrokerId: Number(answer.fields.suggestWhichBrokerId ?? 0),
-    messages: messages.filter((message) => isWanted(message, subscription)),
+    messages,
   };
 }
 

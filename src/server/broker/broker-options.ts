@@ -240,7 +240,6 @@ export const OPTIONS = {
   authorizationMetadataProvider: text(""),
   /** Codes that a name server with access control answers to anybody: routes, which Apache's tells everybody too. */
   namesrvAuthenticationWhitelist: text("105,106"),
-  /** Not Apache's: whose PROXY headers are believed. Empty: everybody's, as by Apache; nobody's with access control. */
   proxyProtocolTrustedAddresses: text(""),
 
   // Store
