@@ -30,7 +30,7 @@ const CASES: readonly Case[] = [
   { calls: ["SYNC"], error: "EIO", path: "/commitlog/", flushDiskType: "SYNC_FLUSH", count: 1, expected: "read-only" },
   { calls: ["SYNC"], error: "EIO", path: "/commitlog/", flushDiskType: "ASYNC_FLUSH", expected: "read-only" },
   { calls: ["WRITE"], error: "EIO", path: "/consumequeue/", flushDiskType: "SYNC_FLUSH" },
-  { calls: ["ALLOCATE", "WRITE"], error: "ENOSPC", path: "/commitlog/", expected: "goes on" },
+  { calls: ["ALLOCATE", "WRITE"], error: "ENOSPC", path: ".reserving", expected: "goes on" },
   { calls: ["OPEN"], error: "EMFILE", path: "/store/", count: 20, expected: "goes on" },
   { calls: ["WRITE"], error: "EIO", path: "/config/", expected: "goes on" },
   { calls: ["WRITE"], error: "ENOSPC", path: "/consumequeue/", expected: "goes on" },
@@ -40,7 +40,10 @@ const CASES: readonly Case[] = [
   { calls: ["RENAME"], error: "EIO", path: "/config/", expected: "goes on" },
   { calls: ["WRITE"], error: "ENOSPC", path: "/config/", expected: "goes on" },
   { calls: ["WRITE", "SYNC"], error: "EIO", path: "/checkpoint" },
-  { calls: ["ALLOCATE", "WRITE"], error: "EIO", path: "/commitlog/" },
+  { calls: ["ALLOCATE", "WRITE"], error: "EIO", path: ".reserving" },
+  { calls: ["WRITE"], error: "EIO", path: "/commitlog/", expected: "read-only" },
+  // Blocks of a segment are reserved; a file system that wants others for what is written there keeps no such promise.
+  { calls: ["WRITE"], error: "ENOSPC", path: "/commitlog/", flushDiskType: "SYNC_FLUSH", expected: "read-only" },
   { calls: ["OPEN"], error: "EMFILE", path: "/consumequeue/", count: 3, expected: "goes on" },
   { calls: ["OPEN", "WRITE", "SYNC", "ALLOCATE", "MAP", "RENAME", "TRUNCATE"], error: "EROFS", path: "/store/" },
 ];
