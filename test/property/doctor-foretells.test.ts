@@ -64,6 +64,7 @@ function putBatch(store: MessageStore, random: Random, number: number): number[]
   const result = emptyPutResult();
   const messages = bodies.map((body, i) => message(queue, body, { KEYS: `batch${number + i}` }));
   if (store.putBatch(messages, result) !== PutStatus.PUT_OK) throw new Error("the batch was not taken");
+  expect(store.publish()).toBe(true);
   const places: number[] = [];
   for (let at = result.phyOffset; at < store.maxPhyOffset; ) {
     places.push(at);
