@@ -13,6 +13,7 @@ import { parseArgs, promisify } from "node:util";
 import { APACHE_VERSION, javaVersion, resolveApache, startApache } from "./apache.mjs";
 import { startComet } from "./comet.mjs";
 import { round } from "./measure.mjs";
+import { fillPageCache } from "./page-cache.mjs";
 import { killAll } from "./server-process.mjs";
 
 const run = promisify(execFile);
@@ -59,6 +60,7 @@ const OPTIONS = /** @type {const} */ ({
   "port-base": { type: "string", default: "23100" },
   dir: { type: "string", default: tmpdir() },
   pin: { type: "boolean", default: false },
+  "page-cache": { type: "boolean", default: false },
   check: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 });
@@ -73,6 +75,7 @@ const USAGE = `against-apache.mjs [options]
   --heap MB           of Apache's broker (2048)          --apache-version V  (${APACHE_VERSION})
   --pin               servers on CPU 0, load on CPU 1    --port-base PORT    first port tried (23100)
   --dir DIR           for the stores (the system's)      --check             exit 1 if a gate is missed
+  --page-cache        fill the page cache before each case: for virtual machines that give free memory back
 `;
 
 /** @typedef {ReturnType<typeof parseOptions>} Settings */
@@ -146,6 +149,7 @@ async function runCase(settings, name) {
   /** @type {Measured[]} */
   const lines = [];
   try {
+    if (values["page-cache"]) fillPageCache(dir);
     for (const serverName of settings.servers)
       started.push({ serverName, ...(await start(settings, serverName, dir)) });
     for (let r = 1; r <= rounds; r++) {

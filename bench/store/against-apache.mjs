@@ -3,6 +3,7 @@
  * ratios. Needs Java and, the first time, Maven.
  *
  *   node bench/store/against-apache.mjs [--cases put,get,rebuild] [--rounds 3] [--gib 2] [--secs 5] [--warmup 5] [--dir D]
+ *     [--page-cache]
  */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +12,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { javaVersion, resolveApache } from "../macro/apache.mjs";
+import { fillPageCache } from "../macro/page-cache.mjs";
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.dirname(path.dirname(HERE));
@@ -27,6 +29,7 @@ const { values } = parseArgs({
     secs: { type: "string", default: "5" },
     warmup: { type: "string", default: "5" },
     dir: { type: "string", default: ROOT },
+    "page-cache": { type: "boolean", default: false },
     out: { type: "string", default: path.join(ROOT, "bench", "results") },
   },
 });
@@ -92,6 +95,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
     for (const name of CASES.filter((one) => wanted.includes(one))) {
       const keeps = ["fill", "recover", "rebuild"].includes(name);
       const dir = keeps ? filled : path.join(work, `${side}-${name}`);
+      if (values["page-cache"]) fillPageCache(work);
       spawnSync("sync");
       for (const result of run(side, name, dir)) {
         process.stdout.write(`${side} ${JSON.stringify(result)}\n`);
