@@ -5,10 +5,10 @@
  */
 import type { Segment } from "../io/disk.js";
 
-/** So many bytes are written even if the turn is not over. */
-const WINDOW_BYTES = 256 * 1024;
+/** So many bytes are written even if the turn is not over; more of them at once are one record or batch. */
+export const WINDOW_BYTES = 256 * 1024;
 /** A process that is killed leaves a write undone at the boundary of a page, never within one. */
-const PAGE_BYTES = 4096;
+export const PAGE_BYTES = 4096;
 
 export class WriteWindow {
   bytes: Buffer = Buffer.alloc(0);
@@ -20,7 +20,7 @@ export class WriteWindow {
 
   /** False when what is here has to be published first. */
   hasRoom(length: number): boolean {
-    return this.#length === 0 || this.#length + length <= this.bytes.length;
+    return this.#length === 0 || this.#length + length <= WINDOW_BYTES;
   }
 
   /**

@@ -186,6 +186,7 @@ export class IndexWriter {
   async syncWritten(): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
+    if (this.#failure !== undefined) throw this.#failure;
     try {
       await Promise.all([file.sync(), ...this.#sealing]);
     } catch (error) {

@@ -22,15 +22,15 @@ export interface LogBounds {
 }
 
 /**
- * Why what lies behind the log's end does not belong to it: `torn` where nothing else is known, `torn-batch` for the
- * records of a batch that was not written whole, `power-cut` for what a system that stopped may have written in part.
+ * Why what lies behind the log's end does not belong to it: `torn` where nothing else is known, `torn-write` for what
+ * a killed process was about to write, `power-cut` for what a system that stopped may have written in part.
  */
-export type EndReason = "torn" | "torn-batch" | "power-cut";
+export type EndReason = "torn" | "torn-write" | "power-cut";
 
 /** The words for what lies behind the log's end, for the log of a start and for the doctor. */
 export const END_WORDS: Readonly<Record<EndReason, string>> = {
   torn: "bytes that are no record",
-  "torn-batch": "a batch that was not written whole",
+  "torn-write": "what a process that was killed had not written whole",
   "power-cut": "what a system that stopped may have written in part",
 };
 
@@ -101,7 +101,7 @@ export class Continuation {
     const storeTimestampMin = Math.min(lastStoreTimestamp, storeTimestampBefore);
     const from = Math.max(behind, durableEnd + 1);
     const live = yield* this.#tail.next(damageOffset, from, storeTimestampMin);
-    if (this.#tail.endsInBatch) this.endReason = "torn-batch";
+    if (this.#tail.endsInWrite) this.endReason = "torn-write";
     return live;
   }
 }

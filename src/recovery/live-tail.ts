@@ -5,26 +5,26 @@
  *
  *   stale   what Apache's recovery has cut off stays on the disk behind its new end. It is older than what was written
  *           over it.
- *   begun   the last records of a batch whose writing was cut short (torn-batch.ts)
+ *   begun   the last records of a write that was cut short (torn-write.ts)
  */
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { startsUsed, STRETCH_BYTES } from "./lost-tail.js";
 import { RecordSearch } from "./next-record.js";
-import { TornBatch } from "./torn-batch.js";
+import { TornWrite } from "./torn-write.js";
 
 export class LiveTail {
   readonly #segments: SegmentQueue;
   readonly #search: RecordSearch;
-  readonly #tornBatch: TornBatch;
+  readonly #tornWrite: TornWrite;
   readonly #mayHaveHoles: boolean;
-  /** After `next` has answered undefined: what follows is the end of a batch that was not written whole. */
-  endsInBatch = false;
+  /** After `next` has answered undefined: what follows is the end of a write that was cut short. */
+  endsInWrite = false;
 
   /** `mayHaveHoles`: what was written may be missing in any length, for the system may have stopped since. */
   constructor(segments: SegmentQueue, mayHaveHoles: boolean) {
     this.#segments = segments;
     this.#search = new RecordSearch(segments);
-    this.#tornBatch = new TornBatch(segments);
+    this.#tornWrite = new TornWrite(segments);
     this.#mayHaveHoles = mayHaveHoles;
   }
 
@@ -33,13 +33,13 @@ export class LiveTail {
    * what is no record at `damageOffset`; undefined when it ends there. Yields after each stretch.
    */
   *next(damageOffset: number, fromOffset: number, storeTimestampMin: number): Generator<void, number | undefined> {
-    this.endsInBatch = false;
+    this.endsInWrite = false;
     const found = yield* this.#find(fromOffset, storeTimestampMin);
     if (found === undefined) return undefined;
-    const batchEnd = this.#tornBatch.endOf(damageOffset, found);
-    if (batchEnd === undefined) return found;
-    this.endsInBatch = (yield* this.#find(batchEnd, storeTimestampMin)) === undefined;
-    return this.endsInBatch ? undefined : found;
+    const writeEnd = this.#tornWrite.endOf(damageOffset, found);
+    if (writeEnd === undefined) return found;
+    this.endsInWrite = (yield* this.#find(writeEnd, storeTimestampMin)) === undefined;
+    return this.endsInWrite ? undefined : found;
   }
 
   *#find(fromOffset: number, storeTimestampMin: number): Generator<void, number | undefined> {

@@ -42,82 +42,77 @@ async function places(store: MessageStore, segmentBytes = SEGMENT_BYTES): Promis
   return records.map(({ phyOffset }) => phyOffset);
 }
 
-describe("a batch that was being written when the process was killed", () => {
-  const HEADER_BYTES = 8;
-  /** All in front of the body, and the body. */
-  const CRC_WRITTEN_AT = 88 + 30;
-  const WRITTEN = [
-    8,
-    12,
-    14,
-    16,
-    20,
-    24,
-    27,
-    28,
-    32,
-    35,
-    36,
-    37,
-    40,
-    48,
-    56,
-    63,
-    64,
-    72,
-    84,
-    88,
-    100,
-    CRC_WRITTEN_AT,
-    125,
-  ];
+describe("a write that was under way when the process was killed", () => {
+  const PAGE_BYTES = 4096;
+  const LARGE_SEGMENT_BYTES = 1024 * 1024;
 
-  async function killedStore() {
+  /** Images of the log: before a turn, and with all of it. */
+  async function killedStore(act: (store: MessageStore) => void) {
     const disk = new MemoryDisk();
-    const store = await openStore(disk, SEGMENT_BYTES, { clock: new TickingClock() });
+    const store = await openStore(disk, LARGE_SEGMENT_BYTES, { clock: new TickingClock() });
     for (let number = 0; number < 7; number++) putNumbered(store, number, 50);
-    const before = await places(store);
+    const before = await places(store, LARGE_SEGMENT_BYTES);
     const begin = store.maxPhyOffset;
-    const queue = store.queue("batches", 0);
-    const batch = Array.from({ length: 5 }, (_, i) => message(queue, bodyOf(i, 30 + i), { KEYS: `batch${i}` }));
-    expect(store.putBatch(batch, emptyPutResult())).toBe(PutStatus.PUT_OK);
-    const { records } = await problemsOf(store, SEGMENT_BYTES);
-    return { image: imageOf(disk), before, begin, batch: records.slice(before.length) };
+    act(store);
+    const { records } = await problemsOf(store, LARGE_SEGMENT_BYTES);
+    return { image: imageOf(disk), before, begin, end: store.maxPhyOffset, written: records.slice(before.length) };
   }
 
-  it("is not there at all, however far it was written", async () => {
-    const { image, before, begin, batch } = await killedStore();
-    expect(batch).toHaveLength(5);
-    for (const { phyOffset, sizeBytes } of batch) {
-      // Size and magic code are the last of a record; in front of it nothing is written yet.
-      for (const written of [...WRITTEN, sizeBytes]) {
-        const torn = withLog(image, (log) => {
-          log.fill(0, begin, phyOffset + HEADER_BYTES).fill(0, phyOffset + written, phyOffset + sizeBytes);
-          // The body's CRC comes behind the body.
-          if (written <= CRC_WRITTEN_AT) log.fill(0, phyOffset, phyOffset + 12);
-        });
-        const store = await openStore(diskOf(torn), SEGMENT_BYTES, { clock: new TickingClock(LATER_MS) });
-        const shown = `record at ${phyOffset}, ${written} bytes of it`;
-        expect([shown, store.maxPhyOffset, store.recovery.damages]).toEqual([shown, begin, []]);
-        if (phyOffset !== batch.at(-1)!.phyOffset) expect(store.recovery.cutBytes).toBeGreaterThan(0);
-        if (written === 48) {
-          putNumbered(store, 7, 50);
-          await store.settled();
-          expect(await places(store)).toEqual([...before, begin]);
-        }
-        await store.close();
-      }
+  function batchOf(store: MessageStore, count: number, bodyBytes: number): void {
+    const queue = store.queue("batches", 0);
+    const batch = Array.from({ length: count }, (_, i) => message(queue, bodyOf(i, bodyBytes + i), { KEYS: `b${i}` }));
+    expect(store.putBatch(batch, emptyPutResult())).toBe(PutStatus.PUT_OK);
+  }
+
+  const TURNS: Record<string, (store: MessageStore) => void> = {
+    "messages of many queues": (store) => {
+      for (let number = 7; number < 60; number++) putNumbered(store, number, 50 * (number % 13));
+    },
+    "a batch": (store) => batchOf(store, 40, 300),
+    "a batch beyond the window": (store) => batchOf(store, 120, 4_000),
+  };
+
+  it.each(Object.keys(TURNS))("is not there at all, however far it was written: %s", async (name) => {
+    const { image, before, begin, end } = await killedStore(TURNS[name]!);
+    const head = begin + PAGE_BYTES - (begin % PAGE_BYTES);
+    expect(end).toBeGreaterThan(head + 2 * PAGE_BYTES);
+    const step = PAGE_BYTES * Math.ceil((end - head) / PAGE_BYTES / 8);
+    for (let written = head; written < end + step; written += step) {
+      const torn = withLog(image, (log) => log.fill(0, begin, head).fill(0, written), LARGE_SEGMENT_BYTES);
+      const clock = new TickingClock(LATER_MS);
+      const store = await openStore(diskOf(torn), LARGE_SEGMENT_BYTES, { clock });
+      const { damages, findings, cutBytes, cutReason } = store.recovery;
+      expect([written, store.maxPhyOffset, damages, findings]).toEqual([written, begin, [], expect.anything()]);
+      expect(findings.filter(({ problem }) => problem !== "entry was missing")).toEqual([]);
+      expect(cutBytes > 0).toBe(written > head);
+      if (written >= end) expect(cutReason).toBe("torn-write");
+      putNumbered(store, 7, 50);
+      await store.settled();
+      expect(await places(store, LARGE_SEGMENT_BYTES)).toEqual([...before, begin]);
+      await store.close();
     }
   });
 
-  it("is told from a hole that a power cut has left", async () => {
-    const { image, before, begin, batch } = await killedStore();
-    // Of the third record the end is there: nobody writes that first.
-    const [, , third, ...rest] = batch;
-    const cut = withLog(image, (log) => log.fill(0, begin, third!.phyOffset + third!.sizeBytes - 10));
-    const store = await openStore(diskOf(cut), SEGMENT_BYTES, { clock: new TickingClock(LATER_MS) });
-    expect(await places(store)).toEqual([...before, ...rest.map(({ phyOffset }) => phyOffset)]);
+  it("is told from a hole that ends where no page does", async () => {
+    const { image, before, begin, written } = await killedStore(TURNS["messages of many queues"]!);
+    const [, , third, ...rest] = written;
+    const cut = withLog(image, (log) => log.fill(0, begin, third!.phyOffset + 10), LARGE_SEGMENT_BYTES);
+    const store = await openStore(diskOf(cut), LARGE_SEGMENT_BYTES, { clock: new TickingClock(LATER_MS) });
+    const kept = await places(store, LARGE_SEGMENT_BYTES);
+    expect(kept).toEqual([...before, ...rest.map(({ phyOffset }) => phyOffset)]);
     expect(store.recovery.damages).toEqual([{ fromOffset: begin, toOffset: rest[0]!.phyOffset }]);
+    await store.close();
+  });
+
+  it("is told from a hole before more than one write can hold", async () => {
+    const { image, begin, written } = await killedStore((store) => {
+      for (let number = 7; number < 300; number++) putNumbered(store, number, 1_000);
+    });
+    const head = begin + PAGE_BYTES - (begin % PAGE_BYTES);
+    const cut = withLog(image, (log) => log.fill(0, begin, head), LARGE_SEGMENT_BYTES);
+    const store = await openStore(diskOf(cut), LARGE_SEGMENT_BYTES, { clock: new TickingClock(LATER_MS) });
+    const found = written.find(({ phyOffset }) => phyOffset >= head)!;
+    expect(store.recovery.damages).toEqual([{ fromOffset: begin, toOffset: found.phyOffset }]);
     await store.close();
   });
 });

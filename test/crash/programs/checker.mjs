@@ -59,6 +59,8 @@ if (lostCount > PROBLEMS_MAX) problems.push(`… ${lostCount} acknowledged messa
 for (const finding of store.recovery.findings) {
   if (!mayMend || finding.problem !== "entry was missing") problems.push(`recovery found ${JSON.stringify(finding)}`);
 }
+// A kill leaves nothing behind that a later record could follow.
+for (const damage of store.recovery.damages) problems.push(`recovery found damage ${JSON.stringify(damage)}`);
 const { recovery, backend } = store;
 if (closes) await store.close();
 process.stdout.write(
