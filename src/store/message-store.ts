@@ -21,7 +21,7 @@ import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
 import { DispatchWaits } from "./dispatch-waits.js";
 import { DispatchWakes } from "./dispatch-wakes.js";
-import { PositionWaiters } from "./position-waiters.js";
+import { FlushWaits } from "./flush-waits.js";
 import { Publisher } from "./publisher.js";
 import type { SegmentRelease } from "./retention.js";
 import { ShownMessages } from "./shown-messages.js";
@@ -54,13 +54,11 @@ export class MessageStore {
   readonly #endTurnTask = () => this.#endTurn();
   readonly #grownTask = (queue: QueueHandle) => this.#grown(queue);
   #turnPending = false;
-  /** Somebody waits for the disk: one sync at the turn's end serves all who asked in it. */
-  #flushWanted = false;
   readonly #tails = new TailWaiters();
   readonly #arrivalListeners: ((queue: QueueHandle) => void)[] = [];
   #flushListener: ((flushedPosition: number) => void) | undefined;
   #failureListener: ((error: CometError) => void) | undefined;
-  readonly #flushWaiters = new PositionWaiters();
+  readonly #flushWaits: FlushWaits;
   readonly #waits: DispatchWaits;
   readonly #wakes: DispatchWakes;
   readonly #publisher: Publisher;
@@ -74,6 +72,7 @@ export class MessageStore {
     this.#deletions = new TopicDeletions(parts);
     this.#log = parts.commitLog;
     this.#dispatch = parts.dispatch;
+    this.#flushWaits = new FlushWaits(parts.commitLog, parts.flusher);
     this.#waits = new DispatchWaits(parts.dispatch);
     this.#watch = parts.watch;
     this.#wakes = new DispatchWakes(parts.dispatch, this.#waits, parts.clock, parts.commitLog.appendPosition);
@@ -225,8 +224,8 @@ export class MessageStore {
   #endTurn(): void {
     this.#turnPending = false;
     this.publish();
-    if (this.#parts.syncFlush || this.#flushWanted) {
-      this.#flushWanted = false;
+    if (this.#parts.syncFlush || this.#flushWaits.isWanted) {
+      this.#flushWaits.isWanted = false;
       this.#parts.flusher.flushNow();
       if (this.#parts.syncFlush) return;
     }
@@ -262,7 +261,7 @@ export class MessageStore {
       this.#wakes.confirm(position);
       this.#wakes.soon();
     }
-    this.#flushWaiters.settle(position);
+    this.#flushWaits.reached(position);
     this.#flushListener?.(position);
   }
 
@@ -272,7 +271,7 @@ export class MessageStore {
       cause: error,
     });
     this.#parts.log.error({ err: error }, "the store is read-only from now on");
-    this.#flushWaiters.fail(this.#failure);
+    this.#flushWaits.fail(this.#failure);
     this.#waits.fail(this.#failure);
     this.#tails.wakeAll();
     void this.#parts.retention.close();
@@ -300,13 +299,13 @@ export class MessageStore {
     this.#flushListener = listener;
   }
 
-  /** Resolves when the log is on the disk up to `position`; rejects when that cannot be any more. */
+  /**
+   * Resolves when the log is on the disk up to `position`; rejects when that cannot be any more, and at once, with
+   * COMETMQ_CONFIG, for a place behind `maxPhyOffset`: nothing has been put there.
+   */
   whenFlushed(position: number): Promise<void> {
-    if (position <= this.flushedPosition) return Promise.resolve();
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    const waiting = this.#flushWaiters.waitWithOthers(position, this.#parts.flusher.startedTo);
-    this.#flushWanted = true;
-    this.#scheduleEndOfTurn();
+    const waiting = this.#flushWaits.wait(position);
+    if (this.#flushWaits.isWanted) this.#scheduleEndOfTurn();
     return waiting;
   }
 
@@ -489,6 +488,7 @@ export class MessageStore {
       this.#parts.log.error({ err: error }, "the store could not be closed in order; the next start will recover it");
     }
     this.#failure ??= new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    this.#flushWaits.fail(this.#failure);
     this.#waits.fail(this.#failure);
     await release(clean);
   }

@@ -2,7 +2,7 @@
  * Callers that wait for a place in the log to be reached: by the disk, or by dispatch. Whoever is served by the same step
  * of progress may share a promise, so that many callers at a time cost little more than one.
  */
-import { CometError } from "../base/errors.js";
+import type { CometError } from "../base/errors.js";
 
 interface Group {
   readonly from: number;
@@ -25,7 +25,6 @@ export class PositionWaiters {
 
   /** The same, together with all who came since the step under way began, which will reach `startedTo`. */
   waitWithOthers(position: number, startedTo: number): Promise<void> {
-    if (Number.isNaN(position)) return Promise.reject(new CometError("COMETMQ_CONFIG", "The position is NaN."));
     if (position <= startedTo) return this.wait(position);
     let open = this.#open;
     if (open === undefined || open.from <= startedTo || position < open.from) {

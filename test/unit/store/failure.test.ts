@@ -241,6 +241,26 @@ test("a queue that cannot be written ends writing, and is built anew once it can
   expect(bodiesIn(again, "T", 0)).toEqual(["good"]);
 });
 
+test("who waits for the disk is told when a place is never reached: nothing was put there, its write failed, the store is closed", async () => {
+  const disk = new FaultyDisk();
+  const store = await openStore({ directory: "/s", disk });
+  put(store, "T", 0, "kept");
+  const end = store.maxPhyOffset;
+  await expect(store.whenFlushed(end + 1)).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
+  const waiting = store.whenFlushed(end);
+  await store.close();
+  await waiting;
+  await store.whenFlushed(end);
+  await expect(store.whenFlushed(end + 1)).rejects.toMatchObject({ code: "COMETMQ_STORE_CLOSED" });
+
+  const failing = await openStore({ directory: "/s", disk });
+  disk.writeFails = true;
+  put(failing, "T", 0, "lost");
+  const lost = failing.whenFlushed(failing.maxPhyOffset);
+  await expect(lost).rejects.toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
+  await expect(failing.whenFlushed(end + 1)).rejects.toMatchObject({ code: "COMETMQ_STORE_READ_ONLY" });
+});
+
 test("a closed store takes nothing, and closing twice is closing once", async () => {
   const store = await openStore({ directory: newDirectory() });
   put(store, "T", 0, "x");

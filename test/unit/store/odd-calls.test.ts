@@ -191,7 +191,9 @@ test("offsets and places that are no numbers of one", async () => {
     expect(store.lookUp.messageAt(queue, offset)).toBeUndefined();
     expect(store.lookUp.phyOffsetOf(queue, offset)).toBe(-1);
   }
-  await expect(store.whenFlushed(Number.NaN)).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
+  for (const position of [Number.NaN, Number.POSITIVE_INFINITY, store.maxPhyOffset + 1]) {
+    await expect(store.whenFlushed(position)).rejects.toMatchObject({ code: "COMETMQ_CONFIG" });
+  }
   await store.whenGrown(queue, Number.NaN);
   await store.close();
 });
