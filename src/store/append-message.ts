@@ -4,6 +4,7 @@ import { CometError } from "../base/errors.js";
 import { encodeHost } from "../record/host.js";
 import { encodeProperties } from "../record/properties.js";
 import type { MessageStore } from "./message-store.js";
+import { storeClosed } from "./store-closed.js";
 import { type MessageInput, type PutResult, PutStatus, type QueueHandle } from "./types.js";
 
 /** A message that no producer of RocketMQ sent. */
@@ -102,7 +103,7 @@ function refusal(store: MessageStore, status: PutStatus): CometError {
       return new CometError("COMETMQ_DISK_FULL", "The disk is full.");
     case PutStatus.SERVICE_NOT_AVAILABLE:
     case PutStatus.UNKNOWN_ERROR:
-      if (store.closed) return new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+      if (store.closed) return storeClosed();
       return (
         store.failure ??
         new CometError("COMETMQ_NOT_FOUND", "The topic of this queue was deleted, or the handle is another store's.")

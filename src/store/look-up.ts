@@ -8,6 +8,7 @@ import type { SegmentBytes } from "../io/disk.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueues } from "./store-queue.js";
+import { storeClosed } from "./store-closed.js";
 import type { QueueHandle } from "./types.js";
 
 /** What the index has of a key. */
@@ -18,7 +19,7 @@ export interface KeyQueryResult {
   readonly indexLastUpdatePhyOffset: number;
 }
 
-/** Reads messages otherwise than in the order of their queue. */
+/** Reads messages otherwise than in the order of their queue. COMETMQ_STORE_CLOSED once the store is closed. */
 export class LookUp {
   readonly #segments: SegmentQueue;
   readonly #progress: SharedProgress;
@@ -30,6 +31,7 @@ export class LookUp {
   readonly #view = new RecordView();
   /** The next turn that no search has taken yet. */
   #turn: Promise<void> = Promise.resolve();
+  #isClosed = false;
 
   constructor(
     segments: SegmentQueue,
@@ -54,6 +56,7 @@ export class LookUp {
 
   /** @internal The same, and its fields in `into`: their positions are in the bytes returned. */
   readRecord(phyOffset: number, into: RecordView): Buffer | undefined {
+    this.#checkOpen();
     if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return undefined;
@@ -72,6 +75,7 @@ export class LookUp {
    * them: the bytes may be those of the whole segment around it.
    */
   findRecord(phyOffset: number, into: RecordView): SegmentBytes | undefined {
+    this.#checkOpen();
     if (!Number.isSafeInteger(phyOffset) || phyOffset < 0 || phyOffset >= this.#progress.confirmed) return undefined;
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return undefined;
@@ -91,6 +95,7 @@ export class LookUp {
 
   /** @internal Entries of a queue from `fromOffset` on, as many as there are and `into` takes; the count may be 0. */
   readUnits(queue: QueueHandle, fromOffset: number, into: UnitBatch): number {
+    this.#checkOpen();
     return this.#queueUnits.read(this.#queues.own(queue), fromOffset, into.capacity, into);
   }
 
@@ -102,6 +107,7 @@ export class LookUp {
 
   /** The same message's place in the log, or -1. */
   phyOffsetOf(queue: QueueHandle, queueOffset: number): number {
+    this.#checkOpen();
     const own = this.#queues.own(queue);
     if (!Number.isInteger(queueOffset) || queueOffset < 0) return -1;
     if (this.#queueUnits.read(own, queueOffset, 1, this.#unit) !== 1) return -1;
@@ -120,6 +126,7 @@ export class LookUp {
 
   /** Queue offset for a store time, as Apache answers it: see consumequeue/offset-by-time. */
   offsetByTime(queue: QueueHandle, timestamp: number, boundary: Boundary): number {
+    this.#checkOpen();
     const own = this.#queues.own(queue);
     const { reader, minOffset } = own;
     const bounds = {
@@ -132,16 +139,22 @@ export class LookUp {
 
   /** Messages that were indexed under a key, newest first. */
   queryByKey(query: KeyQuery): KeyQueryResult {
+    this.#checkOpen();
     return this.#recordsOf(query.topic, this.#index.query(query, this.#progress.confirmed));
   }
 
   /** @internal The same, one step of all who ask in a turn of the event loop: many messages may share a hash. */
   async queryByKeyInTurns(query: KeyQuery): Promise<KeyQueryResult> {
+    this.#checkOpen();
     const steps = this.#index.querySteps(query, this.#progress.confirmed);
     let step = steps.next();
     for (; step.done !== true; step = steps.next()) {
       this.#turn = this.#turn.then(() => new Promise((resolve) => setImmediate(resolve)));
       await this.#turn;
+      if (!this.#isClosed) continue;
+      // It lets go of what it has opened.
+      steps.return(undefined as never);
+      throw storeClosed();
     }
     return this.#recordsOf(query.topic, step.value);
   }
@@ -162,8 +175,13 @@ export class LookUp {
     this.#index.close();
   }
 
-  /** @internal */
+  /** @internal Nothing is found any more: as in `MessageReader`. */
   close(): void {
+    this.#isClosed = true;
     this.#index.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw storeClosed();
   }
 }

@@ -10,6 +10,7 @@ import { tagsHash } from "../record/properties.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
 import type { QueueUnits } from "./queue-units.js";
 import type { StoreQueue } from "./store-queue.js";
+import { storeClosed } from "./store-closed.js";
 import { type GetResult, GetStatus, type RecordFilter, type TagFilter } from "./types.js";
 
 /** How much one `get` gives. */
@@ -36,6 +37,7 @@ export class MessageReader {
   readonly #queueUnits: QueueUnits;
   readonly #units = new UnitBatch(BATCH_UNITS);
   readonly #view = new RecordView();
+  #isClosed = false;
 
   constructor(segments: SegmentQueue, queueUnits: QueueUnits) {
     this.#segments = segments;
@@ -50,6 +52,7 @@ export class MessageReader {
     filter: TagFilter | RecordFilter,
     result: GetResult,
   ): GetStatus {
+    if (this.#isClosed) throw storeClosed();
     result.records.length = 0;
     result.queueOffsets.length = 0;
     result.totalBytes = 0;
@@ -154,6 +157,11 @@ export class MessageReader {
     if (sizeBytes < RECORD_BYTES_MIN || position + sizeBytes > segment.sizeBytes) return undefined;
     const record = segment.read(position, sizeBytes);
     return record.readInt32BE(TOTAL_SIZE_POSITION) === sizeBytes ? record : undefined;
+  }
+
+  /** Nothing is read any more: a file that it needs would be opened again, and the directory may be somebody else's. */
+  close(): void {
+    this.#isClosed = true;
   }
 }
 

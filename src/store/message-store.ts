@@ -16,7 +16,7 @@ import type { RecoveryReport } from "../recovery/recover.js";
 import { TopicDeletions } from "./delete-topics.js";
 import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
-import { type GetLimits, MessageReader } from "./message-reader.js";
+import type { GetLimits } from "./message-reader.js";
 import { openStore } from "./open-store.js";
 import type { StoreOptions } from "./options.js";
 import { DispatchWaits } from "./dispatch-waits.js";
@@ -25,6 +25,7 @@ import { FlushWaits } from "./flush-waits.js";
 import { Publisher } from "./publisher.js";
 import type { SegmentRelease } from "./retention.js";
 import { ShownMessages } from "./shown-messages.js";
+import { storeClosed } from "./store-closed.js";
 import type { StorePaths } from "./store-directory.js";
 import type { StoreParts } from "./store-parts.js";
 import type { StoreQueue } from "./store-queue.js";
@@ -50,7 +51,6 @@ export class MessageStore {
   readonly #log: CommitLog;
   readonly #dispatch: Dispatch;
   readonly #watch: DiskWatch;
-  readonly #reader: MessageReader;
   readonly #endTurnTask = () => this.#endTurn();
   readonly #grownTask = (queue: QueueHandle) => this.#grown(queue);
   #turnPending = false;
@@ -80,7 +80,6 @@ export class MessageStore {
     if (parts.dispatch.threaded && !parts.syncFlush) {
       this.#shown = new ShownMessages(parts.units, this.#waits, () => this.publish());
     }
-    this.#reader = new MessageReader(parts.segments, parts.units);
   }
 
   /** Opens the store in a directory, or makes one; recovers it first where that is needed. */
@@ -356,7 +355,7 @@ export class MessageStore {
    * Where segments are mapped, a record is a view on the log and no copy. It never changes, and it stays valid as long
    * as it is referenced: when retention deletes its segment, and when the store is closed. But a view keeps its whole
    * segment mapped, and that of a deleted segment its space on the disk: copy (`Buffer.from(record)`) what is to be kept
-   * for long. On plain files every record is a copy of its own.
+   * for long. On plain files every record is a copy of its own. Throws COMETMQ_STORE_CLOSED once the store is closed.
    */
   get(
     queue: QueueHandle,
@@ -365,7 +364,7 @@ export class MessageStore {
     filter: TagFilter | RecordFilter,
     result: GetResult,
   ): GetStatus {
-    return this.#reader.get(this.#parts.queues.own(queue), offset, limits, filter, result);
+    return this.#parts.reader.get(this.#parts.queues.own(queue), offset, limits, filter, result);
   }
 
   /**
@@ -409,7 +408,7 @@ export class MessageStore {
    * None is taken while this is under way. Durable when it resolves; rejects as the disk does, and then nothing has changed.
    */
   async deleteTopics(topics: readonly string[]): Promise<void> {
-    if (this.#closing !== undefined) throw new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    if (this.#closing !== undefined) throw storeClosed();
     for (const queue of await this.#deletions.delete(topics)) this.#grown(queue);
   }
 
@@ -487,7 +486,7 @@ export class MessageStore {
       clean = false;
       this.#parts.log.error({ err: error }, "the store could not be closed in order; the next start will recover it");
     }
-    this.#failure ??= new CometError("COMETMQ_STORE_CLOSED", "The store was closed.");
+    this.#failure ??= storeClosed();
     this.#flushWaits.fail(this.#failure);
     this.#waits.fail(this.#failure);
     await release(clean);

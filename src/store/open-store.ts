@@ -32,6 +32,7 @@ import { checkOptions } from "./check-options.js";
 import { Checkpoints } from "./checkpoints.js";
 import { DiskWatch } from "./disk-watch.js";
 import { LookUp } from "./look-up.js";
+import { MessageReader } from "./message-reader.js";
 import type { StoreOptions } from "./options.js";
 import { Retention } from "./retention.js";
 import { checkRetention, currentRetention } from "./retention-settings.js";
@@ -382,18 +383,11 @@ class Opening {
     }
   }
 
-  #parts(
-    segments: SegmentQueue,
-    commitLog: CommitLog,
-    dispatch: Dispatch,
-    { report: recovery, hasExpired }: Recovered,
-  ): StoreParts {
-    const { disk, clock, log, paths, indexSizes, syncFlush, flushIntervalMs, retention: settings } = this.#settings;
-    const checkpoints = this.#checkpoints!;
-    const flusher = new Flusher({
+  #flusher(commitLog: CommitLog, checkpoints: Checkpoints): Flusher {
+    return new Flusher({
       log: commitLog,
-      clock,
-      intervalMs: flushIntervalMs,
+      clock: this.#settings.clock,
+      intervalMs: this.#settings.flushIntervalMs,
       flushedPosition: commitLog.appendPosition,
       onFlushed: (position, storeTimestamp) => {
         if (checkpoints.logFlushed(position, storeTimestamp)) void this.#saveNotes();
@@ -401,8 +395,20 @@ class Opening {
       },
       onFailure: (error) => this.#events.onFailure(error),
     });
+  }
+
+  #parts(
+    segments: SegmentQueue,
+    commitLog: CommitLog,
+    dispatch: Dispatch,
+    { report: recovery, hasExpired }: Recovered,
+  ): StoreParts {
+    const { disk, clock, log, paths, indexSizes, syncFlush, retention: settings } = this.#settings;
+    const checkpoints = this.#checkpoints!;
+    const flusher = this.#flusher(commitLog, checkpoints);
     const index = new IndexQuery(disk, paths.index, indexSizes);
     const units = new QueueUnits(dispatch.queueProgress);
+    const reader = new MessageReader(segments, units);
     const lookUp = new LookUp(segments, dispatch.progress, this.#queues, units, index, this.#deletedTopics);
     this.#lookUp = lookUp;
     const watch = this.#watch;
@@ -422,6 +428,7 @@ class Opening {
     const release = async (clean: boolean): Promise<void> => {
       // What went wrong may have come before its turn to stop.
       if (!clean) await dispatch.stop().catch((err) => log.warn({ err }, "dispatch did not end in order"));
+      reader.close();
       lookUp.close();
       await checkpoints.saved();
       checkpoints.close();
@@ -442,6 +449,7 @@ class Opening {
       units,
       dispatch,
       queues,
+      reader,
       lookUp,
       deletedTopics: this.#deletedTopics,
       checkpoints,

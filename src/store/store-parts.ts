@@ -10,6 +10,7 @@ import type { RecoveryReport } from "../recovery/recover.js";
 import type { Checkpoints } from "./checkpoints.js";
 import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
+import type { MessageReader } from "./message-reader.js";
 import type { QueueUnits } from "./queue-units.js";
 import type { Retention } from "./retention.js";
 import type { StorePaths } from "./store-directory.js";
@@ -26,6 +27,7 @@ export interface StoreParts {
   readonly dispatch: Dispatch;
   readonly queues: StoreQueues;
   readonly units: QueueUnits;
+  readonly reader: MessageReader;
   readonly lookUp: LookUp;
   /** As in the file: topic to the log offset before which its records do not count. */
   readonly deletedTopics: Map<string, number>;

@@ -10,7 +10,7 @@ import { MemoryDisk } from "#src/io/memory-disk.js";
 import { appendMessage } from "#src/store/append-message.js";
 import type { MessageStore } from "#src/store/message-store.js";
 import { encodeProperties } from "#src/record/properties.js";
-import { PutStatus } from "#src/store/types.js";
+import { emptyGetResult, PutStatus } from "#src/store/types.js";
 import { imageOf } from "../../property/store-fixture.js";
 import { FakeLog } from "../broker/harness.js";
 import { FailingDisk } from "../index/failing-disk.js";
@@ -272,6 +272,53 @@ test("a closed store takes nothing, and closing twice is closing once", async ()
   expect(existsSync(`${store.paths.root}/abort`)).toBe(false);
 });
 
+/** What this process has open of the directory. */
+function heldIn(directory: string): string[] {
+  const paths = readdirSync("/proc/self/fd").map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return paths.filter((path) => path.startsWith(directory));
+}
+
+test.runIf(existsSync("/proc/self/fd"))("a closed store reads nothing, and opens no file again", async () => {
+  const directory = newDirectory();
+  const indexSizes = { maxHashSlotNum: 4, maxIndexNum: 3 };
+  const store = await openStore({ directory, backend: "file", threads: false, indexSizes });
+  const queue = store.queue("T", 0);
+  for (let i = 0; i < 110; i++) {
+    await appendMessage(store, queue, { body: "x", properties: { KEYS: "k other" } });
+  }
+  await Promise.all([store.settled(), store.indexed()]);
+  const { lookUp } = store;
+  const result = emptyGetResult();
+  const byKey = { topic: "T", key: "k", kind: "K", countMax: 1000 } as const;
+  const reads: (() => unknown)[] = [
+    () => store.get(queue, 0, { maxCount: 1, maxBytes: 1 }, undefined, result),
+    () => store.get(queue, 109, { maxCount: 1, maxBytes: 1 }, undefined, result),
+    () => lookUp.recordAt(0),
+    () => lookUp.messageAt(queue, 0),
+    () => lookUp.phyOffsetOf(queue, 109),
+    () => lookUp.messageTimestamp(queue, 0),
+    () => lookUp.firstTimestamp(),
+    () => lookUp.offsetByTime(queue, 0, "LOWER"),
+    () => lookUp.queryByKey(byKey),
+  ];
+  for (const read of reads) read();
+  expect((await lookUp.queryByKeyInTurns(byKey)).records).toHaveLength(110);
+  const underWay = lookUp.queryByKeyInTurns(byKey);
+  lookUp.close();
+  await expect(underWay).rejects.toMatchObject({ code: "COMETMQ_STORE_CLOSED" });
+  await store.close();
+  for (const read of reads) expect(read, String(read)).toThrow(/COMETMQ_STORE_CLOSED|The store was closed/);
+  await expect(lookUp.queryByKeyInTurns(byKey)).rejects.toMatchObject({ code: "COMETMQ_STORE_CLOSED" });
+  for await (const _ of store.tail(queue)) expect.unreachable();
+  expect(heldIn(directory)).toEqual([]);
+});
+
 test.runIf(existsSync("/proc/self/fd"))("a store that can not be opened holds no file open", async () => {
   class WriteProtected extends FileDisk {
     override writeAtomically(): void {
@@ -282,17 +329,9 @@ test.runIf(existsSync("/proc/self/fd"))("a store that can not be opened holds no
   await writtenStore(directory, 10);
   // So that recovery has something to do before anything is written.
   writeFileSync(join(directory, "abort"), "");
-  const held = () =>
-    readdirSync("/proc/self/fd").filter((fd) => {
-      try {
-        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
-      } catch {
-        return false;
-      }
-    });
   for (const threads of [false, true]) {
     await expect(openStore({ directory, disk: new WriteProtected(), threads })).rejects.toBe(BROKEN);
-    expect(held()).toEqual([]);
+    expect(heldIn(directory)).toEqual([]);
   }
 });
 
