@@ -4,7 +4,6 @@
  * fdatasync with synchronous flush, so that nothing is ever read that a crash could still take back from under its
  * acknowledgement.
  */
-import { assert } from "../base/assert.js";
 import type { Clock } from "../base/clock.js";
 import type { CometError } from "../base/errors.js";
 import { failpoint } from "../base/failpoint.js";
@@ -227,13 +226,16 @@ export class CommitLog {
   }
 
   #endSegment(active: Segment, rest: number): void {
-    assert(rest >= BLANK_BYTES_MIN, "a segment always has room for its blank");
-    const start = this.#reserve(active, BLANK_BYTES_MIN);
-    writeBlank(this.#window.view, start, rest);
-    this.#added(BLANK_BYTES_MIN);
+    const segmentEnd = this.#appendPosition + rest;
+    // Another writer's record may leave less: that is passed over without one (see LogCursor).
+    if (rest >= BLANK_BYTES_MIN) {
+      const start = this.#reserve(active, BLANK_BYTES_MIN);
+      writeBlank(this.#window.view, start, rest);
+      this.#added(BLANK_BYTES_MIN);
+    }
     this.publish();
-    this.#appendPosition += rest - BLANK_BYTES_MIN;
-    this.#publishedPosition = this.#appendPosition;
+    this.#appendPosition = segmentEnd;
+    this.#publishedPosition = segmentEnd;
     this.#endTimestamps.set(active.baseOffset, this.#lastStoreTimestamp);
     failpoint("segment-roll");
   }

@@ -1,6 +1,9 @@
 /**
  * Walks the records of a log in order, over blanks and from segment to segment. Used by dispatch, recovery and tools;
  * each has a cursor and a segment queue of its own.
+ *
+ * Every writer that is known leaves room for a blank behind a segment's last record. Where another did not, the few bytes
+ * that are left hold neither record nor blank, whatever they are, and the log goes on in the next segment.
  */
 import { BLANK_BYTES_MIN } from "../record/layout.js";
 import { RecordVerdict, RecordView } from "../record/record-view.js";
@@ -66,19 +69,23 @@ export class LogCursor {
         return CursorStep.RECORD;
       }
       if (verdict === RecordVerdict.END) return CursorStep.END;
-      if (verdict === RecordVerdict.BLANK) {
-        this.offset = this.#segments.baseOf(this.offset) + this.#segments.segmentBytes;
+      if (verdict === RecordVerdict.BLANK || this.#segmentEnd - this.offset < BLANK_BYTES_MIN) {
+        this.offset = this.#segmentEnd;
         continue;
       }
       if (verdict === RecordVerdict.MALFORMED || !this.#widen(limit)) return CursorStep.DAMAGED;
     }
   }
 
+  /** Of the segment that holds `offset`. */
+  get #segmentEnd(): number {
+    return this.#segments.baseOf(this.offset) + this.#segments.segmentBytes;
+  }
+
   /** The record did not fit into the bytes at hand: gets more of them, if there may be more. */
   #widen(limit: number): boolean {
     const needed = this.record.totalSize;
-    const segmentEnd = this.#segments.baseOf(this.offset) + this.#segments.segmentBytes;
-    if (this.offset + needed > Math.min(limit, segmentEnd) || this.offset + needed <= this.#to) return false;
+    if (this.offset + needed > Math.min(limit, this.#segmentEnd) || this.offset + needed <= this.#to) return false;
     return this.#reach(this.offset, needed, limit);
   }
 

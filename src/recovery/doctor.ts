@@ -12,6 +12,7 @@
 import type { Clock } from "../base/clock.js";
 import { segmentName } from "../commitlog/segment-queue.js";
 import type { Disk } from "../io/disk.js";
+import { BLANK_BYTES_MIN } from "../record/layout.js";
 import { BatchCheck } from "./doctor/batch-check.js";
 import { type Finding, type FindingCode, Findings, type Place, type Severity } from "./doctor/finding.js";
 import { IndexCheck } from "./doctor/index-check.js";
@@ -243,7 +244,9 @@ class Examination {
     const { from, to } = walk;
     if (step === WalkStep.BLANK) {
       if (walk.blankBytes === to - from) return;
-      const what = `a blank says ${walk.blankBytes} bytes where ${to - from} are left`;
+      const left = `${to - from} are left`;
+      const isTooShort = to - from < BLANK_BYTES_MIN;
+      const what = isTooShort ? `${left}, too few for a blank` : `a blank says ${walk.blankBytes} bytes where ${left}`;
       this.#findings.add("log.blank", this.#place(from, to - from), what);
       return;
     }

@@ -189,10 +189,16 @@ export class LogWalk {
     return step;
   }
 
-  /** As RecordView.read, but a blank of any length is one, as long as it fits into the segment. */
+  /**
+   * As RecordView.read, but a blank of any length is one, as long as it fits into the segment, and so is what is left of
+   * a segment where none fits (see LogCursor).
+   */
   #readAt(file: LogFile, position: number): RecordVerdict {
     const rest = this.layout.segmentBytes - position;
-    if (rest < BLANK_BYTES_MIN) return RecordVerdict.MALFORMED;
+    if (rest < BLANK_BYTES_MIN) {
+      this.record.totalSize = 0;
+      return RecordVerdict.BLANK;
+    }
     let at = this.#bytes.reach(file, position, BLANK_BYTES_MIN);
     const { view } = this.#bytes;
     if (view.getInt32(at + MAGIC_POSITION) === MAGIC_BLANK) {

@@ -88,10 +88,11 @@ export class RecordLog {
   *#blanks(from: number, to: number): Generator<DumpLine> {
     for (let offset = from; offset < to; ) {
       const head = this.bytesAt(offset, BLANK_BYTES_MIN);
-      if (head === undefined) return;
       const next = this.#segments.baseOf(offset) + this.#segments.segmentBytes;
-      const magic = hex32(head.readInt32BE(MAGIC_POSITION));
-      yield { type: "blank", offset, size: head.readInt32BE(0), magic, next };
+      if (head !== undefined) {
+        const magic = hex32(head.readInt32BE(MAGIC_POSITION));
+        yield { type: "blank", offset, size: head.readInt32BE(0), magic, next };
+      }
       offset = next;
     }
   }
