@@ -42,6 +42,11 @@ export type AppendOutcome = "appended" | "known" | "behind" | "gap";
  */
 export type MendOutcome = "sound" | "mended" | "taken";
 
+/** Stretches of the log. */
+export interface LogRanges {
+  contains(phyOffset: number): boolean;
+}
+
 export interface QueueRecovery {
   /** Units or stray bytes lay behind the end and were wiped: the queue was not left by an orderly close. */
   readonly staleTail: boolean;
@@ -214,15 +219,16 @@ export class ConsumeQueue {
     return "mended";
   }
 
-  /** Makes the units blank that point at records in [fromOffset, toOffset) of the log; returns how many. */
-  blankBetween(fromOffset: number, toOffset: number): number {
+  /** Makes the units blank that point into `ranges` of the log, which lie in [fromOffset, toOffset); returns how many. */
+  blankIn(ranges: LogRanges, fromOffset: number, toOffset: number): number {
     const files = this.#files;
     if (files.isEmpty || this.#maxPhyOffset <= fromOffset) return 0;
     files.flush();
     this.#window = undefined;
     const pointsThere = (view: DataView, at: number): boolean => {
       const phyOffset = readInt64(view, at);
-      return phyOffset >= fromOffset && phyOffset < toOffset && unitCounts(view, at) && !isBlankUnit(view, at);
+      const isNear = phyOffset >= fromOffset && phyOffset < toOffset;
+      return isNear && ranges.contains(phyOffset) && unitCounts(view, at) && !isBlankUnit(view, at);
     };
     let count = 0;
     for (let base = files.lastBase; base >= files.firstBase; base -= files.fileBytes) {

@@ -170,7 +170,7 @@ async function recoverThoroughly(options: RecoveryOptions, indexes: IndexDirecto
   );
   failpoint("recovery-truncate-after");
   if (aborted) walk.deleteExpiredIndex(segments.firstOffset);
-  const recovered = finish(table, walk.damages, segments.firstOffset, endOffset, aborted);
+  const recovered = finish(table, segments.firstOffset, endOffset, aborted);
   batch.finish(segments.firstOffset, endOffset);
   walk.noteIn(options.checkpoint);
   if (aborted) await syncLog(segments, walk.fromOffset, endOffset);
@@ -208,8 +208,6 @@ async function syncLog(segments: SegmentQueue, fromOffset: number, endOffset: nu
     await segments.at(offset)?.sync();
   }
 }
-
-const DAMAGES_BLANKED_MAX = 16;
 
 interface ListedQueues {
   queues: ConsumeQueue[];
@@ -351,19 +349,9 @@ async function walked(
 }
 
 /** Pass 5. */
-function finish(
-  table: QueueTable,
-  damages: LogDamage[],
-  firstOffset: number,
-  endOffset: number,
-  aborted: boolean,
-): RecoveredQueue[] {
+function finish(table: QueueTable, firstOffset: number, endOffset: number, aborted: boolean): RecoveredQueue[] {
   return table.all.map(({ queue, slot }) => {
     queue.truncateAfter(endOffset);
-    // What is no record is not to be served. Each damage takes a search through the queues.
-    for (const { fromOffset, toOffset } of damages.slice(0, DAMAGES_BLANKED_MAX)) {
-      queue.blankBetween(fromOffset, toOffset);
-    }
     if (aborted) queue.deleteExpired(firstOffset);
     else queue.correctMinOffset(firstOffset);
     const { topic, queueId, minOffset, maxOffset } = queue;

@@ -19,6 +19,7 @@ import { type ChecksAhead, checksAhead } from "./checks-ahead.js";
 import type { StoreEnd } from "./abort-file.js";
 import type { StoreCheckpoint } from "./checkpoint.js";
 import { Continuation, type EndReason, type LogBounds } from "./continuation.js";
+import { DamageBlanking } from "./damage-blanking.js";
 import { endsWhole } from "./whole-record.js";
 
 /** How far a recovery is in the log, in bytes. */
@@ -79,6 +80,7 @@ export class Walk {
   readonly #dispatcher: Dispatcher;
   readonly #continuation: Continuation;
   readonly #peek: LogCursor;
+  readonly #blanking: DamageBlanking;
   #checks: ChecksAhead | undefined;
   #syncing: Promise<void> | undefined;
   #syncedTo = 0;
@@ -89,6 +91,7 @@ export class Walk {
     this.#options = options;
     this.#continuation = new Continuation(segments, options.lastEnd, options.bounds);
     this.#peek = new LogCursor(segments);
+    this.#blanking = new DamageBlanking(queues);
     const onFinding = (finding: DispatchFinding): void => {
       if (finding.problem === "queue had a gap" && this.damages.length === 0) {
         if (!this.foundGap) options.onGap();
@@ -164,6 +167,7 @@ export class Walk {
       sliceStart = clock.monotonicMs();
     }
     this.#dispatcher.flushQueues(() => {});
+    this.#blanking.blank();
     await this.#syncing;
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
   }
@@ -239,6 +243,7 @@ export class Walk {
     const toOffset = step.value;
     if (toOffset === undefined) return false;
     if (this.damages.length < FINDINGS_MAX) this.damages.push({ fromOffset, toOffset });
+    this.#blanking.add(fromOffset, toOffset);
     this.#keepPlace(fromOffset);
     cursor.seek(toOffset);
     return true;

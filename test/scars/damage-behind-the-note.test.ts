@@ -8,7 +8,7 @@ import type { DiskFile } from "#src/io/disk.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
 import type { MessageStore } from "#src/store/message-store.js";
-import { PutStatus } from "#src/store/types.js";
+import { emptyGetResult, PutStatus } from "#src/store/types.js";
 import {
   bodyOf,
   diskOf,
@@ -159,6 +159,47 @@ it("gives the queue offset of a damaged message to no other", async () => {
   await opened.settled();
   expect(await places(opened)).toHaveLength(7);
   await opened.close();
+});
+
+// Of more than 16 the entries once stayed, and more than 1000 are not in the report.
+it.each([17, 1001])("serves none of %i damaged messages, neither now nor after the next start", async (count) => {
+  const segmentBytes = 1024 * 1024;
+  const disk = new MemoryDisk();
+  const store = await openStore(disk, segmentBytes, { clock: new TickingClock() });
+  const damaged: number[] = [];
+  const sound: number[] = [];
+  for (let i = 0; i <= 2 * count; i++) {
+    const { phyOffset, queueOffset } = put(store, "T", 0, bodyOf(i, 40));
+    if (i % 2 === 0) sound.push(queueOffset);
+    else damaged.push(phyOffset);
+  }
+  await store.close();
+  const image = withLog(
+    imageOf(disk),
+    (log) => {
+      for (const phyOffset of damaged) log[phyOffset + 95]! ^= 8;
+    },
+    segmentBytes,
+  );
+  const hurt = diskOf(image);
+  for (const start of ["first", "second"]) {
+    const opened = await openStore(hurt, segmentBytes, { clock: new TickingClock(LATER_MS) });
+    if (start === "first") expect(opened.recovery.damages).toHaveLength(Math.min(count, 1000));
+    const queue = opened.queue("T", 0);
+    const served: number[] = [];
+    const result = emptyGetResult();
+    for (let offset = 0; offset < opened.maxOffset(queue); offset = result.nextBeginOffset) {
+      opened.get(queue, offset, { maxCount: 32, maxBytes: 1 << 20 }, undefined, result);
+      served.push(...result.queueOffsets);
+    }
+    expect(served).toEqual(sound);
+    expect(opened.maxOffset(queue)).toBe(2 * count + 1);
+    await opened.close();
+  }
+  // To whoever else reads the files they are blank, too.
+  const units = Buffer.concat([...imageOf(hurt, `${ROOT}/consumequeue/T/0`).values()]);
+  const sizes = Array.from({ length: 2 * count + 1 }, (_, i) => units.readInt32BE(i * 20 + 8));
+  expect(sizes.filter((sizeBytes) => sizeBytes === 0x7fffffff)).toHaveLength(count);
 });
 
 class BootedDisk extends MemoryDisk {
