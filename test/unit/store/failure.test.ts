@@ -119,6 +119,39 @@ test("what cannot be written is told to nobody, and costs no queue offset", asyn
   expect(bodiesIn(again, "T", 0).at(-1)).toBe("next");
 });
 
+test("a log that finds no room for a write though its blocks are reserved is read-only until the next start, which has nothing of that turn", async () => {
+  let writesLeft = Number.POSITIVE_INFINITY;
+  const disk = new (class extends MemoryDisk {
+    override openSegment(path: string, baseOffset: number, sizeBytes: number): Segment {
+      const segment = super.openSegment(path, baseOffset, sizeBytes);
+      const write = segment.write.bind(segment);
+      segment.write = (...piece) => {
+        if (writesLeft-- <= 0) throw new CometError("COMETMQ_DISK_FULL", "Full.");
+        write(...piece);
+      };
+      return segment;
+    }
+  })();
+  const log = new FakeLog();
+  const store = await openStore({ directory: "/s", disk, log });
+  put(store, "T", 0, "good");
+  await store.settled();
+  // All but the first page of the turn finds room.
+  writesLeft = 1;
+  for (let i = 0; i < 20; i++) expect(put(store, "T", i % 2, `lost ${i}`.padEnd(1000))).toBe(PutStatus.PUT_OK);
+  expect(store.publish()).toBe(false);
+  writesLeft = Number.POSITIVE_INFINITY;
+  expect(store.failure).toMatchObject({ cause: { code: "COMETMQ_DISK_FULL" } });
+  expectReadOnly(store, log, ["good"]);
+  await store.close();
+  const again = await openStore({ directory: "/s", disk });
+  expect(again.recovery).toMatchObject({ damages: [], cutReason: "torn-write" });
+  const result = newPutResult();
+  expect(put(again, "T", 0, "next", result)).toBe(PutStatus.PUT_OK);
+  await again.settled();
+  expect([result.queueOffset, bodiesIn(again, "T", 0), bodiesIn(again, "T", 1)]).toEqual([1, ["good", "next"], []]);
+});
+
 test.each([
   ["the turn's end", "small"],
   ["a full window", "x".repeat(60_000)],
