@@ -5,7 +5,9 @@
  *
  * Never deleted is the segment that is written to, nor one whose queue entries are not durable yet: after a power cut
  * offsets of it would be given out again. On a full disk dispatch has those synced that it has written by then, for it
- * goes on only with the room that comes from here. Index entries of a segment are nobody's when it has gone.
+ * goes on only with the room that comes from here. Index entries of a segment are nobody's when it has gone. A segment that
+ * dispatch still stands in stays on a full disk, too: nobody has read what it has not come to, and for the entries of so
+ * little log it needs little room, from whoever else fills the disk.
  */
 import type { Clock, Timer } from "../base/clock.js";
 import { failpoint } from "../base/failpoint.js";

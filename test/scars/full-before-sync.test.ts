@@ -220,3 +220,27 @@ test.each([
     check(again, then);
   }
 });
+
+test("dispatch that stands inside the oldest segment keeps it, for nobody has read what it has not come to: a little room ends it", async () => {
+  const clock = new StoreClock();
+  const disk = new SmallDisk(clock);
+  disk.refused = /\/consumequeue\//;
+  await using store = await openMemory(disk, clock, { indexSizes: INDEX_SIZES });
+  const puts = Array.from({ length: 100 }, (_, i) => put(store, "T", 0, `m${i}`));
+  expect(store.maxPhyOffset).toBeGreaterThan(SEGMENT_BYTES);
+  await turns();
+  disk.limitBytes = disk.usedBytes;
+  await clock.advance(60_000);
+  expect([store.minPhyOffset, store.diskFull, store.dispatchedPosition]).toEqual([0, true, 0]);
+  expect(readAll(store, "T", 0, 0)).toEqual([]);
+  disk.refused = /^$/;
+  disk.limitBytes += 8 * BLOCK_BYTES;
+  await clock.advance(2000);
+  // Retention may have gone on already: what it left is read, and no offset is given out again.
+  const kept = puts.filter(({ phyOffset }) => phyOffset >= store.minPhyOffset).map(({ queueOffset }) => queueOffset);
+  expect(store.dispatchedPosition).toBe(store.maxPhyOffset);
+  expect(readAll(store, "T", 0, store.minOffset(store.queue("T", 0))).map(([offset]) => offset)).toEqual(kept);
+  await clock.advance(12_000);
+  expect(store.minPhyOffset).toBeGreaterThan(0);
+  expect(put(store, "T", 0, "next").queueOffset).toBe(puts.length);
+});
