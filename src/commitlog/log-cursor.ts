@@ -97,7 +97,7 @@ export class LogCursor {
     if (phyOffset >= this.#from && phyOffset + length <= this.#to) return true;
     const segment = this.#segments.at(phyOffset);
     if (segment === undefined) return false;
-    if (segment.mapped) {
+    if (segment.whole !== undefined) {
       if (this.#from !== segment.baseOffset || this.#to === this.#from) this.#adopt(segment, 0, segment.sizeBytes);
       return true;
     }

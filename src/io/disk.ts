@@ -121,9 +121,7 @@ export interface Segment {
   readonly path: string;
   readonly baseOffset: number;
   readonly sizeBytes: number;
-  /** True when the whole file is one mapped Buffer, so that `read` never copies. */
-  readonly mapped: boolean;
-  /** That Buffer, and a view of the same bytes; undefined where it is not mapped. */
+  /** Where the file is mapped, the one Buffer of all of it, so that `read` never copies, and a view of the same bytes. */
   readonly whole: SegmentBytes | undefined;
   /** Writes all of `source[start, start+length)`. */
   write(source: Uint8Array, start: number, length: number, position: number): void;

@@ -219,7 +219,6 @@ class MemorySegment implements Segment, SegmentBytes {
   readonly path: string;
   readonly baseOffset: number;
   readonly sizeBytes: number;
-  readonly mapped = true;
   readonly whole: SegmentBytes = this;
   readonly bytes: Buffer;
   readonly view: DataView;

@@ -59,7 +59,6 @@ export class OverlaySegment implements Segment, BelowBytes {
   readonly path: string;
   readonly baseOffset: number;
   readonly sizeBytes: number;
-  readonly mapped = false;
   readonly whole = undefined;
   readonly #content: OverlayContent;
   readonly #disk: Disk;

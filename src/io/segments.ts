@@ -75,7 +75,6 @@ abstract class FileSegment {
 
 /** The whole file is one Buffer over a shared map; the map lives as long as the last Buffer over it. */
 export class MappedSegment extends FileSegment implements Segment, SegmentBytes {
-  readonly mapped = true;
   readonly whole: SegmentBytes = this;
   readonly bytes: Buffer;
   readonly view: DataView;
@@ -94,7 +93,6 @@ export class MappedSegment extends FileSegment implements Segment, SegmentBytes 
 
 /** No map to be had: every read is a copy. */
 export class PlainSegment extends FileSegment implements Segment {
-  readonly mapped = false;
   readonly whole = undefined;
 
   read(position: number, length: number): Buffer {

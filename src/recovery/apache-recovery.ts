@@ -68,14 +68,7 @@ export async function recoverLikeApache(
   await walk.run();
 
   const { endOffset } = walk;
-  const cutBytes = clearAfterEnd(
-    options.disk,
-    segments,
-    endOffset,
-    options.storeDirectory,
-    clock.nowMs(),
-    options.lastEnd,
-  );
+  const cutBytes = clearAfterEnd(options, endOffset);
   const recovered = walk.table.all.map(({ queue, slot }) => {
     queue.truncateAfter(endOffset);
     queue.correctMinOffset(segments.firstOffset);

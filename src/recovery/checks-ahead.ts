@@ -70,7 +70,7 @@ export function checksAhead(disk: Disk, segments: SegmentQueue, fromOffset: numb
 
 function hasBytesAt(segments: SegmentQueue, phyOffset: number): boolean {
   const segment = segments.at(phyOffset);
-  if (segment === undefined || !segment.mapped) return false;
+  if (segment?.whole === undefined) return false;
   const position = phyOffset - segment.baseOffset;
   const probe = segment.read(position, Math.min(PROBE_BYTES, segment.sizeBytes - position));
   return probe.some((byte) => byte !== 0);

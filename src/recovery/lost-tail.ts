@@ -3,6 +3,7 @@
  * records again once new ones have grown up to them, so they are copied to `lost+found` and zeroed. Whole segments
  * behind the end stay if nothing was written into them (made ahead of need), else they are moved aside.
  */
+import type { Clock } from "../base/clock.js";
 import { systemCode } from "../base/errors.js";
 import type { SegmentQueue } from "../commitlog/segment-queue.js";
 import { segmentName } from "../commitlog/segment-queue.js";
@@ -47,15 +48,19 @@ export function judgeTail(segments: SegmentQueue, endOffset: number, lastEnd: St
   return { segments: lost, fromOffset: endOffset, toOffset, cutBytes };
 }
 
+/** Of a RecoveryOptions. */
+interface ClearOptions {
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly segments: SegmentQueue;
+  readonly storeDirectory: string;
+  readonly lastEnd: StoreEnd;
+}
+
 /** Returns how many bytes up to the last one that is not zero were taken out of the log. */
-export function clearAfterEnd(
-  disk: Disk,
-  segments: SegmentQueue,
-  endOffset: number,
-  storeDirectory: string,
-  nowMs: number,
-  lastEnd: StoreEnd,
-): number {
+export function clearAfterEnd(options: ClearOptions, endOffset: number): number {
+  const { disk, clock, segments, storeDirectory, lastEnd } = options;
+  const nowMs = clock.nowMs();
   const lost = `${storeDirectory}/lost+found`;
   const tail = judgeTail(segments, endOffset, lastEnd);
   if (tail.cutBytes > 0) disk.makeDirectory(lost);

@@ -160,14 +160,7 @@ async function recoverThoroughly(options: RecoveryOptions, indexes: IndexDirecto
   const strange = endOffset === segments.firstOffset ? unknownFormat(segments) : undefined;
   if (strange !== undefined) throw new CometError("COMETMQ_STORE_CORRUPT", strange);
   failpoint("recovery-truncate-before");
-  const cutBytes = clearAfterEnd(
-    options.disk,
-    segments,
-    endOffset,
-    options.storeDirectory,
-    clock.nowMs(),
-    options.lastEnd,
-  );
+  const cutBytes = clearAfterEnd(options, endOffset);
   failpoint("recovery-truncate-after");
   if (aborted) walk.deleteExpiredIndex(segments.firstOffset);
   const recovered = finish(table, segments.firstOffset, endOffset, aborted);

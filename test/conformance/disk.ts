@@ -273,11 +273,11 @@ function segments(make: () => DiskUnderTest): void {
     put(segment, "before", 0);
     const view = segment.read(0, 6);
     put(segment, "BEFORE", 0);
-    expect(view.toString()).toBe(segment.mapped ? "BEFORE" : "before");
+    expect(view.toString()).toBe(segment.whole ? "BEFORE" : "before");
     segment.close();
     segment.close();
     disk.remove(path);
-    expect(view.toString()).toBe(segment.mapped ? "BEFORE" : "before");
+    expect(view.toString()).toBe(segment.whole ? "BEFORE" : "before");
   });
 
   test("reading and writing beyond the end is a fault of the caller's", () => {
@@ -309,7 +309,7 @@ function segments(make: () => DiskUnderTest): void {
     await segment.sync();
     expect(segment.read(0, SEGMENT_BYTES).equals(wanted)).toBe(true);
     expect(disk.readFile(path)!.equals(wanted)).toBe(true);
-    if (segment.mapped) {
+    if (segment.whole !== undefined) {
       for (const [at, view] of views) expect(view.equals(wanted.subarray(at, at + view.length))).toBe(true);
     }
     segment.close();

@@ -246,7 +246,6 @@ class PowerFile implements DiskFile {
 class PowerSegment implements Segment, SegmentBytes {
   readonly path: string;
   readonly baseOffset: number;
-  readonly mapped = true;
   readonly whole: SegmentBytes = this;
   readonly view: DataView;
   readonly #disk: PowerDisk;
