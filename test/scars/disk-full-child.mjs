@@ -113,4 +113,4 @@ for (const point of points) {
 }
 const failure = store.failure?.message;
 await store.close();
-writeSync(1, JSON.stringify({ report, failure, logged, acked }));
+process.stdout.write(JSON.stringify({ report, failure, logged, acked }));

@@ -2,7 +2,6 @@
  * A process that a failpoint kills: puts messages and deletes what has expired, by turns, and writes a line for each
  * message the store has taken.   node retention-child.mjs DIRECTORY ROUNDS THREADS   with 0 rounds it only opens.
  */
-import { writeSync } from "node:fs";
 import { MessageStore } from "#src/store/message-store.js";
 import { PutStatus } from "#src/store/types.js";
 import { messageInput } from "./message-input.mjs";
@@ -27,7 +26,8 @@ function put(topic, queueId, text) {
   // On a busy machine the thread that makes segments may come late; what is refused for that passes.
   for (let i = 0; i < 10 && status === PutStatus.CREATE_MAPPED_FILE_FAILED; i++) status = store.put(message, result);
   if (status !== 0) throw new Error(`put answered ${status}`);
-  writeSync(1, `${topic} ${queueId} ${result.queueOffset} ${result.phyOffset} ${text}\n`);
+  // A pipe is written at once, and waits where the reader is slow.
+  process.stdout.write(`${topic} ${queueId} ${result.queueOffset} ${result.phyOffset} ${text}\n`);
 }
 
 let count = 0;
