@@ -1,13 +1,14 @@
 /**
  * Micro-benchmarks of the storage engine on a real disk, with benny: `npm run bench`, or some suites by name. What they
  * measure is in bench/README.md. Results go to bench/results/micro.json, and as a page that needs nothing else to
- * micro.html; suites that did not run keep what they had there.
+ * micro.html; suites that did not run keep what they had there. With --page-cache memory is in use when a suite begins.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, totalmem } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import benny from "benny";
+import { fillPageCache } from "../macro/page-cache.mjs";
 import { workDirectory } from "./fixture.mjs";
 import { resultsPage } from "./page.mjs";
 import { SUITES } from "./suites.mjs";
@@ -15,7 +16,8 @@ import { SUITES } from "./suites.mjs";
 const RESULTS =
   process.env.BENCH_RESULTS ?? path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "results");
 const JSON_FILE = path.join(RESULTS, "micro.json");
-const wanted = process.argv.slice(2);
+const PAGE_CACHE = "--page-cache";
+const wanted = process.argv.slice(2).filter((argument) => argument !== PAGE_CACHE);
 
 for (const name of wanted) {
   if (!Object.hasOwn(SUITES, name)) {
@@ -32,6 +34,7 @@ function machine() {
 
 async function run(name) {
   const directory = workDirectory();
+  if (process.argv.includes(PAGE_CACHE)) fillPageCache(directory);
   const { cases, close } = await SUITES[name](directory);
   const before = machine();
   const added = cases.map(({ title, setUp, minSamples }) => benny.add(title, setUp, { minSamples: minSamples ?? 5 }));
