@@ -44,7 +44,9 @@ export class TornWrite {
       const { record } = cursor;
       const isFirst = end === foundOffset;
       const follows =
-        record.storeTimestamp === storeTimestamp && record.queueId === queueId && record.queueOffset === queueOffset + 1;
+        record.storeTimestamp === storeTimestamp &&
+        record.queueId === queueId &&
+        record.queueOffset === queueOffset + 1;
       isBatch &&= isFirst || follows;
       ({ storeTimestamp, queueId, queueOffset } = record);
       end = cursor.offset;
