@@ -60,6 +60,7 @@ export class JavaDouble {
 }
 
 const DEPTH_MAX = 64;
+const LONG_END = 2 ** 63;
 /** What is cut from a longer text is copied, so that it does not keep the whole; V8 copies shorter pieces anyway. */
 const SHARED_CHARS_MAX = 1024;
 const PIECE_CHARS_MIN = 13;
@@ -245,11 +246,17 @@ export function toPrettyFastjson(value: FastjsonInput): string {
   return write(value, "\n");
 }
 
+/** Longs next to Java's largest are 2 ** 63 here, which is none: they are written as that largest. */
+export function numberText(value: number): string {
+  if (value === LONG_END) return "9223372036854775807";
+  return Number.isFinite(value) ? String(value) : "null";
+}
+
 /** `line` is the line break with the indentation of where the value stands, undefined for none. */
 function write(value: FastjsonInput, line: string | undefined): string {
   if (value === null || value === undefined) return "null";
   if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
+  if (typeof value === "number") return numberText(value);
   if (typeof value === "boolean") return String(value);
   if (value instanceof JavaDouble) {
     return Number.isInteger(value.value) && Math.abs(value.value) < 1e21
