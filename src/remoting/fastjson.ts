@@ -4,7 +4,8 @@
  *
  *   {"offsetTable":{1:5,2:1}}      {{"brokerName":"broker-a","queueId":0,"topic":"T"}:{"maxOffset":17}}
  *
- * Objects become Maps, so no name from the wire meets a prototype.
+ * What fastjson2 forgives who edits a file by hand is forgiven: a byte order mark, comments, a comma behind the last
+ * member, single quotes, `+1` and `7L`. Objects become Maps, so no name from the wire meets a prototype.
  */
 import { CometError } from "../base/errors.js";
 import { ownText } from "../base/own-text.js";
@@ -65,7 +66,10 @@ const LONG_END = 2 ** 63;
 const SHARED_CHARS_MAX = 1024;
 const PIECE_CHARS_MIN = 13;
 
-const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const NUMBER = /[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+/** Of a number's Java type. */
+const NUMBER_SUFFIX = /[BSLFD]/y;
+const BYTE_ORDER_MARK = "\ufeff";
 /** Up to the next quote, backslash or end; fastjson lets control characters stand. */
 const PLAIN_DOUBLE = /[^"\\]*/y;
 const PLAIN_SINGLE = /[^'\\]*/y;
@@ -104,6 +108,7 @@ class Parser {
   }
 
   whole(): FastjsonValue {
+    if (this.#text[0] === BYTE_ORDER_MARK) this.#position++;
     const value = this.#value();
     if (this.#peek() !== "") this.#fail();
     return value;
@@ -142,6 +147,7 @@ class Parser {
       if (separator === "}") return this.#leave(map);
       if (separator !== ",") this.#fail();
       this.#position++;
+      if (this.#peek() === "}") return this.#leave(map);
     }
   }
 
@@ -164,6 +170,7 @@ class Parser {
       if (separator === "]") return this.#leave(list);
       if (separator !== ",") this.#fail();
       this.#position++;
+      if (this.#peek() === "]") return this.#leave(list);
     }
   }
 
@@ -205,6 +212,7 @@ class Parser {
 
   #number(): number {
     const digits = this.#match(NUMBER);
+    this.#match(NUMBER_SUFFIX);
     return digits === "" ? this.#fail() : Number(digits);
   }
 
@@ -222,13 +230,23 @@ class Parser {
     return found;
   }
 
-  /** Skips white space; the next character, empty at the end. */
+  /** Skips white space and comments; the next character, empty at the end. */
   #peek(): string {
     for (;;) {
       const next = this.#text[this.#position];
-      if (next !== " " && next !== "\n" && next !== "\t" && next !== "\r") return next ?? "";
-      this.#position++;
+      if (next === "/") this.#comment();
+      else if (next !== " " && next !== "\n" && next !== "\t" && next !== "\r") return next ?? "";
+      else this.#position++;
     }
+  }
+
+  /** To the end of the line, or of the comment. */
+  #comment(): void {
+    const isLine = this.#text[this.#position + 1] === "/";
+    if (!isLine && this.#text[this.#position + 1] !== "*") this.#fail();
+    const end = this.#text.indexOf(isLine ? "\n" : "*/", this.#position + 2);
+    if (end < 0 && !isLine) this.#fail();
+    this.#position = end < 0 ? this.#text.length : end + (isLine ? 1 : 2);
   }
 
   #fail(): never {
