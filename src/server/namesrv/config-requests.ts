@@ -47,7 +47,8 @@ function deleteKvConfig(state: NameServerState, { header }: Request): Answer | P
 }
 
 function kvListByNamespace(state: NameServerState, { header }: Request): Answer {
-  const namespace = requiredText(header, "namespace");
+  const namespace = header.text("namespace");
+  if (namespace === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "namespace");
   const values = state.kvConfig.list(namespace);
   if (values !== undefined) return jsonAnswer(kvTableJson(values));
   return failure(ResponseCode.QUERY_NOT_FOUND, `No config item, Namespace: ${quoted(namespace)}`);
