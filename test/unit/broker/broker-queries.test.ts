@@ -119,6 +119,9 @@ test("limits of cold reads are kept and shown, all of a request or nothing", () 
   expect(broker.ask(2001, {}, "x".repeat(70_000)).code).toBe(1);
   expect(broker.ask(2002, {}, "g").code).toBe(0);
   expect(shown()).toEqual({ ...defaults, configTable: { h: 200 } });
+  // Limits that are set again are no more of them.
+  const many = Array.from({ length: 3000 }, (_, i) => `many${i}=1`).join("\n");
+  expect([broker.ask(2001, {}, many).code, broker.ask(2001, {}, many).code]).toEqual([0, 0]);
 });
 
 test("reading ahead stays the operating system's affair", () => {
