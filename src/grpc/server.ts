@@ -3,7 +3,8 @@
  * for a call as node:http2, and it ends calls with a deadline of more than 24 days at once, which is what Apache's Java
  * client sets for its telemetry stream. Nor on node:http2, which spent two thirds of a call in its streams.
  *
- * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one. A
+ * Bounds: streams of a connection, bytes of a message, half-received bytes of all connections, unread bytes of one and,
+ * by the rules of Remoting's, of all. A
  * connection without calls is closed after two minutes; one whose peer does not answer a ping within a minute is cut.
  */
 import type { Socket } from "node:net";
@@ -14,6 +15,7 @@ import { ErrorCode } from "../http2/frames.js";
 import { hpackEncode } from "../http2/hpack.js";
 import type { Stream } from "../http2/stream.js";
 import { BufferPool } from "../remoting/buffer-pool.js";
+import { OutputBudget } from "../remoting/output-budget.js";
 import type { ClientAddress } from "../remoting/proxy-header.js";
 import { ReceiveBuffer } from "../remoting/receive-buffer.js";
 import { Turns } from "../remoting/turns.js";
@@ -30,12 +32,15 @@ const IDLE_SWEEPS_MAX = 2;
 const STREAMS_PER_CONNECTION_MAX = 4096;
 const HALF_RECEIVED_BYTES_MAX = 536_870_912;
 const UNREAD_BYTES_MAX = 67_108_864;
+const UNREAD_TOTAL_BYTES_MAX = 1_073_741_824;
 const METHOD_CHARS_MAX = 200;
 const ENCODINGS = ["identity", "gzip", "deflate"];
 
 export interface GrpcServerOptions<P extends GrpcPeer> {
   readonly methods: GrpcMethods<P>;
   readonly messageBytesMax: number;
+  /** Unread answers of all connections, past which those are cut off that have not read for ten seconds; 1 GiB. */
+  readonly unreadTotalBytesMax?: number | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called before answers are sent; false when what they tell is not so after all: their connection is cut. */
@@ -71,6 +76,7 @@ export class GrpcServer<P extends GrpcPeer> {
   readonly #pool = new BufferPool();
   readonly #receiveBuffer = new ReceiveBuffer();
   readonly #turns = new Turns();
+  readonly #outputBudget: OutputBudget;
   #sweep: Timer | undefined;
   #onAllGone: (() => void) | undefined;
 
@@ -78,6 +84,7 @@ export class GrpcServer<P extends GrpcPeer> {
     this.#options = options;
     const { clock, messageBytesMax } = options;
     this.#limits = { clock, messageBytesMax, budget: this.#budget };
+    this.#outputBudget = new OutputBudget(options.unreadTotalBytesMax ?? UNREAD_TOTAL_BYTES_MAX, clock);
     const methods = loadMethods();
     const { unary, streaming, bidi } = options.methods;
     for (const [name, handler] of Object.entries(unary)) {
@@ -129,12 +136,14 @@ export class GrpcServer<P extends GrpcPeer> {
       turns: this.#turns,
       receiveBuffer: "encrypted" in socket ? undefined : this.#receiveBuffer,
       streamsMax: STREAMS_PER_CONNECTION_MAX,
+      outputBudget: this.#outputBudget,
       beforeSend: this.#options.beforeSend,
       onStream: (stream) => this.#called(connection, peer, stream),
       onFault: (code, reason) => {
         const level = code === ErrorCode.ENHANCE_YOUR_CALM ? "info" : "debug";
         log[level]({ remote: remote.address, reason }, "a gRPC connection is closed for a fault of its client");
       },
+      onUnread: () => this.#tellUnread(peer),
       onClosed: () => {
         this.#connections.delete(connection);
         this.#options.onPeerGone(peer);
@@ -147,6 +156,11 @@ export class GrpcServer<P extends GrpcPeer> {
   /** Of requests that have begun and not ended. */
   get halfReceivedBytes(): number {
     return this.#budget.bytes;
+  }
+
+  /** Answers of all connections that are not read. */
+  get unreadBytes(): number {
+    return this.#outputBudget.bytes;
   }
 
   /** Answers what is in flight for at most `graceMs`, then cuts every connection. */
@@ -163,6 +177,10 @@ export class GrpcServer<P extends GrpcPeer> {
     for (const connection of connections) connection.drain();
     await allGone;
     force.cancel();
+  }
+
+  #tellUnread({ remoteAddress }: P): void {
+    this.#options.log.warn({ remote: remoteAddress }, "a gRPC client does not read what it is sent; it is cut off");
   }
 
   #add(method: Method, begin: (call: CallStream<P>) => RequestTaker<P>): void {
@@ -189,11 +207,7 @@ export class GrpcServer<P extends GrpcPeer> {
     } else if (encoding !== "" && !ENCODINGS.includes(encoding)) {
       call.endWith(RpcStatus.UNIMPLEMENTED, `Can't find decompressor for ${encoding.slice(0, METHOD_CHARS_MAX)}`);
     } else if (connection.unreadBytes > UNREAD_BYTES_MAX) {
-      this.#options.log.warn(
-        { remote: peer.remoteAddress },
-        "a gRPC client does not read what it is sent; it is cut off",
-      );
-      connection.destroy();
+      connection.cutOff();
     } else {
       call.read(method.begin(call));
     }

@@ -6,11 +6,10 @@
  * that does not read is not read either, once so many bytes wait for its socket; data waits in its streams.
  */
 import type { Socket } from "node:net";
-import type { Clock, Timer } from "../base/clock.js";
-import type { BufferPool } from "../remoting/buffer-pool.js";
-import type { ReceiveBuffer } from "../remoting/receive-buffer.js";
-import type { Turns } from "../remoting/turns.js";
+import type { Timer } from "../base/clock.js";
+import type { OutputHolder } from "../remoting/output-budget.js";
 import { ClosedStreams } from "./closed-streams.js";
+import type { ConnectionSettings } from "./connection-settings.js";
 import { FloodGuard } from "./flood-guard.js";
 import { type FrameProblem, frameProblem } from "./frame-rules.js";
 import { ErrorCode, Flag, FrameType, Setting, STREAM_ID_MAX, WINDOW_BYTES_MAX } from "./frames.js";
@@ -22,6 +21,7 @@ import { ReceiveWindows, STREAM_WINDOW_BYTES } from "./receive-windows.js";
 import { Sender } from "./sender.js";
 import { settingsPayload } from "./settings.js";
 import { Stream } from "./stream.js";
+import { UnreadOutput } from "./unread-output.js";
 
 const BLOCK_BYTES_MAX = 131_072;
 const HEADERS_HELD_BYTES_MAX = 67_108_864;
@@ -32,22 +32,6 @@ const DRAIN_PING = Buffer.from("draining", "latin1");
 const SETTINGS_WEIGHT = 10;
 const DEPENDS_ON_ITSELF: FrameProblem = [ErrorCode.PROTOCOL_ERROR, "a stream depends on itself"];
 
-export interface ConnectionSettings {
-  readonly clock: Clock;
-  readonly pool: BufferPool;
-  readonly turns: Turns;
-  /** Shared by plain connections; undefined for one that reads into buffers of its own. */
-  readonly receiveBuffer: ReceiveBuffer | undefined;
-  readonly streamsMax: number;
-  /** Called before anything is sent: what it tells has to be so by then. When it is false the connection is cut instead. */
-  readonly beforeSend?: (() => boolean) | undefined;
-  /** A request's headers are there. */
-  readonly onStream: (stream: Stream) => void;
-  /** The peer did what is no HTTP/2, or too much of it. */
-  readonly onFault: (code: ErrorCode, reason: string) => void;
-  readonly onClosed: () => void;
-}
-
 /** A block of headers that goes on in frames to come. */
 interface OpenBlock {
   readonly streamId: number;
@@ -56,7 +40,7 @@ interface OpenBlock {
   bytes: number;
 }
 
-export class Connection {
+export class Connection implements OutputHolder {
   readonly #socket: Socket;
   readonly #settings: ConnectionSettings;
   readonly #intake: Intake;
@@ -65,6 +49,7 @@ export class Connection {
   readonly #decoder = new HpackDecoder();
   readonly #windows: ReceiveWindows;
   readonly #sender: Sender;
+  readonly #unread: UnreadOutput;
   readonly #streams = new Map<number, Stream>();
   readonly #closedStreams = new ClosedStreams();
   #hasSettings = false;
@@ -86,7 +71,7 @@ export class Connection {
   constructor(socket: Socket, settings: ConnectionSettings) {
     this.#socket = socket;
     this.#settings = settings;
-    this.#output = new Output(socket, settings.pool, this.#sent, settings.beforeSend);
+    this.#output = new Output(socket, settings.pool, this.#sent, () => this.#unread.note(), settings.beforeSend);
     this.#guard = new FloodGuard(settings.clock, settings.streamsMax);
     this.#output.frame(
       FrameType.SETTINGS,
@@ -102,6 +87,7 @@ export class Connection {
     this.#sender = new Sender(this.#output, this.#guard, this.#windows, (stream, resetHere) =>
       this.#letGo(stream, resetHere),
     );
+    this.#unread = new UnreadOutput(this.#output, this.#sender, settings.outputBudget, this);
     socket.on("error", () => {});
     socket.on("end", this.#ended);
     socket.on("close", this.#finished);
@@ -120,7 +106,7 @@ export class Connection {
 
   /** Answers that the peer has not read, as far as they are known here. */
   get unreadBytes(): number {
-    return this.#sender.queuedBytes + this.#output.pendingBytes;
+    return this.#unread.bytes;
   }
 
   ping(onPong: () => void): void {
@@ -158,7 +144,13 @@ export class Connection {
   }
 
   destroy(): void {
+    this.#unread.end();
     this.#socket.destroy();
+  }
+
+  cutOff(): void {
+    this.#settings.onUnread?.();
+    this.destroy();
   }
 
   readonly #sent = (): void => {
@@ -456,6 +448,7 @@ export class Connection {
     this.#output.finish();
     this.#drain?.cancel();
     this.#intake.close();
+    this.#unread.end();
     this.#socket.end();
     this.#linger = this.#settings.clock.schedule(LINGER_MS, () => this.#socket.destroy());
   }
@@ -483,6 +476,7 @@ export class Connection {
     this.#intake.close();
     this.#closeStreams();
     this.#output.close();
+    this.#unread.end();
     this.#settings.onClosed();
   };
 }

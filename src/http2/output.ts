@@ -12,24 +12,36 @@ export class Output {
   readonly #socket: Socket;
   readonly #pool: BufferPool;
   readonly #onSent: () => void;
+  readonly #onFlushed: () => void;
   readonly #beforeSend: (() => boolean) | undefined;
   #bytes: Buffer = NO_BYTES;
   #end = 0;
-  /** The buffer that the kernel has not taken whole. */
+  /** The buffer that the kernel has not taken whole, and what is in it. */
   #unsent: Buffer | undefined;
+  #unsentBytes = 0;
+  /** By the kernel, since the connection began. */
+  takenBytes = 0;
   /** Writes that were done at once and whose callbacks are still to come; they come before the unsent buffer's. */
   #doneWrites = 0;
   #scheduled = false;
   #closed = false;
 
   /**
-   * `onSent` is called when there is room again: the kernel has taken all that there was. `beforeSend` is called before the
-   * kernel is given any; false cuts the connection.
+   * `onSent` is called when there is room again: the kernel has taken all that there was; `onFlushed` at the end of each
+   * turn that had something to send, and when the kernel has taken what it left. `beforeSend` is called before the kernel
+   * is given any; false cuts the connection.
    */
-  constructor(socket: Socket, pool: BufferPool, onSent: () => void, beforeSend: (() => boolean) | undefined) {
+  constructor(
+    socket: Socket,
+    pool: BufferPool,
+    onSent: () => void,
+    onFlushed: () => void,
+    beforeSend: (() => boolean) | undefined,
+  ) {
     this.#socket = socket;
     this.#pool = pool;
     this.#onSent = onSent;
+    this.#onFlushed = onFlushed;
     this.#beforeSend = beforeSend;
   }
 
@@ -84,9 +96,11 @@ export class Output {
     socket.write(bytes.subarray(0, length), this.#written);
     if (socket.writableLength === 0) {
       this.#doneWrites++;
+      this.takenBytes += length;
       this.#pool.give(bytes);
     } else {
       this.#unsent = bytes;
+      this.#unsentBytes = length;
     }
   }
 
@@ -144,6 +158,7 @@ export class Output {
     this.#scheduled = false;
     this.flushNow();
     if (this.#unsent === undefined && !this.#closed) this.#onSent();
+    this.#onFlushed();
   };
 
   readonly #written = (error: Error | null | undefined): void => {
@@ -155,8 +170,10 @@ export class Output {
     this.#unsent = undefined;
     if (bytes === undefined) return;
     if (error || this.#closed) return;
+    this.takenBytes += this.#unsentBytes;
     this.#pool.give(bytes);
     this.flushNow();
     if (this.#unsent === undefined) this.#onSent();
+    this.#onFlushed();
   };
 }

@@ -70,6 +70,8 @@ export class Sender implements StreamOwner {
 
   waits(stream: Stream, bytes: number): void {
     this.queuedBytes += bytes;
+    // Also where no window lets it out, what waits is counted at the end of the turn.
+    this.#output.flush();
     if (this.#windowOf(stream) <= 0) return;
     this.#ready.add(stream);
     this.pump();
@@ -82,6 +84,7 @@ export class Sender implements StreamOwner {
 
   /** The stream is closed; what it has queued is dropped. */
   forget(stream: Stream): void {
+    if (stream.queuedBytes > 0) this.#output.flush();
     this.queuedBytes -= stream.queuedBytes;
     this.#ready.delete(stream);
   }

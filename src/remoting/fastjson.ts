@@ -4,7 +4,8 @@
  *
  *   {"offsetTable":{1:5,2:1}}      {{"brokerName":"broker-a","queueId":0,"topic":"T"}:{"maxOffset":17}}
  *
- * Objects become Maps, so no name from the wire meets a prototype.
+ * What fastjson2 forgives who edits a file by hand is forgiven: a byte order mark, comments, a comma behind the last
+ * member, single quotes, `+1` and `7L`. Objects become Maps, so no name from the wire meets a prototype.
  */
 import { CometError } from "../base/errors.js";
 import { ownText } from "../base/own-text.js";
@@ -60,11 +61,15 @@ export class JavaDouble {
 }
 
 const DEPTH_MAX = 64;
+const LONG_END = 2 ** 63;
 /** What is cut from a longer text is copied, so that it does not keep the whole; V8 copies shorter pieces anyway. */
 const SHARED_CHARS_MAX = 1024;
 const PIECE_CHARS_MIN = 13;
 
-const NUMBER = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+const NUMBER = /[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+/** Of a number's Java type. */
+const NUMBER_SUFFIX = /[BSLFD]/y;
+const BYTE_ORDER_MARK = "\ufeff";
 /** Up to the next quote, backslash or end; fastjson lets control characters stand. */
 const PLAIN_DOUBLE = /[^"\\]*/y;
 const PLAIN_SINGLE = /[^'\\]*/y;
@@ -103,6 +108,7 @@ class Parser {
   }
 
   whole(): FastjsonValue {
+    if (this.#text[0] === BYTE_ORDER_MARK) this.#position++;
     const value = this.#value();
     if (this.#peek() !== "") this.#fail();
     return value;
@@ -141,6 +147,7 @@ class Parser {
       if (separator === "}") return this.#leave(map);
       if (separator !== ",") this.#fail();
       this.#position++;
+      if (this.#peek() === "}") return this.#leave(map);
     }
   }
 
@@ -163,6 +170,7 @@ class Parser {
       if (separator === "]") return this.#leave(list);
       if (separator !== ",") this.#fail();
       this.#position++;
+      if (this.#peek() === "]") return this.#leave(list);
     }
   }
 
@@ -204,6 +212,7 @@ class Parser {
 
   #number(): number {
     const digits = this.#match(NUMBER);
+    this.#match(NUMBER_SUFFIX);
     return digits === "" ? this.#fail() : Number(digits);
   }
 
@@ -221,13 +230,23 @@ class Parser {
     return found;
   }
 
-  /** Skips white space; the next character, empty at the end. */
+  /** Skips white space and comments; the next character, empty at the end. */
   #peek(): string {
     for (;;) {
       const next = this.#text[this.#position];
-      if (next !== " " && next !== "\n" && next !== "\t" && next !== "\r") return next ?? "";
-      this.#position++;
+      if (next === "/") this.#comment();
+      else if (next !== " " && next !== "\n" && next !== "\t" && next !== "\r") return next ?? "";
+      else this.#position++;
     }
+  }
+
+  /** To the end of the line, or of the comment. */
+  #comment(): void {
+    const isLine = this.#text[this.#position + 1] === "/";
+    if (!isLine && this.#text[this.#position + 1] !== "*") this.#fail();
+    const end = this.#text.indexOf(isLine ? "\n" : "*/", this.#position + 2);
+    if (end < 0 && !isLine) this.#fail();
+    this.#position = end < 0 ? this.#text.length : end + (isLine ? 1 : 2);
   }
 
   #fail(): never {
@@ -245,11 +264,17 @@ export function toPrettyFastjson(value: FastjsonInput): string {
   return write(value, "\n");
 }
 
+/** Longs next to Java's largest are 2 ** 63 here, which is none: they are written as that largest. */
+export function numberText(value: number): string {
+  if (value === LONG_END) return "9223372036854775807";
+  return Number.isFinite(value) ? String(value) : "null";
+}
+
 /** `line` is the line break with the indentation of where the value stands, undefined for none. */
 function write(value: FastjsonInput, line: string | undefined): string {
   if (value === null || value === undefined) return "null";
   if (typeof value === "string") return JSON.stringify(value);
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
+  if (typeof value === "number") return numberText(value);
   if (typeof value === "boolean") return String(value);
   if (value instanceof JavaDouble) {
     return Number.isInteger(value.value) && Math.abs(value.value) < 1e21

@@ -6,7 +6,7 @@
  *   "PROXY" SP ("TCP4" | "TCP6") SP source SP destination SP source port SP destination port CRLF, or "PROXY UNKNOWN" … CRLF
  *   signature 12 bytes   version and command u8   family and transport u8   length u16   addresses   TLVs
  *
- * Only the source is of use here. TLVs are passed over, for nothing goes by them.
+ * Only the source is of use here. TLVs are passed over, for nothing goes by them; in Apache neither, but for extensions.
  */
 import { isIP } from "node:net";
 import { bytesText } from "./address.js";

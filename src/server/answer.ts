@@ -109,6 +109,11 @@ function refusalOf(error: CometError, requestCode: number, connection: Connectio
   return failure(ResponseCode.SYSTEM_ERROR, remark);
 }
 
+/** For requests of which Apache has another code than SYSTEM_ERROR for a field that is not there. */
+export function missing(code: number, name: string): Answer {
+  return failure(code, `The field ${name} is missing.`);
+}
+
 export function requiredText(header: HeaderView, name: string): string {
   const text = header.text(name);
   if (text === undefined) throw new CometError("COMETMQ_BAD_REQUEST", `The field ${name} is missing.`);

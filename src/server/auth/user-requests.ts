@@ -4,7 +4,7 @@
  */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
+import { type Answer, failure, jsonAnswer, quoted, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "../broker/context.js";
 import { savedAnswer } from "../broker/saved-answer.js";
 import { serve } from "../broker/serve.js";
@@ -87,7 +87,8 @@ function updateUser(control: AccessControl, request: Request, context: BrokerCon
 
 /** What the user might do goes with him. */
 function deleteUser(control: AccessControl, request: Request, context: BrokerContext): Answer | Promise<Answer> {
-  const username = requiredText(request.header, "username");
+  const username = request.header.text("username") ?? "";
+  if (username.trim() === "") return refused("username can not be blank");
   const { users, acls } = control;
   const old = users.get(username);
   if (old === undefined) return SUCCESS;

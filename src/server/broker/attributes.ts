@@ -60,7 +60,7 @@ export function parseAttributeChanges(text: string | undefined): Map<string, str
   if (text === undefined || text === "") return changes;
   for (const change of text.split(",")) {
     const [key, value] = change.split("=");
-    if (key === undefined || key === "") refuse("kv string format wrong");
+    if (key === undefined || key === "") refuse(`kv string format wrong: ${change}`);
     if (change.includes("=")) {
       if (!key.includes("+")) refuse(`add/alter attribute format is wrong: ${key}`);
       if (value === undefined || value === "") refuse(`the attribute ${key} has no value`);
@@ -85,7 +85,7 @@ export function alterAttributes(
   for (const [signed, value] of changes) {
     const sign = signed[0];
     const key = signed.slice(1);
-    if (key === "" || key.includes("+") || key.includes("-")) refuse("kv string format wrong");
+    if (key === "" || key.includes("+") || key.includes("-")) refuse(`kv string format wrong: ${signed}`);
     if (seen.has(key)) refuse(`alter duplication key. key: ${key}`);
     seen.add(key);
     if (create && sign !== "+") refuse(`only add attribute is supported while creating topic. key: ${key}`);
@@ -99,8 +99,36 @@ export function alterAttributes(
       continue;
     }
     const problem = rule.problem(value);
-    if (problem !== undefined) refuse(problem);
+    if (problem !== undefined) refuse(`${key}: ${problem}`);
     result.set(key, value);
   }
   return result;
+}
+
+export interface AttributeRequest {
+  readonly name: string;
+  readonly changes: Attributes;
+}
+
+/**
+ * What each request of a list makes of the attributes of what it names, one after the other; `current` tells those from
+ * before, of what there is. Nothing is changed: so the list can be refused whole, in a problem that names the one.
+ */
+export function alterEach(
+  rules: AttributeRules,
+  requests: readonly AttributeRequest[],
+  current: (name: string) => Attributes | undefined,
+): Map<string, string>[] {
+  const altered = new Map<string, Map<string, string>>();
+  return requests.map(({ name, changes }) => {
+    const before = altered.get(name) ?? current(name);
+    try {
+      const after = alterAttributes(rules, before === undefined, before ?? new Map(), changes);
+      altered.set(name, after);
+      return after;
+    } catch (error) {
+      if (requests.length === 1 || !(error instanceof CometError)) throw error;
+      throw new CometError(error.code, `${name}: ${error.summary}`);
+    }
+  });
 }

@@ -2,11 +2,11 @@
  * Code 317: how far every group is behind in every topic it has read (AdminBrokerProcessor.java
  * #fetchAllConsumeStatsInBroker). It looks into every queue, so it lets go of the event loop now and then.
  */
-import { RequestCode } from "../../remoting/codes.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, jsonAnswer } from "../answer.js";
-import { queueStats } from "./consume-stats.js";
+import { type Answer, failure, jsonAnswer } from "../answer.js";
+import { QUEUES_TOLD_MAX, queueStats } from "./consume-stats.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { serveLate, settled } from "./serve.js";
@@ -30,14 +30,21 @@ async function brokerConsumeStats(context: BrokerContext, { header }: Request): 
   await settled(context);
   const totals: Totals = { totalDiff: 0, totalInflightDiff: 0, queues: 0 };
   const consumeStatsList: FastjsonInput[] = [];
+  let letGoAt = QUEUES_AT_A_STRETCH;
   for (const { name } of [...groups.values()]) {
     consumeStatsList.push(new Map([[name, groupStats(context, name, orderOnly, totals)]]));
-    if (totals.queues < QUEUES_AT_A_STRETCH) continue;
-    totals.queues = 0;
+    if (totals.queues > QUEUES_TOLD_MAX) return tooMany();
+    if (totals.queues < letGoAt) continue;
+    letGoAt = totals.queues + QUEUES_AT_A_STRETCH;
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { totalDiff, totalInflightDiff } = totals;
   return jsonAnswer({ brokerAddr: brokerAddress(), consumeStatsList, totalDiff, totalInflightDiff });
+}
+
+function tooMany(): Answer {
+  const remark = `One answer tells of ${QUEUES_TOLD_MAX} queues, and groups have read more: ask for one at a time.`;
+  return failure(ResponseCode.SYSTEM_ERROR, remark);
 }
 
 function groupStats(context: BrokerContext, group: string, orderOnly: boolean, totals: Totals): FastjsonInput[] {
@@ -47,6 +54,8 @@ function groupStats(context: BrokerContext, group: string, orderOnly: boolean, t
     const topic = topics.get(name);
     if (topic === undefined || (orderOnly && !topic.order)) continue;
     if (consumers.subscriptionCount(group) > 0 && consumers.findSubscription(group, name) === undefined) continue;
+    totals.queues += topic.writeQueueNums;
+    if (totals.queues > QUEUES_TOLD_MAX) break;
     stats.push(topicStats(context, group, topic, totals));
   }
   return stats;
@@ -59,7 +68,6 @@ function topicStats({ config, offsets, stats, store }: BrokerContext, group: str
     const queue = { ...queueStats({ offsets, store }, group, topic, queueId), pullOffset: 0 };
     totals.totalDiff += queue.brokerOffset - queue.consumerOffset;
     totals.totalInflightDiff -= queue.consumerOffset;
-    totals.queues++;
     offsetTable.set(messageQueueJson({ topic: topic.name, brokerName: config.brokerName, queueId }), queue);
   }
   return { consumeTps: new JavaDouble(stats.groupGetTps(group, topic.name)), offsetTable };

@@ -56,7 +56,8 @@ function updateLimits(
     }
     given.set(group, threshold);
   }
-  if (limits.size + given.size > GROUPS_MAX) return failure(ResponseCode.SYSTEM_ERROR, "There are too many groups.");
+  const newCount = [...given.keys()].filter((group) => !limits.has(group)).length;
+  if (limits.size + newCount > GROUPS_MAX) return failure(ResponseCode.SYSTEM_ERROR, "There are too many groups.");
   for (const [group, threshold] of given) limits.set(group, threshold);
   log.info({ limits: [...given], client: remoteAddress }, "limits of cold reads set; they are not enforced");
   return SUCCESS;

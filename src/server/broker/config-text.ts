@@ -3,7 +3,14 @@
  * numbers in one. A table of many thousand entries is saved whenever one of them changes, so its text is made an entry at
  * a time, in room that is kept: what a save leaves to the collector does not grow with the table.
  */
-import { FastjsonEntries, type FastjsonInput, FastjsonText, JavaDouble, toFastjson } from "../../remoting/fastjson.js";
+import {
+  FastjsonEntries,
+  type FastjsonInput,
+  FastjsonText,
+  JavaDouble,
+  numberText,
+  toFastjson,
+} from "../../remoting/fastjson.js";
 
 /** Objects with more members are written a member at a time; smaller ones are one string each. */
 const WHOLE_MEMBERS_MAX = 16;
@@ -73,7 +80,7 @@ function keyText(key: Key): string {
 
 /** For a member whose object's own members stand at `indent` and a tab. */
 export function textOf(value: FastjsonInput, indent: string): string {
-  if (typeof value === "number") return Number.isFinite(value) ? String(value) : "null";
+  if (typeof value === "number") return numberText(value);
   if (value === null || value === undefined || typeof value !== "object") return JSON.stringify(value ?? null);
   if (value instanceof JavaDouble) return toFastjson(value);
   if (value instanceof FastjsonText) return value.text;

@@ -1,13 +1,16 @@
 /** Code 208: how far a group is behind in its queues (broker/processor/AdminBrokerProcessor.java#getConsumeStats). */
-import { RequestCode } from "../../remoting/codes.js";
+import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import { type FastjsonInput, JavaDouble } from "../../remoting/fastjson.js";
 import type { Processor } from "../../remoting/types.js";
-import { type Answer, jsonAnswer, requiredText } from "../answer.js";
+import { type Answer, failure, jsonAnswer, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { messageQueueJson } from "./message-queue.js";
 import { isBlank } from "./names.js";
 import { serveSettled } from "./serve.js";
 import { type Topic, topicQueue } from "./topic-config.js";
+
+/** About what the 16 MiB of a frame, which is all that clients take, have room for. */
+export const QUEUES_TOLD_MAX = 65_536;
 
 export function registerConsumeStats(processors: Map<number, Processor>, context: BrokerContext): void {
   serveSettled(processors, context, RequestCode.GET_CONSUME_STATS, (_, { header }) => {
@@ -21,6 +24,12 @@ export function registerConsumeStats(processors: Map<number, Processor>, context
 function consumeStats(context: BrokerContext, group: string, topicNames: ReadonlySet<string>): Answer {
   const { config, stats, topics } = context;
   const offsetTable = new Map<object, FastjsonInput>();
+  let queueCount = 0;
+  for (const name of topicNames) queueCount += topics.get(name)?.readQueueNums ?? 0;
+  if (queueCount > QUEUES_TOLD_MAX) {
+    const remark = `${queueCount} queues are asked for, and one answer tells of ${QUEUES_TOLD_MAX}: name fewer topics.`;
+    return failure(ResponseCode.SYSTEM_ERROR, remark);
+  }
   let consumeTps = 0;
   for (const name of topicNames) {
     const topic = topics.get(name);

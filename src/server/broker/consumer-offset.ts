@@ -11,6 +11,7 @@ import { asInt, asKey, asLong, asMap } from "../protocol/members.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
+import { ExpectedRestarts } from "./expected-restarts.js";
 import {
   type JsonConfigFile,
   type LoadReport,
@@ -30,11 +31,6 @@ class TopicOffsets {
   pulled: Map<number, number> | undefined;
   /** Where an administrator wants the group to go on; until it has read from there its commits do not count. Not saved. */
   reset: Map<number, number> | undefined;
-  /**
-   * Queues of a topic that was deleted while members of the group read it: until they have been sent to the beginning of
-   * the one that has its name now, their commits do not count. Not saved.
-   */
-  restart: Set<number> | undefined;
 }
 
 /** Who keeps more of a group's reading than this table does. */
@@ -60,6 +56,7 @@ export class ConsumerOffsetTable {
   dataVersion: DataVersion;
   /** Group to topic. No inner map is empty. */
   readonly #groups = new Map<string, Map<string, TopicOffsets>>();
+  readonly #restarts = new ExpectedRestarts();
   readonly #config: BrokerConfig;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -113,8 +110,9 @@ export class ConsumerOffsetTable {
    * are not negative.
    */
   commitOffset(clientHost: string, group: string, topic: string, queueId: number, offset: number): void {
-    const { committed, reset, restart } = this.#find(group, topic) ?? this.#make(group, topic);
-    if (restart?.has(queueId) || (this.#config.useServerSideResetOffset && reset?.has(queueId))) return;
+    if (this.#restarts.has(group, topic, queueId)) return;
+    const { committed, reset } = this.#find(group, topic) ?? this.#make(group, topic);
+    if (this.#config.useServerSideResetOffset && reset?.has(queueId)) return;
     const before = committed.get(queueId);
     if (before !== offset) this.saver.markDirty();
     committed.set(queueId, offset);
@@ -167,10 +165,8 @@ export class ConsumerOffsetTable {
 
   /** Whether commits do not count, for the group is to be sent elsewhere. */
   hasOffsetReset(topic: string, group: string, queueId: number): boolean {
-    const offsets = this.#find(group, topic);
-    if (offsets === undefined) return false;
-    if (offsets.restart?.has(queueId) === true) return true;
-    return this.#config.useServerSideResetOffset && offsets.reset?.has(queueId) === true;
+    if (this.#restarts.has(group, topic, queueId)) return true;
+    return this.#config.useServerSideResetOffset && this.#find(group, topic)?.reset?.has(queueId) === true;
   }
 
   queryThenEraseResetOffset(topic: string, group: string, queueId: number): number | undefined {
@@ -182,19 +178,17 @@ export class ConsumerOffsetTable {
 
   /** The topic is deleted, and the group reads it: holds for each queue until the group reads there again. */
   expectRestart(group: string, topic: string, queueCount: number): void {
-    const offsets = this.#make(group, topic);
-    offsets.restart ??= new Set();
-    for (let queueId = 0; queueId < queueCount; queueId++) offsets.restart.add(queueId);
+    this.#restarts.add(group, topic, queueCount);
   }
 
   /** True once after `expectRestart`: the reader is to begin at 0. */
   queryThenEraseRestart(group: string, topic: string, queueId: number): boolean {
-    return this.#find(group, topic)?.restart?.delete(queueId) === true;
+    return this.#restarts.take(group, topic, queueId);
   }
 
   /** Nobody is left who could hold offsets of deleted topics. */
   forgetRestarts(group: string): void {
-    for (const offsets of this.#groups.get(group)?.values() ?? []) offsets.restart = undefined;
+    this.#restarts.forgetGroup(group);
   }
 
   /** Groups that offsets are kept of. */
@@ -253,6 +247,7 @@ export class ConsumerOffsetTable {
 
   removeGroup(group: string): boolean {
     const removed = this.#groups.delete(group);
+    this.#restarts.forgetGroup(group);
     if (removed) this.saver.markDirty();
     for (const listener of this.listeners) listener.groupGone?.(group);
     return removed;
@@ -265,6 +260,7 @@ export class ConsumerOffsetTable {
       removed = true;
       if (topics.size === 0) this.#groups.delete(group);
     }
+    this.#restarts.forgetTopic(topic);
     if (removed) this.saver.markDirty();
     for (const listener of this.listeners) listener.topicGone?.(topic);
     return removed;

@@ -6,6 +6,7 @@ import { type Logger, silentLogger } from "../../base/log.js";
 import { FilterCache } from "../../filter/filter-cache.js";
 import type { Disk } from "../../io/disk.js";
 import type { Access } from "../auth/open-access.js";
+import { RepeatLog } from "../repeat-log.js";
 import { BrokerSettings, type ConfigReading } from "./broker-config.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { BrokerStats } from "./broker-stats.js";
@@ -82,7 +83,7 @@ export function openBrokerContext(options: BrokerContextOptions): OpenedBrokerCo
   const { reading, store, disk } = options;
   const { config } = reading;
   const clock = options.clock ?? systemClock;
-  const log = options.log ?? silentLogger;
+  const log = new RepeatLog(options.log ?? silentLogger, clock);
   const fileNamed = (name: string) =>
     disk === undefined ? undefined : new JsonConfigFile(disk, join(config.storePathRootDir, "config", name));
   const topics = new TopicTable({ config, clock, log, file: fileNamed("topics.json") });

@@ -48,7 +48,7 @@ export function readTopicRequest({ header }: Request): TopicRequest {
   };
 }
 
-/** All or none, but for attributes that turn out not to be alterable. */
+/** All or none. */
 function createTopics(
   context: BrokerContext,
   requests: readonly TopicRequest[],
@@ -59,12 +59,9 @@ function createTopics(
     const problem = problemOf(context, request);
     if (problem !== undefined) return failure(ResponseCode.INVALID_PARAMETER, quoted(problem));
   }
-  const changed: string[] = [];
-  for (const { attributes, ...settings } of requests) {
-    if (topics.isAsRequested(settings, attributes)) continue;
-    topics.update(settings, attributes);
-    changed.push(settings.topicName);
-  }
+  const changes = requests.filter(({ attributes, ...settings }) => !topics.isAsRequested(settings, attributes));
+  topics.updateAll(changes);
+  const changed = changes.map(({ topicName }) => topicName);
   if (changed.length > 0) log.info({ topics: changed, client: connection.remoteAddress }, "topics made or changed");
   return savedAnswer(topics.saver, { ...SUCCESS, remark: "not set any response code" });
 }

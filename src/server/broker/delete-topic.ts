@@ -1,7 +1,7 @@
 /** Code 215: a topic goes, with its offsets and its queues (broker/processor/AdminBrokerProcessor.java#deleteTopic). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredText } from "../answer.js";
+import { type Answer, failure, missing, quoted } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { isBlank, retryTopic } from "./names.js";
 import { savedAnswer } from "./saved-answer.js";
@@ -13,7 +13,8 @@ export function registerDeleteTopic(processors: Map<number, Processor>, context:
 
 async function deleteTopic(context: BrokerContext, { header }: Request, connection: Connection): Promise<Answer> {
   const { config, log, offsets, staticTopics, topics } = context;
-  const name = requiredText(header, "topic");
+  const name = header.text("topic");
+  if (name === undefined) return missing(ResponseCode.INVALID_PARAMETER, "topic");
   if (isBlank(name)) return failure(ResponseCode.INVALID_PARAMETER, "The specified topic is blank.");
   if (config.validateSystemTopicWhenUpdateTopic && topics.isSystemTopic(name)) {
     return failure(ResponseCode.INVALID_PARAMETER, `The topic[${quoted(name)}] is conflict with system topic.`);

@@ -46,7 +46,7 @@ function createGroups(
       return failure(ResponseCode.INVALID_PARAMETER, remark);
     }
   }
-  for (const group of configs) groups.update(group);
+  groups.updateAll(configs);
   return savedAnswer(groups.saver);
 }
 

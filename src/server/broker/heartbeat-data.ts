@@ -164,5 +164,8 @@ function versionMember(map: FastjsonMap, name: string): number {
   const value = map.get(name);
   if (value === undefined || value === null) return 0;
   const version = typeof value === "string" && /^-?\d{1,19}$/.test(value) ? Number(value) : value;
-  return typeof version === "number" && Number.isInteger(version) ? version : refuse(`${name} is not an integer.`);
+  if (typeof version !== "number" || !Number.isInteger(version) || Math.abs(version) > 2 ** 63) {
+    return refuse(`${name} is not an integer of 64 bits.`);
+  }
+  return version;
 }

@@ -1,7 +1,7 @@
 /** Code 12: messages by key (broker/processor/QueryMessageProcessor.java#queryMessage). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, requiredInt, requiredInteger, requiredText } from "../answer.js";
+import { type Answer, missing, requiredInt, requiredInteger } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { atMost, serveLate } from "./serve.js";
 import type { IndexKind, KeyQuery, KeyQueryResult } from "./store-port.js";
@@ -20,17 +20,18 @@ export function registerQueryMessage(processors: Map<number, Processor>, context
   serveLate(processors, context, RequestCode.QUERY_MESSAGE, queryMessage);
 }
 
-function queryMessage(context: BrokerContext, { header }: Request): Promise<Answer> {
+function queryMessage(context: BrokerContext, { header }: Request): Answer | Promise<Answer> {
   const unique = header.boolean("_UNIQUE_KEY_QUERY") === true;
   const asked = requiredInt(header, "maxNum");
-  const query: KeyQuery = {
-    topic: requiredText(header, "topic"),
-    key: requiredText(header, "key"),
-    kind: unique ? "U" : indexKind(header.text("indexType")),
-    countMax: Math.max(0, Math.min(COUNT_MAX, unique ? context.config.defaultQueryMaxNum : asked)),
-    beginMs: requiredInteger(header, "beginTimestamp"),
-    endMs: requiredInteger(header, "endTimestamp"),
-  };
+  const beginMs = requiredInteger(header, "beginTimestamp");
+  const endMs = requiredInteger(header, "endTimestamp");
+  const topic = header.text("topic");
+  const key = header.text("key");
+  if (topic === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "topic");
+  if (key === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "key");
+  const kind = unique ? "U" : indexKind(header.text("indexType"));
+  const countMax = Math.max(0, Math.min(COUNT_MAX, unique ? context.config.defaultQueryMaxNum : asked));
+  const query: KeyQuery = { topic, key, kind, countMax, beginMs, endMs };
   return atMost(context.clock, INDEX_MS_MAX, context.store.indexed()).then(() => answerTo(context, query));
 }
 

@@ -1,7 +1,7 @@
 /** Code 14: where a group goes on in a queue (broker/processor/ConsumerManageProcessor.java#queryConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, requiredInt, requiredText } from "../answer.js";
+import { type Answer, failure, missing, requiredInt, requiredText } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { existingQueue } from "./queue-lookup.js";
 import { serve } from "./serve.js";
@@ -11,7 +11,8 @@ export function registerQueryOffset(processors: Map<number, Processor>, context:
 }
 
 function queryOffset(context: BrokerContext, { header }: Request): Answer {
-  const group = requiredText(header, "consumerGroup");
+  const group = header.text("consumerGroup");
+  if (group === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "consumerGroup");
   const topic = requiredText(header, "topic");
   const queueId = requiredInt(header, "queueId");
   const offset = context.offsets.nextOffset(group, topic, queueId);

@@ -11,6 +11,7 @@ import {
   type Answer,
   failure,
   jsonAnswer,
+  missing,
   optionalInt,
   optionalInteger,
   quoted,
@@ -41,7 +42,8 @@ function resetOffset(context: BrokerContext, request: Request): () => Answer | P
   const { header } = request;
   if (!context.config.useServerSideResetOffset) return resetOffsetInClients(context, request);
   const name = requiredText(header, "topic");
-  const group = requiredText(header, "group");
+  const group = header.text("group");
+  if (group === undefined) return () => missing(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, "group");
   const timestamp = requiredInteger(header, "timestamp");
   const queueId = optionalInt(header, "queueId") ?? -1;
   const offset = optionalInteger(header, "offset") ?? -1;

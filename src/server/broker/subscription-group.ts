@@ -8,7 +8,7 @@ import type { Logger } from "../../base/log.js";
 import type { FastjsonInput, FastjsonMap } from "../../remoting/fastjson.js";
 import { type DataVersion, dataVersionJson, nextDataVersion } from "../protocol/data-version.js";
 import { asInt, asKey, asMap } from "../protocol/members.js";
-import { alterAttributes, GROUP_ATTRIBUTES } from "./attributes.js";
+import { alterEach, GROUP_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { entryOf } from "./entry-of.js";
@@ -147,18 +147,29 @@ export class SubscriptionGroupTable {
   }
 
   /** Makes or changes a group; attributes of `config` are changes, keys with their sign. Throws COMETMQ_BAD_REQUEST. */
-  update(config: SubscriptionGroupConfig): SubscriptionGroup {
-    const existing = this.#groups.get(config.groupName);
-    const current = existing?.attributes ?? new Map();
-    const attributes = alterAttributes(GROUP_ATTRIBUTES, existing === undefined, current, config.attributes);
-    if (existing === undefined && this.#isFull()) {
-      throw new CometError("COMETMQ_BAD_REQUEST", `There are ${this.size} groups, more than groupCountMax allows.`);
+  update(config: SubscriptionGroupConfig): void {
+    this.updateAll([config]);
+  }
+
+  /** All or, where it throws COMETMQ_BAD_REQUEST, none. */
+  updateAll(configs: readonly SubscriptionGroupConfig[]): void {
+    const changes = configs.map(({ groupName, attributes }) => ({ name: groupName, changes: attributes }));
+    const altered = alterEach(GROUP_ATTRIBUTES, changes, (name) => this.#groups.get(name)?.attributes);
+    const newNames = new Set(
+      changes.filter(({ name }) => this.#groups.get(name) === undefined).map(({ name }) => name),
+    );
+    if (newNames.size > 0 && this.size + newNames.size > this.#config.groupCountMax) {
+      const message = `There are ${this.size} groups, and ${newNames.size} more are more than groupCountMax allows.`;
+      throw new CometError("COMETMQ_BAD_REQUEST", message);
     }
-    const group = (existing ?? this.#add(config.groupName)).assign({ ...config, attributes });
-    this.#log.info({ group: group.name, created: existing === undefined }, "group updated");
+    for (const [i, config] of configs.entries()) {
+      const existing = this.#groups.get(config.groupName);
+      const group = (existing ?? this.#add(config.groupName)).assign({ ...config, attributes: altered[i]! });
+      this.#log.info({ group: group.name, created: existing === undefined }, "group updated");
+    }
+    if (configs.length === 0) return;
     this.#changed();
     this.saver.markDirty();
-    return group;
   }
 
   delete(name: string): boolean {

@@ -18,7 +18,7 @@ import {
   type TopicFilterType,
   topicConfigJson,
 } from "../protocol/topic-config.js";
-import { alterAttributes, TOPIC_ATTRIBUTES } from "./attributes.js";
+import { alterEach, TOPIC_ATTRIBUTES } from "./attributes.js";
 import type { BrokerConfig } from "./broker-options.js";
 import { ConfigSaver } from "./config-saver.js";
 import { textOf } from "./config-text.js";
@@ -246,16 +246,24 @@ export class TopicTable {
    * Makes or changes a topic as an administrator asks; `attributeChanges` are keys with their sign. Throws
    * COMETMQ_BAD_REQUEST and then nothing has changed.
    */
-  update(settings: Omit<TopicConfig, "attributes">, attributeChanges: ReadonlyMap<string, string>): Topic {
-    const existing = this.get(settings.topicName);
-    const current = existing?.attributes ?? new Map();
-    const attributes = alterAttributes(TOPIC_ATTRIBUTES, existing === undefined, current, attributeChanges);
-    if (existing === undefined) this.#refuseWhenFull();
-    const topic = (existing ?? this.#add(new Topic(settings.topicName))).assign({ ...settings, attributes });
-    this.#log.info({ topic: topic.name, settings: { ...settings }, created: existing === undefined }, "topic updated");
-    this.#changed(topic.name);
-    this.saver.markDirty();
-    return topic;
+  update(settings: Omit<TopicConfig, "attributes">, attributeChanges: ReadonlyMap<string, string>): void {
+    this.updateAll([{ ...settings, attributes: attributeChanges }]);
+  }
+
+  /** As `update`, for all or none of them. */
+  updateAll(requests: readonly TopicConfig[]): void {
+    const changes = requests.map(({ topicName, attributes }) => ({ name: topicName, changes: attributes }));
+    const altered = alterEach(TOPIC_ATTRIBUTES, changes, (name) => this.get(name)?.attributes);
+    this.#refuseBeyondBound(changes.map(({ name }) => name));
+    for (const [i, settings] of requests.entries()) {
+      const existing = this.get(settings.topicName);
+      const topic = existing ?? this.#add(new Topic(settings.topicName));
+      topic.assign({ ...settings, attributes: altered[i]! });
+      const { attributes: _changes, ...shown } = settings;
+      this.#log.info({ topic: topic.name, settings: shown, created: existing === undefined }, "topic updated");
+      this.#changed(topic.name);
+    }
+    if (requests.length > 0) this.saver.markDirty();
   }
 
   /** Whether `update` would change nothing. */
@@ -338,9 +346,11 @@ export class TopicTable {
     return this.#topics.size >= this.#config.topicCountMax;
   }
 
-  #refuseWhenFull(): void {
-    if (!this.#isFull()) return;
-    throw new CometError("COMETMQ_BAD_REQUEST", `There are ${this.size} topics, more than topicCountMax allows.`);
+  #refuseBeyondBound(names: readonly string[]): void {
+    const newNames = new Set(names.filter((name) => this.get(name) === undefined));
+    if (newNames.size === 0 || this.size + newNames.size <= this.#config.topicCountMax) return;
+    const message = `There are ${this.size} topics, and ${newNames.size} more are more than topicCountMax allows.`;
+    throw new CometError("COMETMQ_BAD_REQUEST", message);
   }
 
   #changed(name: string): void {

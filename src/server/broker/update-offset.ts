@@ -1,7 +1,7 @@
 /** Code 15: a group has got so far in a queue (broker/processor/ConsumerManageProcessor.java#updateConsumerOffset). */
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Processor, Request } from "../../remoting/types.js";
-import { type Answer, failure, quoted, requiredText, SUCCESS } from "../answer.js";
+import { type Answer, failure, missing, quoted, requiredText, SUCCESS } from "../answer.js";
 import type { BrokerContext } from "./context.js";
 import { serve } from "./serve.js";
 
@@ -11,7 +11,8 @@ export function registerUpdateOffset(processors: Map<number, Processor>, context
 
 function updateOffset(context: BrokerContext, { header }: Request, connection: Connection): Answer {
   const { config, groups, offsets, topics } = context;
-  const group = requiredText(header, "consumerGroup");
+  const group = header.text("consumerGroup");
+  if (group === undefined) return missing(ResponseCode.SUBSCRIPTION_GROUP_NOT_EXIST, "consumerGroup");
   const topicName = requiredText(header, "topic");
   const queueId = header.integer("queueId") ?? Number.NaN;
   const offset = header.integer("commitOffset") ?? Number.NaN;

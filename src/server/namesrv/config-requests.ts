@@ -3,7 +3,7 @@ import { CometError } from "../../base/errors.js";
 import { RequestCode, ResponseCode } from "../../remoting/codes.js";
 import type { Connection, Request } from "../../remoting/types.js";
 import { kvTableJson } from "../protocol/kv-table.js";
-import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
+import { type Answer, failure, type Handler, jsonAnswer, missing, quoted, requiredText, SUCCESS } from "../answer.js";
 import type { NameServerState } from "./state.js";
 
 const CONFIG_BYTES_MAX = 65_536;
@@ -29,8 +29,10 @@ function putKvConfig(state: NameServerState, { header }: Request): Answer | Prom
 }
 
 function getKvConfig(state: NameServerState, { header }: Request): Answer {
-  const namespace = requiredText(header, "namespace");
-  const key = requiredText(header, "key");
+  const namespace = header.text("namespace");
+  const key = header.text("key");
+  if (namespace === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "namespace");
+  if (key === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "key");
   const value = state.kvConfig.get(namespace, key);
   if (value !== undefined) return { code: ResponseCode.SUCCESS, fields: { value } };
   const remark = `No config item, Namespace: ${quoted(namespace)} Key: ${quoted(key)}`;
@@ -45,7 +47,8 @@ function deleteKvConfig(state: NameServerState, { header }: Request): Answer | P
 }
 
 function kvListByNamespace(state: NameServerState, { header }: Request): Answer {
-  const namespace = requiredText(header, "namespace");
+  const namespace = header.text("namespace");
+  if (namespace === undefined) return missing(ResponseCode.QUERY_NOT_FOUND, "namespace");
   const values = state.kvConfig.list(namespace);
   if (values !== undefined) return jsonAnswer(kvTableJson(values));
   return failure(ResponseCode.QUERY_NOT_FOUND, `No config item, Namespace: ${quoted(namespace)}`);

@@ -15,6 +15,7 @@ import type { Connection, Processor } from "../../remoting/types.js";
 import { processorOf } from "../answer.js";
 import { guarded, strangerRefusal } from "../auth/guard.js";
 import type { Access } from "../auth/open-access.js";
+import { RepeatLog } from "../repeat-log.js";
 import { brokerHandlers } from "./broker-requests.js";
 import { configHandlers } from "./config-requests.js";
 import { KvConfig } from "./kv-config.js";
@@ -107,7 +108,8 @@ export class NameServer {
   static async start(options: NameServerOptions = {}): Promise<NameServer> {
     checkOptionNames("NameServer.start", options, OPTION_NAMES);
     if (options.tls !== undefined) checkOptionNames("tls", options.tls, TLS_SERVER_OPTIONS);
-    const { host = HOST, port = PORT, clock = systemClock, log = silentLogger, kvConfigPath, disk } = options;
+    const { host = HOST, port = PORT, clock = systemClock, kvConfigPath, disk } = options;
+    const log = new RepeatLog(options.log ?? silentLogger, clock);
     if (kvConfigPath !== undefined && disk === undefined) {
       throw new CometError("COMETMQ_CONFIG", "kvConfigPath needs a disk.");
     }

@@ -13,7 +13,7 @@ import {
   type TopicRouteData,
   topicRouteDataJson,
 } from "../protocol/topic-route-data.js";
-import { type Answer, failure, type Handler, jsonAnswer, quoted, requiredText, SUCCESS } from "../answer.js";
+import { type Answer, failure, type Handler, jsonAnswer, missing, quoted, requiredText, SUCCESS } from "../answer.js";
 import { NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import type { NameServerState } from "./state.js";
 
@@ -47,7 +47,8 @@ function nearby(route: TopicRouteData, zoneName: string): TopicRouteData {
 }
 
 function routeInfoByTopic(state: NameServerState, { header }: Request, connection: Connection): Answer {
-  const topic = requiredText(header, "topic");
+  const topic = header.text("topic");
+  if (topic === undefined) return missing(ResponseCode.TOPIC_NOT_EXIST, "topic");
   const { needWaitForService, waitSecondsForService, orderMessageEnable } = state.config.settings;
   if (needWaitForService && state.clock.monotonicMs() - state.startedMs < waitSecondsForService * 1000) {
     return failure(ResponseCode.SYSTEM_ERROR, "name server not ready");

@@ -1,7 +1,8 @@
 /**
- * Reads members of a JSON body that came over the wire. Absent and null are the same, as to fastjson2, and its usual
- * conversions hold (a decimal text for a number, a number for a text); what cannot be converted is refused with
- * COMETMQ_BAD_REQUEST, so readers of bodies need no further checks of type.
+ * Reads members of a JSON body that came over the wire. Absent and null are the same (to fastjson2 null is 0 or false where
+ * Java has a primitive, which nobody means by it), and fastjson2's usual conversions hold (a decimal text for a number, a
+ * number for a text); what cannot be converted is refused with COMETMQ_BAD_REQUEST, so readers of bodies need no further
+ * checks of type.
  */
 import { CometError } from "../../base/errors.js";
 import { type FastjsonMap, type FastjsonValue, parseFastjson } from "../../remoting/fastjson.js";

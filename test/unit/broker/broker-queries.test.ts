@@ -119,6 +119,9 @@ test("limits of cold reads are kept and shown, all of a request or nothing", () 
   expect(broker.ask(2001, {}, "x".repeat(70_000)).code).toBe(1);
   expect(broker.ask(2002, {}, "g").code).toBe(0);
   expect(shown()).toEqual({ ...defaults, configTable: { h: 200 } });
+  // Limits that are set again are no more of them.
+  const many = Array.from({ length: 3000 }, (_, i) => `many${i}=1`).join("\n");
+  expect([broker.ask(2001, {}, many).code, broker.ask(2001, {}, many).code]).toEqual([0, 0]);
 });
 
 test("reading ahead stays the operating system's affair", () => {
@@ -128,4 +131,26 @@ test("reading ahead stays the operating system's affair", () => {
   expect(set("1")).toMatchObject({ code: 29, remark: expect.stringContaining("only mode 0") });
   expect(set("7")).toMatchObject({ code: 29, remark: "set commitlog readahead mode param value error" });
   expect(broker.ask(2004).code).toBe(29);
+});
+
+test("how far groups are behind in more queues than a frame has room for is not told", async () => {
+  const broker = new TestBroker({ topicQueueCountMax: 65_536 });
+  const { topics, groups, offsets } = broker.context;
+  groups.find("g");
+  for (const [topicName, queueNums] of [["A", 40] as const, ["B", 65_500] as const]) {
+    const settings = { topicName, readQueueNums: queueNums, writeQueueNums: queueNums, perm: 6, topicSysFlag: 0 };
+    topics.update({ ...settings, order: false, topicFilterType: "SINGLE_TAG" }, new Map());
+    offsets.commitOffset("test", "g", topicName, 0, 1);
+  }
+  for (const fields of [{}, { topicList: "A;B" }]) {
+    const answer = broker.ask(208, { consumerGroup: "g", ...fields });
+    expect(answer).toMatchObject({ code: 1, remark: expect.stringMatching(/^65540 queues are asked for/) });
+  }
+  expect(broker.store.queues.size).toBe(0);
+  expect(await broker.askLate(317, {})).toMatchObject({
+    code: 1,
+    remark: expect.stringMatching(/tells of 65536 queues/),
+  });
+  offsets.removeTopic("B");
+  expect(broker.ask(208, { consumerGroup: "g" }).code).toBe(0);
 });

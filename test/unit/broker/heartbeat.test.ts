@@ -194,6 +194,20 @@ test("groups that may not be made are passed over, the rest of the heartbeat cou
   expect(rejecting.context.consumers.get("g")).toBeUndefined();
 });
 
+test("versions of subscriptions are told as longs, whatever clients say", () => {
+  const { beat, broker } = bound(new Scene());
+  const told = (subVersion: string) => {
+    const template = { topic: "T", subString: "*", subVersion: "VERSION", tagsSet: [], codeSet: [] };
+    const body = heartbeatBody("c1", "g", [], { consumer: { subscriptionDataSet: [template] } });
+    const { code } = broker.ask(34, {}, body.replace('"VERSION"', subVersion), new FakeConnection());
+    const answer = broker.ask(203, { consumerGroup: "g" }).body.toString();
+    return [code, /"subVersion":([^,}]*)/.exec(answer)?.[1]];
+  };
+  expect(beat(new FakeConnection(), "c1", [["T", "*"]]).code).toBe(0);
+  for (const wrong of ["1e30", "1.5", "99999999999999999999"]) expect(told(wrong)).toEqual([1, "1"]);
+  expect(told("9223372036854775807")).toEqual([0, "9223372036854775807"]);
+});
+
 test("what clients in other languages write is taken", () => {
   const { beat, broker } = bound(new Scene());
   const answer = beat(new FakeConnection(), "c1", [], {

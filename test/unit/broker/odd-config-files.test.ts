@@ -42,3 +42,32 @@ test.each(["users.json", "acls.json"])("%s, with which nobody may do anything", 
     expect(log.at("warn", /were left out/)).toHaveLength(1);
   }
 });
+
+test("files that an administrator edited by hand, as Apache's would be read, are read and lose nothing", async () => {
+  const disk = new MemoryDisk();
+  disk.makeDirectory("/data/store/config");
+  const write = (name: string, text: string) => disk.writeAtomically(`/data/store/config/${name}`, text);
+  const version = `"dataVersion":{"counter":"7","stateVersion":0,"timestamp":1},`;
+  write(
+    "topics.json",
+    `\ufeff// more queues\n{${version}"topicConfigTable":{\n\t"T":{"topicName":"T","perm":"6","readQueueNums":"3",
+      "writeQueueNums":3,"order":"true","attributes":{"+message.type":null,},}, // the last\n},}\n`,
+  );
+  const group = `{'groupName':'g','retryMaxTimes':"5",'consumeEnable':1,'unknown':[null,],},`;
+  write("subscriptionGroup.json", `{${version}/* no forbiddenTable */"subscriptionGroupTable":{"g":${group}}}`);
+  write("consumerOffset.json", `{${version}"offsetTable":{"T@g":{"0":"12",1:13L,},},}`);
+  const broker = new TestBroker({}, {}, disk);
+  const check = ({ context: { topics, groups, offsets } }: TestBroker) => {
+    expect(topics.get("T")).toMatchObject({ readQueueNums: 3, writeQueueNums: 3, perm: 6, order: true });
+    expect(groups.get("g")).toMatchObject({ retryMaxTimes: 5, consumeEnable: true });
+    expect([0, 1].map((queueId) => offsets.queryOffset("g", "T", queueId))).toEqual([12, 13]);
+    expect(topics.dataVersion.counter).toBe(7);
+  };
+  expect(broker.reports.filter(({ outcome, problems }) => outcome === "lost" || problems.length > 0)).toEqual([]);
+  check(broker);
+  for (const { saver } of [broker.context.topics, broker.context.groups, broker.context.offsets]) {
+    saver.markDirty();
+    expect(await saver.saveIfDirty()).toBeUndefined();
+  }
+  check(new TestBroker({}, {}, disk));
+});

@@ -52,6 +52,21 @@ test.each([
   expect(broker.context.groups.get("g")).toBeUndefined();
 });
 
+test("code 225 makes none of a list of which one's attributes are refused, and names the one", () => {
+  const broker = new TestBroker({ groupCountMax: 16 });
+  const { groups } = broker.context;
+  const version = groups.dataVersion;
+  const ask = (...groupConfigList: object[]) => broker.ask(CREATE_LIST, {}, JSON.stringify({ groupConfigList }));
+  const refused = ask({ groupName: "a" }, { groupName: "b", attributes: { "+priority.factor": "101" } });
+  const remark = expect.stringMatching(/^b: priority\.factor: value is not in range\(0, 100\)/);
+  expect(refused).toMatchObject({ code: 1, remark });
+  const many = Array.from({ length: 17 - groups.size }, (_, i) => ({ groupName: `m${i}` }));
+  expect(ask(...many)).toMatchObject({ code: 1, remark: expect.stringMatching(/groupCountMax/) });
+  expect([groups.get("a"), groups.get("m0"), groups.dataVersion]).toEqual([undefined, undefined, version]);
+  expect(ask(...many.slice(1), { groupName: "m1", retryMaxTimes: 3 }).code).toBe(0);
+  expect(groups.get("m1")!.retryMaxTimes).toBe(3);
+});
+
 test("groups are made on demand where that is allowed, system groups also where it is not", () => {
   const open = new TestBroker().context.groups;
   expect(open.find("g")).toBe(open.get("g"));

@@ -204,6 +204,25 @@ test("code 18 makes all topics of a list, or none when one has an illegal name",
   expect(broker.context.topics.get("B")!.attributes.get("message.type")).toBe("FIFO");
 });
 
+test("code 18 makes none of a list of which one's attributes are refused, and names the one", () => {
+  const broker = new TestBroker({ topicCountMax: 64 });
+  const { topics } = broker.context;
+  const version = topics.dataVersion;
+  const ask = (...topicConfigList: object[]) => broker.ask(CREATE_LIST, {}, JSON.stringify({ topicConfigList }));
+  const fifo = (topicName: string) => ({ topicName, attributes: { "+message.type": "FIFO" } });
+  const refused = ask(fifo("A"), { topicName: "B", attributes: { "+message.type": "WRONG" } }, fifo("C"));
+  expect(refused).toMatchObject({ code: 1, remark: expect.stringMatching(/^B: message\.type: value is not in set/) });
+  const twice = ask(fifo("A"), { topicName: "A", attributes: { "-reserve.time": "" } });
+  expect(twice).toMatchObject({ code: 1, remark: expect.stringMatching(/^A: attempt to delete .* reserve\.time\./) });
+  const room = 64 - topics.size;
+  const many = Array.from({ length: room + 1 }, (_, i) => fifo(`M${i}`));
+  expect(ask(...many)).toMatchObject({ code: 1, remark: expect.stringMatching(/topicCountMax/) });
+  expect([topics.get("A"), topics.get("M0"), topics.dataVersion]).toEqual([undefined, undefined, version]);
+  expect(ask(fifo("A"), { topicName: "A", attributes: { "-message.type": "" } }).code).toBe(0);
+  expect(topics.get("A")!.attributes.size).toBe(0);
+  expect(ask(...many.slice(2), fifo("A")).code).toBe(0);
+});
+
 test("code 215 deletes a topic with its offsets, its queues and its POP retry topics", async () => {
   const broker = new TestBroker();
   const { offsets, topics } = broker.context;

@@ -6,6 +6,7 @@ import { FrameType, Flag } from "#src/http2/frames.js";
 import { hpackEncode } from "#src/http2/hpack.js";
 import type { Stream } from "#src/http2/stream.js";
 import { BufferPool } from "#src/remoting/buffer-pool.js";
+import type { OutputBudget } from "#src/remoting/output-budget.js";
 import { ReceiveBuffer } from "#src/remoting/receive-buffer.js";
 import { Turns } from "#src/remoting/turns.js";
 
@@ -76,6 +77,9 @@ export class Server {
   onOpened: () => void = () => {};
   /** Of the connections to come. */
   streamsMax = 10;
+  outputBudget: OutputBudget | undefined;
+  /** Connections that were cut off for what they did not read. */
+  unreadCount = 0;
   port = 0;
 
   async start(clock: Clock = systemClock, sharesBuffer = true): Promise<this> {
@@ -92,6 +96,8 @@ export class Server {
         turns,
         receiveBuffer,
         streamsMax: this.streamsMax,
+        outputBudget: this.outputBudget,
+        onUnread: () => this.unreadCount++,
         onStream: (stream) => this.#opened(stream),
         onFault: (code, reason) => void this.faults.push(`${code} ${reason}`),
         onClosed: () => this.gone++,

@@ -267,7 +267,7 @@ describe("GET_ROUTEINFO_BY_TOPIC", () => {
     expect(ask(bench, { topic: "x".repeat(30_000) }).remark.length).toBeLessThan(600);
     expect(ask(bench, { topic: "__proto__" }).code).toBe(ResponseCode.TOPIC_NOT_EXIST);
     expect(ask(bench, { topic: "" }).code).toBe(ResponseCode.TOPIC_NOT_EXIST);
-    expect(ask(bench, {}).code).toBe(ResponseCode.SYSTEM_ERROR);
+    expect(ask(bench, {}).code).toBe(ResponseCode.TOPIC_NOT_EXIST);
   });
 
   test("old clients get fastjson's bare keys unless they ask for standard JSON", () => {
@@ -394,6 +394,11 @@ describe("key-value settings", () => {
       remark: "No config item, Namespace: N Key: k",
     });
     expect(bench.ask(RequestCode.GET_KVLIST_BY_NAMESPACE, { namespace: "N" }).code).toBe(ResponseCode.QUERY_NOT_FOUND);
+    expect(bench.ask(RequestCode.GET_KVLIST_BY_NAMESPACE, {}).code).toBe(ResponseCode.QUERY_NOT_FOUND);
+    for (const [name, fields] of Object.entries({ namespace: { key: "k" }, key: { namespace: "N" } })) {
+      const answer = bench.ask(RequestCode.GET_KV_CONFIG, fields);
+      expect(answer).toMatchObject({ code: ResponseCode.QUERY_NOT_FOUND, remark: `The field ${name} is missing.` });
+    }
     expect(put(bench, "k", "v").code).toBe(0);
     expect(put(bench, "__proto__", "").code).toBe(0);
     expect(get("k")).toMatchObject({ code: 0, fields: { value: "v" } });

@@ -49,6 +49,19 @@ test("plain JSON of every kind, with white space, single quotes and control char
   expect(parseFastjson(Buffer.from('"é"'))).toBe("é");
 });
 
+test.each([
+  ['\ufeff{"a":1}'],
+  ['{"a":1,}'],
+  ['// by hand\n{"a":1}'],
+  ['/* by\nhand */ { /**/ "a" /* : */ : /*1*/ 1 // one\n } //'],
+  ['{"a":+1}'],
+  ['{"a":1L}'],
+])("%j is taken as by fastjson2", (text) => {
+  expect(parseFastjson(text)).toEqual(new Map([["a", 1]]));
+  expect(parseFastjson("[1,2,]")).toEqual([1, 2]);
+  expect(parseFastjson('"//"')).toBe("//");
+});
+
 test("names of JavaScript's own are keys like any other", () => {
   const value = parseFastjson('{"__proto__":{"x":1},"constructor":2}');
   expect([...mapIn(value, "__proto__")!]).toEqual([["x", 1]]);
@@ -63,8 +76,13 @@ test.each([
   "}",
   "{1}",
   "{1:}",
-  '{"a":1,}',
-  "[1,]",
+  '{"a":1,,}',
+  "{,}",
+  "[,]",
+  "[1,,]",
+  '{"a":1/}',
+  '{"a":1/*}',
+  "/",
   "[1 2]",
   '{"a" 1}',
   "{a:1}",

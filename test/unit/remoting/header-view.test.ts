@@ -133,7 +133,7 @@ describe("JSON headers", () => {
     '"code"',
     '{"code":1',
     '{"code":1}x',
-    '{"code":1,}',
+    '{"code":1,,}',
     '{"code":}',
     '{"code":1 "flag":0}',
     '{"code":2147483648}',

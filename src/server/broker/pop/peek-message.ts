@@ -25,23 +25,24 @@ export function peekMessage(
   store.catchUp();
   const { topic, group, queueId } = target;
   const maxCount = Math.max(1, Math.min(asked, POP_MESSAGES_MAX));
+  const bytesMax = context.config.maxTransferBytesOnMessageInMemory;
   const bodies: Buffer[] = [];
+  let totalBytes = 0;
   let restNum = 0;
   for (const [from, id] of queuesToPeek(context, topic, group.name, queueId)) {
     const queue = topicQueue(context.store, from, id);
     const offset = state.peekOffset(group.name, from.name, queue);
     restNum += Math.max(0, store.maxOffset(queue) - offset);
-    if (bodies.length >= maxCount) continue;
-    const limits = {
-      maxCount: maxCount - bodies.length,
-      maxBytes: context.config.maxTransferBytesOnMessageInMemory,
-    };
+    // One message at least goes out, however large; a further queue's only if there is room.
+    if (bodies.length >= maxCount || totalBytes >= bytesMax) continue;
+    const limits = { maxCount: maxCount - bodies.length, maxBytes: bytesMax - totalBytes };
     const result = emptyResult();
     const status = store.get(queue, offset, limits, undefined, result);
     if (status === GetStatus.OFFSET_TOO_SMALL || status === GetStatus.OFFSET_OVERFLOW_BADLY) {
       store.get(queue, result.nextBeginOffset, limits, undefined, result);
     }
     bodies.push(...result.records);
+    totalBytes += result.totalBytes;
   }
   const found = bodies.length > 0;
   const code = found ? ResponseCode.SUCCESS : ResponseCode.PULL_NOT_FOUND;
