@@ -106,9 +106,11 @@ export class Standalone {
     try {
       const { hooks, backend, disk, onFailure, onRecoveryProgress } = options;
       const routeTable = nameServer?.server.routeTable;
+      const orderedTopics = nameServer && (() => nameServer.server.orderedTopics());
       const namesrvPort = nameServer?.server.port;
       const parts = {
         routeTable,
+        orderedTopics,
         namesrvPort,
         access,
         hooks,

@@ -2,7 +2,8 @@
  * Registrations that broke brokers: 60,000 topics in one frame of more than 16 MiB, which no name server takes
  * (apache/rocketmq#5296); and, once they were split, changes of topics that the name server passed over, because it
  * knew the version already from the part before. Brokers that registered all their topics anew for each group that
- * joined, for each has a retry topic (#3407).
+ * joined, for each has a retry topic (#3407). A broker that never heard from the name server of its own process which
+ * topics are ordered.
  */
 import { afterEach, expect, test } from "vitest";
 import { RequestCode, ResponseCode } from "#src/remoting/codes.js";
@@ -11,6 +12,7 @@ import { RemotingServer } from "#src/remoting/server.js";
 import type { Processor } from "#src/remoting/types.js";
 import { Registration } from "#src/server/broker/registration.js";
 import { readRegisterBrokerBody } from "#src/server/protocol/register-broker-body.js";
+import { TestBroker as TestServer } from "#src/testing/mod.js";
 import { FakeClock, heartbeatBody, TestBroker } from "../unit/broker/harness.js";
 import { until } from "../unit/remoting/peers.js";
 import { ANSWER_MS, clientOf, closeAll, onCloseAll, startBroker, startNameServer } from "../server/harness.js";
@@ -135,6 +137,22 @@ test("a broker.conf that names the process's own name server has nobody told by 
   expect(routeTable.topicRouteData("TBW102")).toBeDefined();
   expect(elsewhere.told.length).toBe(1);
   expect(log.at("warn", /registration/)).toEqual([]);
+});
+
+test("a broker hears which topics are ordered, also from the name server of its process", async () => {
+  const test = await TestServer.start({ topics: { T: { queues: 1 } } });
+  onCloseAll(() => test.close());
+  const broker = clientOf(test.server.port);
+  const isOrdered = async () => {
+    const answer = await broker.call(RequestCode.GET_TOPIC_CONFIG, { topic: "T" }, undefined, ANSWER_MS);
+    return (JSON.parse(answer.body.toString()) as { order: boolean }).order;
+  };
+  expect(await isOrdered()).toBe(false);
+  const order = { namespace: "ORDER_TOPIC_CONFIG", key: "T", value: "broker-a:1" };
+  const namesrv = clientOf(test.server.nameServer!.port);
+  expect((await namesrv.call(RequestCode.PUT_KV_CONFIG, order, undefined, ANSWER_MS)).code).toBe(ResponseCode.SUCCESS);
+  await test.advance("30s");
+  expect(await isOrdered()).toBe(true);
 });
 
 test("a refusal of a name server is said once, and that it is over", async () => {

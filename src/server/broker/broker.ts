@@ -54,6 +54,8 @@ export interface BrokerOptions {
   readonly log?: Logger | undefined;
   /** The name server of the same process: the broker registers with it without a connection. */
   readonly routeTable?: RouteTable | undefined;
+  /** Topics that this one calls ordered, which others tell a broker in their answers. */
+  readonly orderedTopics?: (() => Iterable<string>) | undefined;
   /** Where that one listens, on this broker's own address. */
   readonly namesrvPort?: number | undefined;
   /** What the embedding program does before and after requests. */
@@ -158,8 +160,9 @@ export class Broker {
       pop.recover();
       if (options.hooks !== undefined) hookProcessors(processors, options.hooks, context);
       const server = serverOf(context, store, access, processors, waiters);
-      const { routeTable, namesrvPort } = options;
-      registration = new Registration(context, routeTable, tlsClientOptions(reading, store.disk), namesrvPort);
+      const { routeTable, namesrvPort, orderedTopics } = options;
+      const tls = tlsClientOptions(reading, store.disk);
+      registration = new Registration(context, routeTable, tls, namesrvPort, orderedTopics);
       await server.listen();
       begun.push(() => server.close());
       port = server.port;

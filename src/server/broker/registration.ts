@@ -80,6 +80,7 @@ function nameOf({ host, port }: RemotingClient): string {
 export class Registration {
   readonly #context: BrokerContext;
   readonly #routeTable: RouteTable | undefined;
+  readonly #orderedHere: () => Iterable<string>;
   readonly #clients: RemotingClient[];
   #timer: Timer | undefined;
   #soon: Timer | undefined;
@@ -95,16 +96,18 @@ export class Registration {
 
   /**
    * `routeTable` is the name server's of this process, if there is one, and `namesrvPort` where it listens: a file may
-   * name it among the others, which `tls` is for.
+   * name it among the others, which `tls` is for. `orderedHere` are the topics that it calls ordered.
    */
   constructor(
     context: BrokerContext,
     routeTable: RouteTable | undefined,
     tls?: TlsClientOptions,
     namesrvPort?: number,
+    orderedHere: () => Iterable<string> = () => [],
   ) {
     this.#context = context;
     this.#routeTable = routeTable;
+    this.#orderedHere = orderedHere;
     const { clock, log } = context;
     const { namesrvAddr, bindAddress } = context.config;
     const isOwn = (host: string, port: number) => port === namesrvPort && reaches(host, bindAddress);
@@ -203,6 +206,7 @@ export class Registration {
   async #registerAll(): Promise<void> {
     if (this.#closed) return;
     this.#registerHere();
+    this.#context.topics.markOrdered(this.#orderedHere());
     if (this.#clients.length === 0) return;
     const bodies = this.#bodies();
     await Promise.all(this.#clients.map((client) => this.#registerWith(client, bodies)));

@@ -18,7 +18,7 @@ import type { Access } from "../auth/open-access.js";
 import { RepeatLog } from "../repeat-log.js";
 import { brokerHandlers } from "./broker-requests.js";
 import { configHandlers } from "./config-requests.js";
-import { KvConfig } from "./kv-config.js";
+import { KvConfig, NAMESPACE_ORDER_TOPIC_CONFIG } from "./kv-config.js";
 import { NamesrvConfig, type NamesrvSettings } from "./namesrv-config.js";
 import { type AddressFor, RouteTable } from "./route-table.js";
 import type { NameServerState } from "./state.js";
@@ -144,6 +144,12 @@ export class NameServer {
     nameServer.#scheduleScan();
     log.info({ host, port: server.port }, "name server started");
     return nameServer;
+  }
+
+  /** @internal Those that it tells a broker of this process are ordered. */
+  orderedTopics(): Iterable<string> {
+    if (!this.config.settings.returnOrderTopicConfigToBroker) return [];
+    return this.kvConfig.list(NAMESPACE_ORDER_TOPIC_CONFIG)?.keys() ?? [];
   }
 
   /** The one it listens on. */
