@@ -122,6 +122,7 @@ export class ReplyMessage {
     if (properties.has(PropertyName.INNER_MULTI_DISPATCH)) {
       return failure(ResponseCode.SYSTEM_ERROR, LIGHT_QUEUES_REMARK);
     }
+    properties.set(PropertyName.MSG_REGION, config.regionId).set(PropertyName.TRACE_SWITCH, String(config.traceOn));
     return {
       topic,
       queueId: given >= 0 ? given : this.#anyQueueId(topic),

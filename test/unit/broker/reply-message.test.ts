@@ -61,11 +61,12 @@ test("reaches the client that waits for it, and is stored", async () => {
   expect(fields).toMatchObject({ bornTimestamp: 1_795_000_000_123, storeTimestamp: broker.clock.nowMs() });
   expect(fields["bornHost"]).toMatch(/^127\.0\.0\.1:\d+$/);
   const sent = parseProperties(String(fields["properties"]));
-  expect(Object.fromEntries(sent)).toEqual({ ...properties, PUSH_REPLY_TIME: String(broker.clock.nowMs()) });
+  const marked = { ...properties, MSG_REGION: "DefaultRegion", TRACE_ON: "true" };
+  expect(Object.fromEntries(sent)).toEqual({ ...marked, PUSH_REPLY_TIME: String(broker.clock.nowMs()) });
   await broker.settle();
   const [stored] = broker.messages(TOPIC);
   expect(stored).toMatchObject({ msgId: answer.fields["msgId"], flag: 7, sysFlag: 1 });
-  expect([stored!.body.toString(), Object.fromEntries(stored!.properties)]).toEqual(["reply", properties]);
+  expect([stored!.body.toString(), Object.fromEntries(stored!.properties)]).toEqual(["reply", marked]);
 });
 
 test("is not stored where that is not wanted", async () => {
