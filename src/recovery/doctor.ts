@@ -16,7 +16,7 @@ import { BLANK_BYTES_MIN } from "../record/layout.js";
 import { BatchCheck } from "./doctor/batch-check.js";
 import { type Finding, type FindingCode, Findings, type Place, type Severity } from "./doctor/finding.js";
 import { IndexCheck } from "./doctor/index-check.js";
-import { filesEnd, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
+import { filesEnd, holesOf, listLog, type LogFile, type LogLayout } from "./doctor/log-files.js";
 import { type Flaw, type LogWalk, WalkStep } from "./doctor/log-walk.js";
 import { OffsetRanges } from "./doctor/offset-ranges.js";
 import { openWalk } from "./doctor/open-walk.js";
@@ -296,15 +296,21 @@ class Examination {
       const what = `the log ends at ${endOffset}; the ${tornTo - endOffset} bytes behind are ${kind}${records}`;
       this.#findings.add(code, this.#place(endOffset, tornTo - endOffset), what);
     }
+    // Opening refuses what lies there, even if it is of no use.
+    const holeEnd = holesOf(this.#layout).find(({ from }) => from >= endOffset)?.to ?? Number.POSITIVE_INFINITY;
     for (const { base } of usedFiles) {
       const what = `the log ends at ${endOffset}; in this segment behind its end are ${kind}${records}`;
-      this.#findings.add(code, this.#place(base, 0), what);
+      this.#findings.add(base >= holeEnd ? "log.hole" : code, this.#place(base, 0), what);
     }
     if (this.#endsInDamage && ending !== undefined && ending.notedEnd > endOffset) {
       const what = `the log is shorter than it was: it reached ${ending.notedEnd}, and ends at ${endOffset}`;
       this.#findings.add("log.shorter", this.#place(endOffset, ending.notedEnd - endOffset), what);
     }
-    for (const { base } of emptyFiles) this.#findings.add("log.empty", this.#place(base, 0), "an empty segment");
+    for (const { base } of emptyFiles) {
+      const isCutOff = base >= holeEnd;
+      const what = isCutOff ? "an empty segment, and the one in front of it is missing" : "an empty segment";
+      this.#findings.add(isCutOff ? "log.hole" : "log.empty", this.#place(base, 0), what);
+    }
   }
 
   #noteUnreadable(file: LogFile, position: number): void {

@@ -93,8 +93,8 @@ export class RepairPlanner {
     if (code === "log.misaligned" || code === "log.missing") this.#refusal = `${finding.path}: ${what}.`;
     if (code === "log.format") this.#refusal = what;
     if (DAMAGE_CODES.has(code)) this.#damage.push(finding);
+    else if (code === "log.torn" || code === "log.stale" || isBeyondHole(finding)) this.#takeTail(finding);
     else if (code === "log.hole" || code === "log.size") this.#takeFile(finding);
-    else if (code === "log.torn" || code === "log.stale") this.#takeTail(finding);
     else if (QUEUE_CODES.has(code) && topic !== undefined && queueId !== undefined) {
       this.#queues.set(`${topic}/${queueId}`, { topic, queueId });
     } else if (INDEX_CODES.has(code)) this.#indexWhy ||= what;
@@ -152,6 +152,11 @@ export class RepairPlanner {
     }
     return actions;
   }
+}
+
+/** Not the hole itself, but a segment of no use behind one. */
+function isBeyondHole({ code, lengthBytes }: Finding): boolean {
+  return code === "log.hole" && lengthBytes === 0;
 }
 
 function mendDamage(finding: Finding, report: DoctorReport): RepairAction | undefined {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileS
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "#src/base/clock.js";
+import { segmentName } from "#src/commitlog/segment-queue.js";
 import { FileDisk } from "#src/io/file-disk.js";
 import { ReadOnlyDisk } from "#src/io/read-only-disk.js";
 import { decodeRecord } from "#src/record/decode.js";
@@ -154,6 +155,18 @@ describe("the files of the log", () => {
     expect(
       readFileSync(join(report.lostDirectory, "commitlog", `${String(SEGMENT_BYTES).padStart(20, "0")}-4`), "utf8"),
     ).toBe("more");
+  });
+
+  test("segments of no use that lie apart behind the log's end: told, refused, and kept in lost+found", async () => {
+    const next = SEGMENT_BYTES * store.examine().report.segmentCount;
+    const apart = [next + SEGMENT_BYTES, next + 2 * SEGMENT_BYTES];
+    for (const base of apart) writeFileSync(store.segmentPath(base), new Uint8Array(SEGMENT_BYTES));
+    expect(store.examine().codes).toEqual(["log.hole", "log.hole"]);
+    await expect(store.open()).rejects.toMatchObject({ code: "COMETMQ_STORE_CORRUPT" });
+    const { report } = await store.repair();
+    const kept = readdirSync(report.lostDirectory, { recursive: true }).map(String);
+    for (const base of apart) expect(kept.some((path) => path.endsWith(segmentName(base)))).toBe(true);
+    await expectServed([]);
   });
 
   test("a torn tail is cut", async () => {
