@@ -91,6 +91,19 @@ async function repaired(dir: string): Promise<Verdict> {
   return examine(factsOf(dir));
 }
 
+test("batch queues of which the log has lost all messages go with a repair, and are kept", async () => {
+  const { dir } = extractStore("clean");
+  const first = expectedLines<LogLine>("clean", "log").find(({ topic }) => topic === "BatchCq")!;
+  const { segmentBytes } = examine(factsOf(dir)).report;
+  const log = join(dir, "store", "commitlog");
+  for (const name of readdirSync(log)) if (Number(name) + segmentBytes > first.offset) rmSync(join(log, name));
+  expect(tally(examine(factsOf(dir)).codes)["queue.beyond-log"]).toBeGreaterThan(1);
+  const { codes } = await repaired(dir);
+  expect(codes).toEqual([]);
+  const lost = readdirSync(join(dir, "store", "lost+found"), { recursive: true });
+  expect(lost).toContainEqual(expect.stringMatching(/batchconsumequeue\/BatchCq\/0\/0{20}$/));
+});
+
 test.each(storeNames())("%s", (name) => {
   const { dir } = extractStore(name);
   const before = digest(dir);

@@ -344,7 +344,16 @@ class Rebuild {
       }),
     ];
     for (const { topic, queueId, root } of swaps) this.#setAside(root, topic, queueId);
+    this.#setAsideWithoutMessages();
     for (const { topic, queueId, root, made } of swaps) this.#bringIn(made, root, topic, queueId);
+  }
+
+  /** Batch queues of which the log holds no message any more: all their units lead nowhere. */
+  #setAsideWithoutMessages(): void {
+    const { facts, queues } = this.#options;
+    if (queues === "all") return;
+    for (const { topic, queueId } of queues.filter((name) => facts.batchTopics.has(name.topic)))
+      if (!this.#batches.has(keyOf({ topic, queueId }))) this.#setAside(facts.places.batchConsumeQueue, topic, queueId);
   }
 
   #setAside(root: string, topic: string, queueId: number): void {
