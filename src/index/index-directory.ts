@@ -208,8 +208,11 @@ function loadHeader(file: IndexFile): string {
 export function assertIndexSizes(directory: IndexDirectory): void {
   const other = directory.problems.find((problem) => problem.kind === "size");
   if (other === undefined) return;
-  throw new CometError(
-    "COMETMQ_STORE_LAYOUT",
-    `${other.path} has ${other.detail} for these maxHashSlotNum and maxIndexNum.`,
-  );
+  const what = `${other.path} has ${other.detail}`;
+  if (directory.files.length > 0) {
+    const detail = `${what}, as other index files have: \`cometmq store repair\` makes the index anew.`;
+    throw new CometError("COMETMQ_STORE_CORRUPT", detail);
+  }
+  const detail = `${what} for these maxHashSlotNum and maxIndexNum (or, cut short, \`cometmq store repair --index\`).`;
+  throw new CometError("COMETMQ_STORE_LAYOUT", detail);
 }

@@ -8,7 +8,13 @@
  */
 import { readInt64 } from "../../base/int64.js";
 import { IndexDirectory } from "../../index/index-directory.js";
-import { ENTRY_PHY_OFFSET, entryPosition, INDEX_ENTRY_BYTES, type IndexFile } from "../../index/index-file.js";
+import {
+  ENTRY_PHY_OFFSET,
+  entryPosition,
+  INDEX_ENTRY_BYTES,
+  type IndexFile,
+  type IndexProblem,
+} from "../../index/index-file.js";
 import { extendHash, extendHashSign, extendTagSign, storedHash } from "../../index/index-key.js";
 import { inspectIndexFile } from "../../index/index-repair.js";
 import type { Disk } from "../../io/disk.js";
@@ -70,9 +76,14 @@ export class IndexCheck {
     this.#findings = findings;
     this.directory = IndexDirectory.load(disk, facts.places.index, facts.indexSizes);
     for (const { path, kind, detail } of this.directory.problems) {
-      const code = kind === "slot" || kind === "entry" ? "index.structure" : (`index.${kind}` as const);
-      findings.add(code, { path: relativePath(facts.places, path) }, detail);
+      findings.add(this.#codeOf(kind), { path: relativePath(facts.places, path) }, detail);
     }
+  }
+
+  /** A length that only some files have is theirs, not a matter of options. */
+  #codeOf(kind: IndexProblem["kind"]): FindingCode {
+    const isCutShort = kind === "size" && this.directory.files.length > 0;
+    return isCutShort || kind === "slot" || kind === "entry" ? "index.structure" : `index.${kind}`;
   }
 
   /** Not where the store has no index, nor where files have another size than the options say. */

@@ -247,6 +247,16 @@ describe("what is built from the log", () => {
     for (const message of sound([first])) expect(served).toContain(line(message));
   });
 
+  test("an index file of another length than the others have", async () => {
+    const directory = store.paths.index;
+    const [first] = readdirSync(directory).sort();
+    truncateSync(join(directory, first!), 100);
+    expect(store.examine().codes).toEqual(["index.structure"]);
+    await expect(store.open()).rejects.toThrow(/100 bytes.*cometmq store repair/);
+    await store.repair();
+    await expectServed([]);
+  });
+
   test("asked for by name", async () => {
     rmSync(store.paths.index, { recursive: true });
     rmSync(join(store.paths.consumeQueue, "Orders"), { recursive: true });
