@@ -84,6 +84,7 @@ export class SegmentQueue {
     if (!Number.isSafeInteger(base + this.segmentBytes)) {
       throw new CometError("COMETMQ_STORE_CORRUPT", `${path}: no log reaches so far.`);
     }
+    if (this.#disk.isDirectory(path)) throw new CometError("COMETMQ_STORE_CORRUPT", `${path} is a directory.`);
     if (actual !== this.segmentBytes || base % this.segmentBytes !== 0) {
       throw new CometError(
         "COMETMQ_STORE_LAYOUT",

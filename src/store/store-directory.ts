@@ -38,7 +38,7 @@ export class StorePaths {
 
 /** Throws COMETMQ_NOT_A_STORE; touches nothing. */
 export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
-  for (const path of [paths.root, paths.commitLog]) {
+  for (const path of [paths.root, paths.commitLog, paths.consumeQueue, paths.batchConsumeQueue, paths.index]) {
     if (disk.sizeOf(path) < 0 || disk.isDirectory(path)) continue;
     throw new CometError("COMETMQ_NOT_A_STORE", `${path} is a file.`);
   }
@@ -53,16 +53,19 @@ export function checkStoreDirectory(disk: Disk, paths: StorePaths): void {
 }
 
 /**
- * Size of the first file in `directory` whose name is 20 digits: the size the store was written with; undefined without
- * one.
+ * The size that most files in `directory` have whose name is 20 digits, of equally many the first: what the store was
+ * written with, though one of them be cut short; undefined without one.
  */
 export function foundFileBytes(disk: Disk, directory: string): number | undefined {
+  const counts = new Map<number, number>();
   for (const name of disk.list(directory)) {
-    if (!/^\d{20}$/.test(name)) continue;
-    const sizeBytes = disk.sizeOf(`${directory}/${name}`);
-    if (sizeBytes > 0) return sizeBytes;
+    const path = `${directory}/${name}`;
+    if (!/^\d{20}$/.test(name) || disk.isDirectory(path)) continue;
+    const sizeBytes = disk.sizeOf(path);
+    if (sizeBytes > 0) counts.set(sizeBytes, (counts.get(sizeBytes) ?? 0) + 1);
   }
-  return undefined;
+  const most = Math.max(...counts.values());
+  return [...counts.keys()].find((sizeBytes) => counts.get(sizeBytes) === most);
 }
 
 /**

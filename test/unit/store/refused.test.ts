@@ -95,6 +95,28 @@ test("a file is no store, neither as the root nor as its commitlog", async () =>
   await expectRefused({ directory }, "COMETMQ_NOT_A_STORE", /commitlog is a file\./);
 });
 
+test.each(["consumequeue", "batchconsumequeue", "index"])(
+  "a file in the place of %s is told before anything is made",
+  async (name) => {
+    const directory = copyOfStore();
+    rmSync(join(directory, name), { recursive: true, force: true });
+    writeFileSync(join(directory, name), "content");
+    await expectRefused({ directory }, "COMETMQ_NOT_A_STORE", new RegExp(`${name} is a file\\.`));
+  },
+);
+
+test("the segment that has another length than the others is named, also where it is the first", async () => {
+  const directory = copyOfStore();
+  const first = join(directory, "commitlog", segmentName(0));
+  truncateSync(first, 5);
+  const options = { directory, segmentBytes: undefined };
+  await expectRefused(options, "COMETMQ_STORE_LAYOUT", /0{20} has 5 bytes/);
+  await expectRefused({ directory }, "COMETMQ_STORE_LAYOUT", /0{20} has 5 bytes/);
+  rmSync(first);
+  mkdirSync(first);
+  await expectRefused(options, "COMETMQ_STORE_CORRUPT", /0{20} is a directory/);
+});
+
 test("a store in use is refused with its directory's name, here and from another process", async () => {
   const directory = copyOfStore();
   const store = await openStore({ directory });
