@@ -36,7 +36,10 @@ export function listQueueFiles(disk: Disk, directory: string, fileBytes: number)
   for (const name of names) {
     const base = Number(name);
     if (!NAME.test(name) || !Number.isSafeInteger(base)) {
-      problems.push({ name, kind: "foreign", detail: "not a queue's file" });
+      // One with the name of a queue's file keeps the store from being opened.
+      const isNamed = NAME.test(name);
+      const detail = isNamed ? "no queue reaches so far" : "not a queue's file";
+      problems.push({ name, kind: isNamed ? "size" : "foreign", detail });
       continue;
     }
     const sizeBytes = disk.sizeOf(`${directory}/${name}`);

@@ -257,6 +257,14 @@ describe("what is built from the log", () => {
     await expectServed([]);
   });
 
+  test("a queue with a file whose name is beyond all offsets", async () => {
+    writeFileSync(join(store.paths.consumeQueue, "Orders", "0", "9".repeat(20)), "strange");
+    expect(store.examine().codes).toEqual(["queue.size"]);
+    await expect(store.open()).rejects.toMatchObject({ code: "COMETMQ_STORE_LAYOUT" });
+    await store.repair();
+    await expectServed([]);
+  });
+
   test("asked for by name", async () => {
     rmSync(store.paths.index, { recursive: true });
     rmSync(join(store.paths.consumeQueue, "Orders"), { recursive: true });
