@@ -38,6 +38,8 @@ export class MessageReader {
   readonly #units = new UnitBatch(BATCH_UNITS);
   readonly #view = new RecordView();
   #isClosed = false;
+  /** A filter is asked, who may read as well before it answers. */
+  #isAsking = false;
 
   constructor(segments: SegmentQueue, queueUnits: QueueUnits) {
     this.#segments = segments;
@@ -63,8 +65,9 @@ export class MessageReader {
     if (!Number.isInteger(offset)) throw new CometError("COMETMQ_CONFIG", `The offset is ${offset}, no integer.`);
     result.status = this.#judge(offset, result);
     if (result.status !== GetStatus.NO_MATCHED_MESSAGE) return result.status;
-    if (isRecordFilter(filter)) this.#collect(queue, limits, undefined, filter, result);
-    else this.#collect(queue, limits, filter, undefined, result);
+    const units = this.#isAsking ? new UnitBatch(BATCH_UNITS) : this.#units;
+    if (isRecordFilter(filter)) this.#collectAsking(queue, limits, filter, units, result);
+    else this.#collect(queue, limits, filter, undefined, units, result);
     return result.status;
   }
 
@@ -87,15 +90,31 @@ export class MessageReader {
     return GetStatus.NO_MATCHED_MESSAGE;
   }
 
+  #collectAsking(
+    queue: StoreQueue,
+    limits: GetLimits,
+    filter: RecordFilter,
+    units: UnitBatch,
+    result: GetResult,
+  ): void {
+    const isNested = this.#isAsking;
+    this.#isAsking = true;
+    try {
+      this.#collect(queue, limits, undefined, filter, units, result);
+    } finally {
+      this.#isAsking = isNested;
+    }
+  }
+
   #collect(
     queue: StoreQueue,
     limits: GetLimits,
     tags: TagFilter,
     records: RecordFilter | undefined,
+    units: UnitBatch,
     result: GetResult,
   ): void {
     if (records !== undefined) records.steps = 0;
-    const units = this.#units;
     const { maxFilterMessageSize = MAX_FILTER_MESSAGE_SIZE } = limits;
     const scanEnd = result.nextBeginOffset + Math.max(Math.ceil(maxFilterMessageSize / UNIT_BYTES), limits.maxCount);
     while (result.nextBeginOffset < result.maxOffset && result.nextBeginOffset < scanEnd) {
@@ -108,7 +127,7 @@ export class MessageReader {
         return;
       }
       for (let i = 0; i < units.count; i++) {
-        if (tags !== undefined && !this.#hasTag(i, tags)) {
+        if (tags !== undefined && !this.#hasTag(units, i, tags)) {
           result.nextBeginOffset++;
           continue;
         }
@@ -121,14 +140,14 @@ export class MessageReader {
     }
   }
 
-  /** Entry `entry` of the units at hand has one of `tags`, given by their hashes. */
-  #hasTag(entry: number, tags: ReadonlySet<number>): boolean {
-    const high = this.#units.tagsCodeHigh[entry]!;
-    const hash = this.#units.tagsCodeLow[entry]!;
+  /** Entry `entry` of the units has one of `tags`, given by their hashes. */
+  #hasTag(units: UnitBatch, entry: number, tags: ReadonlySet<number>): boolean {
+    const high = units.tagsCodeHigh[entry]!;
+    const hash = units.tagsCodeLow[entry]!;
     if (high === hash >> 31) return tags.has(hash);
     if (!isExtAddress(high, hash)) return false;
     // The hash lies in the extended queue, and in the record.
-    const record = this.recordAt(this.#units.phyOffset[entry]!, this.#units.sizeBytes[entry]!);
+    const record = this.recordAt(units.phyOffset[entry]!, units.sizeBytes[entry]!);
     if (record === undefined) return true;
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     if (this.#view.read(view, 0, record.length) !== RecordVerdict.RECORD) return false;

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { SegmentQueue } from "#src/commitlog/segment-queue.js";
 import { QueueProgress } from "#src/dispatch/shared-progress.js";
 import { MemoryDisk } from "#src/io/memory-disk.js";
+import { decodeRecord } from "#src/record/decode.js";
 import { MessageReader } from "#src/store/message-reader.js";
 import { QueueUnits } from "#src/store/queue-units.js";
 import { emptyGetResult, GetStatus } from "#src/store/types.js";
@@ -36,4 +37,30 @@ test("where a file of the queue is gone readers are led to the next one, as with
   const told: number[] = [];
   for await (const { queueOffset } of store.tail(queue, { from: 15 })) if (told.push(queueOffset) === 10) break;
   expect(told).toEqual([15, 16, 17, 18, 19, 40, 41, 42, 43, 44]);
+});
+
+test("a filter may read, and put, before it answers", async () => {
+  const store = await openStore({ directory: newDirectory() });
+  const numbers = Array.from({ length: 40 }, (_, i) => i);
+  for (const i of numbers) for (const topic of ["Mine", "Other"]) put(store, topic, 0, `${topic}${i}`);
+  await store.settled();
+  const [mine, other] = [store.queue("Mine", 0), store.queue("Other", 0)];
+  const limits = { maxCount: 64, maxBytes: 1 << 20 };
+  let isFailing = false;
+  const filter = {
+    steps: 0,
+    matchesRecord() {
+      if (isFailing) throw new Error("no answer");
+      put(store, "Mine", 0, "later");
+      return store.get(other, 20, limits, undefined, emptyGetResult()) === GetStatus.FOUND;
+    },
+  };
+  const result = emptyGetResult();
+  expect(store.get(mine, 0, limits, filter, result)).toBe(GetStatus.FOUND);
+  const bodies = result.records.map((record) => decodeRecord(record).body.toString());
+  expect(bodies).toEqual(numbers.map((i) => `Mine${i}`));
+  isFailing = true;
+  expect(() => store.get(mine, 0, limits, filter, result)).toThrow("no answer");
+  expect(store.get(other, 0, limits, undefined, result)).toBe(GetStatus.FOUND);
+  expect(result.queueOffsets).toEqual(numbers);
 });
