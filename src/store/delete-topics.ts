@@ -30,6 +30,8 @@ export class TopicDeletions {
   async #delete(topics: readonly string[]): Promise<StoreQueue[]> {
     const { commitLog, deletedTopics, disk, dispatch, paths, queues, segments } = this.#parts;
     const used = topics.filter((topic) => queues.ofTopic(topic).some(({ nextOffset }) => nextOffset > 0));
+    // One of batch queues may come again as one of ordinary ones.
+    for (const topic of topics) if (!used.includes(topic)) queues.unseal(topic);
     if (used.length === 0) return [];
     for (const topic of used) queues.seal(topic);
     const position = commitLog.appendPosition;

@@ -167,6 +167,7 @@ class Opening {
   async #recover(segments: SegmentQueue, lastEnd: StoreEnd): ReturnType<typeof recover> {
     const { disk, clock, paths, log } = this.#settings;
     const noted = readDispatchCheckpoint(disk, paths.dispatchCheckpoint);
+    const batchTopics = new Set([...readBatchTopics(disk, paths.topics), ...disk.list(paths.batchConsumeQueue)]);
     const unusable = [
       ["short", "nonsense"].includes(this.#checkpoint.verdict) ? paths.checkpoint : [],
       noted === undefined && disk.sizeOf(paths.dispatchCheckpoint) >= 0 ? paths.dispatchCheckpoint : [],
@@ -183,7 +184,7 @@ class Opening {
       batch: {
         context: this.#batchQueueContext(),
         root: paths.batchConsumeQueue,
-        topics: readBatchTopics(disk, paths.topics),
+        topics: batchTopics,
       },
       lmqEnabled: this.#settings.lmqEnabled,
       indexDirectory: paths.index,
@@ -205,6 +206,8 @@ class Opening {
       onProgress: this.#settings.onRecoveryProgress,
     });
     this.#fitDeletedTopics(segments, recovered.endOffset);
+    // Such a topic must not get ordinary queues: with both kinds Apache does not open the store.
+    for (const topic of batchTopics) this.#queues.seal(topic);
     for (const { slot, minOffset, maxOffset } of recovered.queues) {
       const queue = this.#queues.inSlot(slot);
       queue.minOffset = minOffset;

@@ -20,7 +20,7 @@ export class StoreQueue implements QueueHandle {
   readonly scheduled: boolean;
   /** Units that can be read before dispatch has written them; none yet where it is undefined. See queue-units.ts. */
   fresh: FreshUnits | undefined;
-  /** Its topic is being deleted, or was: it takes no messages. */
+  /** It takes no messages: its topic is being deleted, or was, or has batch queues. */
   sealed = false;
   /** Its topic was deleted: it takes and has no messages. */
   retired = false;

@@ -3,7 +3,7 @@
  * line is Apache's; with CometMQ's own recovery each line is Apache's or one of the differences that
  * docs/internals/recovery-differences.md lists.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Disk } from "#src/io/disk.js";
@@ -14,6 +14,8 @@ import type { RecoveryReport } from "#src/recovery/recover.js";
 import { canonicalJson } from "#src/store/dump/line.js";
 import { StoreDump } from "#src/store/dump/store-dump.js";
 import { MessageStore } from "#src/store/message-store.js";
+import { PutStatus } from "#src/store/types.js";
+import { messageInput } from "../unit/store/message-input.mjs";
 import { expectedText, extractStore, type GoldenStore, storeNames } from "./golden-store.js";
 import { treeState } from "./tree-state.js";
 
@@ -378,4 +380,20 @@ describe("the differences are nothing but", () => {
     expect(ofType(theirs, "indexFile")).toEqual([]);
     expect(onlyTheirs.length).toBe(ofType(theirs, "index").length - 1);
   });
+});
+
+test("a topic of batch queues takes no messages: with ordinary queues beside them Apache would not open the store", async () => {
+  const { dir, conf } = extractStore("clean");
+  const size = (name: string) => Number(conf.get(name));
+  const store = await MessageStore.open({
+    directory: join(dir, "store"),
+    indexSizes: { maxHashSlotNum: size("maxHashSlotNum"), maxIndexNum: size("maxIndexNum") },
+    lmqEnabled: true,
+  });
+  const result = { queueOffset: 0, phyOffset: 0, sizeBytes: 0, storeTimestamp: 0, count: 0 };
+  const put = (topic: string) =>
+    store.put(messageInput(store.queue(topic, 0), Buffer.from("x"), Buffer.alloc(0)), result);
+  expect([put("BatchCq"), put("OrderA")]).toEqual([PutStatus.SERVICE_NOT_AVAILABLE, PutStatus.PUT_OK]);
+  await store.close();
+  expect(existsSync(join(dir, "store", "consumequeue", "BatchCq"))).toBe(false);
 });
