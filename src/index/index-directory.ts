@@ -213,6 +213,6 @@ export function assertIndexSizes(directory: IndexDirectory): void {
     const detail = `${what}, as other index files have: \`cometmq store repair\` makes the index anew.`;
     throw new CometError("COMETMQ_STORE_CORRUPT", detail);
   }
-  const detail = `${what} for these maxHashSlotNum and maxIndexNum (or, cut short, \`cometmq store repair --index\`).`;
+  const detail = `${what} for these maxHashSlotNum and maxIndexNum. If these are right, \`cometmq store repair --index\` mends it.`;
   throw new CometError("COMETMQ_STORE_LAYOUT", detail);
 }
