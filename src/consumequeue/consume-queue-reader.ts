@@ -11,7 +11,7 @@ import { type Block, BLOCK_UNITS, type BlockOwner, type BlockPool } from "./bloc
 import type { FileCache } from "./file-cache.js";
 import { type Boundary, offsetByTime, type QueueBounds, type StoreTimestampOf } from "./offset-by-time.js";
 import { QUEUE_FILE_NAME, queueFileName } from "./queue-files.js";
-import { UNIT_BYTES, UnitBatch } from "./unit.js";
+import { BLANK_SIZE_BYTES, UNIT_BYTES, UnitBatch } from "./unit.js";
 
 /** What all readers of one thread share. */
 export interface ReaderContext {
@@ -134,12 +134,16 @@ export class ConsumeQueueReader implements BlockOwner {
     const queue = {
       firstOffset: Number(first) / UNIT_BYTES,
       unitsPerFile: this.#context.fileBytes / UNIT_BYTES,
-      phyOffsetAt: (offset: number): number =>
-        this.read(offset, 1, bounds.maxOffset, unit) === 1 ? unit.phyOffset[0]! : -1,
-      timestampAt: (offset: number): number =>
-        this.read(offset, 1, bounds.maxOffset, unit) === 1
-          ? storeTimestampOf(unit.phyOffset[0]!, unit.sizeBytes[0]!)
-          : -1,
+      phyOffsetAt: (offset: number): number => {
+        if (this.read(offset, 1, bounds.maxOffset, unit) !== 1) return -1;
+        // A blank unit stands for a lost message, not for the log's first one.
+        return unit.sizeBytes[0] === BLANK_SIZE_BYTES ? bounds.minPhyOffset : unit.phyOffset[0]!;
+      },
+      timestampAt: (offset: number): number => {
+        if (this.read(offset, 1, bounds.maxOffset, unit) !== 1) return -1;
+        const sizeBytes = unit.sizeBytes[0]!;
+        return sizeBytes === BLANK_SIZE_BYTES ? -1 : storeTimestampOf(unit.phyOffset[0]!, sizeBytes);
+      },
     };
     return offsetByTime(queue, timestamp, boundary, bounds);
   }

@@ -106,8 +106,8 @@ interface Difference {
 const DIFFERENCES: Readonly<Record<string, Difference>> = {
   "abort-only": { apache: { indexFile: 1, index: 2 }, comet: { indexFile: 1, index: 2 } },
   "corrupt-middle": {
-    apache: { store: 1, checkpoint: 1, queue: 4, offsetByTime: 14, indexFile: 2, index: 101 },
-    comet: { store: 1, checkpoint: 1, log: 13, queue: 4, message: 13, offsetByTime: 14, indexFile: 2, index: 121 },
+    apache: { store: 1, checkpoint: 1, queue: 4, offsetByTime: 13, indexFile: 2, index: 101 },
+    comet: { store: 1, checkpoint: 1, log: 13, queue: 4, message: 13, offsetByTime: 13, indexFile: 2, index: 121 },
   },
   "corrupt-old": {
     apache: { checkpoint: 1, message: 1, offsetByTime: 2, indexFile: 2, index: 92 },
