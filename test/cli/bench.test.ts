@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Result } from "#src/cli/bench/result.js";
+import { RequestCode } from "#src/remoting/codes.js";
 import { TestBroker } from "#src/testing/mod.js";
 import { COMMAND, run as startCommand } from "../server/command.js";
 import { closeAll, onCloseAll } from "../server/harness.js";
@@ -222,6 +223,17 @@ test("Ctrl-C ends a run whose server is silent, from the beginning or from then 
     130,
     expect.stringMatching(/^cometmq: No answer within \d+ ms of the interrupt\..*\n$/),
   ]);
+});
+
+test("what was made for a run that cannot begin is deleted again", async () => {
+  const onRequest = ({ code }: { code: number }) =>
+    code === RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP ? "no groups here" : undefined;
+  await using own = await TestBroker.start({ grpc: false, hooks: { onRequest } });
+  const names = (): string[] => [...own.server.broker.context.topics.configs().keys()];
+  const before = names();
+  const { status, err } = await cometmq(["bench", "fanout", "--namesrv", own.namesrvAddr]);
+  expect([status, err]).toEqual([1, expect.stringContaining("no groups here")]);
+  expect(names()).toEqual(before);
 });
 
 test("a server that goes ends the run with the figures up to then", async () => {
