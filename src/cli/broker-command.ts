@@ -2,10 +2,9 @@
 import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
 import { hostPort, parseAddresses } from "../server/broker/registration.js";
-import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printReady, READY_JSON_TEXT } from "./output.js";
-import { closeOnSignals, failureReporter, processLogger, recoveryReporter } from "./run.js";
+import { closeOnSignals, failureReporter, processLogger, recoveryReporter, startStandalone } from "./run.js";
 
 interface BrokerCommandFlags extends BrokerFlags {
   readonly grpcPort?: number;
@@ -37,7 +36,7 @@ async function run(flags: BrokerCommandFlags): Promise<void> {
   parseAddresses(config.namesrvAddr);
   // A start that fails has closed what it opened; `starting` below says why.
   const close = async () => (await starting.catch(() => undefined))?.close();
-  const starting: Promise<Standalone> = Standalone.start({
+  const starting = startStandalone({
     dataDir: config.storePathRootDir,
     reading,
     namesrvPort: false,

@@ -5,6 +5,7 @@ import { systemClock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
 import type { CometError } from "../base/errors.js";
 import type { RecoveryProgress } from "../recovery/recover.js";
+import type { Standalone, StandaloneOptions } from "../server/standalone.js";
 import { printError } from "./output.js";
 import { goOnWithoutOutput } from "./store-run.js";
 
@@ -17,6 +18,12 @@ const LEVELS: readonly string[] = ["debug", "info", "warn", "error"] satisfies L
 const DEFAULT_LEVEL = "warn";
 /** A server is ready by then. */
 const LOAD_AFTER_MS = 2000;
+
+/** The server is loaded for the verbs that serve, and no other waits for it. */
+export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
+  const { Standalone } = await import("../server/standalone.js");
+  return Standalone.start(options);
+}
 
 /**
  * JSON lines on stderr; COMETMQ_LOG_LEVEL sets how much (warn by default). Pino is loaded when a server has started, or for

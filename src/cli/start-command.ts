@@ -2,10 +2,9 @@
 import type { Command } from "commander";
 import { CometError } from "../base/errors.js";
 import { hostPort } from "../server/broker/registration.js";
-import { Standalone } from "../server/standalone.js";
 import { type BrokerFlags, brokerReading, parsePort, TLS_CONFIG_FLAG, TLS_CONFIG_TEXT } from "./options.js";
 import { printReady, READY_JSON_TEXT } from "./output.js";
-import { closeOnSignals, failureReporter, processLogger, recoveryReporter } from "./run.js";
+import { closeOnSignals, failureReporter, processLogger, recoveryReporter, startStandalone } from "./run.js";
 
 const NAMESRV_PORT = 9876;
 
@@ -42,7 +41,7 @@ async function start(flags: StartFlags): Promise<void> {
   const { namesrvPort, grpcPort } = flags;
   // A start that fails has closed what it opened; `starting` below says why.
   const close = async () => (await starting.catch(() => undefined))?.close();
-  const starting: Promise<Standalone> = Standalone.start({
+  const starting = startStandalone({
     dataDir: reading.config.storePathRootDir,
     reading,
     namesrvPort,

@@ -5,16 +5,18 @@ import { parseMessageId } from "../record/message-id.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
 import { listIn, mapIn, parseFastjson } from "../remoting/fastjson.js";
 import type { Fields, RemoteAnswer } from "../remoting/types.js";
+import { shown } from "../base/given-values.js";
+import { checkCall, checkList, checkNames, checkQueue, positive, timeMs, yesOrNo } from "./arguments.js";
 import { ClientInstance } from "./client-instance.js";
 import { configError, expectSuccessFrom, MessageError, NoRouteError, ResponseError } from "./errors.js";
 import type { MessageQueue } from "./message-queue.js";
 import { withoutNamespace } from "./namespace.js";
 import {
   CLIENT_OPTIONS,
+  CALL_OPTIONS,
   type CallOptions,
   type ClientOptions,
   checkGroup,
-  checkNames,
   checkStart,
   checkTopic,
   type StartOptions,
@@ -65,6 +67,9 @@ const GROUP_OPTIONS: OptionNames<GroupOptions> = {
   consumeMessageOrderly: true,
 };
 
+const MASTERS_OPTIONS: OptionNames<MastersOptions> = { ...CALL_OPTIONS, brokerNames: true };
+const QUERY_OPTIONS: OptionNames<QueryOptions> = { ...CALL_OPTIONS, maxCount: true, begin: true, end: true };
+
 /** How far a group is in one queue. Offsets count messages from 0. */
 export interface QueueProgress {
   readonly queue: MessageQueue;
@@ -93,14 +98,16 @@ export class Admin implements AsyncDisposable {
   }
 
   /** Brokers by name, with their cluster and addresses. */
-  async brokers(options?: CallOptions): Promise<BrokerData[]> {
+  async brokers(options: CallOptions = {}): Promise<BrokerData[]> {
+    checkCall("brokers", options, CALL_OPTIONS);
     const answer = await this.#instance.nameServers.call(RequestCode.GET_BROKER_CLUSTER_INFO, {}, options);
     const table = mapIn(parseFastjson(expectSuccessFrom("name server", answer).body), "brokerAddrTable");
     return [...(table?.values() ?? [])].flatMap(readBrokerData);
   }
 
   /** All of them; of a namespace its own, by the names that the application uses. */
-  async topics(options?: CallOptions): Promise<string[]> {
+  async topics(options: CallOptions = {}): Promise<string[]> {
+    checkCall("topics", options, CALL_OPTIONS);
     const answer = await this.#instance.nameServers.call(RequestCode.GET_ALL_TOPIC_LIST_FROM_NAMESERVER, {}, options);
     const list = listIn(parseFastjson(expectSuccessFrom("name server", answer).body), "topicList") ?? [];
     const topics = list.filter((topic) => typeof topic === "string").sort();
@@ -110,12 +117,14 @@ export class Admin implements AsyncDisposable {
   }
 
   /** Undefined when there is no such topic. */
-  async topicRoute(topic: string, options?: CallOptions): Promise<TopicRoute | undefined> {
+  async topicRoute(topic: string, options: CallOptions = {}): Promise<TopicRoute | undefined> {
+    checkCall("topicRoute", options, CALL_OPTIONS);
     return this.#instance.nameServers.route(this.#topic(topic), options);
   }
 
   /** The queues of a topic that can be read. */
   async queues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
+    checkCall("queues", options, CALL_OPTIONS);
     const whole = this.#topic(topic);
     options.signal?.throwIfAborted();
     const route = await abortable(this.#instance.routes.refresh(whole), options.signal);
@@ -125,17 +134,23 @@ export class Admin implements AsyncDisposable {
 
   /** Makes or changes a topic, at every master or at those of `brokerNames`. */
   async createTopic(topic: string, options: TopicOptions = {}, where: MastersOptions = {}): Promise<void> {
+    checkCall("createTopic", where, MASTERS_OPTIONS);
     checkNames("createTopic", options, TOPIC_OPTIONS);
-    const { readQueueNums = 4, writeQueueNums = 4, perm = 6, order = false, attributes } = options;
+    const { attributes } = options;
+    if (
+      attributes !== undefined &&
+      (typeof attributes !== "object" || attributes === null || Array.isArray(attributes))
+    )
+      throw configError(`attributes is ${shown(attributes)}, no object of texts.`);
     const fields = {
       topic: this.#topic(topic),
       defaultTopic: "TBW102",
-      readQueueNums,
-      writeQueueNums,
-      perm,
+      readQueueNums: positive("readQueueNums", options.readQueueNums, 4, 0),
+      writeQueueNums: positive("writeQueueNums", options.writeQueueNums, 4, 0),
+      perm: positive("perm", options.perm, 6, 0),
       topicFilterType: "SINGLE_TAG",
       topicSysFlag: 0,
-      order,
+      order: yesOrNo("order", options.order, false),
       attributes:
         attributes &&
         Object.entries(attributes)
@@ -147,6 +162,7 @@ export class Admin implements AsyncDisposable {
 
   /** Removes a topic from every broker, and from the name servers. */
   async deleteTopic(name: string, options: CallOptions = {}): Promise<void> {
+    checkCall("deleteTopic", options, CALL_OPTIONS);
     const topic = this.#topic(name);
     const { nameServers } = this.#instance;
     await this.#atMasters(RequestCode.DELETE_TOPIC_IN_BROKER, { topic }, undefined, options);
@@ -160,15 +176,15 @@ export class Admin implements AsyncDisposable {
 
   /** Makes or changes a group, at every master or at those of `brokerNames`. */
   async createGroup(group: string, options: GroupOptions = {}, where: MastersOptions = {}): Promise<void> {
+    checkCall("createGroup", where, MASTERS_OPTIONS);
     checkNames("createGroup", options, GROUP_OPTIONS);
     const config = {
       groupName: this.#group(group),
-      consumeEnable: true,
-      consumeBroadcastEnable: true,
-      consumeMessageOrderly: false,
-      retryMaxTimes: 16,
-      retryQueueNums: 1,
-      ...options,
+      consumeEnable: yesOrNo("consumeEnable", options.consumeEnable, true),
+      consumeBroadcastEnable: yesOrNo("consumeBroadcastEnable", options.consumeBroadcastEnable, true),
+      consumeMessageOrderly: yesOrNo("consumeMessageOrderly", options.consumeMessageOrderly, false),
+      retryMaxTimes: positive("retryMaxTimes", options.retryMaxTimes, 16, -1),
+      retryQueueNums: positive("retryQueueNums", options.retryQueueNums, 1),
     };
     const body = Buffer.from(JSON.stringify(config));
     await this.#atMasters(RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP, {}, body, where);
@@ -176,12 +192,17 @@ export class Admin implements AsyncDisposable {
 
   /** Removes a group from every broker; what it has consumed is kept unless `removeOffsets`. */
   async deleteGroup(group: string, options: CallOptions & { readonly removeOffsets?: boolean } = {}): Promise<void> {
-    const fields = { groupName: this.#group(group), cleanOffset: options.removeOffsets ?? false };
+    checkCall("deleteGroup", options, { ...CALL_OPTIONS, removeOffsets: true });
+    const fields = {
+      groupName: this.#group(group),
+      cleanOffset: yesOrNo("removeOffsets", options.removeOffsets, false),
+    };
     await this.#atMasters(RequestCode.DELETE_SUBSCRIPTIONGROUP, fields, undefined, options);
   }
 
   /** Client ids of the group's consumers, of all brokers. */
   async consumers(group: string, options: CallOptions = {}): Promise<string[]> {
+    checkCall("consumers", options, CALL_OPTIONS);
     const fields = { consumerGroup: this.#group(group) };
     const ids = new Set<string>();
     for (const broker of await this.brokers(options)) {
@@ -196,6 +217,7 @@ export class Admin implements AsyncDisposable {
 
   /** How far a group is in a topic, queue by queue. */
   async progress(group: string, topic: string, options: CallOptions = {}): Promise<QueueProgress[]> {
+    checkCall("progress", options, CALL_OPTIONS);
     const consumerGroup = this.#group(group);
     const queues = await this.queues(topic, options);
     return Promise.all(
@@ -228,11 +250,12 @@ export class Admin implements AsyncDisposable {
 
   /** The offset of the first message stored at `time` or later. */
   async searchOffset(queue: MessageQueue, time: number | Date, options?: CallOptions): Promise<number> {
-    return searchOffset(this.#instance, await this.#known(queue, options), Number(time), options);
+    return searchOffset(this.#instance, await this.#known(queue, options), timeMs("time", time), options);
   }
 
   /** Sets a group's offset in one queue. Consumers that run go on with their own: use `resetOffset` for those. */
   async commitOffset(group: string, queue: MessageQueue, offset: number, options?: CallOptions): Promise<void> {
+    positive("offset", offset ?? Number.NaN, 0, 0);
     await commitOffset(this.#instance, this.#group(group), await this.#known(queue, options), offset, options);
   }
 
@@ -241,8 +264,8 @@ export class Admin implements AsyncDisposable {
    * consumer runs.
    */
   async resetOffset(group: string, topic: string, time: number | Date, options: CallOptions = {}): Promise<void> {
-    const timestamp = Number(time);
-    if (!Number.isFinite(timestamp)) throw configError(`time is ${String(time)}.`);
+    checkCall("resetOffset", options, CALL_OPTIONS);
+    const timestamp = timeMs("time", time);
     const consumerGroup = this.#group(group);
     const progress = await this.progress(group, topic, options);
     for (const { queue, maxOffset: max } of progress) {
@@ -260,8 +283,9 @@ export class Admin implements AsyncDisposable {
 
   /** By its offset message id, from the broker that the id names. Undefined when nothing is there. */
   async viewMessage(offsetMessageId: string, options: CallOptions = {}): Promise<ReceivedMessage | undefined> {
-    const id = parseMessageId(offsetMessageId);
-    if (id === undefined) throw new MessageError(`"${offsetMessageId}" is no offset message id.`);
+    checkCall("viewMessage", options, CALL_OPTIONS);
+    const id = typeof offsetMessageId === "string" ? parseMessageId(offsetMessageId) : undefined;
+    if (id === undefined) throw new MessageError(`${shown(offsetMessageId)} is no offset message id.`);
     const answer = await this.#call(id.storeHost, RequestCode.VIEW_MESSAGE_BY_ID, { offset: id.phyOffset }, options);
     if (answer.code === ResponseCode.SUCCESS) {
       return (await receivedOf(decodeRecord(answer.body), this.#instance.from("")))[0];
@@ -304,6 +328,8 @@ export class Admin implements AsyncDisposable {
 
   /** The queue by its whole topic, whose brokers are known then. */
   async #known(queue: MessageQueue, options: CallOptions = {}): Promise<MessageQueue> {
+    checkCall("Admin", options, CALL_OPTIONS);
+    checkQueue("queue", queue);
     const topic = this.#topic(queue.topic);
     options.signal?.throwIfAborted();
     const route = await abortable(this.#instance.routes.get(topic), options.signal);
@@ -312,15 +338,18 @@ export class Admin implements AsyncDisposable {
   }
 
   async #query(name: string, key: string, unique: boolean, options: QueryOptions): Promise<ReceivedMessage[]> {
-    const { maxCount = 32, begin = 0, end = Number.MAX_SAFE_INTEGER } = options;
+    checkCall("A query", options, QUERY_OPTIONS);
+    const { begin = 0, end = Number.MAX_SAFE_INTEGER } = options;
+    const maxCount = positive("maxCount", options.maxCount, 32);
+    if (typeof key !== "string" || key === "") throw configError(`The key of a query is ${shown(key)}, no text.`);
     const topic = this.#topic(name);
-    const queues = await this.queues(topic, options);
+    const queues = await this.queues(topic, callOf(options));
     const fields = {
       topic,
       key,
       maxNum: maxCount,
-      beginTimestamp: Number(begin),
-      endTimestamp: Number(end),
+      beginTimestamp: timeMs("begin", begin),
+      endTimestamp: timeMs("end", end),
       _UNIQUE_KEY_QUERY: unique ? "true" : undefined,
     };
     const found: ReceivedMessage[] = [];
@@ -337,7 +366,8 @@ export class Admin implements AsyncDisposable {
 
   async #atMasters(code: number, fields: Fields, body: Uint8Array | undefined, where: MastersOptions): Promise<void> {
     const { brokerNames } = where;
-    const masters = (await this.brokers(where))
+    if (brokerNames !== undefined) checkList("brokerNames", brokerNames);
+    const masters = (await this.brokers(callOf(where)))
       .filter(({ brokerName }) => brokerNames === undefined || brokerNames.includes(brokerName))
       .flatMap(({ addresses }) => addresses.get(0) ?? []);
     if (masters.length === 0) throw configError("No broker with a master is registered by these names.");
@@ -346,6 +376,10 @@ export class Admin implements AsyncDisposable {
     );
     for (const [address, answer] of answers) expectSuccessFrom(address, answer);
   }
+}
+
+function callOf({ signal, timeoutMs }: CallOptions): CallOptions {
+  return { signal, timeoutMs };
 }
 
 /** Where something is made or changed. */

@@ -1,6 +1,7 @@
 /** The consumer that is asked for messages (client/consumer/DefaultLitePullConsumer.java). */
 import type { OptionNames } from "../base/option-names.js";
-import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
+import type { AllocateStrategy } from "./allocate.js";
+import { checkCall, checkList, checkQueue, positive, yesOrNo } from "./arguments.js";
 import { ClientInstance } from "./client-instance.js";
 import { CONSUMER_OPTIONS, ConsumeTrace, type ConsumeTraceOptions } from "./consume-trace.js";
 import { consumerProcessors } from "./consumer-requests.js";
@@ -9,18 +10,25 @@ import { type ConsumerData, type FilterExpression, type SubscriptionData, subscr
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore } from "./offset-store.js";
 import {
+  CALL_OPTIONS,
   type CallOptions,
   type ClientOptions,
   checkGroup,
   checkStart,
   checkTopic,
-  positive,
+  START_OPTIONS,
   type StartOptions,
   settingsOf,
 } from "./options.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
-import { type ConsumeFrom, checkedFrom, checkedSubscriptions, consumeFromWhere } from "./push-options.js";
+import {
+  type ConsumeFrom,
+  checkedFrom,
+  checkedStrategy,
+  checkedSubscriptions,
+  consumeFromWhere,
+} from "./push-options.js";
 import { Rebalancer } from "./rebalancer.js";
 import type { ReceivedMessage } from "./received-message.js";
 import { startOffset } from "./start-offset.js";
@@ -73,6 +81,8 @@ export interface PollOptions {
   readonly signal?: AbortSignal;
 }
 
+const POLL_OPTIONS: OptionNames<PollOptions> = { timeoutMs: true, maxCount: true, signal: true };
+
 interface Given {
   readonly processQueue: ProcessQueue;
   readonly offset: number;
@@ -116,14 +126,21 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
   private constructor(options: LitePullConsumerOptions) {
     const settings = settingsOf(options);
     this.group = checkGroup(options.group, settings);
-    this.#fixed = options.queues?.map((queue) => ({ ...queue, topic: checkTopic(queue.topic, settings) }));
+    const { queues } = options;
+    if (queues !== undefined) {
+      checkList("queues", queues);
+      for (const queue of queues) checkQueue("One of queues", queue);
+    }
+    this.#fixed = queues?.map((queue) => ({ ...queue, topic: checkTopic(queue.topic, settings) }));
     this.#from = checkedFrom(options.consumeFrom ?? "last");
-    this.#autoCommit = options.autoCommit ?? true;
+    this.#autoCommit = yesOrNo("autoCommit", options.autoCommit, true);
     if ((options.subscriptions === undefined) === (options.queues === undefined)) {
       throw configError("Give subscriptions or queues, one of them.");
     }
     const wanted =
-      options.subscriptions ?? Object.fromEntries(options.queues!.map(({ topic }) => [topic, "*"] as const));
+      queues === undefined
+        ? options.subscriptions!
+        : Object.fromEntries(options.queues!.map(({ topic }) => [topic, "*"] as const));
     const version = settings.clock.nowMs();
     for (const [topic, filter] of checkedSubscriptions(wanted, settings))
       this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
@@ -136,7 +153,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
     });
     this.#trace = ConsumeTrace.of(this.#instance, options, this.group);
     this.#offsets = new BrokerOffsetStore(this.#instance, this.group);
-    const strategy = options.allocateStrategy ?? allocateAveragely;
+    const strategy = checkedStrategy(options.allocateStrategy);
     this.#rebalancer = new Rebalancer(
       this.#instance,
       { consumerGroup: this.group, strategy },
@@ -182,6 +199,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   /** Messages as soon as there are any; none after `timeoutMs`. Rejects with the signal's reason, or ClientClosedError. */
   async poll(options: PollOptions = {}): Promise<ReceivedMessage[]> {
+    checkCall("poll", options, POLL_OPTIONS);
     const { timeoutMs = 5000, signal } = options;
     const maxCount = positive("maxCount", options.maxCount, 32);
     if (this.#autoCommit) this.#commitGiven();
@@ -203,7 +221,9 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
    * All messages, for ever, until the consumer is closed or the signal aborted. With `autoCommit`, a message counts as consumed when the loop asks
    * for the next one; one at which the loop was left does not.
    */
-  async *messages({ signal }: Pick<PollOptions, "signal"> = {}): AsyncGenerator<ReceivedMessage, void, void> {
+  async *messages(options: Pick<PollOptions, "signal"> = {}): AsyncGenerator<ReceivedMessage, void, void> {
+    checkCall("messages", options, START_OPTIONS);
+    const { signal } = options;
     for (;;) {
       let messages: ReceivedMessage[];
       try {
@@ -223,6 +243,7 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   /** Saves that everything given so far is consumed. Rejects where a broker could not be told; another call tries again. */
   async commit(options: CallOptions = {}): Promise<void> {
+    checkCall("commit", options, CALL_OPTIONS);
     if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
     this.#commitGiven();
     await this.#offsets.save(options);
@@ -238,7 +259,9 @@ export class LitePullConsumer implements AsyncDisposable, AsyncIterable<Received
 
   #moveTo(queue: MessageQueue, offset: number, committed: boolean): void {
     if (this.#stop.signal.aborted) throw new ClientClosedError("consumer");
-    positive("offset", offset, 0, 0);
+    checkQueue("queue", queue);
+    // No default: what is left out by mistake would be the beginning.
+    positive("offset", offset ?? Number.NaN, 0, 0);
     const old = this.#queues.get(queueKey(queue));
     if (old === undefined)
       throw configError(`Queue ${queue.queueId} of ${queue.topic} at ${queue.brokerName} is not assigned.`);

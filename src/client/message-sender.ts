@@ -3,9 +3,11 @@
  * client/impl/producer/DefaultMQProducerImpl.java). Producers stand on it.
  */
 import { CometError } from "../base/errors.js";
+import type { OptionNames } from "../base/option-names.js";
 import { compressBody } from "../record/compression.js";
 import { CompressionType, withCompression } from "../record/sys-flag.js";
 import { ResponseCode } from "../remoting/codes.js";
+import { checkCall, checkFunction, checkQueue, yesOrNo } from "./arguments.js";
 import type { ClientInstance } from "./client-instance.js";
 import { ClientClosedError, MessageError, NoRouteError, ResponseError, SendError, TimeoutError } from "./errors.js";
 import { LatencyFaultTolerance } from "./latency-fault.js";
@@ -79,6 +81,23 @@ export interface SendOptions {
   readonly timeoutMs?: number;
   /** Ends the wait, with the signal's reason; the message may have been stored. */
   readonly signal?: AbortSignal;
+}
+
+export const SEND_OPTIONS: OptionNames<SendOptions> = {
+  queue: true,
+  selectQueue: true,
+  failFast: true,
+  timeoutMs: true,
+  signal: true,
+};
+
+/** Throws COMETMQ_CONFIG for what `where` could not do anything with. */
+export function checkSend(where: string, options: SendOptions): void {
+  checkCall(where, options, SEND_OPTIONS);
+  const { queue, selectQueue, failFast } = options;
+  if (queue !== undefined) checkQueue("queue", queue);
+  if (selectQueue !== undefined) checkFunction("selectQueue", selectQueue);
+  if (failFast !== undefined) yesOrNo("failFast", failFast, false);
 }
 
 type RequestFor = (queue: MessageQueue) => SendRequest;
@@ -315,7 +334,8 @@ function chosenQueue(queues: MessageQueue[], message: Message, options: SendOpti
   if (options.selectQueue !== undefined) {
     const chosen: MessageQueue | undefined = options.selectQueue(queues, message);
     // Any other queue would be the wrong one, and nobody would know.
-    if (typeof chosen?.brokerName !== "string") throw new MessageError("selectQueue has chosen no queue.");
+    if (typeof chosen?.brokerName !== "string" || !Number.isSafeInteger(chosen.queueId))
+      throw new MessageError("selectQueue has chosen no queue.");
     return chosen;
   }
   if (message.orderKey !== undefined) return queueByHash([...queues].sort(byBroker), message.orderKey);

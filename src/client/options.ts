@@ -2,10 +2,12 @@
 import type { Clock } from "../base/clock.js";
 import { systemClock } from "../base/clock.js";
 import { type Logger, silentLogger } from "../base/log.js";
-import { type OptionNames, optionNamesProblem } from "../base/option-names.js";
+import { shown } from "../base/given-values.js";
+import type { OptionNames } from "../base/option-names.js";
 import { readFile } from "../io/read-file.js";
 import { type Credentials, type RequestSigner, requestSigner } from "../remoting/request-signer.js";
 import { TLS_CLIENT_OPTIONS, type TlsClientOptions } from "../remoting/tls-options.js";
+import { checkNames, checkSignal, checkTools, positive, textIfGiven } from "./arguments.js";
 import { configError } from "./errors.js";
 import { withNamespace } from "./namespace.js";
 
@@ -53,7 +55,7 @@ export const CLIENT_OPTIONS: OptionNames<ClientOptions> = {
   clock: true,
 };
 
-const START_OPTIONS: OptionNames<StartOptions> = { signal: true };
+export const START_OPTIONS: OptionNames<StartOptions> = { signal: true };
 
 /** Throws COMETMQ_CONFIG for an option of `where` that nobody would look at, and for one of its start's second argument. */
 export function checkStart<Options>(
@@ -64,12 +66,7 @@ export function checkStart<Options>(
 ): void {
   checkNames(where, options, known);
   checkNames(`The second argument of ${where}`, startOptions, START_OPTIONS);
-}
-
-/** Throws COMETMQ_CONFIG for an option that nobody would look at. */
-export function checkNames<Options>(where: string, options: Options, known: OptionNames<Options>): void {
-  const problem = optionNamesProblem(where, options, known);
-  if (problem !== undefined) throw configError(problem);
+  checkSignal(startOptions.signal);
 }
 
 /** Of a single call. */
@@ -79,6 +76,8 @@ export interface CallOptions {
   /** For each answer of a server. */
   readonly timeoutMs?: number | undefined;
 }
+
+export const CALL_OPTIONS: OptionNames<CallOptions> = { signal: true, timeoutMs: true };
 
 /** Of a client's start, and of what changes it while it runs. */
 export interface StartOptions {
@@ -131,13 +130,14 @@ export function settingsOf(options: ClientOptions): ClientSettings {
   if (namesrvAddrs.length === 0) throw configError("namesrvAddr names no server.");
   for (const address of namesrvAddrs) parseAddress(address);
   if (options.tls !== undefined) checkNames("tls", options.tls, TLS_CLIENT_OPTIONS);
+  checkTools(options);
   return {
     namesrvAddrs,
-    clientId: options.clientId,
+    clientId: textIfGiven("clientId", options.clientId),
     pollNameServerIntervalMs: positive("pollNameServerIntervalMs", options.pollNameServerIntervalMs, 30_000),
     heartbeatBrokerIntervalMs: positive("heartbeatBrokerIntervalMs", options.heartbeatBrokerIntervalMs, 30_000),
     requestTimeoutMs: positive("requestTimeoutMs", options.requestTimeoutMs, 3_000),
-    connectTimeoutMs: options.connectTimeoutMs,
+    connectTimeoutMs: options.connectTimeoutMs && positive("connectTimeoutMs", options.connectTimeoutMs, 1),
     tls: options.tls && { readFile, ...options.tls },
     signer: signerOf(options.credentials),
     namespace: options.namespace === undefined ? undefined : checkNamespace(options.namespace),
@@ -169,14 +169,6 @@ function checkCredentials(credentials: Credentials): Credentials {
   return credentials;
 }
 
-/** `value`, or `byDefault`; COMETMQ_CONFIG unless it is an integer of at least `min`. */
-export function positive(name: string, value: number | undefined, byDefault: number, min = 1): number {
-  const chosen = value ?? byDefault;
-  if (!Number.isSafeInteger(chosen) || chosen < min)
-    throw configError(`${name} is ${chosen}, not an integer from ${min} on.`);
-  return chosen;
-}
-
 const NAME = /^[%|a-zA-Z0-9_-]+$/;
 const NAMESPACE = /^[|a-zA-Z0-9_-]+$/;
 const GROUP_CHARS_MAX = 120;
@@ -193,7 +185,7 @@ interface Namespaced {
 export function checkGroup(group: string, { namespace }: Namespaced): string {
   const whole = typeof group === "string" ? withNamespace(namespace, group) : "";
   if (group === "" || !NAME.test(whole) || whole.length > GROUP_CHARS_MAX) {
-    throw configError(`"${group}" is no group: letters, digits, %, |, _ and -, at most ${GROUP_CHARS_MAX}.`);
+    throw configError(`${shown(group)} is no group: letters, digits, %, |, _ and -, at most ${GROUP_CHARS_MAX}.`);
   }
   return whole;
 }
@@ -203,12 +195,12 @@ export function checkTopic(topic: string, { namespace }: Namespaced): string {
   const whole = typeof topic === "string" ? withNamespace(namespace, topic) : "";
   const charsMax = GROUP_TOPIC.test(whole) ? GROUP_TOPIC_CHARS_MAX : TOPIC_CHARS_MAX;
   if (topic === "" || !NAME.test(whole) || whole.length > charsMax) {
-    throw configError(`"${topic}" is no topic: letters, digits, %, |, _ and -, at most ${charsMax}.`);
+    throw configError(`${shown(topic)} is no topic: letters, digits, %, |, _ and -, at most ${charsMax}.`);
   }
   return whole;
 }
 
 function checkNamespace(namespace: string): string {
   if (typeof namespace === "string" && NAMESPACE.test(namespace)) return namespace;
-  throw configError(`"${namespace}" is no namespace: letters, digits, |, _ and -.`);
+  throw configError(`${shown(namespace)} is no namespace: letters, digits, |, _ and -.`);
 }

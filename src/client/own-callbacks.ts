@@ -11,15 +11,20 @@ interface Call {
 }
 
 const current = new AsyncLocalStorage<Call>();
+/** Of all clients. */
+let runningCount = 0;
 
 export class OwnCallbacks {
   /** What `callback` gives, or rejects with what it throws. */
   async run<T>(callback: () => T | Promise<T>): Promise<T> {
     const call: Call = { owner: this, outer: current.getStore(), isRunning: true };
+    runningCount++;
     try {
       return await current.run(call, callback);
     } finally {
       call.isRunning = false;
+      // Before Node 24 every promise of the process pays for a context that is in use.
+      if (--runningCount === 0) current.disable();
     }
   }
 

@@ -7,10 +7,11 @@
  */
 import { createHash } from "node:crypto";
 import { type Clock, systemClock } from "../base/clock.js";
+import { shown } from "../base/given-values.js";
 import { type Logger, silentLogger } from "../base/log.js";
 import type { OptionNames } from "../base/option-names.js";
 import { configError } from "./errors.js";
-import { checkNames, positive } from "./options.js";
+import { checkFunction, checkNames, checkTools, positive } from "./arguments.js";
 import type { BatchHandler, ConsumeContext, MessageHandler } from "./push-options.js";
 import type { ReceivedMessage } from "./received-message.js";
 import type { SqlDatabase, SqlDialect, SqlTransaction } from "./sql-database.js";
@@ -92,6 +93,10 @@ export class ProcessedKeys<Handle> implements AsyncDisposable {
     options: ProcessedKeysOptions = {},
   ): Promise<ProcessedKeys<Handle>> {
     checkNames("ProcessedKeys.open", options, OPTIONS);
+    if (database?.dialect !== "sqlite" && database?.dialect !== "postgresql")
+      throw configError("The database has no dialect: sqliteDatabase and postgresDatabase make one of a driver.");
+    checkFunction("database.transaction", database.transaction ?? "missing");
+    checkTools(options);
     const { table, createTable = true } = options;
     const statements = tableStatements(database.dialect, table);
     if (createTable) await makeTable(database, statements);
@@ -130,7 +135,7 @@ export class ProcessedKeys<Handle> implements AsyncDisposable {
    * it is not, its work was done before.
    */
   async claim(sql: SqlTransaction, group: string, key: string): Promise<boolean> {
-    if (key === "") throw configError("The key of a message is empty.");
+    if (typeof key !== "string" || key === "") throw configError(`The key of a message is ${shown(key)}, or empty.`);
     return (await sql.run(this.#claim, [group, storedKey(key), this.#clock.nowMs()])) > 0;
   }
 
@@ -212,7 +217,8 @@ async function makeTable(database: SqlDatabase<unknown>, statements: readonly st
 }
 
 function checkTable(table: string): void {
-  if (!TABLE.test(table)) throw configError(`"${table}" is no table: letters, digits and _, perhaps with a schema.`);
+  if (typeof table !== "string" || !TABLE.test(table))
+    throw configError(`${shown(table)} is no table: letters, digits and _, perhaps with a schema.`);
 }
 
 function storedKey(key: string): string {

@@ -2,13 +2,16 @@
 import { randomUUID } from "node:crypto";
 import { PropertyName } from "../record/property-names.js";
 import { RequestCode } from "../remoting/codes.js";
+import { shown } from "../base/given-values.js";
+import { checkCall, positive } from "./arguments.js";
 import { brokerProcessor } from "./broker-requests.js";
 import { ClientInstance, type ClientRole } from "./client-instance.js";
 import { ClientClosedError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message, OutgoingMessage } from "./message.js";
 import type { MessageQueue } from "./message-queue.js";
-import { MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
+import { checkSend, MessageSender, type SenderSettings, type SendOptions, type SendReport } from "./message-sender.js";
 import {
+  CALL_OPTIONS,
   type CallOptions,
   type ClientSettings,
   checkStart,
@@ -92,12 +95,14 @@ export class Producer implements AsyncDisposable {
    */
   async send(message: Message, options: SendOptions = {}): Promise<SendResult> {
     const own = this.namespaced(message);
+    checkSend("send", options);
     return this.#sender.send(own, this.#sender.outgoing(own), options);
   }
 
   /** Resolves when the message is on its way; whether a broker has stored it, nobody says. */
   async sendOneway(message: Message, options: SendOptions = {}): Promise<void> {
     const own = this.namespaced(message);
+    checkSend("sendOneway", options);
     await this.#sender.sendOneway(own, this.#sender.outgoing(own), options);
   }
 
@@ -106,7 +111,10 @@ export class Producer implements AsyncDisposable {
    * have no delays, and go to one queue: that of `orderKey` if all have the same.
    */
   async sendBatch(messages: readonly Message[], options: SendOptions = {}): Promise<SendResult[]> {
+    if (!Array.isArray(messages)) throw new MessageError(`The messages are ${shown(messages)}, no list.`);
     if (messages.length === 0) return [];
+    for (const message of messages) checkMessage(message);
+    checkSend("sendBatch", options);
     checkBatch(messages);
     const own = messages.map((message) => this.namespaced(message));
     const outgoing = own.map((message) => this.#sender.outgoing(message));
@@ -129,7 +137,8 @@ export class Producer implements AsyncDisposable {
 
   /** Sends a message and waits for a consumer's `reply`. Rejects with RequestTimeoutError when none comes in time. */
   async request(message: Message, options: RequestOptions = {}): Promise<Reply> {
-    const timeoutMs = options.timeoutMs ?? this.#settings.sendMsgTimeout;
+    checkSend("request", options);
+    const timeoutMs = positive("timeoutMs", options.timeoutMs, this.#settings.sendMsgTimeout);
     const own = this.namespaced(message);
     const outgoing = this.#sender.outgoing(own);
     const correlationId = randomUUID();
@@ -150,7 +159,9 @@ export class Producer implements AsyncDisposable {
 
   /** Answers a message that came by `request`. Throws MessageError for any other. */
   async reply(request: ReceivedMessage, body: string | Uint8Array, options: SendOptions = {}): Promise<SendResult> {
-    const properties = request?.properties ?? new Map<string, string>();
+    checkSend("reply", options);
+    const given: unknown = request?.properties;
+    const properties: ReadonlyMap<string, string> = given instanceof Map ? given : new Map();
     const cluster = properties.get(PropertyName.CLUSTER);
     const correlationId = properties.get(PropertyName.CORRELATION_ID);
     const client = properties.get(PropertyName.MESSAGE_REPLY_TO_CLIENT);
@@ -168,7 +179,10 @@ export class Producer implements AsyncDisposable {
 
   /** Takes a timed message back before it is delivered; the unique id of what was recalled. */
   async recall(topic: string, recallHandle: string, options: CallOptions = {}): Promise<string> {
-    const brokerName = Buffer.from(String(recallHandle), "base64url").toString("utf8").split(" ")[2];
+    checkCall("recall", options, CALL_OPTIONS);
+    const text: unknown = recallHandle;
+    const decoded = typeof text === "string" ? Buffer.from(text, "base64url").toString("utf8") : "";
+    const brokerName = decoded.split(" ")[2];
     if (brokerName === undefined) throw new MessageError("This is no recall handle.");
     const [queue] = await this.publishQueues(topic, options);
     const fields = { producerGroup: this.group, topic: queue!.topic, recallHandle, n: brokerName };
@@ -179,6 +193,7 @@ export class Producer implements AsyncDisposable {
 
   /** The queues that messages of `topic` can be sent to. */
   async publishQueues(topic: string, options: CallOptions = {}): Promise<MessageQueue[]> {
+    checkCall("publishQueues", options, CALL_OPTIONS);
     options.signal?.throwIfAborted();
     if (this.#closing !== undefined) throw new ClientClosedError("producer");
     return abortable(this.#sender.queues(checkTopic(topic, this.#instance)), options.signal);
@@ -214,6 +229,7 @@ export class Producer implements AsyncDisposable {
 
   /** With its whole topic. */
   protected namespaced(message: Message): Message {
+    checkMessage(message);
     const topic = checkTopic(message.topic, this.#instance);
     return topic === message.topic ? message : { ...message, topic };
   }
@@ -224,6 +240,11 @@ export class Producer implements AsyncDisposable {
     this.#replies.failAll(new ClientClosedError("producer"));
     await this.#instance.close();
   }
+}
+
+function checkMessage(message: Message): void {
+  if (typeof message !== "object" || message === null)
+    throw new MessageError(`The message is ${shown(message)}, no object with topic and body.`);
 }
 
 function checkBatch(messages: readonly Message[]): void {

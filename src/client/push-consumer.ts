@@ -1,6 +1,7 @@
 /** The push consumer (client/consumer/DefaultMQPushConsumer.java): pulls by itself and calls a handler. */
 import type { Clock, Timer } from "../base/clock.js";
 import { RequestCode } from "../remoting/codes.js";
+import { checkCall } from "./arguments.js";
 import { ClientInstance } from "./client-instance.js";
 import { ConsumeTrace } from "./consume-trace.js";
 import { consumerProcessors, type ConsumerState } from "./consumer-requests.js";
@@ -10,7 +11,7 @@ import { type ConsumerData, type FilterExpression, type SubscriptionData, subscr
 import { type MessageQueue, queueKey } from "./message-queue.js";
 import { BrokerOffsetStore, FileOffsetStore, type OffsetStore } from "./offset-store.js";
 import { withNamespace } from "./namespace.js";
-import { checkStart, checkTopic, type StartOptions, settingsOf } from "./options.js";
+import { checkStart, checkTopic, START_OPTIONS, type StartOptions, settingsOf } from "./options.js";
 import { OwnCallbacks } from "./own-callbacks.js";
 import { ProcessQueue } from "./process-queue.js";
 import { PullLoop } from "./pull-loop.js";
@@ -147,7 +148,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
    * Adds a topic, or changes what is wanted of it. Rejects with ResponseError for an expression that brokers do not take. A
    * signal ends the wait; what brokers have heard of by then holds.
    */
-  async subscribe(topic: string, filter: FilterExpression = "*", { signal }: StartOptions = {}): Promise<void> {
+  async subscribe(topic: string, filter: FilterExpression = "*", options: StartOptions = {}): Promise<void> {
+    checkCall("subscribe", options, START_OPTIONS);
+    const { signal } = options;
     signal?.throwIfAborted();
     if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);
@@ -158,7 +161,9 @@ export class PushConsumer implements AsyncDisposable, ConsumerState {
   }
 
   /** Gives the queues of a topic back; those of the group's retry topic stay. */
-  async unsubscribe(topic: string, { signal }: StartOptions = {}): Promise<void> {
+  async unsubscribe(topic: string, options: StartOptions = {}): Promise<void> {
+    checkCall("unsubscribe", options, START_OPTIONS);
+    const { signal } = options;
     signal?.throwIfAborted();
     if (this.#closing !== undefined) throw new ClientClosedError("consumer");
     const whole = checkTopic(topic, this.#instance);

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import type { OptionNames } from "../base/option-names.js";
 import { type AllocateStrategy, allocateAveragely } from "./allocate.js";
 import { CONSUMER_OPTIONS, type ConsumeTraceOptions } from "./consume-trace.js";
+import { shown } from "../base/given-values.js";
+import { checkFunction, positive, textIfGiven, timeMs, yesOrNo } from "./arguments.js";
 import { configError } from "./errors.js";
 import type { FilterExpression } from "./heartbeat.js";
-import { type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
+import { type ClientOptions, checkGroup, checkTopic } from "./options.js";
 import type { MessageQueue } from "./message-queue.js";
 import type { ReceivedMessage } from "./received-message.js";
 
@@ -132,10 +134,10 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
   const { pullThresholdForTopic: forTopic, pullThresholdBytesForTopic: bytesForTopic } = options;
   if ((onMessage === undefined) === (onBatch === undefined))
     throw configError("Give onMessage or onBatch, one of them.");
-  for (const [name, handler] of Object.entries({ onMessage, onBatch }))
-    if (handler !== undefined && typeof handler !== "function") throw configError(`${name} is no function.`);
+  checkFunction("onMessage", onMessage);
+  checkFunction("onBatch", onBatch);
   if (messageModel !== "clustering" && messageModel !== "broadcasting")
-    throw configError(`messageModel is ${messageModel}.`);
+    throw configError(`messageModel is ${shown(messageModel)}, neither clustering nor broadcasting.`);
   const handler: BatchHandler =
     onBatch ??
     (async (messages, context) => {
@@ -145,10 +147,10 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
   return {
     group: checkGroup(options.group, options),
     handler,
-    orderly: options.orderly ?? false,
+    orderly: yesOrNo("orderly", options.orderly, false),
     broadcasting: messageModel === "broadcasting",
     consumeFrom: checkedFrom(options.consumeFrom ?? "last"),
-    strategy: options.allocateStrategy ?? allocateAveragely,
+    strategy: checkedStrategy(options.allocateStrategy),
     concurrency: positive("concurrency", options.concurrency, 20),
     batchSizeMax: positive("consumeMessageBatchMaxSize", batchSizeMax, 1),
     maxReconsumeTimes: maxReconsumeTimes && positive("maxReconsumeTimes", maxReconsumeTimes, 0, 0),
@@ -166,7 +168,7 @@ export function pushSettings(options: PushConsumerOptions): PushSettings {
     spanMax: positive("consumeConcurrentlyMaxSpan", options.consumeConcurrentlyMaxSpan, 2000),
     persistIntervalMs: positive("persistConsumerOffsetIntervalMs", options.persistConsumerOffsetIntervalMs, 5000),
     awaitTerminationMs: positive("awaitTerminationMs", options.awaitTerminationMs, 10_000, 0),
-    offsetsDirectory: options.offsetsDirectory ?? join(homedir(), ".rocketmq_offsets"),
+    offsetsDirectory: textIfGiven("offsetsDirectory", options.offsetsDirectory) ?? join(homedir(), ".rocketmq_offsets"),
   };
 }
 
@@ -174,20 +176,24 @@ export function checkedSubscriptions(
   subscriptions: Readonly<Record<string, FilterExpression>>,
   settings: { readonly namespace?: string | undefined },
 ): Map<string, FilterExpression> {
-  const given: unknown = subscriptions;
   // The indices of a list would be topics.
-  if (Array.isArray(given) || typeof given === "string")
+  if (typeof subscriptions !== "object" || subscriptions === null || Array.isArray(subscriptions))
     throw configError('subscriptions is no object of topics: { orders: "*" }.');
-  const entries = Object.entries(subscriptions ?? {});
+  const entries = Object.entries(subscriptions);
   if (entries.length === 0) throw configError("subscriptions names no topic.");
   return new Map(entries.map(([topic, filter]) => [checkTopic(topic, settings), filter]));
 }
 
 export function checkedFrom(from: ConsumeFrom): ConsumeFrom {
   if (from === "last" || from === "first") return from;
-  const timestamp = Number(from?.timestamp);
-  if (Number.isFinite(timestamp)) return { timestamp };
-  throw configError(`consumeFrom is ${String(from)}, not "last", "first" or { timestamp }.`);
+  if (typeof from === "object" && from !== null) return { timestamp: timeMs("consumeFrom.timestamp", from.timestamp) };
+  throw configError(`consumeFrom is ${shown(from)}, not "last", "first" or { timestamp }.`);
+}
+
+export function checkedStrategy(strategy: AllocateStrategy = allocateAveragely): AllocateStrategy {
+  if (typeof strategy?.allocate !== "function" || typeof strategy.name !== "string")
+    throw configError(`allocateStrategy is ${shown(strategy)}, no object with name and allocate.`);
+  return strategy;
 }
 
 /** As heartbeats say it. */

@@ -1,8 +1,10 @@
 /** How a producer is set up. */
 import type { OptionNames } from "../base/option-names.js";
+import { shown } from "../base/given-values.js";
+import { positive, yesOrNo } from "./arguments.js";
 import { configError } from "./errors.js";
 import type { Compression, SenderSettings } from "./message-sender.js";
-import { CLIENT_OPTIONS, type ClientOptions, checkGroup, checkTopic, positive } from "./options.js";
+import { CLIENT_OPTIONS, type ClientOptions, checkGroup, checkTopic } from "./options.js";
 
 /** DefaultMQProducer's names and defaults. */
 export interface ProducerOptions extends ClientOptions {
@@ -66,29 +68,38 @@ export interface ProducerSettings extends SenderSettings {
 }
 
 export function senderSettings(options: ProducerOptions): ProducerSettings {
-  const { compression = "zlib", compressMsgBodyOverHowmuch = 4096 } = options;
+  const { compression = "zlib", compressMsgBodyOverHowmuch = 4096, compressLevel } = options;
   if (!["lz4", "zstd", "zlib"].includes(compression))
-    throw configError(`compression is ${compression}, not lz4, zstd or zlib.`);
+    throw configError(`compression is ${shown(compression)}, not lz4, zstd or zlib.`);
+  // Infinity is a size, too: of bodies that are never compressed.
+  if (typeof compressMsgBodyOverHowmuch !== "number" || Number.isNaN(compressMsgBodyOverHowmuch))
+    throw configError(`compressMsgBodyOverHowmuch is ${shown(compressMsgBodyOverHowmuch)}, no number.`);
+  if (compressLevel !== undefined && !Number.isInteger(compressLevel))
+    throw configError(`compressLevel is ${shown(compressLevel)}, no integer.`);
   const perRequest = options.sendMsgMaxTimeoutPerRequest;
   return {
     producerGroup: checkGroup(options.group ?? DEFAULT_GROUP, options),
     sendMsgTimeout: positive("sendMsgTimeout", options.sendMsgTimeout, 3000),
     sendMsgMaxTimeoutPerRequest: perRequest && positive("sendMsgMaxTimeoutPerRequest", perRequest, 1),
     retryTimesWhenSendFailed: positive("retryTimesWhenSendFailed", options.retryTimesWhenSendFailed, 2, 0),
-    retryAnotherBrokerWhenNotStoreOK: options.retryAnotherBrokerWhenNotStoreOK ?? false,
+    retryAnotherBrokerWhenNotStoreOK: yesOrNo(
+      "retryAnotherBrokerWhenNotStoreOK",
+      options.retryAnotherBrokerWhenNotStoreOK,
+      false,
+    ),
     compression,
     compressMsgBodyOverHowmuch,
-    compressLevel: options.compressLevel,
+    compressLevel,
     maxMessageSize: positive("maxMessageSize", options.maxMessageSize, MAX_MESSAGE_SIZE),
-    failFast: options.failFast ?? false,
+    failFast: yesOrNo("failFast", options.failFast, false),
     backPressureForAsyncSendNum: positive("backPressureForAsyncSendNum", options.backPressureForAsyncSendNum, 10_000),
     backPressureForAsyncSendSize: positive(
       "backPressureForAsyncSendSize",
       options.backPressureForAsyncSendSize,
       100 * 1024 * 1024,
     ),
-    sendLatencyFaultEnable: options.sendLatencyFaultEnable ?? true,
-    enableMsgTrace: options.enableMsgTrace ?? false,
+    sendLatencyFaultEnable: yesOrNo("sendLatencyFaultEnable", options.sendLatencyFaultEnable, true),
+    enableMsgTrace: yesOrNo("enableMsgTrace", options.enableMsgTrace, false),
     traceTopic: options.traceTopic === undefined ? undefined : checkTopic(options.traceTopic, options),
   };
 }

@@ -5,17 +5,20 @@
 import type { OptionNames } from "../base/option-names.js";
 import { PropertyName } from "../record/property-names.js";
 import { RequestCode, ResponseCode } from "../remoting/codes.js";
+import { shown } from "../base/given-values.js";
+import { checkCall, positive, yesOrNo } from "./arguments.js";
 import { ClientInstance } from "./client-instance.js";
 import { CONSUMER_OPTIONS, ConsumeTrace, type ConsumeTraceOptions, type EndTrace } from "./consume-trace.js";
 import { ClientClosedError, configError, expectSuccessFrom, NoRouteError, ResponseError } from "./errors.js";
 import { type FilterExpression, type SubscriptionData, subscriptionOf } from "./heartbeat.js";
 import { withNamespace } from "./namespace.js";
 import {
+  CALL_OPTIONS,
   type CallOptions,
   type ClientOptions,
   checkGroup,
   checkStart,
-  positive,
+  START_OPTIONS,
   type StartOptions,
   settingsOf,
 } from "./options.js";
@@ -72,6 +75,13 @@ export interface ReceiveOptions {
   readonly signal?: AbortSignal;
 }
 
+const RECEIVE_OPTIONS: OptionNames<ReceiveOptions> = {
+  maxCount: true,
+  waitMs: true,
+  invisibleMs: true,
+  signal: true,
+};
+
 /** A message that waits for its acknowledgement. */
 export interface PoppedMessage {
   readonly message: ReceivedMessage;
@@ -117,11 +127,12 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   private constructor(options: SimpleConsumerOptions) {
     const settings = settingsOf(options);
     const { consumeFrom = "last" } = options;
-    if (consumeFrom !== "last" && consumeFrom !== "first") throw configError(`consumeFrom is ${String(consumeFrom)}.`);
+    if (consumeFrom !== "last" && consumeFrom !== "first")
+      throw configError(`consumeFrom is ${shown(consumeFrom)}, neither "last" nor "first".`);
     this.group = checkGroup(options.group, settings);
     this.#invisibleMs = positive("invisibleMs", options.invisibleMs, 60_000);
     this.#initMode = consumeFrom === "first" ? INIT_MODE_MIN : INIT_MODE_MAX;
-    this.#orderly = options.orderly ?? false;
+    this.#orderly = yesOrNo("orderly", options.orderly, false);
     const version = settings.clock.nowMs();
     for (const [topic, filter] of checkedSubscriptions(options.subscriptions, settings)) {
       this.#subscriptions.set(topic, subscriptionOf(topic, filter, version));
@@ -146,8 +157,10 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
 
   /** Messages as soon as there are any; none after `waitMs`. Rejects with the signal's reason, or ClientClosedError. */
   async receive(options: ReceiveOptions = {}): Promise<PoppedMessage[]> {
+    checkCall("receive", options, RECEIVE_OPTIONS);
     const { waitMs = 15_000, signal } = options;
-    if (!(waitMs >= 0)) throw configError(`waitMs is ${waitMs}, not a number from 0 on.`);
+    if (typeof waitMs !== "number" || !(waitMs >= 0))
+      throw configError(`waitMs is ${shown(waitMs)}, not a number from 0 on.`);
     const maxCount = Math.min(positive("maxCount", options.maxCount, 16), POP_COUNT_MAX);
     const invisibleMs = positive("invisibleMs", options.invisibleMs, this.#invisibleMs);
     const { clock } = this.#instance;
@@ -169,7 +182,9 @@ export class SimpleConsumer implements AsyncDisposable, AsyncIterable<PoppedMess
   }
 
   /** All messages, for ever, until the consumer is closed or the signal aborted. Each has to be acknowledged. */
-  async *messages({ signal }: Pick<ReceiveOptions, "signal"> = {}): AsyncGenerator<PoppedMessage, void, void> {
+  async *messages(options: Pick<ReceiveOptions, "signal"> = {}): AsyncGenerator<PoppedMessage, void, void> {
+    checkCall("messages", options, START_OPTIONS);
+    const { signal } = options;
     for (;;) {
       let messages: PoppedMessage[];
       try {
@@ -320,6 +335,7 @@ class Popped implements PoppedMessage {
   }
 
   async ack(options: CallOptions = {}): Promise<void> {
+    checkCall("ack", options, CALL_OPTIONS);
     await this.#call(RequestCode.ACK_MESSAGE, {}, options);
     this.#ended(ConsumeReturnType.SUCCESS);
   }
@@ -331,7 +347,9 @@ class Popped implements PoppedMessage {
   }
 
   async changeInvisible(invisibleMs: number, options: CallOptions = {}): Promise<void> {
-    const invisibleTime = positive("invisibleMs", invisibleMs, 0, 0);
+    checkCall("changeInvisible", options, CALL_OPTIONS);
+    // No default: what is left out by mistake would give the message back.
+    const invisibleTime = positive("invisibleMs", invisibleMs ?? Number.NaN, 0, 0);
     const { fields } = await this.#call(RequestCode.CHANGE_MESSAGE_INVISIBLETIME, { invisibleTime }, options);
     if (invisibleMs === 0) this.#ended(ConsumeReturnType.FAILED);
     // What an ordered pop is past has nothing to be extended: the answer has no fields then.

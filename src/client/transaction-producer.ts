@@ -14,10 +14,12 @@ import {
 } from "../record/sys-flag.js";
 import { RequestCode } from "../remoting/codes.js";
 import type { Fields } from "../remoting/types.js";
+import { shown } from "../base/given-values.js";
+import { checkList } from "./arguments.js";
 import { type BrokerRequest, brokerProcessor } from "./broker-requests.js";
 import { BrokerNotFoundError, configError, expectSuccessFrom, MessageError } from "./errors.js";
 import type { Message, OutgoingMessage } from "./message.js";
-import type { SendOptions } from "./message-sender.js";
+import { checkSend, type SendOptions } from "./message-sender.js";
 import { withNamespace } from "./namespace.js";
 import { checkStart, type StartOptions, settingsOf } from "./options.js";
 import { Producer } from "./producer.js";
@@ -79,13 +81,15 @@ export class TransactionProducer extends Producer {
     signal?.throwIfAborted();
     const { checkTransaction } = options;
     if (typeof checkTransaction !== "function") throw configError("checkTransaction is no function.");
+    const { topics = [] } = options;
+    checkList("topics", topics);
     const settings = settingsOf(options);
     const started: { producer?: TransactionProducer } = {};
     const check = brokerProcessor(async (request) => started.producer?.check(request, checkTransaction), settings.log);
     const processors = new Map([[RequestCode.CHECK_TRANSACTION_STATE, check]]);
     const producer = new TransactionProducer(settings, senderSettings(options), processors);
     started.producer = producer;
-    return orClosed(producer, producer.#connect(options.topics ?? []), signal);
+    return orClosed(producer, producer.#connect(topics), signal);
   }
 
   async #connect(topics: readonly string[]): Promise<void> {
@@ -105,6 +109,7 @@ export class TransactionProducer extends Producer {
   ): Promise<TransactionSendResult> {
     // Before anything is sent: of a half message the broker would ask.
     if (typeof transaction !== "function") throw configError("The transaction is no function.");
+    checkSend("sendInTransaction", options);
     const own = this.namespaced(message);
     if ((message.delayLevel ?? message.delayMs ?? message.deliverAt) !== undefined) {
       throw new MessageError("A message of a transaction has no delay.");
@@ -211,6 +216,6 @@ export class TransactionProducer extends Producer {
 }
 
 function checkedState(state: TransactionState): TransactionState {
-  if (TYPES[state] === undefined) throw configError(`A transaction ended with ${String(state)}.`);
+  if (!Object.hasOwn(TYPES, state)) throw configError(`A transaction ended with ${shown(state)}.`);
   return state;
 }

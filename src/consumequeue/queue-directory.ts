@@ -2,6 +2,7 @@
  * Where queues lie: ROOT/TOPIC/QUEUEID/, ROOT being one of three directories of a store. Topics come from the wire and from records, so this is the one place where a topic becomes a path.
  */
 import { CometError } from "../base/errors.js";
+import { shown } from "../base/given-values.js";
 import type { Disk } from "../io/disk.js";
 
 /** The roots, below a store's directory. */
@@ -43,11 +44,10 @@ export function isDirectoryName(name: string): boolean {
 /** Why no queue can be called so, by the argument that is wrong; undefined where one can. */
 export function queueNameProblem(topic: string, queueId: number): string | undefined {
   if (typeof topic !== "string" || !isDirectoryName(topic)) {
-    const shown = JSON.stringify(String(topic).slice(0, NAME_BYTES_MAX));
-    return `topic: ${shown} cannot name a directory: 1 to ${NAME_BYTES_MAX} bytes are needed, without / and \\.`;
+    return `topic: ${shown(topic)} cannot name a directory: 1 to ${NAME_BYTES_MAX} bytes are needed, without / and \\.`;
   }
   if (Number.isInteger(queueId) && queueId >= 0 && queueId <= QUEUE_ID_MAX) return undefined;
-  return `queueId: ${String(queueId)} is no whole number from 0 to ${QUEUE_ID_MAX}.`;
+  return `queueId: ${shown(queueId)} is no whole number from 0 to ${QUEUE_ID_MAX}.`;
 }
 
 /** The directory of a queue whose name comes from the disk; COMETMQ_STORE_CORRUPT when the names would lead elsewhere. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.js";
 import { CometError } from "../base/errors.js";
 import type { Logger } from "../base/log.js";
+import { checkClockAndLog, shown } from "../base/given-values.js";
 import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import type { Backend, Disk } from "../io/disk.js";
 import { FileDisk } from "../io/file-disk.js";
@@ -97,6 +98,8 @@ export class Standalone {
     const dataDir: unknown = (options as StandaloneOptions | undefined)?.dataDir;
     if (typeof dataDir !== "string" || dataDir === "")
       throw new CometError("COMETMQ_CONFIG", "Broker.start needs dataDir, the path of the store's directory.");
+    checkClockAndLog(options);
+    checkPlaces(options);
     const reading = readingOf(options);
     const files = options.disk ?? new FileDisk("file");
     const { clock, log } = options;
@@ -193,6 +196,19 @@ export class Standalone {
   #at(port: number): string {
     return hostPort(advertisedHost(this.broker.context.config.bindAddress), port);
   }
+}
+
+/** Throws COMETMQ_CONFIG for what would fail only when something is opened, or not at all. */
+function checkPlaces({ host, port, namesrvPort, grpcPort, disk }: StandaloneOptions): void {
+  if (host !== undefined && (typeof host !== "string" || host === ""))
+    throw new CometError("COMETMQ_CONFIG", `host is ${shown(host)}, no address.`);
+  for (const [name, value] of Object.entries({ port, namesrvPort, grpcPort })) {
+    const isPort = Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 65_535;
+    if (isPort || value === undefined || (value === false && name !== "port")) continue;
+    throw new CometError("COMETMQ_CONFIG", `${name} is ${shown(value)}, no port from 0 to 65535.`);
+  }
+  if (disk !== undefined && typeof (disk as Partial<Disk> | null)?.makeDirectory !== "function")
+    throw new CometError("COMETMQ_CONFIG", `disk is ${shown(disk)}, no Disk.`);
 }
 
 function readingOf({ reading, config, dataDir, host, port }: StandaloneOptions): ConfigReading {

@@ -1,5 +1,7 @@
 /** Refuses options that no store can be opened with, before anything is made: what they may be is said in options.ts. */
 import { CometError } from "../base/errors.js";
+import { checkClockAndLog, shown } from "../base/given-values.js";
+import type { Disk } from "../io/disk.js";
 import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import { BLANK_BYTES_MIN, RECORD_BYTES_MIN } from "../record/layout.js";
 import { SEGMENTS_AHEAD_MAX, type StoreOptions } from "./options.js";
@@ -62,6 +64,9 @@ const DIRECTORIES = ["directory", "commitLogDirectory"] as const;
 /** Throws COMETMQ_CONFIG. */
 export function checkOptions(options: StoreOptions): void {
   checkOptionNames("MessageStore.open", options, NAMES);
+  checkClockAndLog(options);
+  if (options.disk !== undefined && typeof (options.disk as Partial<Disk> | null)?.makeDirectory !== "function")
+    throw new CometError("COMETMQ_CONFIG", `disk is ${shown(options.disk)}, no Disk.`);
   for (const name of DIRECTORIES) {
     const path: unknown = options[name];
     if (path === undefined && name !== "directory") continue;
@@ -78,8 +83,4 @@ export function checkOptions(options: StoreOptions): void {
     if (value === undefined || (words as readonly string[]).includes(value)) continue;
     throw new CometError("COMETMQ_CONFIG", `${name} is ${shown(value)}; it is ${words.join(" or ")}.`);
   }
-}
-
-function shown(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value.slice(0, 80)) : String(value);
 }

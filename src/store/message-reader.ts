@@ -55,6 +55,8 @@ export class MessageReader {
     result: GetResult,
   ): GetStatus {
     if (this.#isClosed) throw storeClosed();
+    if (!Array.isArray(result?.records) || typeof limits !== "object" || limits === null)
+      throw new CometError("COMETMQ_CONFIG", "limits or result is no object: emptyGetResult() makes a result.");
     result.records.length = 0;
     result.queueOffsets.length = 0;
     result.totalBytes = 0;

@@ -13,6 +13,7 @@ import type { Dispatch } from "../dispatch/dispatch.js";
 import type { Disk } from "../io/disk.js";
 import { isQueued } from "../record/sys-flag.js";
 import type { RecoveryReport } from "../recovery/recover.js";
+import { queueOfBatch, queueOfInput } from "./check-input.js";
 import { TopicDeletions } from "./delete-topics.js";
 import type { DiskWatch } from "./disk-watch.js";
 import type { LookUp } from "./look-up.js";
@@ -153,7 +154,7 @@ export class MessageStore {
   put(message: MessageInput, result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
-    const queue = message.queue as StoreQueue;
+    const queue = queueOfInput(message, result);
     if (queue.sealed || !this.#parts.queues.has(queue)) return PutStatus.SERVICE_NOT_AVAILABLE;
     const queued = isQueued(message.sysFlag);
     let status: PutStatus;
@@ -172,8 +173,8 @@ export class MessageStore {
   putBatch(messages: readonly MessageInput[], result: PutResult): PutStatus {
     if (this.#failure !== undefined || this.#closing !== undefined) return PutStatus.SERVICE_NOT_AVAILABLE;
     if (this.#watch.isShort && this.#refuses()) return PutStatus.DISK_FULL;
-    const queue = messages[0]?.queue as StoreQueue | undefined;
-    if (queue === undefined || messages.some((message) => message.queue !== queue)) return PutStatus.MESSAGE_ILLEGAL;
+    const queue = queueOfBatch(messages, result);
+    if (queue === undefined) return PutStatus.MESSAGE_ILLEGAL;
     if (queue.sealed || !this.#parts.queues.has(queue)) return PutStatus.SERVICE_NOT_AVAILABLE;
     let status: PutStatus;
     try {

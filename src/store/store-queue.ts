@@ -1,6 +1,7 @@
 /** The store's own view of a queue handle, and the table of all of them. */
 import { ConsumeQueueReader, type ReaderContext } from "../consumequeue/consume-queue-reader.js";
 import { CometError } from "../base/errors.js";
+import { shown } from "../base/given-values.js";
 import { queueDirectory, queueNameProblem } from "../consumequeue/queue-directory.js";
 import { SCHEDULE_TOPIC } from "../record/tags-code.js";
 import type { FreshUnits } from "./fresh-units.js";
@@ -102,9 +103,14 @@ export class StoreQueues {
 
   /** This store's queue of a handle; its topic may be deleted. COMETMQ_CONFIG for the handle of another store. */
   own(handle: QueueHandle): StoreQueue {
+    if (typeof handle !== "object" || handle === null)
+      throw new CometError("COMETMQ_CONFIG", `queue is ${shown(handle)}, no handle of store.queue().`);
     const queue = handle as StoreQueue;
     if (this.#bySlot[queue.slot] === queue || queue.retired === true) return queue;
-    throw new CometError("COMETMQ_CONFIG", `queue is no handle of this store: ${queue.topic} ${queue.queueId}.`);
+    throw new CometError(
+      "COMETMQ_CONFIG",
+      `queue is no handle of this store: ${typeof queue.topic === "string" ? queue.topic : shown(queue.topic)} ${shown(queue.queueId)}.`,
+    );
   }
 
   /** The queue that has the slot; a retired one where the slot is free. */

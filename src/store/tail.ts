@@ -3,6 +3,7 @@
  * `MessageStore.tail`.
  */
 import { CometError } from "../base/errors.js";
+import { shown } from "../base/given-values.js";
 import type { GetLimits } from "./message-reader.js";
 import type { MessageStore } from "./message-store.js";
 import { type GetResult, GetStatus, type QueueHandle, type RecordFilter, type TagFilter } from "./types.js";
@@ -72,10 +73,15 @@ const LIMITS: GetLimits = { maxCount: 32, maxBytes: 1024 * 1024 };
 export async function* tailQueue(
   store: TailedStore,
   queue: QueueHandle,
-  { from = "first", signal, filter }: TailOptions,
+  options: TailOptions,
 ): AsyncGenerator<TailedMessage, void, undefined> {
+  if (typeof options !== "object" || options === null)
+    throw new CometError("COMETMQ_CONFIG", `The options of tail are ${shown(options)}, no object.`);
+  const { from = "first", signal, filter } = options;
+  if (signal !== undefined && typeof signal?.throwIfAborted !== "function")
+    throw new CometError("COMETMQ_CONFIG", `signal is ${shown(signal)}, no AbortSignal.`);
   if (from !== "first" && from !== "end" && !Number.isInteger(from)) {
-    throw new CometError("COMETMQ_CONFIG", `from is ${from}; it is a queue offset, "first" or "end".`);
+    throw new CometError("COMETMQ_CONFIG", `from is ${shown(from)}; it is a queue offset, "first" or "end".`);
   }
   const result = { records: [], queueOffsets: [] } as unknown as GetResult;
   let offset = from === "first" ? store.minOffset(queue) : from === "end" ? store.maxOffset(queue) : from;

@@ -3,6 +3,7 @@
  * is for itself, so as many as a test wants run side by side, and nothing is left when one is closed.
  */
 import { CometError } from "../base/errors.js";
+import { checkClockAndLog, shown } from "../base/given-values.js";
 import type { Logger } from "../base/log.js";
 import { checkOptionNames, type OptionNames } from "../base/option-names.js";
 import { MemoryDisk } from "../io/memory-disk.js";
@@ -89,6 +90,18 @@ export interface TestMessage {
   readonly queueId?: number;
 }
 
+const MESSAGE_OPTIONS: OptionNames<TestMessage> = {
+  tags: true,
+  keys: true,
+  delayMs: true,
+  properties: true,
+  queueId: true,
+};
+
+function wrong(name: string, value: unknown, why: string): CometError {
+  return new CometError("COMETMQ_CONFIG", `${name} is ${shown(value)}, ${why}.`);
+}
+
 /** A broker on memory and free ports, with the test's clock. */
 export class TestBroker {
   readonly clock: TestClock;
@@ -109,7 +122,10 @@ export class TestBroker {
   /** Resolves when it serves and `topics` are there. */
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
     checkOptionNames("TestBroker.start", options, OPTIONS);
+    checkClockAndLog(options);
     const { topics = [], clock = new TestClock(), hooks, config, grpc = true, log } = options;
+    if (typeof topics !== "object" || topics === null) throw wrong("topics", topics, "no list and no object of topics");
+    if (hooks === null) throw wrong("hooks", hooks, "no object of functions");
     const server = await Standalone.start({
       dataDir: DIRECTORY,
       port: 0,
@@ -149,8 +165,10 @@ export class TestBroker {
 
   /** Makes a topic, or changes one. Throws COMETMQ_CONFIG for a name or number that cannot be. */
   createTopic(name: string, topic: TestTopic = {}): void {
+    if (typeof name !== "string") throw wrong("name", name, "no topic's name");
     checkOptionNames(`Topic ${name}`, topic, TOPIC_OPTIONS);
     const { queues = 4, type = "NORMAL" } = topic;
+    if (!Number.isInteger(queues)) throw wrong("queues", queues, "no number of queues");
     const { context } = this.server.broker;
     const settings = {
       topicName: name,
@@ -169,6 +187,10 @@ export class TestBroker {
 
   /** A message to the topic, as from a producer. Rejects with COMETMQ_REMOTE and the broker's remark. */
   async send(topic: string, body: string | Uint8Array, message: TestMessage = {}): Promise<void> {
+    if (typeof topic !== "string") throw wrong("topic", topic, "no topic's name");
+    if (typeof body !== "string" && !(body instanceof Uint8Array))
+      throw wrong("body", body, "neither a text nor bytes");
+    checkOptionNames("A message of broker.send", message, MESSAGE_OPTIONS);
     const { tags, keys, delayMs, properties, queueId = -1 } = message;
     const given = {
       ...(keys === undefined ? {} : { [PropertyName.KEYS]: keys }),

@@ -2,6 +2,7 @@
  * A clock that stands still until its test moves it. Brokers of a test take it for all they do by time: delays, retries,
  * transaction checks, timers, expiries. Sockets go on as ever.
  */
+import { shown } from "../base/given-values.js";
 import type { Clock, Timer } from "../base/clock.js";
 
 /** An even moment of 2026: what is stored looks like it. */
@@ -85,7 +86,7 @@ export class TestClock implements Clock {
 
 export function millisecondsOf(text: string): number {
   const [, count, unit] = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (count === undefined) throw new RangeError(`${JSON.stringify(text)} is no time: write 500ms, 10s, 5m, 2h or 1d.`);
+  if (count === undefined) throw new RangeError(`${shown(text)} is no time: write 500ms, 10s, 5m, 2h or 1d.`);
   return Number(count) * UNITS[unit!]!;
 }
 

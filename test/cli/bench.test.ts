@@ -1,13 +1,15 @@
 /** `cometmq bench` over the wire, as processes against a broker of this one: small runs, and what they must notice. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Result } from "#src/cli/bench/result.js";
+import { RequestCode } from "#src/remoting/codes.js";
 import { TestBroker } from "#src/testing/mod.js";
-import { COMMAND } from "../server/command.js";
+import { COMMAND, run as startCommand } from "../server/command.js";
 import { closeAll, onCloseAll } from "../server/harness.js";
 import { cometmq, type Outcome, store } from "./store-process.js";
 
@@ -173,6 +175,65 @@ test("Ctrl-C ends a run with the figures up to then", async () => {
   expect([interrupted, account.problems]).toEqual([true, []]);
   expect(messages).toBeGreaterThan(100);
   expect(account.receipts[0]!.received).toBe(account.sent);
+});
+
+test("Ctrl-C ends a run whose server is silent, from the beginning or from then on", async () => {
+  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  onCloseAll(() => void silent.close());
+  const { port } = silent.address() as AddressInfo;
+  const begin = (name: string, namesrv: string): ChildProcess => {
+    const args = [COMMAND, "bench", name, "--namesrv", namesrv, "--warmup", "0", "--timeout", "600000"];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
+    onCloseAll(() => void child.kill("SIGKILL"));
+    return child;
+  };
+  const ended = async (child: ChildProcess, isTime: Promise<unknown>): Promise<[number, string]> => {
+    let err = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      err += text;
+    });
+    await isTime;
+    child.kill("SIGINT");
+    const [status] = (await once(child, "close")) as [number];
+    return [status, err];
+  };
+  const unheard = ended(begin("send", `127.0.0.1:${port}`), once(silent, "connection"));
+
+  const server = await startCommand(
+    "start",
+    "--data",
+    join(directory, "data"),
+    "--namesrv-port",
+    "0",
+    "--broker-port",
+    "0",
+    "--grpc-port",
+    "0",
+  );
+  const child = begin("e2e", server.ready.get("namesrv")!);
+  const isSending = new Promise<void>((resolve) =>
+    child.stderr!.on("data", (text: string) => {
+      if (/sent\/s/.test(text) && server.child.kill("SIGSTOP")) resolve();
+    }),
+  );
+  const [status, err] = await ended(child, isSending);
+  expect([status, err.includes("No answer within"), /\n\s+at /.test(err)]).toEqual([130, true, false]);
+  expect(await unheard).toEqual([
+    130,
+    expect.stringMatching(/^cometmq: No answer within \d+ ms of the interrupt\..*\n$/),
+  ]);
+});
+
+test("what was made for a run that cannot begin is deleted again", async () => {
+  const onRequest = ({ code }: { code: number }) =>
+    code === RequestCode.UPDATE_AND_CREATE_SUBSCRIPTIONGROUP ? "no groups here" : undefined;
+  await using own = await TestBroker.start({ grpc: false, hooks: { onRequest } });
+  const names = (): string[] => [...own.server.broker.context.topics.configs().keys()];
+  const before = names();
+  const { status, err } = await cometmq(["bench", "fanout", "--namesrv", own.namesrvAddr]);
+  expect([status, err]).toEqual([1, expect.stringContaining("no groups here")]);
+  expect(names()).toEqual(before);
 });
 
 test("a server that goes ends the run with the figures up to then", async () => {

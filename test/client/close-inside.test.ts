@@ -1,27 +1,13 @@
 /** A client that is closed by its own callback: neither waits for the other, and what the callback has done counts. */
 import { EventEmitter, once } from "node:events";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
 import { SimpleConsumer } from "#src/client/simple-consumer.js";
 import { TransactionProducer } from "#src/client/transaction-producer.js";
-import { TestBroker } from "#src/testing/test-broker.js";
-import { freshName, until } from "./harness.js";
+import { freshName, memoryBroker, until } from "./harness.js";
 
-let broker: TestBroker;
-let namesrvAddr: string;
-
-beforeAll(async () => {
-  broker = await TestBroker.start({ grpc: false });
-  namesrvAddr = broker.namesrvAddr;
-});
-afterAll(() => broker.close());
-
-function topicOf(): string {
-  const topic = freshName("T");
-  broker.createTopic(topic, { queues: 1 });
-  return topic;
-}
+const { broker, namesrvAddr, topicOf } = await memoryBroker();
 
 const bodies = (topic: string): string[] => broker.messages(topic).map(({ body }) => body.toString());
 
@@ -113,4 +99,25 @@ test("in a loop over messages", async () => {
     await message.ack();
     await simple.close();
   }
+});
+
+test("by a callback that other callbacks of the process outlive, or have preceded", async () => {
+  const topic = topicOf();
+  const checkTransaction = () => "unknown" as const;
+  const start = () => TransactionProducer.start({ namesrvAddr, group: freshName("P"), checkTransaction });
+  const [first, second] = [await start(), await start()];
+  await first.sendInTransaction({ topic, body: "before" }, () => "commit");
+  const long = second.sendInTransaction({ topic, body: "long" }, async () => {
+    await first.sendInTransaction({ topic, body: "within" }, async () => {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await first.close();
+      return "commit" as const;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await second.close();
+    return "commit" as const;
+  });
+  expect((await long).state).toBe("commit");
+  await Promise.all([first.close(), second.close()]);
+  expect(bodies(topic)).toEqual(["before", "within", "long"]);
 });

@@ -4,7 +4,7 @@
  * COMETMQ_CLIENT_CREDENTIALS={"accessKey","secretKey"} every client says who it is, and a server of our own asks.
  */
 import { randomUUID } from "node:crypto";
-import { expect } from "vitest";
+import { afterAll, expect } from "vitest";
 import { Admin } from "#src/client/admin.js";
 import type { ClientOptions } from "#src/client/options.js";
 import { type Credentials, requestSigner } from "#src/remoting/request-signer.js";
@@ -15,6 +15,7 @@ import { Producer } from "#src/client/producer.js";
 import type { ProducerOptions } from "#src/client/sender-settings.js";
 import { PushConsumer } from "#src/client/push-consumer.js";
 import type { PushConsumerOptions } from "#src/client/push-options.js";
+import { TestBroker } from "#src/testing/test-broker.js";
 import { onCloseAll, startBroker, startNameServer } from "../server/harness.js";
 
 /** Of a server that runs already; undefined for one of our own. */
@@ -63,6 +64,19 @@ export async function startSecuredServer({ accessKey, secretKey }: Credentials):
   const namesrvAddr = `127.0.0.1:${nameServer.port}`;
   await startBroker({ config: { namesrvAddr, ...BROKER, ...secured } });
   return namesrvAddr;
+}
+
+/** A broker of the file that calls this, on memory, with a clock of its own; closed when the file's tests are done. */
+export async function memoryBroker() {
+  const broker = await TestBroker.start({ grpc: false });
+  afterAll(() => broker.close());
+  /** A new one. */
+  const topicOf = (queues = 1): string => {
+    const topic = freshName("T");
+    broker.createTopic(topic, { queues });
+    return topic;
+  };
+  return { broker, namesrvAddr: broker.namesrvAddr, topicOf };
 }
 
 /** Nobody has used it before, on whatever server. */

@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { queueKey } from "#src/client/message-queue.js";
 import { LitePullConsumer } from "#src/client/lite-pull-consumer.js";
 import { Producer } from "#src/client/producer.js";
@@ -12,22 +12,9 @@ import { TransactionProducer } from "#src/client/transaction-producer.js";
 import { CompressionType, withCompression } from "#src/record/sys-flag.js";
 import { RequestCode } from "#src/remoting/codes.js";
 import { TestBroker } from "#src/testing/test-broker.js";
-import { freshName, until } from "./harness.js";
+import { freshName, memoryBroker, until } from "./harness.js";
 
-let broker: TestBroker;
-let namesrvAddr: string;
-
-beforeAll(async () => {
-  broker = await TestBroker.start({ grpc: false });
-  namesrvAddr = broker.namesrvAddr;
-});
-afterAll(() => broker.close());
-
-function topicOf(queues = 1): string {
-  const topic = freshName("T");
-  broker.createTopic(topic, { queues });
-  return topic;
-}
+const { broker, namesrvAddr, topicOf } = await memoryBroker();
 
 test("selectQueue chooses none", async () => {
   const topic = topicOf(4);

@@ -148,7 +148,7 @@ test("a table is named safely, and by a migration if wanted", async () => {
   const connection = sqliteFile(join(temporaryDirectory(), "shop.db"));
   const database = sqliteDatabase(connection);
   for (const table of ["a;b", "a b", "", "a.b.c", '"x"'])
-    await expect(ProcessedKeys.open(database, { table })).rejects.toThrow(`"${table}" is no table`);
+    await expect(ProcessedKeys.open(database, { table })).rejects.toThrow(`${JSON.stringify(table)} is no table`);
   for (const statement of tableStatements("sqlite", "mine")) connection.exec(statement);
   await using keys = await ProcessedKeys.open(database, { table: "mine", createTable: false });
   expect(await keys.once("G", "a", () => {})).toBe(true);

@@ -49,15 +49,21 @@ export class BenchTopic {
   ): Promise<BenchTopic> {
     const topic = given ?? `cometmq-bench-${run.toString(16).padStart(8, "0")}`;
     const brokers = await cluster.brokers();
-    if ((await cluster.findRoute(topic)) === undefined) {
-      for (const { address } of brokers) await makeTopic(cluster, address, topic, queues);
+    try {
+      if ((await cluster.findRoute(topic)) === undefined) {
+        for (const { address } of brokers) await makeTopic(cluster, address, topic, queues);
+      }
+      for (const group of groups) {
+        const config = readSubscriptionGroupConfig(new Map(), group);
+        for (const { address } of brokers) await putGroup(cluster, address, config);
+      }
+      await routed(cluster, topic);
+      return new BenchTopic(cluster, await cluster.writeQueues(topic), brokers, groups, given === undefined);
+    } catch (error) {
+      // Why it could not be made is what matters, also where it cannot be deleted.
+      await deleteAll(cluster, brokers, groups, given === undefined ? topic : undefined).catch(() => undefined);
+      throw error;
     }
-    for (const group of groups) {
-      const config = readSubscriptionGroupConfig(new Map(), group);
-      for (const { address } of brokers) await putGroup(cluster, address, config);
-    }
-    await routed(cluster, topic);
-    return new BenchTopic(cluster, await cluster.writeQueues(topic), brokers, groups, given === undefined);
   }
 
   async maxOffsets(): Promise<MaxOffsets> {
@@ -71,22 +77,31 @@ export class BenchTopic {
   }
 
   /** Tries all of it; throws the first error. */
-  async drop(): Promise<void> {
-    let failure: unknown;
-    const attempt = async (deed: () => Promise<unknown>): Promise<void> => {
-      await deed().catch((error: unknown) => {
-        failure ??= error;
-      });
-    };
-    for (const groupName of this.#groups) {
-      for (const { address } of this.brokers) {
-        const fields = { groupName, cleanOffset: true };
-        await attempt(() => this.#cluster.ask(address, RequestCode.DELETE_SUBSCRIPTIONGROUP, fields));
-      }
-    }
-    if (this.#isOurs) await attempt(() => dropTopic(this.#cluster, this.topic));
-    if (failure !== undefined) throw failure;
+  drop(): Promise<void> {
+    return deleteAll(this.#cluster, this.brokers, this.#groups, this.#isOurs ? this.topic : undefined);
   }
+}
+
+async function deleteAll(
+  cluster: Cluster,
+  brokers: readonly BrokerEntry[],
+  groups: readonly string[],
+  topic: string | undefined,
+): Promise<void> {
+  let failure: unknown;
+  const attempt = async (deed: () => Promise<unknown>): Promise<void> => {
+    await deed().catch((error: unknown) => {
+      failure ??= error;
+    });
+  };
+  for (const groupName of groups) {
+    for (const { address } of brokers) {
+      const fields = { groupName, cleanOffset: true };
+      await attempt(() => cluster.ask(address, RequestCode.DELETE_SUBSCRIPTIONGROUP, fields));
+    }
+  }
+  if (topic !== undefined) await attempt(() => dropTopic(cluster, topic));
+  if (failure !== undefined) throw failure;
 }
 
 export function queueKey({ brokerName, queueId }: { brokerName: string; queueId: number }): string {

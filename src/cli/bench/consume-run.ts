@@ -44,6 +44,7 @@ export class ConsumeRun {
     this.#topic = topic;
     this.#plan = plan;
     this.#watch = watch;
+    watch.silence.addEventListener("abort", () => this.#fail(watch.silence.reason));
   }
 
   async run(): Promise<WireFindings> {

@@ -5,6 +5,7 @@ import { systemClock } from "../../base/clock.js";
 import { CometError } from "../../base/errors.js";
 import { FileDisk } from "../../io/file-disk.js";
 import { checkOutputFile } from "../../io/output-file.js";
+import { RequestCode } from "../../remoting/codes.js";
 import { Interrupt } from "../interrupt.js";
 import { LiveLine } from "../live-line.js";
 import { printError } from "../output.js";
@@ -16,6 +17,7 @@ import { resultPage } from "./report-page.js";
 import { resultText } from "./report-text.js";
 import { RESULT_VERSION, type Result, type RunOptions, type WireCase } from "./result.js";
 import { serverUsage } from "./server-usage.js";
+import { SilenceGuard } from "./silence-guard.js";
 import type { WireFindings, WirePlan, WireWatch } from "./wire-plan.js";
 import { WireRun } from "./wire-run.js";
 
@@ -36,6 +38,8 @@ export interface WireFlags {
 }
 
 const DURATION_SECONDS = 10;
+/** For the result of a run whose server is silent. */
+const LAST_WORDS_MS = 300;
 
 type BenchRemote = Omit<Remote<WireFlags>, "flags"> & {
   readonly flags: WireFlags & { readonly json?: boolean | string; readonly namesrv: string };
@@ -53,6 +57,12 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
   const run = randomBytes(4).readUInt32BE();
   const plan = planOf(name, flags, run);
   let topic: BenchTopic | undefined;
+  const ping = (): Promise<unknown> => topic?.maxOffsets() ?? cluster.askNamesrv(RequestCode.GET_BROKER_CLUSTER_INFO);
+  const guard = new SilenceGuard(interrupt.signal, ping);
+  guard.signal.addEventListener("abort", () => {
+    cluster.giveUp(guard.signal.reason);
+    setTimeout(() => endAtOnce(live), LAST_WORDS_MS).unref();
+  });
   try {
     topic = await BenchTopic.open(cluster, {
       topic: flags.topic,
@@ -63,7 +73,11 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
     if (interrupt.signal.aborted) return ended(interrupt.signal);
     const startMs = systemClock.nowMs();
     const load = loadavg()[0]!;
-    const watch: WireWatch = { signal: interrupt.signal, show: (text) => live.show(text) };
+    const watch: WireWatch = {
+      signal: interrupt.signal,
+      silence: guard.signal,
+      show: (text) => live.show(text),
+    };
     const found =
       name === "consume"
         ? await new ConsumeRun(cluster, topic, { ...plan, count: flags.count! }, watch).run()
@@ -72,13 +86,25 @@ export async function runWireCase(remote: Remote<WireFlags>, name: WireCase): Pr
     const result = resultOf(name, { flags, plan, topic, found, startMs, load, signal: interrupt.signal });
     await report(result, flags);
     return ended(interrupt.signal, result);
+  } catch (error) {
+    if (error !== guard.signal.reason) throw error;
+    live.clear();
+    printError(`cometmq: ${guard.signal.reason.message}`);
+    return ExitCode.INTERRUPTED;
   } finally {
     live.clear();
-    interrupt.forget();
     await topic?.drop().catch((error: unknown) => {
       printError(`cometmq: what was made for the run could not be deleted: ${(error as Error).message}`);
     });
+    guard.stop();
+    interrupt.forget();
   }
+}
+
+/** A connection that is still being made, perhaps: nothing takes that back. */
+function endAtOnce(live: LiveLine): void {
+  live.clear();
+  process.exit(ExitCode.INTERRUPTED);
 }
 
 function ended(signal: AbortSignal, result?: Result): ExitCode {

@@ -29,7 +29,10 @@ export interface WirePlan {
 }
 
 export interface WireWatch {
+  /** The run is asked to end. */
   readonly signal: AbortSignal;
+  /** Its servers say nothing more: what is known by then is told. */
+  readonly silence: AbortSignal;
   readonly show: (text: () => string) => void;
 }
 

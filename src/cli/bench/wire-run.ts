@@ -53,6 +53,7 @@ export class WireRun {
     this.#topic = topic;
     this.#plan = plan;
     this.#watch = watch;
+    watch.silence.addEventListener("abort", () => this.#fail(watch.silence.reason));
   }
 
   async run(): Promise<WireFindings> {

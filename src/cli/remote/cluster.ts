@@ -50,6 +50,7 @@ export class Cluster {
   readonly clientOptions: RemotingClientOptions;
   readonly #namesrvs: readonly string[];
   readonly #clients = new Map<string, RemotingClient>();
+  #givenUp: Error | undefined;
 
   constructor({ namesrv, timeoutMs, tls, credentials }: ClusterOptions) {
     this.#namesrvs = parseAddresses(namesrv, "--namesrv").map(({ host, port }) =>
@@ -69,9 +70,11 @@ export class Cluster {
     body?: Buffer,
     timeoutMs = this.timeoutMs,
   ): Promise<RemoteAnswer> {
+    if (this.#givenUp !== undefined) throw this.#givenUp;
     try {
       return await this.#client(address).call(code, fields, body ?? NO_BODY, timeoutMs);
     } catch (error) {
+      if (this.#givenUp !== undefined) throw this.#givenUp;
       if (!(error instanceof CometError) || error.code !== "COMETMQ_REMOTE") throw error;
       const why = error.summary.replace(/\.$/, "").replace(`${address}: `, "");
       const isStranger = why.startsWith("a frame's ");
@@ -185,6 +188,12 @@ export class Cluster {
     if (queues.length > 0) return queues;
     const deed = perm === PERM_READ ? "read" : "written";
     throw new CometError("COMETMQ_NOT_FOUND", `${topic} has no queue that may be ${deed}.`);
+  }
+
+  /** What is asked, and what will be, is not waited for: it fails with `reason`. */
+  giveUp(reason: Error): void {
+    this.#givenUp = reason;
+    void this.close();
   }
 
   async close(): Promise<void> {

@@ -43,7 +43,7 @@ describe("queue directory", () => {
     expect(queueNameProblem("T", 0)).toBeUndefined();
     expect(queueNameProblem("T", 2 ** 31 - 1)).toBeUndefined();
     expect(queueNameProblem("a/b", 0)).toMatch(/^topic: "a\/b" cannot name a directory/);
-    expect(queueNameProblem(undefined as unknown as string, 0)).toMatch(/^topic: "undefined"/);
+    expect(queueNameProblem(undefined as unknown as string, 0)).toMatch(/^topic: undefined/);
     for (const queueId of [-1, 1.5, Number.NaN, 2 ** 31, "0" as unknown as number])
       expect(queueNameProblem("T", queueId)).toMatch(/^queueId: .* is no whole number from 0 to 2147483647\.$/);
   });
