@@ -122,7 +122,8 @@ const results = [...rates].map(([name, { comet, apache }]) => {
 });
 for (const row of results) process.stdout.write(`${JSON.stringify(row)}\n`);
 const machine = { cpu: cpus()[0].model.trim(), cores: cpus().length, node: process.version, java: javaVersion() };
-mkdirSync(values.out, { recursive: true });
-const about = { at: new Date().toISOString(), machine, loadBefore: startLoad, options: values };
-const file = path.join(values.out, "store-against-apache.json");
+const { dir, out, ...options } = values;
+const about = { at: new Date().toISOString(), machine, loadBefore: startLoad, options };
+const file = path.join(out, "store-against-apache.json");
+mkdirSync(out, { recursive: true });
 writeFileSync(file, `${JSON.stringify({ ...about, results, rounds: Object.fromEntries(rates) }, undefined, 2)}\n`);
