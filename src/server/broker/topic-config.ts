@@ -147,13 +147,26 @@ export class TopicTable {
       try {
         const name = asKey(key, "topicConfigTable");
         const settings = readTopicConfig(asMap(value, name), name);
-        const problem = settings.topicName === name ? fileProblem(settings) : "it is listed under another name";
+        const names = this.#namesOf(name, settings, table);
+        const problem = names.length === 0 ? "its name has illegal characters" : fileProblem(settings);
         if (problem !== undefined) omissions.drop(`topic ${name}: ${problem}; it`);
-        else (this.#topics.get(name) ?? this.#add(new Topic(name))).assign(settings);
+        else for (const one of names) this.#topicOf(one).assign(settings);
       } catch (error) {
         omissions.drop("a topic", error);
       }
     }
+  }
+
+  /** Whoever has damaged one of its two names: its messages are not to be out of reach. */
+  #namesOf(key: string, { topicName }: TopicConfig, table: FastjsonMap): string[] {
+    const names = [key, topicName].filter((name, i) => isSafeName(name) && (i === 0 || !table.has(name)));
+    if (key !== topicName)
+      this.#log.warn({ key, topicName, names }, "a topic is listed under a name that is not its own");
+    return names;
+  }
+
+  #topicOf(name: string): Topic {
+    return this.#topics.get(name) ?? this.#add(new Topic(name));
   }
 
   get size(): number {
@@ -361,7 +374,6 @@ export class TopicTable {
 
 /** Files may be older than today's rules, or Apache's: what matters is that a name is a file name and counts are sane. */
 function fileProblem(settings: TopicConfig): string | undefined {
-  if (!isSafeName(settings.topicName)) return "its name has illegal characters";
   for (const count of [settings.readQueueNums, settings.writeQueueNums]) {
     if (count < 0 || count > FILE_QUEUE_COUNT_MAX) return `it can not have ${count} queues`;
   }

@@ -43,6 +43,26 @@ test.each(["users.json", "acls.json"])("%s, with which nobody may do anything", 
   }
 });
 
+test("a topic whose name is damaged in one of its two places is reached by the right one", () => {
+  const disk = new MemoryDisk();
+  disk.makeDirectory("/data/store/config");
+  const topic = (topicName: string, queues: number) =>
+    `{"topicName":"${topicName}","perm":6,"readQueueNums":${queues},"writeQueueNums":${queues}}`;
+  const table = [
+    `"D0":${topic("E0", 3)}`,
+    `"F0":${topic("../x", 5)}`,
+    `"G0":${topic("H0", 6)}`,
+    `"H0":${topic("H0", 7)}`,
+  ];
+  table.push(`"..":${topic("..", 8)}`);
+  disk.writeAtomically("/data/store/config/topics.json", `{"topicConfigTable":{${table.join()}}}`);
+  const { context, reports } = new TestBroker({}, {}, disk);
+  const counts = ["D0", "E0", "F0", "../x", "G0", "H0", ".."].map((name) => context.topics.get(name)?.readQueueNums);
+  expect(counts).toEqual([3, 3, 5, undefined, 6, 7, undefined]);
+  expect(context.topics.get("E0")?.topicName).toBe("E0");
+  expect(reports.find(({ path }) => path.endsWith("topics.json"))).toMatchObject({ droppedCount: 1 });
+});
+
 test("files that an administrator edited by hand, as Apache's would be read, are read and lose nothing", async () => {
   const disk = new MemoryDisk();
   disk.makeDirectory("/data/store/config");
