@@ -4,20 +4,15 @@
  */
 import type { Clock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
-
-const WINDOW_MS = 60_000;
-const LINES_MAX = 100;
+import { LineBound, LINES_MAX } from "./line-bound.js";
 
 export class StrangerLog implements Logger {
   readonly #log: Logger;
-  readonly #clock: Clock;
-  #beganMs = Number.NEGATIVE_INFINITY;
-  #saidCount = 0;
-  #unsaidCount = 0;
+  readonly #bound: LineBound;
 
   constructor(log: Logger, clock: Clock) {
     this.#log = log;
-    this.#clock = clock;
+    this.#bound = new LineBound(clock, (unsaidCount) => this.#sayRest(unsaidCount));
   }
 
   debug(fields: object, message: string): void {
@@ -29,22 +24,14 @@ export class StrangerLog implements Logger {
   }
 
   warn(fields: object, message: string): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#beganMs >= WINDOW_MS) {
-      this.#beganMs = nowMs;
-      this.#saidCount = 0;
-    }
-    if (this.#saidCount++ < LINES_MAX) this.#log.warn(fields, message);
-    else if (this.#unsaidCount++ === 0) this.#clock.schedule(WINDOW_MS, () => this.#sayRest());
+    if (this.#bound.take()) this.#log.warn(fields, message);
   }
 
   error(fields: object, message: string): void {
     this.#log.error(fields, message);
   }
 
-  #sayRest(): void {
-    const fields = { unsaidCount: this.#unsaidCount };
-    this.#unsaidCount = 0;
-    this.#log.warn(fields, `clients were cut off beyond the ${LINES_MAX} of a minute that the log names`);
+  #sayRest(unsaidCount: number): void {
+    this.#log.warn({ unsaidCount }, `clients were cut off beyond the ${LINES_MAX} of a minute that the log names`);
   }
 }

@@ -4,24 +4,17 @@
  */
 import type { Clock } from "../base/clock.js";
 import type { Logger } from "../base/log.js";
+import { LineBound, LINES_MAX } from "../remoting/line-bound.js";
 
-const WINDOW_MS = 60_000;
-const LINES_MAX = 100;
 /** Texts are the program's own; those that have a name in them are few. */
 const TEXTS_MAX = 1024;
 
 type Level = "warn" | "error";
 
-interface Window {
-  beganMs: number;
-  saidCount: number;
-  unsaidCount: number;
-}
-
 export class RepeatLog implements Logger {
   readonly #log: Logger;
   readonly #clock: Clock;
-  readonly #windows = new Map<string, Window>();
+  readonly #bounds = new Map<string, LineBound>();
 
   constructor(log: Logger, clock: Clock) {
     this.#log = log;
@@ -45,30 +38,16 @@ export class RepeatLog implements Logger {
   }
 
   #isToSay(level: Level, message: string): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    const window = this.#window(message, nowMs);
-    if (nowMs - window.beganMs >= WINDOW_MS) {
-      window.beganMs = nowMs;
-      window.saidCount = 0;
+    let bound = this.#bounds.get(message);
+    if (bound === undefined) {
+      if (this.#bounds.size >= TEXTS_MAX) this.#bounds.clear();
+      bound = new LineBound(this.#clock, (unsaidCount) => this.#sayRest(level, message, unsaidCount));
+      this.#bounds.set(message, bound);
     }
-    if (window.saidCount++ < LINES_MAX) return true;
-    if (window.unsaidCount++ === 0) this.#clock.schedule(WINDOW_MS, () => this.#sayRest(level, message, window));
-    return false;
+    return bound.take();
   }
 
-  #window(message: string, nowMs: number): Window {
-    let window = this.#windows.get(message);
-    if (window === undefined) {
-      if (this.#windows.size >= TEXTS_MAX) this.#windows.clear();
-      window = { beganMs: nowMs, saidCount: 0, unsaidCount: 0 };
-      this.#windows.set(message, window);
-    }
-    return window;
-  }
-
-  #sayRest(level: Level, message: string, window: Window): void {
-    const { unsaidCount } = window;
-    window.unsaidCount = 0;
+  #sayRest(level: Level, message: string, unsaidCount: number): void {
     this.#log[level]({ unsaidCount }, `beyond the ${LINES_MAX} of a minute that the log has: ${message}`);
   }
 }
